@@ -1,0 +1,244 @@
+"""Chat completions as they are on the wire: request, completion, chunk.
+
+It must not know routes, headers or how one surface differs from another: that is a dialect's.
+
+Requests are checked when they are read (`ChatRequest.model_validate…`), as the service checks them, and are
+not when a client writes them (`model_construct`): the service validates its own input. Answers are read
+tolerantly, since recorded traffic leaves out, nulls and adds keys (recordings in azure-sdk-assets).
+"""
+
+from collections.abc import Mapping
+from enum import StrEnum
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import BeforeValidator, Field, model_validator
+
+from phi_client.contract.wire import WireModel
+
+__all__ = [
+    "AssistantMessage",
+    "ChatCompletion",
+    "ChatCompletionChunk",
+    "ChatMessage",
+    "ChatRequest",
+    "Choice",
+    "ChunkChoice",
+    "Delta",
+    "FinishReason",
+    "KnownFinishReason",
+    "ResponseFormat",
+    "Role",
+    "TextPart",
+    "Usage",
+    "content_chunk",
+    "finish_chunk",
+    "role_chunk",
+]
+
+KnownFinishReason = Literal["stop", "length", "content_filter", "tool_calls", "model_length", "error"]
+"""The first four are in the OpenAPI 2024-05-01-preview; the last two come from the containers' source."""
+
+FinishReason = KnownFinishReason | str
+"""Why generation ended. An open set: a value that is not known here is kept as it came."""
+
+_NullAsEmpty = BeforeValidator(lambda value: [] if value is None else value)
+_NullAsObject = BeforeValidator(lambda value: {} if value is None else value)
+_NullAsZero = BeforeValidator(lambda value: 0 if value is None else value)
+
+_Objects = Annotated[list[dict[str, Any]], Field(min_length=1)]
+_Penalty = Annotated[float, Field(ge=-2, le=2)]
+_Fraction = Annotated[float, Field(ge=0, le=1)]
+
+
+class Role(StrEnum):
+    """Who speaks. `developer` is in the OpenAPI, but the containers refuse it with 422 (reported live)."""
+
+    SYSTEM = "system"
+    USER = "user"
+    ASSISTANT = "assistant"
+    TOOL = "tool"
+
+
+class TextPart(WireModel):
+    """A part of a user message. An empty text is refused (source of the serving container)."""
+
+    type: Literal["text"]
+    text: Annotated[str, Field(min_length=1)]
+
+
+class ChatMessage(WireModel):
+    """A message of a request.
+
+    `content` is a string, for a user also a list of text parts; assistant and tool may leave it out
+    (OpenAPI 2024-05-01-preview).
+    """
+
+    role: Role
+    content: str | list[TextPart] | None = None
+    tool_calls: list[dict[str, Any]] | None = None
+    tool_call_id: str | None = None
+
+    @model_validator(mode="after")
+    def _check_content(self) -> Self:
+        if self.content is None and self.role in (Role.SYSTEM, Role.USER):
+            raise ValueError(f"content is required for the role {self.role.value}")
+        if isinstance(self.content, list) and self.role is not Role.USER:
+            raise ValueError(f"content must be a string for the role {self.role.value}")
+        if isinstance(self.content, list) and not self.content:
+            raise ValueError("content can not be an empty list")
+        return self
+
+    @property
+    def text(self) -> str:
+        """The text of the message, its parts joined as they stand."""
+        if isinstance(self.content, list):
+            return "".join(part.text for part in self.content)
+        return self.content or ""
+
+
+class ResponseFormat(WireModel):
+    """`json_schema` is in the OpenAPI, but the containers know these two only (their source)."""
+
+    type: Literal["text", "json_object"]
+
+
+class ChatRequest(WireModel):
+    """The body of a chat completion request; ranges from the OpenAPI 2024-05-01-preview.
+
+    Keys that the schema does not name are in `extra`; whether they are refused, dropped or passed on is
+    decided by the `extra-parameters` header and the dialect.
+    """
+
+    messages: list[ChatMessage]
+    model: str | None = None
+    temperature: _Fraction | None = None
+    top_p: _Fraction | None = None
+    max_tokens: Annotated[int, Field(ge=0, lt=2**31)] | None = None
+    stop: str | Annotated[list[str], Field(min_length=1)] | None = None
+    seed: Annotated[int, Field(ge=-(2**63), lt=2**63)] | None = None
+    presence_penalty: _Penalty | None = None
+    frequency_penalty: _Penalty | None = None
+    stream: bool | None = None
+    response_format: ResponseFormat | None = None
+    tools: _Objects | None = None
+    tool_choice: str | dict[str, Any] | None = None
+
+    @model_validator(mode="after")
+    def _check_messages(self) -> Self:
+        if not self.messages:
+            # The container's own words (its source).
+            raise ValueError("messages can not be an empty list")
+        return self
+
+    @property
+    def extra(self) -> Mapping[str, Any]:
+        """The keys that the schema does not name."""
+        return self.model_extra or {}
+
+    @property
+    def stop_strings(self) -> tuple[str, ...]:
+        """`stop` in one form."""
+        if self.stop is None:
+            return ()
+        return (self.stop,) if isinstance(self.stop, str) else tuple(self.stop)
+
+
+class Usage(WireModel):
+    """Tokens counted by the service. Reasoning counts as completion tokens (Azure documentation)."""
+
+    prompt_tokens: Annotated[int, _NullAsZero] = 0
+    completion_tokens: Annotated[int, _NullAsZero] = 0
+    total_tokens: Annotated[int, _NullAsZero] = 0
+
+
+class AssistantMessage(WireModel):
+    """The message of an answer. `content` is missing when the output was filtered."""
+
+    role: str | None = None
+    content: str | None = None
+    reasoning_content: str | None = None
+    tool_calls: list[dict[str, Any]] | None = None
+
+
+class Choice(WireModel):
+    """One answer of a completion."""
+
+    index: Annotated[int, _NullAsZero] = 0
+    message: Annotated[AssistantMessage, _NullAsObject] = AssistantMessage()
+    finish_reason: FinishReason | None = None
+    content_filter_results: dict[str, Any] | None = None
+
+
+class ChatCompletion(WireModel):
+    """A whole answer. `model` and `created` are not reliable on every surface (recorded live traffic)."""
+
+    id: str | None = None
+    object: str | None = None
+    created: int | float | None = None
+    model: str | None = None
+    choices: Annotated[list[Choice], _NullAsEmpty] = Field(default_factory=list[Choice])
+    usage: Usage | None = None
+    prompt_filter_results: list[dict[str, Any]] | None = None
+
+
+class Delta(WireModel):
+    """What a chunk adds to the message."""
+
+    role: str | None = None
+    content: str | None = None
+    reasoning_content: str | None = None
+    tool_calls: list[dict[str, Any]] | None = None
+
+
+class ChunkChoice(WireModel):
+    """One answer's part of a chunk."""
+
+    index: Annotated[int, _NullAsZero] = 0
+    delta: Annotated[Delta, _NullAsObject] = Delta()
+    finish_reason: FinishReason | None = None
+    logprobs: Any = None
+    content_filter_results: dict[str, Any] | None = None
+
+
+class ChatCompletionChunk(WireModel):
+    """A piece of a streamed answer. `choices` may be empty and `usage` may come in any chunk."""
+
+    id: str | None = None
+    object: str | None = None
+    created: int | float | None = None
+    model: str | None = None
+    choices: Annotated[list[ChunkChoice], _NullAsEmpty] = Field(default_factory=list[ChunkChoice])
+    usage: Usage | None = None
+    prompt_filter_results: list[dict[str, Any]] | None = None
+
+
+def role_chunk(*, id: str, created: int, model: str) -> ChatCompletionChunk:  # noqa: A002  # the wire's name
+    """The first chunk of a stream: the role and an empty text (recorded serverless stream)."""
+    return _chunk(id, created, model, Delta(role="assistant", content=""), None)
+
+
+def content_chunk(text: str, *, id: str, created: int, model: str) -> ChatCompletionChunk:  # noqa: A002
+    """A chunk that adds `text`."""
+    return _chunk(id, created, model, Delta(content=text), None)
+
+
+def finish_chunk(
+    finish_reason: FinishReason,
+    usage: Usage,
+    *,
+    id: str,  # noqa: A002  # the wire's name
+    created: int,
+    model: str,
+) -> ChatCompletionChunk:
+    """The last chunk: finish reason and usage together, and an empty text (recorded serverless stream)."""
+    last = _chunk(id, created, model, Delta(content=""), finish_reason)
+    return last.model_copy(update={"usage": usage})
+
+
+def _chunk(
+    chunk_id: str, created: int, model: str, delta: Delta, finish_reason: FinishReason | None
+) -> ChatCompletionChunk:
+    choice = ChunkChoice(index=0, delta=delta, logprobs=None, finish_reason=finish_reason)
+    return ChatCompletionChunk(
+        id=chunk_id, object="chat.completion.chunk", created=created, model=model, choices=[choice]
+    )

@@ -1,0 +1,20 @@
+"""The shapes that one chat completion takes on Azure's surfaces, and which of them a URL speaks.
+
+It must not send anything: a dialect only turns what is meant into what is on the wire, and back.
+"""
+
+from phi_client.contract.dialects.base import ApiVersion, Dialect
+from phi_client.contract.dialects.endpoint import DIALECTS, Endpoint, EndpointError, resolve_endpoint
+from phi_client.contract.dialects.managed_compute import MANAGED_COMPUTE
+from phi_client.contract.dialects.serverless import SERVERLESS
+
+__all__ = [
+    "DIALECTS",
+    "MANAGED_COMPUTE",
+    "SERVERLESS",
+    "ApiVersion",
+    "Dialect",
+    "Endpoint",
+    "EndpointError",
+    "resolve_endpoint",
+]

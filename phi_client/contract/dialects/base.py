@@ -1,0 +1,387 @@
+"""What every dialect answers, in one order, and what all of them share.
+
+It must not name a surface: what is particular stands in that surface's own file, as data where possible.
+Functions that write what another reads stand together: the client uses one of each pair, an emulator the
+other.
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final, Literal, cast
+
+from pydantic import ValidationError
+
+from phi_client.contract.chat import ChatCompletion, ChatCompletionChunk, ChatRequest, Usage
+from phi_client.contract.error_body import ErrorBody, error_from_object, read_error_body
+from phi_client.contract.events import DONE, ServerSentEvent, encode_event
+from phi_client.contract.model_info import ModelInfo
+from phi_client.contract.refusals import (
+    Refusal,
+    RefusedError,
+    detail,
+    front_door_status,
+    invalid_input,
+    unexpected_policy,
+    unknown_parameters,
+)
+from phi_client.contract.score import completion_of_score, score_body_of_chat, score_of_completion
+from phi_client.contract.wire import (
+    ContractError,
+    WireRequest,
+    WireResponse,
+    dump_json,
+    get_header,
+    load_object,
+)
+
+__all__ = ["EXTRA_PARAMETERS", "ApiVersion", "Dialect", "ParameterPolicy"]
+
+ParameterPolicy = Literal["error", "drop", "pass-through"]
+
+EXTRA_PARAMETERS: Final = "extra-parameters"
+"""Request header that says what to do with keys outside the schema (OpenAPI)."""
+
+_POLICIES: Final[tuple[ParameterPolicy, ...]] = ("error", "drop", "pass-through")
+_MODEL_STATUS: Final = "ms-azureml-model-error-statuscode"
+_MODEL_REASON: Final = "ms-azureml-model-error-reason"
+# Reasons that an Envoy filter's source gives without a status of their own.
+_STATUS_OF_REASON: Final = {"too_many_pending_request": 429, "model_not_ready": 503}
+_WRAPPED: Final = 424
+_METHOD_NOT_ALLOWED: Final = detail(405, "Method Not Allowed")
+# No source shows these two: the statuses are HTTP's own, the bodies inferred.
+_PAYLOAD_TOO_LARGE: Final = front_door_status(413, "Request body too large")
+_UNSUPPORTED_MEDIA_TYPE: Final = front_door_status(415, "Unsupported media type, use application/json")
+
+
+@dataclass(frozen=True, slots=True)
+class ApiVersion:
+    """The `api-version` query parameter: what is sent by default, and what was seen to be taken."""
+
+    default: str
+    accepted: tuple[str, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Dialect:
+    """One shape on the wire. An emulator changes an answer with `dataclasses.replace`."""
+
+    name: str
+
+    # Which hosts speak it, and under which path an emulator serves it beside others.
+    host_suffixes: tuple[str, ...]
+    emulator_prefix: str
+
+    # Routes; the first chat route is the default. `free_routes` never refuse an unknown parameter.
+    chat_routes: tuple[str, ...]
+    free_routes: tuple[str, ...]
+    score_route: str | None
+    info_route: str
+    health_route: str | None
+
+    # How a key travels (a token always as `Authorization: Bearer`), and the scope of an Entra token.
+    key_header: str
+    key_prefix: str
+    token_scope: str
+
+    # `None`: the surface has no such parameter.
+    api_version: ApiVersion | None
+
+    # The request header that names a deployment, if there is one.
+    deployment_header: str | None
+
+    # What happens to a key outside the schema when the caller says nothing.
+    unknown_parameters: ParameterPolicy
+
+    # Response headers that name the request, best first.
+    request_id_headers: tuple[str, ...]
+
+    # What the front door and the container say; `wraps_model_errors`: as 424, the true status in a header.
+    missing_key: Refusal
+    malformed_key: Refusal
+    wrong_key: Refusal
+    unknown_route: Refusal
+    timed_out: Refusal
+    wraps_model_errors: bool
+
+    # Where the reasoning is, whether keys come in alphabetical order, and a missing `max_tokens`.
+    reasoning_in: Literal["content", "reasoning_content"]
+    sorted_keys: bool
+    default_max_tokens: int | None
+
+    method_not_allowed: Refusal = _METHOD_NOT_ALLOWED
+    payload_too_large: Refusal = _PAYLOAD_TOO_LARGE
+    unsupported_media_type: Refusal = _UNSUPPORTED_MEDIA_TYPE
+
+    def write_chat_request(
+        self,
+        request: ChatRequest,
+        *,
+        route: str | None = None,
+        api_version: str | None = None,
+        deployment: str | None = None,
+    ) -> WireRequest:
+        """The wire request, without its credential; `route` defaults to the first chat route."""
+        path = route or self.chat_routes[0]
+        headers = {"Content-Type": "application/json", "Accept": "application/json"}
+        if request.extra:
+            # The default policy differs between images, so it is never relied on.
+            headers[EXTRA_PARAMETERS] = "pass-through"
+        if deployment is not None and self.deployment_header is not None:
+            headers[self.deployment_header] = deployment
+        body = score_body_of_chat(request) if path == self.score_route else request.to_wire()
+        return WireRequest("POST", path, self._query(api_version), headers, dump_json(body))
+
+    def read_chat_request(
+        self, headers: Mapping[str, str], body: bytes, *, route: str | None = None
+    ) -> ChatRequest:
+        """The request in `body`, validated as the service does, unknown keys treated by the policy.
+
+        Raises:
+            RefusedError: with the answer that the service gives.
+        """
+        request = validated_request(_json_of(body))
+        return self._with_policy(request, headers, route or self.chat_routes[0])
+
+    def read_score_request(self, body: bytes) -> ChatRequest:
+        """The chat request in the body of `/score`.
+
+        Raises:
+            RefusedError: this surface has no such route, or the body is not one of its forms.
+        """
+        del body
+        raise RefusedError(self.unknown_route)
+
+    def shape_completion(self, completion: ChatCompletion) -> ChatCompletion:
+        """`completion` with all that this surface always sends, and nothing that it never sends."""
+        return completion.model_copy(update={"object": "chat.completion"})
+
+    def write_completion(self, completion: ChatCompletion) -> bytes:
+        """The body of a whole answer."""
+        return dump_json(self.shape_completion(completion).to_wire(), sort_keys=self.sorted_keys)
+
+    def write_score(self, completion: ChatCompletion, *, older: bool = False) -> bytes:
+        """The body of `/score`; `older` gives the older container's, the text alone."""
+        return dump_json(score_of_completion(self.shape_completion(completion), older=older))
+
+    def read_completion(self, body: bytes, *, route: str | None = None) -> ChatCompletion | ErrorBody:
+        """The completion in a 2xx body, or the engine's error that `/score` hides in one.
+
+        Raises:
+            ContractError: the body does not fit the contract.
+        """
+        try:
+            if route is not None and route == self.score_route:
+                return completion_of_score(body)
+            value = load_object(body, "the answer")
+            if "choices" not in value:
+                raise ContractError("the answer has no `choices`")
+            return ChatCompletion.model_validate(value)
+        except ValidationError as error:
+            raise ContractError(f"the answer does not fit the contract: {_summary(error)}") from error
+
+    def write_chunk(self, chunk: ChatCompletionChunk) -> bytes:
+        """The event that carries `chunk`."""
+        return encode_event(dump_json(chunk.to_wire(), sort_keys=self.sorted_keys))
+
+    def write_done(self) -> bytes:
+        """The event that ends a stream."""
+        return encode_event(DONE)
+
+    def write_stream_error(self, message: str) -> bytes:
+        """A failure after the stream began, as the containers report it (their source)."""
+        return encode_event(message, name="error")
+
+    def read_event(self, event: ServerSentEvent) -> ChatCompletionChunk | ErrorBody:
+        """The chunk, or the error, that an event carries; not for the `DONE` event.
+
+        Raises:
+            ContractError: the event's data is no chunk.
+        """
+        if event.name == "error":
+            return read_error_body(event.data)
+        value = load_object(event.data, "a chunk")
+        if value.get("error") or value.get("object") == "error":
+            return error_from_object(value)
+        try:
+            return ChatCompletionChunk.model_validate(value)
+        except ValidationError as error:
+            raise ContractError(f"a chunk does not fit the contract: {_summary(error)}") from error
+
+    def write_info_request(self, *, api_version: str | None = None) -> WireRequest:
+        """The request that asks which model answers."""
+        return WireRequest("GET", self.info_route, self._query(api_version), {"Accept": "application/json"})
+
+    def write_info(self, info: ModelInfo) -> bytes:
+        """The body of the info route."""
+        return dump_json(info.to_wire())
+
+    def write_health(self) -> bytes:
+        """The body of the health route, where there is one: a JSON string (source of both containers)."""
+        return b'"healthy"'
+
+    def read_info(self, body: bytes) -> ModelInfo:
+        """The model that a 2xx body of the info route names.
+
+        Raises:
+            ContractError: the body does not fit the contract.
+        """
+        try:
+            return ModelInfo.model_validate(load_object(body, "the answer of the info route"))
+        except ValidationError as error:
+            raise ContractError(f"the info route's answer does not fit: {_summary(error)}") from error
+
+    def write_error(self, refusal: Refusal) -> WireResponse:
+        """The answer that carries `refusal`, wrapped in 424 where this surface does so."""
+        headers = dict(refusal.headers)
+        status = refusal.status
+        if refusal.by_model and status >= 400:  # noqa: PLR2004  # `/score` refuses with 200
+            headers |= {_MODEL_STATUS: str(status), _MODEL_REASON: "model_error"}
+            status = _WRAPPED if self.wraps_model_errors else status
+        if isinstance(refusal.body, str):
+            headers["Content-Type"] = "text/plain; charset=utf-8"
+            return WireResponse(status, refusal.body.encode(), headers)
+        headers["Content-Type"] = "application/json"
+        return WireResponse(status, dump_json(refusal.body), headers)
+
+    def read_error(self, status: int, headers: Mapping[str, str], body: bytes) -> ErrorBody:
+        """What an answer of another status than 2xx says; `status` is the model's own behind a 424."""
+        error = read_error_body(body)
+        if status != _WRAPPED:
+            return error
+        named = get_header(headers, _MODEL_STATUS) or ""
+        reason = get_header(headers, _MODEL_REASON) or ""
+        inner = int(named) if named.isdecimal() else _STATUS_OF_REASON.get(reason, error.status)
+        return ErrorBody(
+            message=error.message or reason,
+            code=error.code,
+            status=inner,
+            details=error.details,
+            innererror=error.innererror,
+        )
+
+    def rate_limited(self, retry_after_s: int) -> Refusal:
+        """429: the service, or an engine's full queue, has no room."""
+        raise NotImplementedError
+
+    def context_exceeded(self, limit: int, requested: int) -> Refusal:
+        """400: the prompt is longer than the context, both in tokens."""
+        raise NotImplementedError
+
+    def write_key(self, key: str) -> tuple[str, str]:
+        """The header, name and value, that carries a key."""
+        return self.key_header, self.key_prefix + key
+
+    def read_key(self, headers: Mapping[str, str]) -> str:
+        """The key or token of a request.
+
+        Raises:
+            RefusedError: there is none, or the header is malformed.
+        """
+        value = get_header(headers, self.key_header)
+        if value is None:
+            raise RefusedError(self.missing_key)
+        scheme = self.key_prefix
+        if value[: len(scheme)].lower() != scheme.lower() or not value[len(scheme) :].strip():
+            raise RefusedError(self.malformed_key)
+        return value[len(scheme) :].strip()
+
+    def response_headers(
+        self,
+        *,
+        request_id: str,
+        session: str | None = None,
+        deployment: str | None = None,
+        usage: Usage | None = None,
+    ) -> dict[str, str]:
+        """Headers of a 2xx answer; `usage` for whole answers only, since streams have no token headers."""
+        raise NotImplementedError
+
+    def read_request_id(self, headers: Mapping[str, str]) -> str | None:
+        """The id to quote in a support case; a doubled `a, a` was seen and is undone."""
+        for name in self.request_id_headers:
+            value = get_header(headers, name)
+            if value:
+                return value.split(",")[0].strip()
+        return None
+
+    def _query(self, api_version: str | None) -> dict[str, str]:
+        if self.api_version is None:
+            return {}
+        return {"api-version": api_version or self.api_version.default}
+
+    def _with_policy(self, request: ChatRequest, headers: Mapping[str, str], route: str) -> ChatRequest:
+        given = get_header(headers, EXTRA_PARAMETERS)
+        if given is not None and given not in _POLICIES:
+            raise RefusedError(unexpected_policy(given))
+        policy = given or self.unknown_parameters
+        if not request.extra or route in self.free_routes or policy == "pass-through":
+            return request
+        if policy == "error":
+            # The newer container, whose default is to pass them on, words its refusal differently.
+            newer = self.unknown_parameters == "pass-through"
+            raise RefusedError(unknown_parameters(list(request.extra), policy_given=newer))
+        known = {key: value for key, value in request.to_wire().items() if key in ChatRequest.model_fields}
+        return ChatRequest.model_validate(known)
+
+
+def validated_request(value: object) -> ChatRequest:
+    """`value` as a chat request.
+
+    Raises:
+        RefusedError: 422 with the list of what is wrong.
+    """
+    if not isinstance(value, dict):
+        message = "Input should be a valid dictionary or object to extract fields from"
+        raise RefusedError(
+            invalid_input(
+                [{"type": "model_attributes_type", "loc": ["body"], "msg": message, "input": value}]
+            )
+        )
+    try:
+        return ChatRequest.model_validate(value)
+    except ValidationError as error:
+        details: list[dict[str, Any]] = json.loads(error.json(include_url=False))
+        for item in details:
+            item["loc"] = ["body", *item["loc"]]
+        raise RefusedError(invalid_input(details)) from None
+
+
+def _json_of(body: bytes) -> object:
+    if not body.strip():
+        raise RefusedError(
+            invalid_input([{"type": "missing", "loc": ["body"], "msg": "Field required", "input": None}])
+        )
+    try:
+        value = cast("object", json.loads(body, parse_constant=_no_constant))
+        if b"\\ud" in body.lower():
+            # An escaped half of a surrogate pair parses, but is no text that anything could work with.
+            json.dumps(value, ensure_ascii=False).encode()
+        return value
+    except json.JSONDecodeError as error:
+        position, reason = error.pos, error.msg
+    except (ValueError, RecursionError):
+        position, reason = 0, "Not JSON, not UTF-8, or nested too deeply"
+    raise RefusedError(
+        invalid_input(
+            [
+                {
+                    "type": "json_invalid",
+                    "loc": ["body", position],
+                    "msg": "JSON decode error",
+                    "input": {},
+                    "ctx": {"error": reason},
+                }
+            ]
+        )
+    )
+
+
+def _no_constant(name: str) -> object:
+    """`NaN` and the infinities, which Python reads and JSON does not have."""
+    raise ValueError(f"{name} is not JSON")
+
+
+def _summary(error: ValidationError) -> str:
+    """Where and what, without the values: they may be a person's prompt."""
+    return "; ".join(f"{'.'.join(map(str, item['loc']))}: {item['msg']}" for item in error.errors()[:3])

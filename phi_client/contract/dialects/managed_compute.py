@@ -1,0 +1,124 @@
+"""Managed compute: an Azure Machine Learning online endpoint, `*.inference.ml.azure.com`.
+
+It must not know other surfaces. Facts are from the documentation of online endpoints and from the published
+source of the two serving containers, of which the older has an info route and maps the names of `/score`.
+"""
+
+import json
+from typing import Any, Final
+
+from phi_client.contract.chat import ChatCompletion, ChatRequest, Usage
+from phi_client.contract.dialects.base import Dialect, validated_request
+from phi_client.contract.limits import SERVED_DEFAULT_MAX_TOKENS
+from phi_client.contract.model_info import ModelInfo
+from phi_client.contract.refusals import (
+    Refusal,
+    RefusedError,
+    context_length_exceeded,
+    detail,
+    front_door_text,
+    front_door_timeout,
+    too_many_pending_requests,
+)
+from phi_client.contract.score import chat_body_of_score
+from phi_client.contract.wire import ContractError
+
+__all__ = ["MANAGED_COMPUTE", "ManagedCompute"]
+
+
+class ManagedCompute(Dialect):
+    """What managed compute does differently."""
+
+    def read_score_request(self, body: bytes) -> ChatRequest:
+        """The chat request in either form of body; anything else is answered 200 with `{}`."""
+        try:
+            return validated_request(chat_body_of_score(body))
+        except (ContractError, RefusedError) as error:
+            raise RefusedError(Refusal(200, {})) from error
+
+    def shape_completion(self, completion: ChatCompletion) -> ChatCompletion:
+        """Drops unknown keys beside the message, as the container's response models do."""
+        choices: list[Any] = []
+        for choice in completion.choices:
+            members = {"role": choice.message.role or "assistant", "content": choice.message.content}
+            shaped = {
+                "index": choice.index,
+                "message": choice.message.model_copy(update=members).to_wire(),
+                "finish_reason": choice.finish_reason,
+            }
+            choices.append(shaped)
+        usage = completion.usage or Usage()
+        return ChatCompletion.model_validate(
+            {
+                "id": completion.id,
+                "object": "chat.completion",
+                "created": completion.created,
+                "model": completion.model,
+                "choices": choices,
+                "usage": usage.model_dump(),
+            }
+        )
+
+    def write_info(self, info: ModelInfo) -> bytes:
+        """Three keys, printed with four spaces (the older container)."""
+        known = {
+            "model_type": info.model_type,
+            "model_provider_name": info.model_provider_name,
+            "model_name": info.model_name,
+        }
+        return json.dumps(known, indent=4).encode()
+
+    def rate_limited(self, retry_after_s: int) -> Refusal:
+        """An empty body with a reason header; whether `Retry-After` is sent is not known (inferred)."""
+        return too_many_pending_requests(retry_after_s)
+
+    def context_exceeded(self, limit: int, requested: int) -> Refusal:
+        """The engine's object as a string inside the container's `message`."""
+        return context_length_exceeded(limit, requested, as_string=True)
+
+    def response_headers(
+        self,
+        *,
+        request_id: str,
+        session: str | None = None,
+        deployment: str | None = None,
+        usage: Usage | None = None,  # noqa: ARG002  # this surface has no token headers
+    ) -> dict[str, str]:
+        """The headers of captured answers of the front door."""
+        headers = {"x-request-id": request_id, "server": "azureml-frontdoor"}
+        if deployment is not None:
+            headers["azureml-model-deployment"] = deployment
+        if session is not None:
+            headers["azureml-model-session"] = session
+        return headers
+
+
+MANAGED_COMPUTE: Final = ManagedCompute(
+    name="managed_compute",
+    host_suffixes=(".inference.ml.azure.com",),
+    emulator_prefix="/managed-compute",
+    chat_routes=("/chat/completions", "/v1/chat/completions"),
+    free_routes=("/v1/chat/completions",),
+    score_route="/score",
+    info_route="/info",
+    health_route="/",
+    key_header="Authorization",
+    key_prefix="Bearer ",
+    token_scope="https://ml.azure.com/.default",  # noqa: S106  # a scope, not a secret
+    # The container's routes have no such parameter.
+    api_version=None,
+    deployment_header="azureml-model-deployment",
+    # The newer container, since 2026-06-04; the older one's default is `error`.
+    unknown_parameters="pass-through",
+    request_id_headers=("x-request-id",),
+    # Reported live for a wrong key and for a malformed header; for a missing header inferred.
+    missing_key=front_door_text(401, "key_auth_bad_header_forbidden"),
+    malformed_key=front_door_text(401, "key_auth_bad_header_forbidden"),
+    wrong_key=front_door_text(401, "key_auth_access_denied"),
+    unknown_route=detail(404, "Not Found"),
+    timed_out=front_door_timeout(),
+    wraps_model_errors=True,
+    reasoning_in="content",
+    sorted_keys=False,
+    default_max_tokens=SERVED_DEFAULT_MAX_TOKENS,
+)

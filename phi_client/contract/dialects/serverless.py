@@ -1,0 +1,143 @@
+"""Serverless API deployments (models as a service), `*.models.ai.azure.com`.
+
+It must not know other surfaces. Facts are from recorded live traffic (azure-sdk-assets), among it a Phi
+model's, unless a line says otherwise.
+"""
+
+from typing import Any, Final
+
+from phi_client.contract.chat import ChatCompletion, Usage
+from phi_client.contract.dialects.base import ApiVersion, Dialect
+from phi_client.contract.refusals import (
+    Refusal,
+    context_length_exceeded,
+    front_door_status,
+    model_text,
+    rate_limited,
+    serverless_missing_key,
+    serverless_wrong_key,
+)
+
+__all__ = ["SAFE_COMPLETION", "SAFE_PROMPT", "SERVERLESS", "Serverless"]
+
+_SAFE: Final = {"filtered": False, "severity": "safe"}
+_NOT_DETECTED: Final = {"filtered": False, "detected": False}
+
+SAFE_COMPLETION: Final[dict[str, Any]] = {
+    "hate": _SAFE,
+    "protected_material_code": _NOT_DETECTED,
+    "protected_material_text": _NOT_DETECTED,
+    "self_harm": _SAFE,
+    "sexual": _SAFE,
+    "violence": _SAFE,
+}
+"""`content_filter_results` of an answer that the filter let pass."""
+
+SAFE_PROMPT: Final[list[dict[str, Any]]] = [
+    {
+        "prompt_index": 0,
+        "content_filter_results": {
+            "hate": _SAFE,
+            "jailbreak": _NOT_DETECTED,
+            "self_harm": _SAFE,
+            "sexual": _SAFE,
+            "violence": _SAFE,
+        },
+    }
+]
+"""`prompt_filter_results` of a prompt that the filter let pass."""
+
+
+class Serverless(Dialect):
+    """What serverless does differently."""
+
+    def shape_completion(self, completion: ChatCompletion) -> ChatCompletion:
+        """Adds the filter's annotations and the keys that are sent although they are empty."""
+        choices: list[Any] = []
+        for choice in completion.choices:
+            message = choice.message
+            update = {
+                "role": message.role or "assistant",
+                "content": message.content,
+                "reasoning_content": message.reasoning_content,
+                "tool_calls": message.tool_calls or [],
+            }
+            shaped = {
+                "index": choice.index,
+                "message": message.model_copy(update=update),
+                "finish_reason": choice.finish_reason,
+                "content_filter_results": choice.content_filter_results or SAFE_COMPLETION,
+            }
+            choices.append(choice.model_copy(update=shaped))
+        given = completion.usage or Usage()
+        counts: dict[str, Any] = {
+            "audio_prompt_tokens": 0,
+            "image_prompt_tokens": 0,
+            "prompt_tokens_details": None,
+        }
+        counts |= given.model_dump()
+        return completion.model_copy(
+            update={
+                "object": "chat.completion",
+                "choices": choices,
+                "prompt_filter_results": completion.prompt_filter_results or SAFE_PROMPT,
+                "usage": Usage(**counts),
+            }
+        )
+
+    def rate_limited(self, retry_after_s: int) -> Refusal:
+        """The shape of Azure OpenAI, because no serverless 429 was ever published (inferred)."""
+        return rate_limited(retry_after_s)
+
+    def context_exceeded(self, limit: int, requested: int) -> Refusal:
+        """The engine's own object, passed through (reported live on neighbouring surfaces)."""
+        return context_length_exceeded(limit, requested, as_string=False)
+
+    def response_headers(
+        self,
+        *,
+        request_id: str,
+        session: str | None = None,
+        deployment: str | None = None,  # noqa: ARG002  # this surface does not name it
+        usage: Usage | None = None,
+    ) -> dict[str, str]:
+        """The recorded headers; `session` is `dep-<model>-<yymmddhhmmss>`."""
+        headers = {"X-Request-ID": request_id, "x-ms-rai-invoked": "true"}
+        if session is not None:
+            headers["azureml-model-session"] = session
+        if usage is not None:
+            headers["prompt_token_len"] = str(usage.prompt_tokens)
+            headers["sampling_token_len"] = str(usage.completion_tokens)
+        return headers
+
+
+SERVERLESS: Final = Serverless(
+    name="serverless",
+    # The second suffix is that of early deployments (2024 documentation).
+    host_suffixes=(".models.ai.azure.com", ".inference.ai.azure.com"),
+    emulator_prefix="/serverless",
+    chat_routes=("/chat/completions", "/v1/chat/completions"),
+    free_routes=("/v1/chat/completions",),
+    score_route=None,
+    info_route="/info",
+    health_route=None,
+    # `api-key` alone is refused (reported live).
+    key_header="Authorization",
+    key_prefix="Bearer ",
+    token_scope="https://ml.azure.com/.default",  # noqa: S106  # a scope, not a secret
+    api_version=ApiVersion("2024-05-01-preview", ("2024-05-01-preview", "2024-04-01-preview")),
+    deployment_header=None,
+    unknown_parameters="error",
+    request_id_headers=("X-Request-ID",),
+    missing_key=serverless_missing_key(),
+    malformed_key=serverless_wrong_key(),
+    wrong_key=serverless_wrong_key(),
+    unknown_route=model_text(404, "NOT FOUND"),
+    # No source shows a time-out of this surface (inferred).
+    timed_out=front_door_status(408, "Request timed out"),
+    wraps_model_errors=False,
+    # Documented for this api-version; which form this very model uses was never recorded.
+    reasoning_in="content",
+    sorted_keys=True,
+    default_max_tokens=None,
+)

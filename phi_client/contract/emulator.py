@@ -1,0 +1,17 @@
+"""Where the local emulator listens when nothing else is said, and its well-known key.
+
+It must not know how the emulator works. The key is public on purpose, as with other storage emulators, and
+opens nothing but a process on the same machine.
+"""
+
+from typing import Final
+
+__all__ = ["EMULATOR_ALIAS", "EMULATOR_ENDPOINT", "EMULATOR_HOST", "EMULATOR_KEY", "EMULATOR_PORT"]
+
+EMULATOR_ALIAS: Final = "emulator"
+"""The word that stands for endpoint and key in `PHI_ENDPOINT`."""
+
+EMULATOR_HOST: Final = "127.0.0.1"
+EMULATOR_PORT: Final = 16180
+EMULATOR_ENDPOINT: Final = "http://127.0.0.1:16180"
+EMULATOR_KEY: Final = "phi-emulator-well-known-key-0000"

@@ -1,0 +1,124 @@
+"""Reading an error: every envelope that Azure was seen to send becomes one `ErrorBody`.
+
+It must not know exception classes, nor what to do about an error.
+
+Bodies are read as strict JSON, then as the JSON object that the text begins with (the front door appends its
+help text after the model's JSON), then as plain text. The envelopes, all recorded, quoted in issues or in the
+containers' source: `{error: {code, message, details, innererror}}`, `{error: "text"}`,
+`{statusCode, message}`, `{status: "text"}`, `{detail: "text" | [...]}`, flat `{object: "error", message,
+code: int}`, and an `error.message` that is itself a string of JSON.
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any, Final, cast
+
+__all__ = ["HELP_TEXT", "MAX_ERROR_BYTES", "ErrorBody", "error_from_object", "read_error_body"]
+
+HELP_TEXT: Final = (
+    "\nPlease check this guide to understand why this error code might have been returned \n"
+    "https://docs.microsoft.com/en-us/azure/machine-learning/how-to-troubleshoot-online-endpoints"
+    "#http-status-codes\n"
+)
+"""What the front door of hosted models may append to any error (quoted in issues, 2025 and 2026)."""
+
+MAX_ERROR_BYTES: Final = 64 * 1024
+"""How much of an error body is looked at."""
+
+_HELP_START: Final = "Please check this guide to understand why"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ErrorBody:
+    """What a service said about a failure.
+
+    `status` is the status that the body itself names, which may differ from the HTTP status. `details` is
+    kept as it came: a list of validation errors, a string, or nothing.
+    """
+
+    message: str
+    code: str | None = None
+    status: int | None = None
+    details: Any = None
+    innererror: Mapping[str, Any] | None = None
+
+    @property
+    def content_filter(self) -> Mapping[str, Any] | None:
+        """The verdict of the content filter by category; both spellings of the key are known."""
+        inner = self.innererror or {}
+        found = inner.get("content_filter_result") or inner.get("content_filter_results")
+        return cast("Mapping[str, Any]", found) if isinstance(found, dict) else None
+
+
+def read_error_body(body: bytes | str) -> ErrorBody:
+    """Read any body of an error answer; never raises."""
+    text = (
+        body[:MAX_ERROR_BYTES].decode(errors="replace") if isinstance(body, bytes) else body[:MAX_ERROR_BYTES]
+    )
+    text = text.removeprefix("\ufeff").strip()
+    found = _leading_object(text)
+    if found is not None:
+        return error_from_object(found)
+    return ErrorBody(message=_without_help_text(text))
+
+
+def error_from_object(value: Mapping[str, Any]) -> ErrorBody:
+    """Read an error from a parsed object: an answer's body, or an event inside a stream."""
+    error = value.get("error")
+    if isinstance(error, dict):
+        inner = cast("dict[str, Any]", error)
+        return _unnested(_read_members({"status": value.get("status"), **inner}))
+    if isinstance(error, str):
+        return _unnested(_read_members({"message": error, **_others(value, "error")}))
+    return _unnested(_read_members(value))
+
+
+def _read_members(members: Mapping[str, Any]) -> ErrorBody:
+    detail = members.get("detail")
+    details = members.get("details")
+    if details is None and not isinstance(detail, str):
+        details = detail
+    message = members.get("message")
+    if not isinstance(message, str):
+        # `{"status": "text"}` is the serverless gateway's way to say what is wrong.
+        message = next((text for text in (detail, members.get("status")) if isinstance(text, str)), "")
+    code = members.get("code")
+    numbers = (members.get("status"), members.get("statusCode"), code)
+    inner = members.get("innererror")
+    return ErrorBody(
+        message=_without_help_text(message),
+        code=None if code is None else str(code),
+        status=next((number for number in numbers if isinstance(number, int)), None),
+        details=details,
+        innererror=cast("dict[str, Any]", inner) if isinstance(inner, dict) else None,
+    )
+
+
+def _unnested(error: ErrorBody) -> ErrorBody:
+    """The older container puts the engine's whole JSON error into its own `message` as a string."""
+    nested = _leading_object(error.message) if error.message.startswith("{") else None
+    if nested is None:
+        return error
+    inner = error_from_object(nested)
+    return replace(
+        error,
+        message=inner.message or error.message,
+        details=inner.details if error.details is None else error.details,
+    )
+
+
+def _leading_object(text: str) -> dict[str, Any] | None:
+    try:
+        value, _ = json.JSONDecoder().raw_decode(text)
+    except (ValueError, RecursionError):
+        return None
+    return cast("dict[str, Any]", value) if isinstance(value, dict) else None
+
+
+def _without_help_text(text: str) -> str:
+    return text.partition(_HELP_START)[0].strip()
+
+
+def _others(value: Mapping[str, Any], name: str) -> dict[str, Any]:
+    return {key: member for key, member in value.items() if key != name}

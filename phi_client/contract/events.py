@@ -1,0 +1,129 @@
+"""Server-sent events, both ways: bytes in and events out, an event in and bytes out.
+
+It must not know what an event's data means.
+
+    bytes ──feed──> line ──> `data:`   appended to the event
+                         ├─> `event:`  its name
+                         ├─> `:` …     ignored: a comment is no sign of life from the model
+                         └─> empty     the event is complete
+"""
+
+from dataclasses import dataclass
+from typing import Final
+
+from phi_client.contract.wire import ContractError
+
+__all__ = ["DEFAULT_EVENT_NAME", "DONE", "MAX_EVENT_BYTES", "EventDecoder", "ServerSentEvent", "encode_event"]
+
+DONE: Final = "[DONE]"
+"""The data of the event that closes a stream of chunks."""
+
+DEFAULT_EVENT_NAME: Final = "message"
+
+MAX_EVENT_BYTES: Final = 4 * 1024 * 1024
+"""Enough for any chunk of this model, and a bound on what a broken server can make a client hold."""
+
+_BOM: Final = b"\xef\xbb\xbf"
+
+
+@dataclass(frozen=True, slots=True)
+class ServerSentEvent:
+    """One event: its data lines joined by newlines, and its name."""
+
+    data: str
+    name: str = DEFAULT_EVENT_NAME
+
+
+class EventDecoder:
+    """Turns bytes, cut anywhere, into events.
+
+    Takes CR, LF and CRLF, comments, `data:` with or without a space, several data lines and a byte order
+    mark. `max_event_bytes` bounds one line and the data of one event.
+    """
+
+    def __init__(self, *, max_event_bytes: int = MAX_EVENT_BYTES) -> None:
+        self._max_bytes = max_event_bytes
+        self._line = bytearray()
+        self._data: list[str] = []
+        self._data_bytes = 0
+        self._name = DEFAULT_EVENT_NAME
+        self._at_start = True
+        self._after_cr = False
+
+    def feed(self, data: bytes) -> list[ServerSentEvent]:
+        """The events that `data` completes.
+
+        Raises:
+            ContractError: an event or a line is larger than the bound, or its data is not UTF-8.
+        """
+        if self._after_cr and data:
+            # The LF of a CRLF that was cut in two belongs to the line before.
+            data = data.removeprefix(b"\n")
+            self._after_cr = False
+        if b"\n" not in data and b"\r" not in data:
+            self._hold(data)
+            return []
+        events: list[ServerSentEvent] = []
+        for piece in data.splitlines(keepends=True):
+            line = piece.rstrip(b"\r\n")
+            self._hold(line)
+            if len(line) == len(piece):
+                break
+            event = self._end_line()
+            if event is not None:
+                events.append(event)
+        self._after_cr = data.endswith(b"\r")
+        return events
+
+    def flush(self) -> list[ServerSentEvent]:
+        """The event that the end of the stream completes, when its last blank line is missing.
+
+        Raises:
+            ContractError: as `feed`.
+        """
+        first = self._end_line() if self._line else None
+        last = self._end_event()
+        return [event for event in (first, last) if event is not None]
+
+    def _hold(self, part: bytes) -> None:
+        self._line += part
+        if len(self._line) > self._max_bytes:
+            raise ContractError(f"an event line is longer than {self._max_bytes} bytes")
+
+    def _end_line(self) -> ServerSentEvent | None:
+        line = bytes(self._line)
+        self._line.clear()
+        if self._at_start:
+            line = line.removeprefix(_BOM)
+            self._at_start = False
+        if not line:
+            return self._end_event()
+        field, _, value = line.partition(b":")
+        value = value.removeprefix(b" ")
+        if field == b"data":
+            self._data_bytes += len(value)
+            if self._data_bytes > self._max_bytes:
+                raise ContractError(f"an event is longer than {self._max_bytes} bytes")
+            self._data.append(_text(value))
+        elif field == b"event":
+            self._name = _text(value)
+        return None
+
+    def _end_event(self) -> ServerSentEvent | None:
+        data, name = self._data, self._name
+        self._data, self._data_bytes, self._name = [], 0, DEFAULT_EVENT_NAME
+        return ServerSentEvent("\n".join(data), name or DEFAULT_EVENT_NAME) if data else None
+
+
+def encode_event(data: str | bytes, *, name: str | None = None) -> bytes:
+    """One event as Azure sends it: an optional `event:` line, `data: ` lines, a blank line, all with LF."""
+    lines = (data if isinstance(data, bytes) else data.encode()).splitlines() or [b""]
+    head = b"" if name is None else b"event: " + name.encode() + b"\n"
+    return head + b"".join(b"data: " + line + b"\n" for line in lines) + b"\n"
+
+
+def _text(value: bytes) -> str:
+    try:
+        return value.decode()
+    except UnicodeDecodeError as error:
+        raise ContractError("an event is not UTF-8") from error

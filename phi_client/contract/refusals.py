@@ -1,0 +1,179 @@
+"""Writing an error: each way in which a service refuses, as a small named function.
+
+It must not know which surface sends it: a dialect chooses, and adds status wrapping and headers.
+
+A refusal comes from the front door (key, quota, time-out) or from the model's container; only the latter is
+wrapped in 424 by managed compute.
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from phi_client.contract.error_body import HELP_TEXT
+
+__all__ = [
+    "CONTAINER_CODES",
+    "Refusal",
+    "RefusedError",
+    "container_error",
+    "context_length_exceeded",
+    "detail",
+    "front_door_status",
+    "front_door_text",
+    "front_door_timeout",
+    "invalid_input",
+    "model_text",
+    "rate_limited",
+    "serverless_missing_key",
+    "serverless_wrong_key",
+    "too_many_pending_requests",
+    "unexpected_policy",
+    "unknown_parameters",
+]
+
+CONTAINER_CODES: Final[Mapping[int, str]] = {
+    400: "Bad Request",
+    401: "Unauthorized",
+    403: "Forbidden",
+    404: "Not Found",
+    405: "Method Not Allowed",
+    409: "Conflict",
+    422: "Invalid input",
+    500: "Internal Server Error",
+    502: "Bad Gateway",
+    503: "Service Unavailable",
+    504: "Gateway Timeout",
+}
+"""`error.code` by status (source of the serving container)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """An error before its dialect has put it on the wire: `body` is JSON, or a text, or nothing."""
+
+    status: int
+    body: Mapping[str, Any] | str
+    headers: Mapping[str, str] = field(default_factory=dict[str, str])
+    by_model: bool = True
+
+
+class RefusedError(Exception):
+    """A request that a service of this dialect does not take; `refusal` is what it says."""
+
+    def __init__(self, refusal: Refusal) -> None:
+        super().__init__(f"refused with status {refusal.status}")
+        self.refusal = refusal
+
+
+def invalid_input(details: Sequence[Mapping[str, Any]]) -> Refusal:
+    """422 with pydantic's error objects (source of the container; quoted from live traffic in issues)."""
+    error = {
+        "code": "Invalid input",
+        "status": 422,
+        "message": "invalid input error",
+        "details": list(details),
+    }
+    return Refusal(422, {"error": error})
+
+
+def detail(status: int, text: str) -> Refusal:
+    """`{"detail": …}`, the container's form for what it refuses itself (its source)."""
+    return Refusal(status, {"detail": text})
+
+
+def container_error(status: int, message: str) -> Refusal:
+    """`{"error": {code, message, status}}`, the container's form for every other failure (its source)."""
+    code = CONTAINER_CODES.get(status, "Unknown Status Code")
+    return Refusal(status, {"error": {"code": code, "message": message, "status": status}})
+
+
+def model_text(status: int, text: str) -> Refusal:
+    """A plain text from behind the front door, as `NOT FOUND` on serverless (recorded)."""
+    return Refusal(status, text)
+
+
+def unknown_parameters(names: Sequence[str], *, policy_given: bool) -> Refusal:
+    """400 for keys outside the schema.
+
+    The text differs with whether the caller sent `extra-parameters: error` to the newer container
+    (`policy_given`) or relied on the default (source of both containers; the second quoted live).
+    """
+    if policy_given:
+        return detail(
+            400, f"Extra parameters {list(names)!r} are not allowed when extra-parameters is set to 'error'."
+        )
+    return detail(
+        400,
+        f"Extra parameters {list(names)!r} are not allowed when extra-parameters is not set or set to be "
+        "'error'. Set extra-parameters to 'pass-through' to pass to the model.",
+    )
+
+
+def unexpected_policy(value: str) -> Refusal:
+    """400 for an `extra-parameters` header of another value (source of the container; quoted live)."""
+    return detail(
+        400,
+        f"Unexpected EXTRA_PARAMETERS option {value}, expected options are ['error', 'drop', 'pass-through']",
+    )
+
+
+def context_length_exceeded(limit: int, requested: int, *, as_string: bool) -> Refusal:
+    """400 for a prompt longer than the context, both in tokens.
+
+    The engine's flat object (reported live); with `as_string` inside the container's `message`, as the older
+    container wraps an engine's error. The text after its first sentence is inferred.
+    """
+    error = {
+        "object": "error",
+        "message": f"This model's maximum context length is {limit} tokens. "
+        f"However, your messages resulted in {requested} tokens.",
+        "type": "BadRequestError",
+        "param": None,
+        "code": 400,
+    }
+    return container_error(400, json.dumps(error)) if as_string else Refusal(400, error)
+
+
+def serverless_missing_key() -> Refusal:
+    """400, and not 401, when `Authorization` is absent (reported live)."""
+    body = {"status": "Auth token must be passed as a header called Authorization"}
+    return Refusal(400, body, by_model=False)
+
+
+def serverless_wrong_key() -> Refusal:
+    """401 for a bad key or token (recorded)."""
+    message = "Auth token validation failed. Please provide a valid key or a valid AAD token"
+    body = {"statusCode": 401, "message": message}
+    return Refusal(401, body, {"x-ms-error-reason": "Invalid JWT."}, by_model=False)
+
+
+def front_door_text(status: int, text: str) -> Refusal:
+    """A plain text from the front door, as `key_auth_access_denied` on managed compute (reported live)."""
+    return Refusal(status, text, by_model=False)
+
+
+def front_door_status(status: int, text: str) -> Refusal:
+    """A status for which no body was found in any source: a short JSON of the serverless gateway's shape."""
+    return Refusal(status, {"status": text}, by_model=False)
+
+
+def front_door_timeout() -> Refusal:
+    """408 when the model ran longer than the deployment's limit, with the help text (documented)."""
+    return front_door_text(408, "upstream request timeout" + HELP_TEXT)
+
+
+def rate_limited(retry_after_s: int) -> Refusal:
+    """429 in the shape recorded on Azure OpenAI; the serverless one is not known (inferred)."""
+    message = f"Rate limit is exceeded. Try again in {retry_after_s} seconds."
+    body = {"error": {"code": "429", "message": message}}
+    return Refusal(429, body, {"Retry-After": str(retry_after_s)}, by_model=False)
+
+
+def too_many_pending_requests(retry_after_s: int | None = None) -> Refusal:
+    """429 of managed compute: no body, a reason header (an Envoy filter's source); `Retry-After` inferred."""
+    headers = {"ms-azureml-model-error-reason": "too_many_pending_request"}
+    if retry_after_s is not None:
+        headers["Retry-After"] = str(retry_after_s)
+    return Refusal(429, "", headers, by_model=False)
