@@ -1,0 +1,169 @@
+"""What an engine is: the protocol between the worker and whatever turns tokens into more tokens.
+
+Knows sequences, tokens and sampling; knows nothing of HTTP, Azure, queues or threads. Two engines keep this protocol,
+`ort` (ONNX Runtime GenAI) and `scripted` (a deterministic stand-in), and one test suite runs on both.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import NamedTuple, Protocol
+
+__all__ = [
+    "EndReason",
+    "Engine",
+    "EngineError",
+    "EngineFailedError",
+    "EngineInfo",
+    "EngineStoppedError",
+    "Message",
+    "ModelLoadError",
+    "PromptError",
+    "PromptTooLongError",
+    "QueueFullError",
+    "Sampling",
+    "Step",
+]
+
+
+class EngineError(Exception):
+    """The engine can't do what was asked."""
+
+
+class ModelLoadError(EngineError):
+    """The model's files can't be loaded; the message says what to do."""
+
+
+class PromptError(EngineError):
+    """The chat template refuses these messages."""
+
+
+class PromptTooLongError(EngineError):
+    """The prompt leaves no room for an answer in the context."""
+
+    def __init__(self, prompt_tokens: int, context_length: int) -> None:
+        super().__init__(f"the prompt has {prompt_tokens} tokens, the context holds {context_length}")
+        self.prompt_tokens = prompt_tokens
+        self.context_length = context_length
+
+
+class QueueFullError(EngineError):
+    """As many requests are waiting as may wait."""
+
+    def __init__(self, waiting: int, retry_after_s: int) -> None:
+        super().__init__(f"{waiting} requests are waiting already")
+        self.waiting = waiting
+        self.retry_after_s = retry_after_s
+
+
+class EngineFailedError(EngineError):
+    """The native engine broke down while a sequence was running."""
+
+
+class EngineStoppedError(EngineError):
+    """The engine is stopping or has stopped."""
+
+
+class Message(NamedTuple):
+    """One message of a conversation, as the chat template takes it."""
+
+    role: str
+    content: str
+
+
+@dataclass(frozen=True, slots=True)
+class Sampling:
+    """How the next tokens are chosen and when to end.
+
+    `temperature` 0 is greedy. `seed` None draws anew each time. `max_tokens` is the number of tokens to generate at
+    most and must leave room for the prompt in the context. `stop` strings end the text before themselves.
+    """
+
+    max_tokens: int
+    temperature: float = 1.0
+    top_p: float = 1.0
+    seed: int | None = None
+    stop: tuple[str, ...] = ()
+
+
+class EndReason(StrEnum):
+    """Why a sequence ended."""
+
+    STOP = "stop"
+    """The model closed its turn, or a stop string appeared."""
+    LENGTH = "length"
+    """The limit of tokens was reached."""
+
+
+class Step(NamedTuple):
+    """What one model step did to one sequence."""
+
+    sequence: int
+    token: int | None
+    """The token id, or None when the step only ended the sequence (the end-of-turn token is not delivered)."""
+    text: str
+    """The text that this token completes; empty while a character is incomplete."""
+    end: EndReason | None = None
+    cached_prompt_tokens: int = 0
+    """Prompt tokens that a prefix cache saved; set with `end`."""
+
+
+@dataclass(frozen=True, slots=True)
+class EngineInfo:
+    """What answers, and how much it can hold."""
+
+    model: str
+    """The model's name, as responses carry it."""
+    source: str
+    """Where the model's files are, for people."""
+    execution_provider: str
+    """As ONNX Runtime says: `CPUExecutionProvider`; `none` for the scripted engine."""
+    context_length: int
+    """Tokens of prompt and answer together."""
+    max_running: int
+    """Sequences that may run side by side."""
+    block_size: int
+    """Tokens in a block of the cache."""
+    num_blocks: int
+    """Blocks in the cache, shared by all running sequences."""
+    notes: tuple[str, ...] = ()
+    """Limits that the user should read in the banner."""
+
+
+class Engine(Protocol):
+    """A model that runs several sequences, one step at a time.
+
+    `open`, `step`, `release` and `close` belong to the thread that made the engine; `info` and `encode` may be used
+    from any thread.
+    """
+
+    @property
+    def info(self) -> EngineInfo:
+        """What answers, and how much it can hold."""
+        ...
+
+    def encode(self, messages: Sequence[Message]) -> list[int]:
+        """Render the chat template and return the token ids of the prompt.
+
+        Raises:
+            PromptError: the template refuses the messages.
+        """
+        ...
+
+    def open(self, sequence: int, prompt: Sequence[int], sampling: Sampling) -> None:
+        """Begin a sequence under a number of the caller's. Stop strings are the caller's business."""
+        ...
+
+    def step(self) -> Iterable[Step]:
+        """Run one model step for all open sequences, without holding the interpreter lock while the model works."""
+        ...
+
+    def release(self, sequence: int) -> None:
+        """End a sequence and free its place; it does no harm to release one twice."""
+        ...
+
+    def close(self) -> None:
+        """Free the model."""
+        ...

@@ -1,0 +1,80 @@
+"""Who runs and who waits. Pure bookkeeping: it never touches a model, a thread or a clock.
+
+    submit ──► waiting (FIFO, bounded) ──admit──► running ──finish──► gone
+                  └───────────────cancel─────────────┴──────────────► gone
+
+The native engine neither preempts nor evicts: two running sequences that together outgrow its cache would block each
+other for ever. So a sequence is admitted only when the blocks for its prompt and for the longest answer it may give are
+free, and they stay reserved until it ends. The first in the queue is never overtaken, so a long request can't starve.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass
+
+from phi_emulator.engine.base import EngineInfo, QueueFullError
+
+__all__ = ["Scheduler"]
+
+
+@dataclass(frozen=True, slots=True)
+class _Entry:
+    sequence: int
+    blocks: int
+
+
+class Scheduler:
+    """Admits sequences in their order, as far as places and cache blocks go."""
+
+    def __init__(self, info: EngineInfo, queue_size: int) -> None:
+        self._max_running = info.max_running
+        self._block_size = info.block_size
+        self._free_blocks = info.num_blocks
+        self._queue_size = queue_size
+        self._waiting: deque[_Entry] = deque()
+        self._running: dict[int, _Entry] = {}
+
+    @property
+    def waiting(self) -> int:
+        return len(self._waiting)
+
+    @property
+    def running(self) -> int:
+        return len(self._running)
+
+    def submit(self, sequence: int, tokens: int) -> None:
+        """Queue a sequence that may grow to `tokens` tokens, prompt included.
+
+        Raises:
+            QueueFullError: it could not start now and the queue has no place left.
+        """
+        entry = _Entry(sequence, -(-tokens // self._block_size))
+        starts_now = not self._waiting and self._fits(entry)
+        if not starts_now and len(self._waiting) >= self._queue_size:
+            # Without a measured rate of completion, a second for each request ahead is an honest order of magnitude.
+            raise QueueFullError(
+                len(self._waiting), retry_after_s=max(1, len(self._waiting) + len(self._running))
+            )
+        self._waiting.append(entry)
+
+    def admit(self) -> list[int]:
+        """Move as many sequences as fit from waiting to running; return them in order."""
+        admitted = []
+        while self._waiting and self._fits(self._waiting[0]):
+            entry = self._waiting.popleft()
+            self._running[entry.sequence] = entry
+            self._free_blocks -= entry.blocks
+            admitted.append(entry.sequence)
+        return admitted
+
+    def finish(self, sequence: int) -> None:
+        """Forget a sequence, running or waiting; one that is not known is no error."""
+        entry = self._running.pop(sequence, None)
+        if entry is not None:
+            self._free_blocks += entry.blocks
+        else:
+            self._waiting = deque(e for e in self._waiting if e.sequence != sequence)
+
+    def _fits(self, entry: _Entry) -> bool:
+        return len(self._running) < self._max_running and entry.blocks <= self._free_blocks

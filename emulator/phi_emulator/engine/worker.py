@@ -1,0 +1,264 @@
+"""The thread that owns the engine, and the bridge from it to asyncio.
+
+    new ──start()──► loading ──► serving ──stop()──► stopped
+                        │            │
+                        │            └─ engine breaks ─► every request fails; stopped
+                        └─ can't load ─► stopped, start() raises
+
+Knows threads, the scheduler and the engine protocol; knows nothing of HTTP or Azure. Everything that the native engine
+must hear from its own thread goes through here, between two steps: so a cancelled sequence is gone before the next.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import threading
+from collections.abc import AsyncIterator, Callable, Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass, field
+from itertools import count
+from typing import NamedTuple
+
+from phi_emulator.engine.base import (
+    EndReason,
+    Engine,
+    EngineError,
+    EngineFailedError,
+    EngineInfo,
+    EngineStoppedError,
+    Message,
+    PromptTooLongError,
+    Sampling,
+    Step,
+)
+from phi_emulator.engine.scheduler import Scheduler
+from phi_emulator.engine.text import StopStrings
+
+__all__ = ["Generation", "Outcome", "Worker", "WorkerStatus"]
+
+logger = logging.getLogger("phi_emulator.engine")
+
+
+class Outcome(NamedTuple):
+    """How a generation ended, counted in real tokens."""
+
+    reason: EndReason
+    prompt_tokens: int
+    completion_tokens: int
+    cached_prompt_tokens: int
+
+
+class WorkerStatus(NamedTuple):
+    """How busy the engine is."""
+
+    running: int
+    waiting: int
+
+
+class Generation:
+    """One answer in the making: iterate over its text, then read `outcome`.
+
+    Belongs to the event loop that submitted it. Leaving the iteration early doesn't stop the model: call `cancel()`.
+    """
+
+    def __init__(self, sequence: int, cancel: Callable[[int], None]) -> None:
+        self._sequence = sequence
+        self._cancel = cancel
+        self._loop = asyncio.get_running_loop()
+        self._received: asyncio.Queue[str | Outcome | EngineError] = asyncio.Queue()
+        self.outcome: Outcome | None = None
+        """Set once the iteration is through."""
+
+    async def __aiter__(self) -> AsyncIterator[str]:
+        """Yield the text as it comes.
+
+        Raises:
+            EngineFailedError: the engine broke down.
+            EngineStoppedError: the engine was stopped meanwhile.
+        """
+        while self.outcome is None:
+            received = await self._received.get()
+            if isinstance(received, EngineError):
+                raise received
+            if isinstance(received, Outcome):
+                self.outcome = received
+            else:
+                yield received
+
+    def cancel(self) -> None:
+        """Free the sequence's place before the next step. Does no harm after the end."""
+        if self.outcome is None:
+            self._cancel(self._sequence)
+
+    def send(self, item: str | Outcome | EngineError) -> None:
+        """Hand an item over, from the worker's thread."""
+        try:
+            self._loop.call_soon_threadsafe(self._received.put_nowait, item)
+        except RuntimeError:  # the loop has closed: nobody is listening any more
+            logger.debug("sequence %d: its event loop has closed", self._sequence)
+
+
+@dataclass(slots=True)
+class _Sequence:
+    generation: Generation
+    prompt: Sequence[int]
+    sampling: Sampling
+    stops: StopStrings
+    completion_tokens: int = field(default=0)
+
+
+class Worker:
+    """Runs an engine on a thread of its own and serves any number of event loops.
+
+    `make_engine` is called on that thread. At most `queue_size` requests wait; further ones are refused.
+    """
+
+    def __init__(self, make_engine: Callable[[], Engine], *, queue_size: int = 64) -> None:
+        self._make_engine = make_engine
+        self._queue_size = queue_size
+        self._loaded: Future[Engine] = Future()
+        self._thread = threading.Thread(target=self._run, name="phi-emulator-engine", daemon=True)
+        self._numbers = count(1)
+        # Guards the scheduler, the sequences and the two fields below it; the engine itself is the thread's alone.
+        self._changed = threading.Condition()
+        self._sequences: dict[int, _Sequence] = {}
+        self._cancelled: list[int] = []
+        self._stopping = False
+        self._scheduler: Scheduler
+
+    def start(self) -> EngineInfo:
+        """Load the model; return when it can serve.
+
+        Raises:
+            ModelLoadError: it can't be loaded.
+        """
+        self._thread.start()
+        return self._loaded.result().info
+
+    def stop(self) -> None:
+        """Fail what is still running or waiting, free the model and end the thread."""
+        with self._changed:
+            self._stopping = True
+            self._changed.notify()
+        if self._thread.is_alive():
+            self._thread.join()
+
+    @property
+    def info(self) -> EngineInfo:
+        """What answers; available once started."""
+        return self._loaded.result().info
+
+    @property
+    def status(self) -> WorkerStatus:
+        """How busy the engine is now."""
+        with self._changed:
+            return WorkerStatus(self._scheduler.running, self._scheduler.waiting)
+
+    async def encode(self, messages: Sequence[Message]) -> list[int]:
+        """The prompt's token ids, worked out beside the event loop.
+
+        Raises:
+            PromptError: the chat template refuses the messages.
+        """
+        return await asyncio.to_thread(self._loaded.result().encode, messages)
+
+    def submit(self, prompt: Sequence[int], sampling: Sampling) -> Generation:
+        """Queue a prompt; call from the event loop that will read the answer.
+
+        Raises:
+            PromptTooLongError: prompt and `max_tokens` don't fit the context.
+            QueueFullError: too many requests are waiting.
+            EngineStoppedError: the worker is stopping.
+        """
+        tokens = len(prompt) + sampling.max_tokens
+        if tokens > self.info.context_length or sampling.max_tokens < 1:
+            raise PromptTooLongError(len(prompt), self.info.context_length)
+        sequence = next(self._numbers)
+        generation = Generation(sequence, self._cancel)
+        with self._changed:
+            if self._stopping:
+                raise EngineStoppedError("the engine is stopping")
+            self._scheduler.submit(sequence, tokens)
+            self._sequences[sequence] = _Sequence(generation, prompt, sampling, StopStrings(sampling.stop))
+            self._changed.notify()
+        return generation
+
+    def _cancel(self, sequence: int) -> None:
+        with self._changed:
+            if sequence in self._sequences:
+                self._cancelled.append(sequence)
+                self._changed.notify()
+
+    # What follows runs on the worker's thread.
+
+    def _run(self) -> None:
+        engine: Engine | None = None
+        try:
+            engine = self._make_engine()
+            self._scheduler = Scheduler(engine.info, self._queue_size)
+        except BaseException as error:  # noqa: BLE001 - whatever it is, start() must raise it on the caller's thread
+            self._loaded.set_exception(error)
+            return
+        self._loaded.set_result(engine)
+        try:
+            while self._turn(engine):
+                pass
+        finally:
+            self._fail_all(EngineStoppedError("the engine has stopped"))
+            engine.close()
+
+    def _turn(self, engine: Engine) -> bool:
+        """Take in what changed, then run one step. False once the worker is to stop."""
+        with self._changed:
+            while not (self._stopping or self._cancelled or self._sequences):
+                self._changed.wait()
+            if self._stopping:
+                return False
+            cancelled, self._cancelled = self._cancelled, []
+            for sequence in cancelled:
+                self._sequences.pop(sequence, None)
+                self._scheduler.finish(sequence)
+            admitted = [(sequence, self._sequences[sequence]) for sequence in self._scheduler.admit()]
+            running = self._scheduler.running > 0
+        try:
+            for sequence in cancelled:
+                engine.release(sequence)
+            for sequence, state in admitted:
+                engine.open(sequence, state.prompt, state.sampling)
+            if running:
+                for step in engine.step():
+                    self._deliver(engine, step)
+        except Exception:
+            logger.exception("the engine broke down; the running requests fail")
+            with self._changed:
+                self._stopping = True  # a broken engine is not trusted with further requests
+            self._fail_all(EngineFailedError("the engine broke down"))
+        return True
+
+    def _deliver(self, engine: Engine, step: Step) -> None:
+        state = self._sequences.get(step.sequence)
+        if state is None:
+            return
+        state.completion_tokens += step.token is not None
+        text = state.stops.feed(step.text)
+        end = EndReason.STOP if state.stops.stopped else step.end
+        if end is not None:
+            text += state.stops.flush()
+        if text:
+            state.generation.send(text)
+        if end is not None:
+            engine.release(step.sequence)
+            with self._changed:
+                self._sequences.pop(step.sequence, None)
+                self._scheduler.finish(step.sequence)
+            outcome = Outcome(end, len(state.prompt), state.completion_tokens, step.cached_prompt_tokens)
+            state.generation.send(outcome)
+
+    def _fail_all(self, error: EngineError) -> None:
+        with self._changed:
+            sequences, self._sequences = self._sequences, {}
+            for sequence in sequences:
+                self._scheduler.finish(sequence)
+        for state in sequences.values():
+            state.generation.send(error)
