@@ -250,6 +250,14 @@ WORDS_ONE = {
         "A {p} sold {a} {t} in the morning and {b} in the afternoon. How many {t} were sold that day?",
         "{n} found {a} {t}, then found {b} more. How many {t} did {n} find in all?",
         "{n} read {a} pages yesterday and {b} pages today. How many pages did {n} read?",
+        "{n} bought a book for ${a} and a bag for ${b}. How much did {n} spend in total?",
+        "A farmer has {a} {t} and gets {b} more. How many {t} does the farmer have in all?",
+        "If {n} has {a} {t} and receives {b} more, how many {t} does {n} have?",
+        "There were {a} people on a train. Then {b} more got on. How many people are on the train now?",
+        "A class has {a} girls and {b} boys. How many students are in the class?",
+        "{n} walked {a} meters and then {b} meters more. How far did {n} walk in total?",
+        "{n} scored {a} points in the first game and {b} points in the second. What is the total score of {n}?",
+        "{a} {t} are in the {p}. {n} puts {b} more {t} into it. How many {t} are in the {p} now?",
     ],
     "-": [
         "{n} has {a} {t} and gives away {b}. How many {t} are left?",
@@ -260,6 +268,13 @@ WORDS_ONE = {
         "{n} baked {a} {t} and ate {b}. How many {t} are left?",
         "{n} had {a} dollars and spent {b} dollars. How much money does {n} have left?",
         "{n} has {a} {t} and {m} has {b} {t}. How many more {t} does {n} have than {m}?",
+        "{n} has ${a} and buys a toy for ${b}. How much money is left?",
+        "There were {a} people on a bus and {b} got off. How many people are still on the bus?",
+        "A book has {a} pages. {n} has read {b} pages. How many pages are left to read?",
+        "If you have {a} {t} and give {b} to {n}, how many {t} do you have left?",
+        "{n} needs {a} {t} and already has {b}. How many more {t} does {n} need?",
+        "A farmer had {a} {t} and sold {b}. How many {t} does the farmer have now?",
+        "Out of {a} {t}, {b} are broken. How many {t} are not broken?",
     ],
     "*": [
         "There are {b} boxes with {a} {t} in each. How many {t} are there altogether?",
@@ -269,6 +284,14 @@ WORDS_ONE = {
         "{n} saves {a} dollars every week. How much does {n} save in {b} weeks?",
         "One ticket costs {a} dollars. How much do {b} tickets cost?",
         "{n} packs {a} {t} into each box and fills {b} boxes. How many {t} did {n} pack?",
+        "A ticket costs ${a}. How much do {b} tickets cost?",
+        "{n} buys {b} {t} for ${a} each. How much does {n} pay in total?",
+        "If one box holds {a} {t}, how many {t} do {b} boxes hold?",
+        "There are {b} tables with {a} chairs each. How many chairs are there in all?",
+        "{n} runs {a} minutes every day. How many minutes does {n} run in {b} days?",
+        "A car drives {a} miles in an hour. How many miles does it drive in {b} hours?",
+        "Each {p} has {a} {t}. How many {t} are in {b} of them?",
+        "{n} works {b} hours and earns {a} dollars an hour. How much does {n} earn?",
     ],
     "/": [
         "{n} shares {a} {t} equally among {b} friends. How many {t} does each friend get?",
@@ -277,6 +300,12 @@ WORDS_ONE = {
         "A {p} has {a} {t} in {b} equal rows. How many {t} are in each row?",
         "{b} tickets cost {a} dollars in total. How much does one ticket cost?",
         "{n} reads {b} pages a day. How many days does {n} need for {a} pages?",
+        "{a} {t} are divided equally among {b} children. How many {t} does each child get?",
+        "If {b} boxes hold {a} {t} in total, how many {t} are in each box?",
+        "{n} has {a} {t} and puts {b} in each bag. How many bags does {n} need?",
+        "{b} friends split a bill of ${a} equally. How much does each friend pay?",
+        "{n} earns ${a} in {b} days, the same every day. How much does {n} earn a day?",
+        "A teacher divides {a} students into groups of {b}. How many groups are there?",
     ],
 }
 WORDS_TWO = {
@@ -284,25 +313,37 @@ WORDS_TWO = {
         "{n} has {a} {t}, buys {b} more and gives {c} to {m}. How many {t} does {n} have now?",
         "There were {a} {t} in the {p}. {n} added {b} and {m} took {c}. How many {t} are there now?",
         "{n} had {a} dollars, earned {b} dollars and spent {c} dollars. How many dollars does {n} have?",
+        "A bus had {a} people. {b} got on and {c} got off. How many people are on the bus now?",
+        "{n} had ${a}, got ${b} for a birthday and bought {t} for ${c}. How much money does {n} have now?",
+        "{n} picked {a} {t} and {m} picked {b}. They ate {c} of them. How many {t} are left?",
     ],
     "--": [
         "{n} has {a} {t}. {n} gives {b} to {m} and loses {c}. How many {t} are left?",
         "A {p} had {a} {t}. It sold {b} on Monday and {c} on Tuesday. How many {t} are left?",
         "{n} had {a} {t}, ate {b} of them and gave {c} away. How many {t} remain?",
+        "{n} had ${a}. {n} spent ${b} on food and ${c} on {t}. How much money is left?",
+        "A book has {a} pages. {n} read {b} pages on Monday and {c} on Tuesday. How many pages are left?",
     ],
     "++": [
         "{n} has {a} {t}, {m} has {b} and their friend has {c}. How many {t} do they have together?",
         "{n} picked {a} {t} on Friday, {b} on Saturday and {c} on Sunday. How many {t} is that in all?",
+        "{n} spent ${a} on food, ${b} on {t} and ${c} on a ticket. How much did {n} spend in total?",
+        "There are {a} red, {b} blue and {c} green {t}. How many {t} are there altogether?",
     ],
     "*+": [
         "{n} has {b} boxes with {a} {t} in each and {c} more {t}. How many {t} does {n} have in total?",
         "{n} buys {b} packs of {a} {t} and finds {c} {t} at home. How many {t} does {n} have?",
         "{n} earns {a} dollars an hour and works {b} hours, then gets a bonus of {c} dollars. How much is that?",
+        "{n} buys {b} {t} for ${a} each and a bag for ${c}. How much does {n} pay in total?",
+        "There are {b} rows of {a} {t} and {c} extra {t}. How many {t} are there?",
+        "{n} has {c} {t} and buys {b} boxes with {a} {t} in each. How many {t} does {n} have now?",
     ],
     "*-": [
         "{n} has {b} boxes with {a} {t} in each and gives away {c} {t}. How many {t} are left?",
         "A {p} has {b} shelves with {a} {t} on each. {c} {t} are sold. How many {t} remain?",
         "{n} bought {b} bags of {a} {t} and lost {c} {t}. How many {t} does {n} still have?",
+        "{n} buys {b} packs of {a} {t}. {n} gives {c} of the {t} to {m}. How many {t} does {n} have left?",
+        "A farmer fills {b} baskets with {a} {t} each, but {c} {t} are bad. How many good {t} are there?",
     ],
     "/+": [
         "{n} shares {a} {t} equally among {b} friends. {m} is one of them and already had {c} {t}. "
@@ -348,7 +389,7 @@ def long_story(r: random.Random) -> Problem:
     ops = r.choice(list(WORDS_TWO))
     while True:
         if ops[0] == "*":
-            a, b, c = r.randrange(2, 100), r.randrange(2, 13), number(r, 2)
+            a, b, c = r.randrange(2, 100 if r.random() < 0.5 else 13), r.randrange(2, 13), number(r, 2)
         elif ops[0] == "/":
             b = r.randrange(2, 13)
             a, c = b * r.randint(1, 60), number(r, 2)

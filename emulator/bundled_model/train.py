@@ -40,6 +40,8 @@ class Int4Rounding(nn.Module):
 
 
 def make_model(seed: int, hidden: int, layers: int, inner: int) -> Phi3ForCausalLM:
+    # The model builder takes every Linear whose outputs equal the vocabulary for the LM head.
+    assert VOCABULARY not in (hidden, 2 * hidden, 2 * inner)
     torch.manual_seed(seed)
     config = Phi3Config(
         vocab_size=VOCABULARY,
@@ -147,9 +149,9 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--hidden", type=int, default=256)
     parser.add_argument("--layers", type=int, default=4)
-    parser.add_argument("--inner", type=int, default=512)
-    parser.add_argument("--tokens", type=int, default=8192, help="tokens in a batch, padding included")
-    parser.add_argument("--rate", type=float, default=3e-3)
+    parser.add_argument("--inner", type=int, default=576)
+    parser.add_argument("--tokens", type=int, default=6144, help="tokens in a batch, padding included")
+    parser.add_argument("--rate", type=float, default=4e-3)
     parser.add_argument("--good", type=float, default=0.985, help="held-out share that ends the constant stage")
     parser.add_argument("--constant-minutes", type=float, default=70.0)
     parser.add_argument("--constant-steps", type=int, default=1_000_000)

@@ -1,0 +1,41 @@
+"""Export a checkpoint to int4 and write the package data: `python export.py --checkpoint out/checkpoint`.
+
+onnxruntime-genai's own model builder makes the int4 model; `paged_graph.py` gives it the graph that the dynamic Engine
+needs; the result goes to the emulator's package data, with the checksums that the emulator verifies.
+"""
+
+from __future__ import annotations
+
+import argparse
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+from paged_graph import write_paged_model
+
+PACKAGE_DATA = Path(__file__).parents[1] / "phi_emulator" / "models" / "bundled" / "phi-tiny-arith"
+
+
+def build_int4(checkpoint: Path, out: Path, cache: Path) -> None:
+    """Run the model builder; everything it needs is in the checkpoint, so nothing is fetched."""
+    command = [sys.executable, "-m", "onnxruntime_genai.models.builder", "-i", str(checkpoint), "-o", str(out)]
+    command += ["-p", "int4", "-e", "cpu", "-c", str(cache)]
+    subprocess.run(command, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--checkpoint", type=Path, required=True)
+    parser.add_argument("--out", type=Path, default=PACKAGE_DATA)
+    args = parser.parse_args()
+    with tempfile.TemporaryDirectory() as temporary:
+        stock = Path(temporary) / "stock"
+        build_int4(args.checkpoint, stock, Path(temporary) / "cache")
+        write_paged_model(stock, args.out, block_size=16, num_blocks=2048, max_batch_size=8, chunk_size=16)
+    size = sum(file.stat().st_size for file in args.out.iterdir())
+    print(f"{args.out}: {size / 1e6:.2f} MB")
+
+
+if __name__ == "__main__":
+    main()
