@@ -164,6 +164,10 @@ class Dialect:
         """The body of `/score`; `older` gives the older container's, the text alone."""
         return dump_json(score_of_completion(self.shape_completion(completion), older=older))
 
+    def score_refusal(self, refusal: Refusal) -> Refusal:
+        """What the score route says where the chat route says `refusal`."""
+        return refusal
+
     def read_completion(self, body: bytes, *, route: str | None = None) -> ChatCompletion | ErrorBody:
         """The completion in a 2xx body, or the engine's error that `/score` hides in one.
 
@@ -357,11 +361,12 @@ def _json_of(body: bytes) -> object:
         if b"\\ud" in body.lower():
             # An escaped half of a surrogate pair parses, but is no text that anything could work with.
             json.dumps(value, ensure_ascii=False).encode()
-        return value
     except json.JSONDecodeError as error:
         position, reason = error.pos, error.msg
     except (ValueError, RecursionError):
         position, reason = 0, "Not JSON, not UTF-8, or nested too deeply"
+    else:
+        return value
     raise RefusedError(
         invalid_input(
             [

@@ -36,6 +36,13 @@ class ManagedCompute(Dialect):
         except (ContractError, RefusedError) as error:
             raise RefusedError(Refusal(200, {})) from error
 
+    def score_refusal(self, refusal: Refusal) -> Refusal:
+        """The model's refusals come with status 200 and no output (source of the newer container)."""
+        if not refusal.by_model or refusal.status < 400:  # noqa: PLR2004  # a 2xx is such an answer already
+            return refusal
+        error = {"status_code": refusal.status, "body": refusal.body}
+        return Refusal(200, {"output": None, "error": error})
+
     def shape_completion(self, completion: ChatCompletion) -> ChatCompletion:
         """Drops unknown keys beside the message, as the container's response models do."""
         choices: list[Any] = []
