@@ -73,7 +73,9 @@ def reply(problem: Problem) -> str:
 
 def _turn(r: random.Random, *, held_out: bool) -> tuple[str, str]:
     if r.random() < 0.14:
-        return phrase(r, sample_other_question(r)), f"<think>This is not a problem that I can do.</think>{DECLINE}"
+        return phrase(
+            r, sample_other_question(r)
+        ), f"<think>This is not a problem that I can do.</think>{DECLINE}"
     problem = sample_problem(r, held_out=held_out)
     return phrase(r, problem.question), reply(problem)
 

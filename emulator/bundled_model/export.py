@@ -1,7 +1,7 @@
 """Export a checkpoint to int4 and write the package data: `python export.py --checkpoint out/checkpoint`.
 
 onnxruntime-genai's own model builder makes the int4 model; `paged_graph.py` gives it the graph that the dynamic Engine
-needs; the result goes to the emulator's package data, with the checksums that the emulator verifies.
+needs; the result goes to the emulator's package data.
 """
 
 from __future__ import annotations
@@ -19,13 +19,23 @@ PACKAGE_DATA = Path(__file__).parents[1] / "phi_emulator" / "models" / "bundled"
 
 def build_int4(checkpoint: Path, out: Path, cache: Path) -> None:
     """Run the model builder; everything it needs is in the checkpoint, so nothing is fetched."""
-    command = [sys.executable, "-m", "onnxruntime_genai.models.builder", "-i", str(checkpoint), "-o", str(out)]
+    command = [
+        sys.executable,
+        "-m",
+        "onnxruntime_genai.models.builder",
+        "-i",
+        str(checkpoint),
+        "-o",
+        str(out),
+    ]
     command += ["-p", "int4", "-e", "cpu", "-c", str(cache)]
     subprocess.run(command, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--checkpoint", type=Path, required=True)
     parser.add_argument("--out", type=Path, default=PACKAGE_DATA)
     args = parser.parse_args()

@@ -266,16 +266,87 @@ Find {v}.
 How many?
 What is the sum?
 """.strip().splitlines()
-COUNTRIES = (
-    "France Germany Italy Spain Japan China India Brazil Canada Mexico Egypt Kenya Norway Sweden Poland Greece Turkey "
-    "Australia Chile Peru Ghana Iran Vietnam Portugal Ireland Austria the_United_States England Russia Nigeria"
-).split()
-SUBJECTS = (
-    "gravity photosynthesis democracy inflation philosophy machine_learning neural_networks music chess cooking history "
-    "geometry calculus linear_algebra quantum_mechanics evolution grammar poetry climate_change economics recursion "
-    "the_internet blockchain electricity magnetism probability relativity friendship love sleep nutrition programming"
-).split()
-LANGUAGES = "Python JavaScript Java C Rust Go Ruby SQL Bash Haskell TypeScript PHP Kotlin".split()
+COUNTRIES = [
+    "France",
+    "Germany",
+    "Italy",
+    "Spain",
+    "Japan",
+    "China",
+    "India",
+    "Brazil",
+    "Canada",
+    "Mexico",
+    "Egypt",
+    "Kenya",
+    "Norway",
+    "Sweden",
+    "Poland",
+    "Greece",
+    "Turkey",
+    "Australia",
+    "Chile",
+    "Peru",
+    "Ghana",
+    "Iran",
+    "Vietnam",
+    "Portugal",
+    "Ireland",
+    "Austria",
+    "the_United_States",
+    "England",
+    "Russia",
+    "Nigeria",
+]
+SUBJECTS = [
+    "gravity",
+    "photosynthesis",
+    "democracy",
+    "inflation",
+    "philosophy",
+    "machine_learning",
+    "neural_networks",
+    "music",
+    "chess",
+    "cooking",
+    "history",
+    "geometry",
+    "calculus",
+    "linear_algebra",
+    "quantum_mechanics",
+    "evolution",
+    "grammar",
+    "poetry",
+    "climate_change",
+    "economics",
+    "recursion",
+    "the_internet",
+    "blockchain",
+    "electricity",
+    "magnetism",
+    "probability",
+    "relativity",
+    "friendship",
+    "love",
+    "sleep",
+    "nutrition",
+    "programming",
+]
+LANGUAGES = [
+    "Python",
+    "JavaScript",
+    "Java",
+    "C",
+    "Rust",
+    "Go",
+    "Ruby",
+    "SQL",
+    "Bash",
+    "Haskell",
+    "TypeScript",
+    "PHP",
+    "Kotlin",
+]
 ENGLISH = sorted(
     {w for text in pydoc_data.topics.topics.values() for w in re.findall(r"\b[a-z]{3,12}\b", text)}
 )
@@ -340,8 +411,12 @@ def _from_text(r: random.Random) -> str:
         words = text.split()
         start = r.randrange(max(1, len(words) - 4))
         text = " ".join(words[start : start + r.randint(2, 10)])
-    before = r.choice(["", "", "", "Explain this: ", "Summarize: ", "Is this true? ", "Translate: ", "Question: "])
-    after = r.choice(["", "", "", " Why?", " What does this mean?", " Do you agree?", f" See {number(r, 3)}."])
+    before = r.choice(
+        ["", "", "", "Explain this: ", "Summarize: ", "Is this true? ", "Translate: ", "Question: "]
+    )
+    after = r.choice(
+        ["", "", "", " Why?", " What does this mean?", " Do you agree?", f" See {number(r, 3)}."]
+    )
     return before + text + after
 
 

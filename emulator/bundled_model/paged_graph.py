@@ -49,7 +49,9 @@ class _Rewrite:
         return name
 
     def node(self, op: str, inputs: list[str], output: str, domain: str = "", **attributes: object) -> str:
-        self.nodes.append(helper.make_node(op, inputs, [output], name=f"{output}/{op}", domain=domain, **attributes))
+        self.nodes.append(
+            helper.make_node(op, inputs, [output], name=f"{output}/{op}", domain=domain, **attributes)
+        )
         return output
 
     def step(self, op: str, *inputs: str, to: str, domain: str = "", **attributes: object) -> str:
@@ -70,7 +72,12 @@ class _Rewrite:
         # Which sequence a token belongs to, and its position there.
         count = s("Squeeze", s("Shape", "input_ids", to="token_shape"), to="token_count")
         tokens = s("Range", zero, count, one, to="tokens")
-        passed = s("GreaterOrEqual", s("Unsqueeze", tokens, axis1, to="tokens_c"), s("Unsqueeze", end, axis0, to="end_r"), to="passed")
+        passed = s(
+            "GreaterOrEqual",
+            s("Unsqueeze", tokens, axis1, to="tokens_c"),
+            s("Unsqueeze", end, axis0, to="end_r"),
+            to="passed",
+        )
         passed = self.node("Cast", [passed], "/paged/passed_int", to=TensorProto.INT64)
         row = s("ReduceSum", passed, axis1, to="row", keepdims=0)
         offset = s("Sub", tokens, s("Gather", start, row, to="row_start"), to="offset")
@@ -81,31 +88,65 @@ class _Rewrite:
         total = s("Add", past, length, to="total")
         widest = s("ReduceMax", length, axis0, to="widest", keepdims=1)
         longest = s("ReduceMax", total, axis0, to="longest", keepdims=1)
-        blocks = s("Div", s("Add", longest, c("size-1", [size - 1]), to="longest_up"), c("size", [size]), to="blocks")
+        blocks = s(
+            "Div", s("Add", longest, c("size-1", [size - 1]), to="longest_up"), c("size", [size]), to="blocks"
+        )
         span = s("Mul", blocks, "/paged/size", to="span")
-        # Where keys and values are read: [B, heads, blocks] into the pool seen as [blocks * heads, block * head size].
+        # Where keys and values are read: [B, heads, blocks] into the pool seen as [blocks * heads,
+        # block * head size].
         used = s("Slice", table, axis0, blocks, axis1, to="used_table")
         heads = c("heads", np.arange(kv).reshape(1, kv, 1))
-        s("Add", s("Unsqueeze", s("Mul", used, c("kv", kv), to="used_head"), axis1, to="used_head3"), heads, to="read_at")
+        s(
+            "Add",
+            s("Unsqueeze", s("Mul", used, c("kv", kv), to="used_head"), axis1, to="used_head3"),
+            heads,
+            to="read_at",
+        )
         # Where they are written: [T, heads, 3], the pool's own axes, addressed head by head inside a block.
         column = s("Div", position, c("size0", size), to="column")
         slot = s("Sub", position, s("Mul", column, "/paged/size0", to="column_start"), to="slot")
-        pair = s("Concat", s("Unsqueeze", row, axis1, to="row_c"), s("Unsqueeze", column, axis1, to="column_c"), to="pair", axis=1)
+        pair = s(
+            "Concat",
+            s("Unsqueeze", row, axis1, to="row_c"),
+            s("Unsqueeze", column, axis1, to="column_c"),
+            to="pair",
+            axis=1,
+        )
         block = s("GatherND", table, pair, to="block")
-        flat = s("Add", s("Unsqueeze", slot, axis1, to="slot_c"), c("head_start", (np.arange(kv) * size).reshape(1, kv)), to="flat")
+        flat = s(
+            "Add",
+            s("Unsqueeze", slot, axis1, to="slot_c"),
+            c("head_start", (np.arange(kv) * size).reshape(1, kv)),
+            to="flat",
+        )
         major = s("Div", flat, "/paged/kv", to="major")
         minor = s("Sub", flat, s("Mul", major, "/paged/kv", to="major_start"), to="minor")
-        block_h = s("Add", s("Unsqueeze", block, axis1, to="block_c"), c("no_heads", np.zeros((1, kv))), to="block_h")
-        parts = [s("Unsqueeze", part, axis2, to=f"write_{i}") for i, part in enumerate((block_h, major, minor))]
+        block_h = s(
+            "Add", s("Unsqueeze", block, axis1, to="block_c"), c("no_heads", np.zeros((1, kv))), to="block_h"
+        )
+        parts = [
+            s("Unsqueeze", part, axis2, to=f"write_{i}") for i, part in enumerate((block_h, major, minor))
+        ]
         s("Concat", *parts, to="write_at", axis=2)
-        # Queries are padded to the widest row and taken back: [B, widest] token indices, and their inverse [T].
-        steps = s("Unsqueeze", s("Range", zero, s("Squeeze", widest, to="widest0"), one, to="steps"), axis0, to="steps_r")
+        # Queries are padded to the widest row and taken back: [B, widest] token indices, and their
+        # inverse [T].
+        steps = s(
+            "Unsqueeze",
+            s("Range", zero, s("Squeeze", widest, to="widest0"), one, to="steps"),
+            axis0,
+            to="steps_r",
+        )
         most_step = s("Unsqueeze", s("Sub", length, one, to="length-1"), axis1, to="most_step")
         capped = s("Min", steps, most_step, to="capped")
         s("Add", capped, s("Unsqueeze", start, axis1, to="start_c"), to="pad_at")
         s("Add", s("Mul", row, "/paged/widest0", to="row_at"), offset, to="unpad_at")
         # Additive causal mask [B, 1, 1, widest, span].
-        query = s("Unsqueeze", s("Add", capped, s("Unsqueeze", past, axis1, to="past_c"), to="query"), axis2, to="query_c")
+        query = s(
+            "Unsqueeze",
+            s("Add", capped, s("Unsqueeze", past, axis1, to="past_c"), to="query"),
+            axis2,
+            to="query_c",
+        )
         keys = s("Range", zero, s("Squeeze", span, to="span0"), one, to="keys")
         seen = s("LessOrEqual", keys, query, to="seen")
         mask = s("Where", seen, c("open", 0.0, np.float32), c("masked", MASKED, np.float32), to="mask3")
@@ -132,7 +173,11 @@ class _Rewrite:
         packed, cos, sin, output = node.input[0], node.input[7], node.input[8], node.output[0]
         at = f"layers.{layer}"
         query, key, value = (f"/paged/{at}/{part}" for part in ("query", "key", "value"))
-        self.nodes.append(helper.make_node("Split", [packed, "/paged/split"], [query, key, value], name=f"/paged/{at}/Split", axis=-1))
+        self.nodes.append(
+            helper.make_node(
+                "Split", [packed, "/paged/split"], [query, key, value], name=f"/paged/{at}/Split", axis=-1
+            )
+        )
 
         def step(op: str, *inputs: str, to: str, domain: str = "", **more: object) -> str:
             return self.step(op, *inputs, to=f"{at}/{to}", domain=domain, **more)
@@ -155,13 +200,17 @@ class _Rewrite:
             """Write the new entries in place, then read each row's own."""
             # Straight from past to present, with nothing between, or the runtime copies the whole pool.
             present = self.node(
-                "ScatterND", [f"past_key_values.{layer}.{name}", "/paged/write_at", tensor], f"present.{layer}.{name}"
+                "ScatterND",
+                [f"past_key_values.{layer}.{name}", "/paged/write_at", tensor],
+                f"present.{layer}.{name}",
             )
             view = step("Reshape", present, "/paged/pool_view", to=f"{name}_view")
             rows = step("Gather", view, "/paged/read_at", to=f"{name}_rows", axis=0)
             return step("Reshape", rows, "/paged/read_shape", to=f"{name}_read")
 
-        keys = cached(step("Reshape", rotated(key, self.kv_heads, "key"), "/paged/kv_shape", to="key_heads"), "key")
+        keys = cached(
+            step("Reshape", rotated(key, self.kv_heads, "key"), "/paged/kv_shape", to="key_heads"), "key"
+        )
         values = cached(step("Reshape", value, "/paged/kv_shape", to="value_heads"), "value")
         flat = step("Squeeze", rotated(query, self.heads, "query"), "/paged/[0]", to="query_flat")
         padded = step("Gather", flat, "/paged/pad_at", to="query_padded", axis=0)
@@ -169,11 +218,17 @@ class _Rewrite:
         grouped = step("Transpose", grouped, to="query_heads", perm=[0, 2, 3, 1, 4])
         grouped = step("Reshape", grouped, "/paged/query_flat", to="query_ready")
         scale = float(attributes.get("scale") or self.head_size**-0.5)
-        scores = step("FusedMatMul", grouped, keys, to="scores", domain="com.microsoft", transB=1, alpha=scale)
+        scores = step(
+            "FusedMatMul", grouped, keys, to="scores", domain="com.microsoft", transB=1, alpha=scale
+        )
         scores = step("Reshape", scores, "/paged/score_shape", to="scores5")
-        weights = step("Softmax", step("Add", scores, "/paged/mask", to="scores_masked"), to="weights5", axis=-1)
+        weights = step(
+            "Softmax", step("Add", scores, "/paged/mask", to="scores_masked"), to="weights5", axis=-1
+        )
         weights = step("Reshape", weights, "/paged/product_shape", to="weights")
-        mixed = step("Reshape", step("MatMul", weights, values, to="mixed4"), "/paged/output_shape", to="mixed5")
+        mixed = step(
+            "Reshape", step("MatMul", weights, values, to="mixed4"), "/paged/output_shape", to="mixed5"
+        )
         mixed = step("Transpose", mixed, to="mixed_rows", perm=[0, 3, 1, 2, 4])
         mixed = step("Reshape", mixed, "/paged/output_flat", to="mixed_flat")
         self.node("Gather", [mixed, "/paged/unpad_at"], output, axis=0)
@@ -181,7 +236,9 @@ class _Rewrite:
     def rotary_dim(self, cos: str) -> int:
         table = next((t for t in self.graph.initializer if t.name == cos), None)
         if table is None:
-            raise ValueError(f"the graph computes its rotary table {cos!r} (long RoPE): this rewrite takes one fixed table")
+            raise ValueError(
+                f"the graph computes its rotary table {cos!r} (long RoPE): this rewrite takes one fixed table"
+            )
         return 2 * int(table.dims[1])
 
     def run(self) -> None:
@@ -194,7 +251,9 @@ class _Rewrite:
                 self.attention(node)
                 continue
             if node.name.startswith("/lm_head/MatMul"):
-                node.input[0] = self.node("Gather", [node.input[0], "/paged/last_token"], "/paged/last_hidden", axis=0)
+                node.input[0] = self.node(
+                    "Gather", [node.input[0], "/paged/last_token"], "/paged/last_hidden", axis=0
+                )
             self.nodes.append(node)
         del self.graph.node[:], self.graph.value_info[:], self.graph.input[:], self.graph.output[:]
         self.graph.node.extend(self.nodes)
@@ -216,7 +275,9 @@ class _Rewrite:
                 self.graph.output.append(info(f"present.{layer}.{name}", float32, pool))
 
 
-def write_paged_model(stock: Path, out: Path, *, block_size: int, num_blocks: int, max_batch_size: int, chunk_size: int) -> None:
+def write_paged_model(
+    stock: Path, out: Path, *, block_size: int, num_blocks: int, max_batch_size: int, chunk_size: int
+) -> None:
     """Write the paged form of the GenAI folder `stock` to `out`, with its weights inside `model.onnx.data`."""
     config = json.loads((stock / "genai_config.json").read_text(encoding="utf-8"))
     model = onnx.load(stock / "model.onnx", load_external_data=False)
@@ -225,7 +286,8 @@ def write_paged_model(stock: Path, out: Path, *, block_size: int, num_blocks: in
     onnx.save(model, out / "model.onnx")
     decoder = config["model"]["decoder"]
     decoder["inputs"] = {
-        name: name for name in ("input_ids", "block_table", "cumulative_sequence_lengths", "past_sequence_lengths")
+        name: name
+        for name in ("input_ids", "block_table", "cumulative_sequence_lengths", "past_sequence_lengths")
     } | {"past_key_names": "past_key_values.%d.key", "past_value_names": "past_key_values.%d.value"}
     decoder.pop("sliding_window", None)
     config["engine"] = {

@@ -35,14 +35,55 @@ SIGNS = {
     "/": ["/", "/", "÷", "divided by", "over"],
 }
 ASK = [
-    "What is {e}?", "What is {e}?", "What's {e}?", "what is {e}", "whats {e}", "Compute {e}.", "compute {e}", "Compute {e}",
-    "Calculate {e}.", "Calculate {e}", "calculate {e}", "{e}", "{e}", "{e} =", "{e}=", "{e} = ?", "{e}?", "Find {e}.",
-    "Solve {e}", "Solve: {e}", "Evaluate {e}.", "evaluate {e}", "Please compute {e}.", "How much is {e}?", "how much is {e}",
-    "Can you calculate {e}?", "Could you tell me what {e} is?", "Tell me {e}.", "What does {e} equal?", "{e} equals what?",
-    "Work out {e}.", "Work out {e}", "I need to know {e}.", "What do you get for {e}?", "Give me the value of {e}.",
-    "What is the result of {e}?", "Find the value of {e}.", "Simplify {e}.", "Hi! What is {e}?", "Quick question: {e}",
-    "Please help me: what is {e}?", "Determine {e}.", "What is the value of {e}?", "Answer this: {e}", "Q: {e}\nA:",
-    "Do the math: {e}", "Hello, can you work out {e} for me?", "My homework asks for {e}.", "Let me know what {e} is.",
+    "What is {e}?",
+    "What is {e}?",
+    "What's {e}?",
+    "what is {e}",
+    "whats {e}",
+    "Compute {e}.",
+    "compute {e}",
+    "Compute {e}",
+    "Calculate {e}.",
+    "Calculate {e}",
+    "calculate {e}",
+    "{e}",
+    "{e}",
+    "{e} =",
+    "{e}=",
+    "{e} = ?",
+    "{e}?",
+    "Find {e}.",
+    "Solve {e}",
+    "Solve: {e}",
+    "Evaluate {e}.",
+    "evaluate {e}",
+    "Please compute {e}.",
+    "How much is {e}?",
+    "how much is {e}",
+    "Can you calculate {e}?",
+    "Could you tell me what {e} is?",
+    "Tell me {e}.",
+    "What does {e} equal?",
+    "{e} equals what?",
+    "Work out {e}.",
+    "Work out {e}",
+    "I need to know {e}.",
+    "What do you get for {e}?",
+    "Give me the value of {e}.",
+    "What is the result of {e}?",
+    "Find the value of {e}.",
+    "Simplify {e}.",
+    "Hi! What is {e}?",
+    "Quick question: {e}",
+    "Please help me: what is {e}?",
+    "Determine {e}.",
+    "What is the value of {e}?",
+    "Answer this: {e}",
+    "Q: {e}\nA:",
+    "Do the math: {e}",
+    "Hello, can you work out {e} for me?",
+    "My homework asks for {e}.",
+    "Let me know what {e} is.",
 ]
 NAMED = {
     "+": ["What is the sum of {a} and {b}?", "Add {a} and {b}.", "Add {a} to {b}.", "Find the sum of {a} and {b}.",
@@ -81,10 +122,8 @@ def ask(r: random.Random, expression: str) -> str:
 
 def _one_step(r: random.Random, family: str, a: int, op: str, b: int) -> Problem:
     left, right = written(r, a), written(r, b)
-    if r.random() < 0.2:
-        question = r.choice(NAMED[op]).format(a=left, b=right)
-    else:
-        question = ask(r, join(r, left, op, right))
+    named = r.random() < 0.2
+    question = r.choice(NAMED[op]).format(a=left, b=right) if named else ask(r, join(r, left, op, right))
     working, result = calculate(a, op, b)
     return Problem(family, question, working, result)
 
@@ -165,7 +204,8 @@ def two_steps(r: random.Random) -> Problem:
         second = calculate(left, outer, right)
         if abs(second.result) < 10000:
             break
-    # Parentheses are needed where precedence would group otherwise; elsewhere they are sometimes written all the same.
+    # Parentheses are needed where precedence would group otherwise; elsewhere they are sometimes
+    # written all the same.
     tight = inner in "*/" and outer in "+-"
     needed = not tight and (not inner_left or (inner in "+-" and outer in "*/"))
     inner_text = join(r, str(a), inner, str(b))
@@ -205,10 +245,8 @@ def equation(r: random.Random) -> Problem:
     if form in ("ax+b", "b+ax", "ax-b"):
         sign = "-" if form == "ax-b" else "+"
         c = a * x - b if sign == "-" else a * x + b
-        if form == "b+ax":
-            text = f"{b}{plus}{ax}"
-        else:
-            text = f"{ax}{minus if sign == '-' else plus}{b}"
+        signed = plus if sign == "+" else minus
+        text = f"{b}{plus}{ax}" if form == "b+ax" else f"{ax}{signed}{b}"
         moved = step(f"{'Add' if sign == '-' else 'Subtract'} {b}:", c, "+" if sign == "-" else "-", b)
         steps[-1] += f" So {a}{unknown}={moved}."
         result = step(f"Divide by {a}:", moved, "/", a)

@@ -37,7 +37,8 @@ def train_tokenizer(seed: int, examples: int) -> PreTrainedTokenizerFast:
         example = sample_example(r)
         corpus += [message["content"] for message in example.messages] + [example.completion]
     tokenizer = Tokenizer(models.BPE())
-    # ONNX Runtime GenAI's own tokenizer reads only some pre-tokenizer patterns; this pair is one that it reads.
+    # ONNX Runtime GenAI's own tokenizer reads only some pre-tokenizer patterns; this pair is one that
+    # it reads.
     tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
         [pre_tokenizers.Digits(individual_digits=True), pre_tokenizers.ByteLevel(add_prefix_space=False)]
     )

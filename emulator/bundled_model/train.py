@@ -48,7 +48,8 @@ def make_model(seed: int, hidden: int, layers: int, inner: int) -> Phi3ForCausal
         hidden_size=hidden,
         intermediate_size=inner,
         num_hidden_layers=layers,
-        num_attention_heads=hidden // 64,  # GroupQueryAttention wants rotated halves in multiples of 8: 64 * 0.75 / 2
+        num_attention_heads=hidden
+        // 64,  # GroupQueryAttention wants rotated halves in multiples of 8: 64 * 0.75 / 2
         num_key_value_heads=hidden // 128,
         max_position_embeddings=CONTEXT,
         original_max_position_embeddings=CONTEXT,
@@ -67,11 +68,18 @@ class Batches:
     """Endless batches of about `tokens` tokens, each of examples of similar length."""
 
     def __init__(self, tokenizer: PreTrainedTokenizerFast, seed: int, tokens: int, *, held_out: bool) -> None:
-        self.tokenizer, self.random, self.tokens, self.held_out = tokenizer, random.Random(seed), tokens, held_out
+        self.tokenizer, self.random, self.tokens, self.held_out = (
+            tokenizer,
+            random.Random(seed),
+            tokens,
+            held_out,
+        )
         self.end = tokenizer.convert_tokens_to_ids(END)
 
     def encode(self, examples: list[Example]) -> list[tuple[list[int], list[int]]]:
-        prompts = self.tokenizer.apply_chat_template([e.messages for e in examples], add_generation_prompt=True, tokenize=False)
+        prompts = self.tokenizer.apply_chat_template(
+            [e.messages for e in examples], add_generation_prompt=True, tokenize=False
+        )
         prompt_ids = self.tokenizer(prompts, add_special_tokens=False).input_ids
         reply_ids = self.tokenizer([e.completion for e in examples], add_special_tokens=False).input_ids
         return [(p, [*c, self.end]) for p, c in zip(prompt_ids, reply_ids, strict=True)]
@@ -129,9 +137,13 @@ def add_rounding(model: Phi3ForCausalLM) -> None:
             parametrize.register_parametrization(module, "weight", Int4Rounding())
 
 
-def save(model: Phi3ForCausalLM, tokenizer: PreTrainedTokenizerFast, out: Path, log: list[dict[str, float]]) -> None:
+def save(
+    model: Phi3ForCausalLM, tokenizer: PreTrainedTokenizerFast, out: Path, log: list[dict[str, float]]
+) -> None:
     end, end_of_text = tokenizer.convert_tokens_to_ids([END, END_OF_TEXT])
-    clean = {k.replace("parametrizations.", "").replace(".original", ""): v for k, v in model.state_dict().items()}
+    clean = {
+        k.replace("parametrizations.", "").replace(".original", ""): v for k, v in model.state_dict().items()
+    }
     plain = Phi3ForCausalLM(model.config)
     plain.load_state_dict(clean, strict=False)
     plain.tie_weights()
@@ -143,7 +155,9 @@ def save(model: Phi3ForCausalLM, tokenizer: PreTrainedTokenizerFast, out: Path, 
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--out", type=Path, required=True, help="folder for the checkpoint")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--threads", type=int, default=2)
@@ -152,7 +166,9 @@ def main() -> None:
     parser.add_argument("--inner", type=int, default=576)
     parser.add_argument("--tokens", type=int, default=6144, help="tokens in a batch, padding included")
     parser.add_argument("--rate", type=float, default=4e-3)
-    parser.add_argument("--good", type=float, default=0.985, help="held-out share that ends the constant stage")
+    parser.add_argument(
+        "--good", type=float, default=0.985, help="held-out share that ends the constant stage"
+    )
     parser.add_argument("--constant-minutes", type=float, default=70.0)
     parser.add_argument("--constant-steps", type=int, default=1_000_000)
     parser.add_argument("--decay-steps", type=int, default=1200)
@@ -172,9 +188,13 @@ def main() -> None:
     held_out = Batches(tokenizer, args.seed + 1, args.tokens, held_out=True).pool(768)
     started, log, good, decay_from = time.monotonic(), [], 0, None
     totals: dict[str, float] = defaultdict(float)
-    for step, (inputs, targets) in enumerate(Batches(tokenizer, args.seed + 2, args.tokens, held_out=False), start=1):
+    for step, (inputs, targets) in enumerate(
+        Batches(tokenizer, args.seed + 2, args.tokens, held_out=False), start=1
+    ):
         minutes = (time.monotonic() - started) / 60
-        if decay_from is None and (good >= 2 or minutes > args.constant_minutes or step > args.constant_steps):
+        if decay_from is None and (
+            good >= 2 or minutes > args.constant_minutes or step > args.constant_steps
+        ):
             decay_from = step
             add_rounding(model)
             print(f"decay and rounding from step {step}", flush=True)
@@ -194,14 +214,26 @@ def main() -> None:
         totals["loss"] += loss.item()
         totals["tokens"] += inputs.numel()
         if step % 50 == 0:
-            print(f"step {step}  {minutes:.1f} min  loss {totals.pop('loss') / 50:.4f}  {totals['tokens']:,.0f} tokens", flush=True)
+            print(
+                f"step {step}  {minutes:.1f} min  loss {totals.pop('loss') / 50:.4f}  {totals['tokens']:,.0f} tokens",
+                flush=True,
+            )
         if step % 250 == 0:
             share = held_out_check(model, held_out)
             good = good + 1 if share >= args.good else 0
-            log.append({"step": step, "minutes": round(minutes, 1), "held_out": share, "tokens": totals["tokens"]})
+            log.append(
+                {"step": step, "minutes": round(minutes, 1), "held_out": share, "tokens": totals["tokens"]}
+            )
             print(f"step {step}  held out {share:.4f}", flush=True)
             save(model, tokenizer, args.out, log)
-    log.append({"step": step - 1, "minutes": round(minutes, 1), "held_out": held_out_check(model, held_out), "tokens": totals["tokens"]})
+    log.append(
+        {
+            "step": step - 1,
+            "minutes": round(minutes, 1),
+            "held_out": held_out_check(model, held_out),
+            "tokens": totals["tokens"],
+        }
+    )
     save(model, tokenizer, args.out, log)
     print(json.dumps(log[-1]), flush=True)
 

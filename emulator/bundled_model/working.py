@@ -94,7 +94,7 @@ def multiply(a: int, b: int) -> Working:
         if (a < 0) == (b < 0):
             return Working(f"Two minus signs cancel: {abs(a)}*{abs(b)}. {text}", total)
         return Working(f"One minus sign: {abs(a)}*{abs(b)}. {text} So {-total}.", -total)
-    assert a < 100 and b < 100
+    assert max(a, b) < 100
     if a < 10 <= b:
         a, b = b, a
     if b < 10:

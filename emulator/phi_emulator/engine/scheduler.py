@@ -52,7 +52,8 @@ class Scheduler:
         entry = _Entry(sequence, -(-tokens // self._block_size))
         starts_now = not self._waiting and self._fits(entry)
         if not starts_now and len(self._waiting) >= self._queue_size:
-            # Without a measured rate of completion, a second for each request ahead is an honest order of magnitude.
+            # Without a measured rate of completion, a second for each request ahead is an
+            # honest order of magnitude.
             raise QueueFullError(
                 len(self._waiting), retry_after_s=max(1, len(self._waiting) + len(self._running))
             )

@@ -120,7 +120,8 @@ class Worker:
         self._loaded: Future[Engine] = Future()
         self._thread = threading.Thread(target=self._run, name="phi-emulator-engine", daemon=True)
         self._numbers = count(1)
-        # Guards the scheduler, the sequences and the two fields below it; the engine itself is the thread's alone.
+        # Guards the scheduler, the sequences and the two fields below it; the engine itself is the
+        # thread's alone.
         self._changed = threading.Condition()
         self._sequences: dict[int, _Sequence] = {}
         self._cancelled: list[int] = []

@@ -1,0 +1,176 @@
+"""The engine on ONNX Runtime GenAI: the only file that imports `onnxruntime_genai`.
+
+Knows GenAI 0.18's Engine; knows nothing of queues, HTTP or Azure. What that Engine asks for, beyond its docstrings:
+
+- It belongs to the thread that made it. `run()` frees the interpreter lock; `Generator`, which does not, is unused.
+- A finished request keeps its place until `close()`. Left open, it blocks the others for ever.
+- It neither preempts nor evicts, so the caller reserves cache blocks before `open` (see `scheduler`).
+- Folders with an `engine.dynamic_batching` section run with sequences joining at any step, a prefix cache and a seed
+  for each sequence. Stock folders run with static batching: a newcomer waits for the whole batch, and seeds have no
+  effect.
+"""
+
+from __future__ import annotations
+
+import json
+import secrets
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import onnxruntime_genai as og
+
+from phi_emulator.engine.base import (
+    EndReason,
+    EngineFailedError,
+    EngineInfo,
+    Message,
+    ModelLoadError,
+    PromptError,
+    Sampling,
+    Step,
+)
+from phi_emulator.engine.prompt import PromptEncoder
+
+__all__ = ["OrtEngine"]
+
+# A stock folder's cache is allocated for each request at its full length, and the real model declares
+# 131,072 tokens:
+# at 256 KB a token that would be 34 GB. So the context that is served is bounded unless the user asks for
+# more.
+STATIC_CONTEXT = 8192
+_FINISHED = int(og.EngineEventFlags.TURN_FINISHED)
+_FAILED = int(og.EngineEventFlags.FAILED)
+_ENDS = {
+    og.FinishReason.EOS: EndReason.STOP,
+    og.FinishReason.MAX_GENERATED_TOKENS: EndReason.LENGTH,
+    og.FinishReason.MAX_SESSION_TOKENS: EndReason.LENGTH,
+}
+
+
+@dataclass(slots=True)
+class _Open:
+    request: Any
+    decoder: Any
+
+
+class OrtEngine:
+    """A GenAI model folder, run by GenAI's Engine on the CPU.
+
+    `model` is the name that responses carry. `context_length` lowers the context that is served.
+
+    Raises:
+        ModelLoadError: the folder can't be loaded.
+    """
+
+    def __init__(self, folder: Path, *, model: str, context_length: int | None = None) -> None:
+        og.disable_telemetry_events()
+        settings = json.loads((folder / "genai_config.json").read_text(encoding="utf-8"))
+        declared: int = settings["model"]["context_length"]
+        pool: dict[str, int] | None = settings.get("engine", {}).get("dynamic_batching")
+        self._seeded = pool is not None
+        served = min(declared, context_length or (declared if pool else STATIC_CONTEXT))
+        try:
+            config = og.Config(str(folder))
+            config.overlay(json.dumps({"model": {"context_length": served}}))
+            self._model = og.Model(config)
+            self._engine = og.Engine(self._model)
+            self._tokenizer = og.Tokenizer(str(folder))
+        except RuntimeError as error:
+            raise ModelLoadError(
+                f"ONNX Runtime GenAI can't load the model in {str(folder)!r}: {error}"
+            ) from error
+        self._events = self._engine.create_event_buffer(64)
+        self._open: dict[int, _Open] = {}
+        self._numbers: dict[Any, int] = {}
+        self._encoder = PromptEncoder(
+            lambda messages: str(self._tokenizer.apply_chat_template(messages, add_generation_prompt=True)),
+            lambda text: [int(token) for token in self._tokenizer.encode(text)],
+            _control_tokens(folder),
+        )
+        self._info = EngineInfo(
+            model=model,
+            source=str(folder),
+            execution_provider="CPUExecutionProvider",
+            context_length=served,
+            max_running=self._engine.get_capabilities().configured_max_batch_size,
+            block_size=pool["block_size"] if pool else 1,
+            # Without a pool, two requests of full length bound the memory.
+            num_blocks=pool["num_blocks"] if pool else 2 * served,
+            notes=_notes(declared, served, seeded=self._seeded),
+        )
+
+    @property
+    def info(self) -> EngineInfo:
+        return self._info
+
+    def encode(self, messages: Sequence[Message]) -> list[int]:
+        try:
+            return self._encoder(messages)
+        except RuntimeError as error:
+            raise PromptError(str(error)) from error
+
+    def open(self, sequence: int, prompt: Sequence[int], sampling: Sampling) -> None:
+        options = og.RequestOptions()
+        options.set_max_session_tokens(len(prompt) + sampling.max_tokens)
+        request = self._engine.create_request(options=options)
+        turn = og.TurnOptions(request)
+        turn.set_max_generated_tokens(sampling.max_tokens)
+        turn.set_do_sample(sampling.temperature > 0)
+        if sampling.temperature > 0:
+            turn.set_temperature(sampling.temperature)
+            turn.set_top_p(sampling.top_p)
+            turn.set_top_k(0)  # the folder's own default would cut what the contract doesn't
+            if self._seeded:
+                seed = secrets.randbits(32) if sampling.seed is None else sampling.seed & (2**63 - 1)
+                turn.set_seed(seed)
+        request.begin_turn(list(prompt), turn)
+        self._open[sequence] = _Open(request, self._tokenizer.create_stream())
+        self._numbers[request] = sequence
+
+    def step(self) -> Iterator[Step]:
+        for event in self._engine.run(self._events):
+            sequence = self._numbers.get(event.request)
+            if sequence is None:
+                continue
+            flags = int(event.flags)
+            if flags & _FAILED:
+                raise EngineFailedError(f"sequence {sequence}: {event.error_code}")
+            token = None if event.token is None else int(event.token)
+            text = "" if token is None else str(self._open[sequence].decoder.decode(token))
+            if flags & _FINISHED:
+                # A cancelled turn ends too, but whoever cancelled it has released the sequence already.
+                end = _ENDS.get(event.finish_reason, EndReason.STOP)
+                yield Step(sequence, token, text, end, int(event.usage.cached_prompt_tokens))
+            elif token is not None:
+                yield Step(sequence, token, text)
+
+    def release(self, sequence: int) -> None:
+        live = self._open.pop(sequence, None)
+        if live is not None:
+            del self._numbers[live.request]
+            live.request.close()
+
+    def close(self) -> None:
+        for sequence in list(self._open):
+            self.release(sequence)
+        # Native objects must go on this thread, and in this order.
+        del self._events, self._engine, self._model
+
+
+def _control_tokens(folder: Path) -> list[str]:
+    """The texts that the tokenizer reads as control tokens, wherever they stand."""
+    tokenizer = json.loads((folder / "tokenizer.json").read_text(encoding="utf-8"))
+    return [token["content"] for token in tokenizer.get("added_tokens", ())]
+
+
+def _notes(declared: int, served: int, *, seeded: bool) -> tuple[str, ...]:
+    notes = []
+    if served < declared:
+        notes.append(f"{served} of the model's {declared} tokens of context are served (set --context)")
+    if not seeded:
+        notes.append(
+            "this folder runs with static batching: requests wait for a batch to end, `seed` has no effect"
+        )
+    return tuple(notes)
