@@ -1,1 +1,72 @@
-"""Typed client for Phi-4-mini-reasoning on Azure, sync and async."""
+"""Typed client for Phi-4-mini-reasoning on Azure, and for the emulator that answers the same contract.
+
+It must not do anything at import: no environment is read, no connection made, no credential library loaded.
+"""
+
+from phi_client._async_client import AsyncPhiClient
+from phi_client._auth import AsyncTokenCredential, TokenCredential
+from phi_client._client import PhiClient
+from phi_client._completion import Completion, CompletionChunk
+from phi_client._exchange import Message
+from phi_client._options import CompletionOptions, Timeout
+from phi_client._streams import AsyncChatStream, ChatStream
+from phi_client.contract.chat import ChatMessage, FinishReason, Usage
+from phi_client.contract.error_body import ErrorBody
+from phi_client.contract.model_info import ModelInfo
+from phi_client.errors import (
+    APIConnectionError,
+    APIResponseError,
+    APIStatusError,
+    APITimeoutError,
+    AuthenticationError,
+    BadRequestError,
+    ConfigurationError,
+    ContentFilterError,
+    CredentialError,
+    InternalServerError,
+    ModelError,
+    NotFoundError,
+    PermissionDeniedError,
+    PhiError,
+    RateLimitError,
+    RequestTimeoutError,
+    StreamInterruptedError,
+    UnprocessableEntityError,
+)
+
+__all__ = [
+    "APIConnectionError",
+    "APIResponseError",
+    "APIStatusError",
+    "APITimeoutError",
+    "AsyncChatStream",
+    "AsyncPhiClient",
+    "AsyncTokenCredential",
+    "AuthenticationError",
+    "BadRequestError",
+    "ChatMessage",
+    "ChatStream",
+    "Completion",
+    "CompletionChunk",
+    "CompletionOptions",
+    "ConfigurationError",
+    "ContentFilterError",
+    "CredentialError",
+    "ErrorBody",
+    "FinishReason",
+    "InternalServerError",
+    "Message",
+    "ModelError",
+    "ModelInfo",
+    "NotFoundError",
+    "PermissionDeniedError",
+    "PhiClient",
+    "PhiError",
+    "RateLimitError",
+    "RequestTimeoutError",
+    "StreamInterruptedError",
+    "Timeout",
+    "TokenCredential",
+    "UnprocessableEntityError",
+    "Usage",
+]

@@ -1,0 +1,147 @@
+"""What a caller gets: a completion, and a chunk of one that streams.
+
+It must not know how either came over the wire; it only reads wire objects.
+"""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from phi_client._reasoning import ReasoningSplitter, find_boxed_answer, split_reasoning
+from phi_client.contract.chat import ChatCompletion, ChatCompletionChunk, FinishReason, Usage
+
+__all__ = ["Completion", "CompletionChunk"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Completion:
+    r"""A finished chat completion.
+
+    `content` is the text after the reasoning, `reasoning` the text inside `<think>` or of the wire's own
+    field, `raw` the body as received (of a stream: its chunks merged). `finish_reason` is `length` when the
+    token budget ended first; then `content` may be empty. `finish_reason` and `usage` are `None` where the
+    service does not report them (the older `/score`). `request_id` is what to quote in a support case.
+    """
+
+    content: str
+    reasoning: str
+    finish_reason: FinishReason | None
+    usage: Usage | None
+    request_id: str | None
+    model: str | None
+    raw: dict[str, Any] = field(compare=False, repr=False)
+
+    @property
+    def answer(self) -> str | None:
+        r"""The payload of the last `\boxed{…}` in `content`, or `None` when there is none."""
+        return find_boxed_answer(self.content)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CompletionChunk:
+    """What one event adds: pieces of reasoning and content, already split; a tag never shows.
+
+    `finish_reason` and `usage` are set on the chunk that brings them. `raw` is the wire's chunk.
+    """
+
+    reasoning: str = ""
+    content: str = ""
+    finish_reason: FinishReason | None = None
+    usage: Usage | None = None
+    raw: ChatCompletionChunk | None = field(default=None, compare=False, repr=False)
+
+
+def completion_of(chat: ChatCompletion, request_id: str | None) -> Completion:
+    """Read a whole answer, which must have a choice. A reasoning field wins over a tag in the content."""
+    choice = chat.choices[0]
+    elsewhere = choice.message.reasoning_content
+    text = choice.message.content or ""
+    split = split_reasoning(text) if elsewhere is None else _split_beside_field(text)
+    return Completion(
+        content=split.content,
+        reasoning=split.reasoning if elsewhere is None else elsewhere.strip(),
+        finish_reason=choice.finish_reason,
+        usage=chat.usage,
+        request_id=request_id,
+        model=chat.model,
+        raw=chat.to_wire(),
+    )
+
+
+class CompletionBuilder:
+    """Puts the chunks of a stream together; what is built equals what a whole answer gives."""
+
+    def __init__(self, request_id: str | None) -> None:
+        self.finish_reason: FinishReason | None = None
+        self._request_id = request_id
+        self._splitter = ReasoningSplitter()
+        self._field: list[str] = []
+        self._usage: Usage | None = None
+        self._text: list[str] = []
+        self._head: dict[str, Any] = {}
+
+    def add(self, chunk: ChatCompletionChunk) -> CompletionChunk:
+        """What `chunk` adds; choices beyond the first are left out."""
+        for name in ("id", "created", "model"):
+            value = getattr(chunk, name)
+            if value:
+                self._head.setdefault(name, value)
+        self._usage = chunk.usage or self._usage
+        reasoning, content, finish_reason = "", "", None
+        for choice in chunk.choices:
+            if choice.index != 0:
+                continue
+            reasoning += self._add_field(choice.delta.reasoning_content)
+            split = self._splitter.feed(self._noted(choice.delta.content or ""))
+            content += split.content
+            reasoning += "" if self._field else split.reasoning
+            finish_reason = choice.finish_reason or finish_reason
+        self.finish_reason = finish_reason or self.finish_reason
+        return CompletionChunk(
+            reasoning=reasoning, content=content, finish_reason=finish_reason, usage=chunk.usage, raw=chunk
+        )
+
+    def finish(self) -> CompletionChunk:
+        """What the end of the stream releases: text that was held back as a possible tag."""
+        split = self._splitter.flush()
+        return CompletionChunk(reasoning="" if self._field else split.reasoning, content=split.content)
+
+    def build(self) -> Completion:
+        """The completion of what came so far."""
+        field_text = "".join(self._field).strip()
+        message: dict[str, Any] = {"role": "assistant", "content": "".join(self._text)}
+        if self._field:
+            message["reasoning_content"] = "".join(self._field)
+        raw: dict[str, Any] = {
+            **self._head,
+            "object": "chat.completion",
+            "choices": [{"index": 0, "message": message, "finish_reason": self.finish_reason}],
+            "usage": None if self._usage is None else self._usage.to_wire(),
+        }
+        return Completion(
+            content=self._splitter.content,
+            reasoning=field_text or self._splitter.reasoning,
+            finish_reason=self.finish_reason,
+            usage=self._usage,
+            request_id=self._request_id,
+            model=self._head.get("model"),
+            raw=raw,
+        )
+
+    def _add_field(self, text: str | None) -> str:
+        if not text:
+            return ""
+        self._splitter.reasoning_elsewhere = True
+        self._field.append(text)
+        return text
+
+    def _noted(self, text: str) -> str:
+        self._text.append(text)
+        return text
+
+
+def _split_beside_field(text: str) -> Any:
+    splitter = ReasoningSplitter()
+    splitter.reasoning_elsewhere = True
+    splitter.feed(text)
+    splitter.flush()
+    return splitter

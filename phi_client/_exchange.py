@@ -1,0 +1,214 @@
+"""One exchange, without I/O: messages and options become a request; what came back becomes a model or an error.
+
+It must not send anything, and must not know whether it is sync or async.
+"""
+
+import sys
+import uuid
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import urlencode
+
+from phi_client._completion import Completion, completion_of
+from phi_client._logging import safe_url
+from phi_client._options import CompletionOptions, Settings, Timeout, body_fields
+from phi_client._reasoning import split_reasoning
+from phi_client._retrying import read_retry_after
+from phi_client._version import version
+from phi_client.contract.chat import ChatMessage, ChatRequest
+from phi_client.contract.dialects import Dialect
+from phi_client.contract.error_body import ErrorBody
+from phi_client.contract.model_info import ModelInfo
+from phi_client.contract.wire import ContractError, WireRequest
+from phi_client.errors import (
+    APIResponseError,
+    ConfigurationError,
+    ModelError,
+    class_for_status,
+)
+
+__all__ = ["Answer", "Exchange", "Message", "chat_exchange", "info_exchange"]
+
+Message = ChatMessage | Mapping[str, Any]
+"""A message: a `ChatMessage`, or a mapping with `role` and `content`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What came back, whole."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+
+    @property
+    def is_success(self) -> bool:
+        """True for 2xx."""
+        return 200 <= self.status < 300  # noqa: PLR2004
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Exchange:
+    """A request that is ready but for its credential, and how to read what it brings."""
+
+    dialect: Dialect
+    method: str
+    url: str
+    route: str
+    headers: dict[str, str]
+    content: bytes | None
+    timeout: Timeout
+    max_retries: int
+    deadline_s: float | None
+
+    def read_completion(self, answer: Answer) -> Completion:
+        """The completion in `answer`.
+
+        Raises:
+            APIStatusError: the service refused or failed.
+            APIResponseError: the answer does not fit the contract.
+        """
+        self.check_status(answer)
+        request_id = self.request_id(answer.headers)
+        try:
+            chat = self.dialect.read_completion(answer.body, route=self.route)
+        except ContractError as error:
+            raise APIResponseError(str(error), request_id=request_id) from error
+        if isinstance(chat, ErrorBody):
+            raise ModelError(
+                chat.message or "the engine failed",
+                status_code=answer.status,
+                body=chat,
+                request_id=request_id,
+                advice=f"`/score` reports the engine's status {chat.status}",
+            )
+        if not chat.choices:
+            raise APIResponseError("the answer has no choice", request_id=request_id)
+        return completion_of(chat, request_id)
+
+    def read_info(self, answer: Answer) -> ModelInfo:
+        """The model that `answer` names.
+
+        Raises:
+            APIStatusError: the service refused or failed.
+            APIResponseError: the answer does not fit the contract.
+        """
+        self.check_status(answer)
+        try:
+            return self.dialect.read_info(answer.body)
+        except ContractError as error:
+            raise APIResponseError(str(error), request_id=self.request_id(answer.headers)) from error
+
+    def check_status(self, answer: Answer) -> None:
+        """Raise for any other status than 2xx.
+
+        Raises:
+            APIStatusError: of the class that fits the status.
+        """
+        if answer.is_success:
+            return
+        body = self.dialect.read_error(answer.status, answer.headers, answer.body)
+        error_class = class_for_status(answer.status, body)
+        raise error_class(
+            body.message or "the service gave no reason",
+            status_code=answer.status,
+            body=body,
+            request_id=self.request_id(answer.headers),
+            retry_after=read_retry_after(answer.headers),
+            advice=self._advice(answer.status, body),
+        )
+
+    def request_id(self, headers: Mapping[str, str]) -> str | None:
+        """The id by which the service knows this exchange."""
+        return self.dialect.read_request_id(headers)
+
+    def _advice(self, status: int, body: ErrorBody) -> str:
+        """What to do, where a status alone leaves people guessing."""
+        if 300 <= status < 400:  # noqa: PLR2004
+            return "redirects are not followed: give the final URL as the endpoint"
+        routes = ", ".join(f"`{route}`" for route in self.dialect.chat_routes)
+        known: dict[int, str] = {
+            401: "check `api_key`, or the credential's access to this endpoint",
+            404: f"tried {safe_url(self.url)}; {self.dialect.name} has the chat routes {routes}",
+            408: "the service gave up: raise the deployment's `request_timeout_ms`, or lower `max_tokens`",
+            424: f"the model's own status is {body.status}" if body.status else "the model failed",
+        }
+        return known.get(status, "")
+
+
+def chat_exchange(
+    settings: Settings, messages: str | Sequence[Message], options: Mapping[str, Any], *, stream: bool
+) -> Exchange:
+    """The exchange for one chat completion.
+
+    Raises:
+        ConfigurationError: the options or the endpoint can't work for this.
+    """
+    endpoint = settings.endpoint
+    if stream and endpoint.is_score:
+        raise ConfigurationError(
+            "the endpoint is the `/score` route, which never streams: use `complete()`, or give the endpoint "
+            "without `/score` to use the chat route"
+        )
+    merged = settings.merged(options)
+    fields = body_fields(merged)
+    if settings.model is not None:
+        fields["model"] = settings.model
+    if stream:
+        fields["stream"] = True
+    # Unchecked on purpose: ranges are the service's to judge, and differ between its images.
+    request = ChatRequest.model_construct(
+        messages=[_unchecked(message) for message in _listed(messages)], **fields
+    )
+    wire = endpoint.dialect.write_chat_request(
+        request, route=endpoint.route, api_version=settings.api_version, deployment=settings.deployment
+    )
+    return _exchange(settings, wire, merged)
+
+
+def info_exchange(settings: Settings) -> Exchange:
+    """The exchange that asks which model answers."""
+    wire = settings.endpoint.dialect.write_info_request(api_version=settings.api_version)
+    return _exchange(settings, wire, settings.merged({}))
+
+
+def _exchange(settings: Settings, wire: WireRequest, options: CompletionOptions) -> Exchange:
+    query = f"?{urlencode(wire.query)}" if wire.query else ""
+    headers = {
+        "User-Agent": f"phi-client/{version()} Python/{sys.version_info.major}.{sys.version_info.minor}",
+        # The same for all attempts, so that a support case finds them together.
+        "x-ms-client-request-id": str(uuid.uuid4()),
+        **wire.headers,
+        **(options.get("headers") or {}),
+    }
+    return Exchange(
+        dialect=settings.endpoint.dialect,
+        method=wire.method,
+        url=f"{settings.endpoint.base_url}{wire.path}{query}",
+        route=wire.path,
+        headers=headers,
+        content=wire.body,
+        timeout=Timeout.of(options.get("timeout")),
+        max_retries=options.get("max_retries", 0),
+        deadline_s=options.get("deadline"),
+    )
+
+
+def _listed(messages: str | Sequence[Message]) -> Sequence[Message]:
+    if isinstance(messages, str):
+        return [{"role": "user", "content": messages}]
+    if isinstance(messages, bytes | Mapping | ChatMessage):
+        raise ConfigurationError("`messages` must be a string or a list of messages")
+    return messages
+
+
+def _unchecked(message: Message) -> ChatMessage:
+    """The message as it is, but for an earlier answer's reasoning, which must not be sent back."""
+    fields = message.to_wire() if isinstance(message, ChatMessage) else dict(message)
+    content = fields.get("content")
+    if fields.get("role") == "assistant":
+        fields.pop("reasoning_content", None)
+        if isinstance(content, str) and "</think>" in content:
+            fields["content"] = split_reasoning(content).content
+    return ChatMessage.model_construct(**fields)

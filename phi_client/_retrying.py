@@ -1,0 +1,190 @@
+"""What is tried again, after how long, and when that ends: parts for tenacity.
+
+It must not send anything. Time is a parameter, so that tests never sleep.
+
+Waits: `retry-after-ms`, `x-ms-retry-after-ms`, `Retry-After` (seconds, float or date), then
+`x-ratelimit-reset-*` in seconds; else exponential with full jitter. A time-out while the service works is
+not tried again: the work may go on, and be billed twice.
+"""
+
+import asyncio
+import math
+import random
+import time
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from email.utils import parsedate_to_datetime
+from typing import Any, Final
+
+from tenacity import AsyncRetrying, RetryCallState, Retrying
+
+from phi_client._logging import RETRY_LOGGER
+from phi_client.contract.wire import get_header
+from phi_client.errors import (
+    APIConnectionError,
+    APIStatusError,
+    APITimeoutError,
+    ModelError,
+    PhiError,
+    StreamInterruptedError,
+)
+
+__all__ = ["SYSTEM_CLOCK", "Clock", "RetryPolicy", "is_retryable", "read_retry_after"]
+
+RETRYABLE_STATUSES: Final = frozenset({408, 429, 500, 502, 503, 504})
+FIRST_WAIT_S: Final = 0.5
+LONGEST_WAIT_S: Final = 30.0
+LONGEST_ASKED_WAIT_S: Final = 300.0
+"""A service that asks for more, as it does when a quota is used up, gets its error raised at once."""
+
+
+@dataclass(frozen=True, slots=True)
+class Clock:
+    """Time and chance. `now` is monotonic, in seconds; `random` gives a number in [0, 1)."""
+
+    now: Callable[[], float] = time.monotonic
+    sleep: Callable[[float], None] = time.sleep
+    sleep_async: Callable[[float], Awaitable[None]] = asyncio.sleep
+    random: Callable[[], float] = random.random
+
+
+SYSTEM_CLOCK: Final = Clock()
+
+
+class RetryPolicy:
+    """The policy for one exchange: it starts to count when it is made."""
+
+    def __init__(self, *, max_retries: int, deadline_s: float | None, clock: Clock = SYSTEM_CLOCK) -> None:
+        self._max_attempts = max_retries + 1
+        self._deadline_s = deadline_s
+        self._clock = clock
+        self._started = clock.now()
+
+    def retrying(self) -> Retrying:
+        """tenacity's driver for a sync attempt."""
+        return Retrying(sleep=self._clock.sleep, **self._parts())
+
+    def retrying_async(self) -> AsyncRetrying:
+        """tenacity's driver for an async attempt."""
+        return AsyncRetrying(sleep=self._sleep_async, **self._parts())
+
+    @property
+    def remaining_s(self) -> float | None:
+        """What is left of the deadline, or `None` without one."""
+        if self._deadline_s is None:
+            return None
+        return self._deadline_s - (self._clock.now() - self._started)
+
+    def check_deadline(self) -> None:
+        """Raise when the deadline has passed in the middle of an answer.
+
+        Raises:
+            APITimeoutError: with the phase `deadline`.
+        """
+        remaining = self.remaining_s
+        if remaining is not None and remaining <= 0:
+            limit_s = self._deadline_s or 0.0
+            raise APITimeoutError(
+                f"no complete answer within the deadline of {limit_s:g} s",
+                phase="deadline",
+                limit_s=limit_s,
+                request_sent=True,
+            )
+
+    def _parts(self) -> dict[str, Any]:
+        return {
+            "retry": self._is_worth_trying,
+            "wait": self._wait_s,
+            "stop": self._is_over,
+            "before_sleep": _log_retry,
+            "reraise": True,
+        }
+
+    async def _sleep_async(self, seconds: float) -> None:
+        await self._clock.sleep_async(seconds)
+
+    def _is_worth_trying(self, state: RetryCallState) -> bool:
+        error = _error_of(state)
+        if isinstance(error, PhiError):
+            error.attempts = state.attempt_number
+        return error is not None and is_retryable(error)
+
+    def _wait_s(self, state: RetryCallState) -> float:
+        error = _error_of(state)
+        asked = error.retry_after if isinstance(error, APIStatusError) else None
+        if asked is not None:
+            return asked
+        ceiling = min(LONGEST_WAIT_S, FIRST_WAIT_S * 2.0 ** min(state.attempt_number - 1, 16))
+        return ceiling * self._clock.random()
+
+    def _is_over(self, state: RetryCallState) -> bool:
+        if state.attempt_number >= self._max_attempts:
+            return True
+        wait_s, remaining = state.upcoming_sleep, self.remaining_s
+        note = ""
+        if remaining is not None and wait_s >= remaining:
+            note = f"a retry would have to wait {wait_s:.3g} s, beyond the deadline"
+        elif wait_s > LONGEST_ASKED_WAIT_S:
+            note = f"the service asks to wait {wait_s:.0f} s, longer than is waited for"
+        error = _error_of(state)
+        if note and isinstance(error, PhiError):
+            error.note = note
+        return bool(note)
+
+
+def is_retryable(error: BaseException) -> bool:
+    """True when the same request may well succeed, and repeating it is right."""
+    if isinstance(error, ModelError):
+        return error.inner_status in RETRYABLE_STATUSES
+    if isinstance(error, APIStatusError):
+        return error.status_code in RETRYABLE_STATUSES
+    if isinstance(error, APITimeoutError):
+        return error.phase == "connect"
+    return isinstance(error, APIConnectionError) and not isinstance(error, StreamInterruptedError)
+
+
+def read_retry_after(headers: Mapping[str, str], *, now: Callable[[], float] = time.time) -> float | None:
+    """The wait in seconds that a service asks for; values that make no sense count as absent."""
+    for name in ("retry-after-ms", "x-ms-retry-after-ms"):
+        milliseconds = _number(get_header(headers, name))
+        if milliseconds is not None:
+            return milliseconds / 1000
+    value = get_header(headers, "retry-after")
+    seconds = _number(value)
+    if seconds is None and value:
+        seconds = _until(value, now)
+    if seconds is not None:
+        return seconds
+    resets = [_number(get_header(headers, f"x-ratelimit-reset-{kind}")) for kind in ("requests", "tokens")]
+    return max((reset for reset in resets if reset is not None), default=None)
+
+
+def _number(value: str | None) -> float | None:
+    try:
+        number = float((value or "").strip().removesuffix("s"))
+    except ValueError:
+        return None
+    return number if math.isfinite(number) and number >= 0 else None
+
+
+def _until(date: str, now: Callable[[], float]) -> float | None:
+    try:
+        return max(0.0, parsedate_to_datetime(date).timestamp() - now())
+    except (ValueError, OverflowError):
+        return None
+
+
+def _error_of(state: RetryCallState) -> BaseException | None:
+    return None if state.outcome is None else state.outcome.exception()
+
+
+def _log_retry(state: RetryCallState) -> None:
+    error = _error_of(state)
+    status = f" {error.status_code}" if isinstance(error, APIStatusError) else ""
+    RETRY_LOGGER.info(
+        "attempt %d failed with %s%s; the next follows in %.2f s",
+        state.attempt_number,
+        type(error).__name__,
+        status,
+        state.upcoming_sleep,
+    )

@@ -1,0 +1,239 @@
+"""A completion as it arrives: the sync and the async stream side by side.
+
+Neither decides anything: both feed the reader bytes and hand out its chunks. The reader must not do I/O.
+
+    open ──data event──> chunks ──finish reason──> ──`[DONE]` or the end──> complete
+                           └── end without a finish reason, malformed chunk, error event, silence ──> raises
+"""
+
+from collections import deque
+from collections.abc import AsyncIterator, Awaitable, Callable, Generator, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Self
+
+from phi_client._completion import Completion, CompletionBuilder, CompletionChunk
+from phi_client._exchange import Exchange
+from phi_client._http import PhaseLimits, Response, translated_errors
+from phi_client._retrying import Clock, RetryPolicy
+from phi_client.contract.chat import ChatCompletionChunk
+from phi_client.contract.error_body import ErrorBody
+from phi_client.contract.events import DONE, EventDecoder, ServerSentEvent
+from phi_client.contract.wire import ContractError
+from phi_client.errors import APIConnectionError, StreamInterruptedError
+
+__all__ = ["AsyncChatStream", "ChatStream"]
+
+
+class StreamReader:
+    """Bytes in, chunks out, without I/O."""
+
+    def __init__(self, exchange: Exchange, request_id: str | None, clock: Clock) -> None:
+        self._dialect = exchange.dialect
+        self._idle_limit_s = exchange.timeout.read
+        self._now = clock.now
+        self._last_event = clock.now()
+        self._decoder = EventDecoder()
+        self._builder = CompletionBuilder(request_id)
+        self._events: deque[ServerSentEvent] = deque()
+        self._failure: ContractError | None = None
+        self._has_ended = False
+        self.is_complete = False
+
+    def feed(self, data: bytes | None) -> None:
+        """Take bytes, `None` for the end of the connection.
+
+        A failure to decode them is raised by `next_chunk`, after the chunks before it.
+
+        Raises:
+            StreamInterruptedError: comments alone came for longer than the read limit.
+        """
+        if data is None:
+            self._end()
+            return
+        try:
+            self._events.extend(self._decoder.feed(data))
+        except ContractError as error:
+            self._failure = error
+        if self._events:
+            self._last_event = self._now()
+        elif self._idle_limit_s is not None and self._now() - self._last_event > self._idle_limit_s:
+            # Comments keep the connection busy, but are no sign of life from the model.
+            raise self.interruption(f"no data event within the read limit of {self._idle_limit_s:g} s")
+
+    def _end(self) -> None:
+        try:
+            self._events.extend(self._decoder.flush())
+        except ContractError as error:
+            self._failure = error
+        self._has_ended = True
+
+    def next_chunk(self) -> CompletionChunk | None:
+        """The next chunk that says anything, or `None` when more bytes are needed or the stream is complete.
+
+        Raises:
+            StreamInterruptedError: the stream can't be completed.
+        """
+        while self._events:
+            event = self._events.popleft()
+            if event.data.strip() == DONE:
+                self._events.clear()
+                return self._finish()
+            chunk = self._builder.add(self._wire_chunk(event))
+            if chunk.reasoning or chunk.content or chunk.finish_reason or chunk.usage:
+                return chunk
+        if self._failure is not None:
+            raise self.interruption(str(self._failure)) from self._failure
+        return self._finish() if self._has_ended and not self.is_complete else None
+
+    def completion(self) -> Completion:
+        """The whole, or what came so far."""
+        return self._builder.build()
+
+    def interruption(self, reason: str, body: ErrorBody | None = None) -> StreamInterruptedError:
+        """The error that carries what came so far."""
+        self._builder.finish()
+        return StreamInterruptedError(
+            f"the stream was interrupted: {reason}", partial=self.completion(), body=body
+        )
+
+    def _wire_chunk(self, event: ServerSentEvent) -> ChatCompletionChunk:
+        try:
+            read = self._dialect.read_event(event)
+        except ContractError as error:
+            raise self.interruption(str(error)) from error
+        if isinstance(read, ErrorBody):
+            raise self.interruption(f"the service reports: {read.message or read.code}", read)
+        return read
+
+    def _finish(self) -> CompletionChunk | None:
+        if self._builder.finish_reason is None:
+            raise self.interruption("it ended without a finish reason")
+        self.is_complete = True
+        last = self._builder.finish()
+        return last if last.reasoning or last.content else None
+
+
+@dataclass(frozen=True, slots=True)
+class OpenStream:
+    """A stream whose 2xx head has come: where its bytes are, and what limits it."""
+
+    response: Response
+    reader: StreamReader
+    policy: RetryPolicy
+    limits: PhaseLimits
+
+
+class ChatStream(Iterator[CompletionChunk]):
+    """Chunks of a completion; a context manager, because leaving it gives the connection back.
+
+    Raises:
+        StreamInterruptedError: (while iterating) the stream stopped before its end; `partial` has what came.
+    """
+
+    def __init__(self, connect: Callable[[], OpenStream]) -> None:
+        self._connect = connect
+        self._stream: OpenStream | None = None
+
+    def __enter__(self) -> Self:
+        """Send the request; what it may raise is what `complete()` may."""
+        self._stream = self._connect()
+        self._bytes = self._stream.response.iter_bytes()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Close the connection, or give it back when the stream was read to its end."""
+        if self._stream is not None:
+            self._stream.response.close()
+
+    def __next__(self) -> CompletionChunk:
+        """The next chunk that says anything."""
+        stream = _opened(self._stream)
+        while (chunk := stream.reader.next_chunk()) is None:
+            if stream.reader.is_complete:
+                raise StopIteration
+            with _as_interruption(stream):
+                data = next(self._bytes, None)
+            stream.reader.feed(data)
+        return chunk
+
+    @property
+    def completion(self) -> Completion:
+        """The whole, equal to what `complete()` returns; there when the stream was read to its end.
+
+        Raises:
+            RuntimeError: the stream was not read to its end.
+        """
+        return _completion_of(self._stream)
+
+
+class AsyncChatStream(AsyncIterator[CompletionChunk]):
+    """Chunks of a completion; a context manager, because leaving it gives the connection back.
+
+    Raises:
+        StreamInterruptedError: (while iterating) the stream stopped before its end; `partial` has what came.
+    """
+
+    def __init__(self, connect: Callable[[], Awaitable[OpenStream]]) -> None:
+        self._connect = connect
+        self._stream: OpenStream | None = None
+
+    async def __aenter__(self) -> Self:
+        """Send the request; what it may raise is what `complete()` may."""
+        self._stream = await self._connect()
+        self._bytes = self._stream.response.aiter_bytes()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Close the connection, or give it back when the stream was read to its end."""
+        if self._stream is not None:
+            await self._stream.response.aclose()
+
+    async def __anext__(self) -> CompletionChunk:
+        """The next chunk that says anything."""
+        stream = _opened(self._stream)
+        while (chunk := stream.reader.next_chunk()) is None:
+            if stream.reader.is_complete:
+                raise StopAsyncIteration
+            with _as_interruption(stream):
+                data = await anext(self._bytes, None)
+            stream.reader.feed(data)
+        return chunk
+
+    @property
+    def completion(self) -> Completion:
+        """The whole, equal to what `complete()` returns; there when the stream was read to its end.
+
+        Raises:
+            RuntimeError: the stream was not read to its end.
+        """
+        return _completion_of(self._stream)
+
+
+def _opened(stream: OpenStream | None) -> OpenStream:
+    if stream is None:
+        raise RuntimeError("the stream is not open: use it in a `with` statement")
+    return stream
+
+
+def _completion_of(stream: OpenStream | None) -> Completion:
+    reader = _opened(stream).reader
+    if not reader.is_complete:
+        raise RuntimeError("the stream has not been read to its end: iterate over it first")
+    return reader.completion()
+
+
+@contextmanager
+def _as_interruption(stream: OpenStream) -> Generator[None]:
+    """Turn a failure after the stream began into the error that carries what came so far."""
+    try:
+        stream.policy.check_deadline()
+        with translated_errors(stream.limits):
+            yield
+    except APIConnectionError as error:
+        raise stream.reader.interruption(error.message) from error
