@@ -1,0 +1,30 @@
+"""The command `phi-emulator`, up to the point where it is certain that what it needs is installed.
+
+It must not import any of that: what is missing is to be said in one line.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import sys
+from typing import Final
+
+__all__ = ["main"]
+
+_NEEDED: Final = ("click", "numpy", "onnxruntime_genai", "starlette", "uvicorn")
+_INSTALL: Final = 'pip install "phi-client[emulator]"'
+_USAGE_ERROR: Final = 2
+
+
+def main() -> None:
+    """Run the command line; exits with its status."""
+    missing = [name for name in _NEEDED if importlib.util.find_spec(name) is None]
+    if missing:
+        print(
+            f"phi-emulator needs {', '.join(missing)}, which the plain package leaves out: run  {_INSTALL}",
+            file=sys.stderr,
+        )
+        sys.exit(_USAGE_ERROR)
+    from phi_emulator.commands import phi_emulator  # noqa: PLC0415 - needs click
+
+    phi_emulator(prog_name="phi-emulator")

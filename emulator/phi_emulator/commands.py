@@ -1,0 +1,204 @@
+"""The commands of `phi-emulator`: options in, a configuration out, and what is said to the user.
+
+It must not know how requests are answered. Every option is a field of `EmulatorConfig`.
+
+Exit statuses: 0 after a clean stop, Ctrl-C and SIGTERM included · 1 could not start · 2 wrong usage · 128 + n when a
+second signal n cut the stop short. `exec` gives the child's own, 128 + n when signal n ended it, 127 and 126 when the
+command was not found or can't be run.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import queue
+import signal
+import sys
+from collections.abc import Callable
+from types import FrameType
+from typing import Any, Final, TypeVar
+
+import click
+
+from phi_client.contract.dialects import DIALECTS
+from phi_client.contract.emulator import EMULATOR_ALIAS, EMULATOR_ENDPOINT, EMULATOR_KEY
+from phi_emulator.child import ChildRunner, client_environment
+from phi_emulator.config import LOG_LEVELS, ConfigError, EmulatorConfig, environment_name
+from phi_emulator.emulator import Emulator, EmulatorError
+
+__all__ = ["phi_emulator"]
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+_DEFAULTS: Final = EmulatorConfig()
+_LOOK_EVERY_S: Final = 0.5
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="phi-client", prog_name="phi-emulator")
+def phi_emulator() -> None:
+    """A local emulator of Phi-4-mini-reasoning on Azure, answering from a real int4 model."""
+
+
+def _option(field: str, text: str, kind: Any = str, metavar: str | None = None) -> Callable[[F], F]:
+    """The option of a field; without it the environment decides, then the field's default."""
+    default = getattr(_DEFAULTS, field)
+    notes = [f"env {environment_name(field)}"]
+    if default is not None and field != "key":
+        notes.append(f"default {default}")
+    return click.option(
+        f"--{field.replace('_', '-')}",
+        field,
+        type=kind,
+        metavar=metavar,
+        default=None,
+        help=f"{text} [{'; '.join(notes)}]",
+    )
+
+
+_MODEL_OPTIONS: Final = (
+    _option(
+        "model",
+        "Name of a known model, or a GenAI model folder; without it the bundled model.",
+        metavar="NAME|PATH",
+    ),
+    _option("context", "Tokens of prompt and answer together.", int, "TOKENS"),
+    _option("dialect", "What the root speaks.", click.Choice(list(DIALECTS))),
+    _option("port", "Port to listen on; 0 takes a free one.", int),
+    _option("key", "Key that callers must present; without it the well-known one."),
+    _option("queue_size", "Requests that may wait before others get 429.", int),
+    _option("max_body_bytes", "Largest request body.", int, "BYTES"),
+    _option("log_level", "Least severe level that is logged.", click.Choice(list(LOG_LEVELS))),
+)
+_SERVER_OPTIONS: Final = (
+    _option("host", "Address to listen on; one that others can reach needs a key of your own."),
+    _option("drain_seconds", "How long running requests may go on after Ctrl-C.", float, "SECONDS"),
+)
+
+
+def _options(options: tuple[Callable[[F], F], ...]) -> Callable[[F], F]:
+    def decorate(command: F) -> F:
+        for option in reversed(options):
+            command = option(command)
+        return command
+
+    return decorate
+
+
+@phi_emulator.command()
+@_options(_SERVER_OPTIONS + _MODEL_OPTIONS)
+def serve(**flags: Any) -> None:
+    """Serve until Ctrl-C or SIGTERM, which let running requests end; a second one stops at once."""
+    config = _configure(flags)
+    signals = _StopSignals()
+    emulator = _start(Emulator(config))
+    click.echo(_banner(emulator), err=True)
+    while not signals.came(within_s=_LOOK_EVERY_S):
+        if not emulator.is_running:
+            raise click.ClickException("the server ended by itself; its log says why")
+    click.echo(
+        f"stopping: running requests may take {config.drain_seconds:g} s; Ctrl-C again stops at once",
+        err=True,
+    )
+    emulator.stop()
+
+
+@phi_emulator.command(
+    "exec", context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False}
+)
+@_options(_MODEL_OPTIONS)
+@click.argument("command", nargs=-1, required=True, type=click.UNPROCESSED)
+def exec_(command: tuple[str, ...], **flags: Any) -> None:
+    """Run COMMAND with PHI_ENDPOINT and PHI_API_KEY set to an emulator of its own, on a free port.
+
+    The exit status is the command's. Put `--` before the command.
+    """
+    # A free port and few words, unless asked for: neither is taken from what is set for `serve`.
+    config = _configure({"port": 0, "log_level": "warning"} | _given(flags))
+    with ChildRunner() as child:
+        emulator = _start(Emulator(config))
+        try:
+            info = emulator.info
+            click.echo(
+                f"phi-emulator: {info.model} ({info.execution_provider}) at {emulator.endpoint}", err=True
+            )
+            environ = client_environment(os.environ, endpoint=emulator.endpoint, key=emulator.key)
+            status, complaint = child.run(command, environ)
+        finally:
+            # Whatever still runs was asked for by a child that is gone.
+            emulator.stop(drain_seconds=0)
+    if complaint:
+        click.echo(f"phi-emulator: {complaint}", err=True)
+    sys.exit(status)
+
+
+class _StopSignals:
+    """Takes SIGINT and SIGTERM from here on: the first is noted, the second ends the process at once."""
+
+    def __init__(self) -> None:
+        # Putting into this queue is safe inside a signal handler; setting an event is not.
+        self._received: queue.SimpleQueue[int] = queue.SimpleQueue()
+        self._is_stopping = False
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, self._note)
+
+    def came(self, *, within_s: float) -> bool:
+        """Wait for the first signal."""
+        try:
+            self._received.get(timeout=within_s)
+        except queue.Empty:
+            return False
+        return True
+
+    def _note(self, number: int, _frame: FrameType | None) -> None:
+        if self._is_stopping:
+            # No clean-up: the native engine may be in the middle of a long step.
+            os._exit(128 + number)
+        self._is_stopping = True
+        self._received.put(number)
+
+
+def _given(flags: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in flags.items() if value is not None}
+
+
+def _configure(flags: dict[str, Any]) -> EmulatorConfig:
+    try:
+        config = EmulatorConfig.from_environment(os.environ, **flags)
+    except ConfigError as error:
+        raise click.UsageError(str(error)) from error
+    logging.basicConfig(format="%(asctime)s %(levelname)s %(name)s: %(message)s", level=logging.WARNING)
+    logging.getLogger("phi_emulator").setLevel(config.logging_level)
+    return config
+
+
+def _start(emulator: Emulator) -> Emulator:
+    try:
+        return emulator.start()
+    except EmulatorError as error:
+        raise click.ClickException(str(error)) from error
+
+
+def _banner(emulator: Emulator) -> str:
+    info = emulator.info
+    lines = [
+        f"phi-emulator listens on {emulator.root}",
+        f"  model     {info.model}" + (f": {emulator.description}" if emulator.description else ""),
+        f"  from      {info.source}",
+        f"  runs on   {info.execution_provider}, context {info.context_length} tokens",
+        *(f"  note      {note}" for note in info.notes),
+        "Point a client at it:",
+        *(f"  {line}" for line in _exports(emulator)),
+        "Ctrl-C stops it.",
+    ]
+    return "\n".join(lines)
+
+
+def _exports(emulator: Emulator) -> list[str]:
+    if emulator.endpoint == EMULATOR_ENDPOINT and emulator.key == EMULATOR_KEY:
+        return [
+            f"export PHI_ENDPOINT={EMULATOR_ALIAS}    # {EMULATOR_ENDPOINT} with PHI_API_KEY={EMULATOR_KEY}"
+        ]
+    # A key of the user's own is a secret, and this text ends up in logs.
+    key = EMULATOR_KEY if emulator.key == EMULATOR_KEY else "<the key you chose>"
+    return [f"export PHI_ENDPOINT={emulator.endpoint}", f"export PHI_API_KEY={key}"]

@@ -1,0 +1,120 @@
+"""The settings of an emulator: defaults, then the environment, then what was asked for by name.
+
+It must not know command lines or servers; each option of `phi-emulator` is a field here.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, fields
+from typing import Any, Final, Self
+
+from phi_client.contract.dialects import DIALECTS, SERVERLESS
+from phi_client.contract.emulator import EMULATOR_HOST, EMULATOR_KEY, EMULATOR_PORT
+from phi_emulator.web.guard import is_loopback
+
+__all__ = ["LOG_LEVELS", "ConfigError", "EmulatorConfig", "environment_name"]
+
+_MAX_PORT: Final = 65_535
+LOG_LEVELS: Final = ("debug", "info", "warning", "error")
+
+
+class ConfigError(ValueError):
+    """A setting can't work; the message says which and what to write instead."""
+
+
+def environment_name(field_name: str) -> str:
+    """The environment variable of a field."""
+    return f"PHI_EMULATOR_{field_name.upper()}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EmulatorConfig:
+    """How an emulator is set up.
+
+    Raises:
+        ConfigError: a value can't work.
+    """
+
+    host: str = EMULATOR_HOST
+    """Address to listen on. One that other machines can reach requires a `key` of your own."""
+    port: int = EMULATOR_PORT
+    """0 takes a free port."""
+    key: str = field(default=EMULATOR_KEY, repr=False)
+    """What callers must present. The default is public."""
+    model: str | None = None
+    """Name or folder of the model; `None` takes the best that is there."""
+    dialect: str = SERVERLESS.name
+    """What the root speaks; every dialect is also served under its own path."""
+    queue_size: int = 64
+    """Requests that may wait; further ones are answered with 429."""
+    context: int | None = None
+    """Tokens of prompt and answer together; `None` leaves it to the model."""
+    drain_seconds: float = 10.0
+    """How long running requests may go on once the emulator is asked to stop."""
+    max_body_bytes: int = 4 * 1024 * 1024
+    """The largest body that is read: several times the text that fills the real model's context."""
+    log_level: str = "info"
+    """Least severe level that is logged."""
+
+    def __post_init__(self) -> None:
+        _require(bool(self.host), "host", self.host, "give an address, such as 127.0.0.1")
+        _require(0 <= self.port <= _MAX_PORT, "port", self.port, f"give 0 to {_MAX_PORT}")
+        if not self.key or not self.key.isascii() or not self.key.isprintable() or " " in self.key:
+            raise ConfigError("`key` must be printable ASCII without spaces, because it travels in a header")
+        _require(self.dialect in DIALECTS, "dialect", self.dialect, f"give one of {', '.join(DIALECTS)}")
+        _require(self.queue_size >= 0, "queue_size", self.queue_size, "give 0 or more")
+        _require(self.context is None or self.context > 0, "context", self.context, "give a number of tokens")
+        _require(self.drain_seconds >= 0, "drain_seconds", self.drain_seconds, "give 0 or more")
+        _require(self.max_body_bytes > 0, "max_body_bytes", self.max_body_bytes, "give a number of bytes")
+        _require(
+            self.log_level in LOG_LEVELS, "log_level", self.log_level, f"give one of {', '.join(LOG_LEVELS)}"
+        )
+        if not is_loopback(self.host) and self.key == EMULATOR_KEY:
+            raise ConfigError(
+                f"`host` {self.host!r} can be reached from other machines, and the well-known key is public: "
+                f"give a key of your own with `--key` or `{environment_name('key')}`"
+            )
+
+    @classmethod
+    def from_environment(cls, environ: Mapping[str, str], **given: Any) -> Self:
+        """Defaults, over them `PHI_EMULATOR_…` from `environ`, over them what is `given` and not `None`.
+
+        Raises:
+            ConfigError: a value can't work.
+        """
+        values: dict[str, Any] = {}
+        for setting in fields(cls):
+            name = environment_name(setting.name)
+            text = environ.get(name)
+            if text:
+                values[setting.name] = _read(name, text, _READERS.get(setting.name, str))
+        values |= {name: value for name, value in given.items() if value is not None}
+        return cls(**values)
+
+    @property
+    def logging_level(self) -> int:
+        """`log_level` as the logging module counts it."""
+        return logging.getLevelNamesMapping()[self.log_level.upper()]
+
+
+_READERS: Final[Mapping[str, Callable[[str], object]]] = {
+    "port": int,
+    "queue_size": int,
+    "context": int,
+    "drain_seconds": float,
+    "max_body_bytes": int,
+}
+
+
+def _read(name: str, text: str, reader: Callable[[str], object]) -> object:
+    try:
+        return reader(text)
+    except ValueError:
+        raise ConfigError(f"`{name}` {text!r} is not a number") from None
+
+
+def _require(holds: bool, name: str, value: object, remedy: str) -> None:  # noqa: FBT001 - it is a condition
+    if not holds:
+        raise ConfigError(f"`{name}` {value!r} can't be used: {remedy}")

@@ -1,0 +1,198 @@
+"""A running emulator: an engine's worker, and a server on a thread of its own.
+
+It must not know command lines. Signals and exit statuses are the business of whoever starts it.
+
+    new ──start()──► listening ──► loading ──► serving ──stop()──► draining ──► stopped
+                         └─ port in use ─┴─ model can't be loaded ─► stopped, start() raises
+"""
+
+from __future__ import annotations
+
+import errno
+import math
+import socket
+import threading
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from types import TracebackType
+from typing import TYPE_CHECKING, Final, Self
+
+from phi_client.contract.dialects import DIALECTS, SERVERLESS
+from phi_emulator.config import EmulatorConfig
+from phi_emulator.engine.base import Engine, EngineInfo, ModelLoadError
+from phi_emulator.engine.worker import Worker
+
+if TYPE_CHECKING:
+    from phi_emulator.server import HttpServer
+
+__all__ = ["Emulator", "EmulatorError", "find_model"]
+
+_GRACE_S: Final = 2.0
+"""How long requests whose generation was stopped may take to say so."""
+
+
+class EmulatorError(Exception):
+    """The emulator can't be started; the message says what to do."""
+
+
+def find_model(config: EmulatorConfig) -> tuple[str, Callable[[], Engine]]:
+    """A phrase that describes the model of `config`, and a function that loads it.
+
+    Raises:
+        EmulatorError: there is no such model.
+    """
+    from phi_emulator.models import ModelNotFoundError, resolve_model  # noqa: PLC0415 - see `make_engine`
+
+    try:
+        found = resolve_model(config.model)
+    except ModelNotFoundError as error:
+        raise EmulatorError(str(error)) from error
+
+    def make_engine() -> Engine:
+        # Imported on the worker's thread, while the server's own modules are being imported on another.
+        from phi_emulator.engine.ort import OrtEngine  # noqa: PLC0415
+
+        return OrtEngine(found.folder, model=found.name, context_length=config.context)
+
+    return found.description, make_engine
+
+
+class Emulator:
+    """An emulator in this process; a context manager that starts and stops it.
+
+    Without `config` it takes the defaults and a free port. `make_engine` is called on the engine's thread and stands
+    for the model that `config` names; it is meant for tests.
+    """
+
+    def __init__(
+        self, config: EmulatorConfig | None = None, *, make_engine: Callable[[], Engine] | None = None
+    ) -> None:
+        self.config = EmulatorConfig(port=0) if config is None else config
+        self.description = ""
+        """A phrase on the model that answers; empty until started, and for an engine of your own."""
+        self._make_engine = make_engine
+        self._socket: socket.socket | None = None
+        self._bound_port = 0
+        self._worker: Worker | None = None
+        self._server: HttpServer | None = None
+        self._thread: threading.Thread | None = None
+
+    def start(self) -> Self:
+        """Listen, load the model, serve; return when it is ready.
+
+        Raises:
+            EmulatorError: the port is taken, or the model can't be loaded.
+        """
+        if self._socket is not None:
+            raise EmulatorError("the emulator was started before: make a new one")
+        make_engine = self._make_engine
+        if make_engine is None:
+            self.description, make_engine = find_model(self.config)
+        self._socket = _listen(self.config)
+        self._bound_port = self._socket.getsockname()[1]
+        worker = Worker(make_engine, queue_size=self.config.queue_size)
+        try:
+            # The model loads on the worker's thread while the server's modules are imported on this one.
+            with ThreadPoolExecutor(1) as pool:
+                loading = pool.submit(worker.start)
+                from phi_emulator.server import HttpServer  # noqa: PLC0415
+
+                loading.result()
+        except ModelLoadError as error:
+            self._socket.close()
+            raise EmulatorError(f"the model can't be loaded: {error}") from error
+        except BaseException:
+            self._socket.close()
+            raise
+        self._worker = worker
+        self._server = HttpServer(self.config, worker)
+        self._thread = threading.Thread(
+            target=self._server.serve_until_stopped,
+            args=(self._socket,),
+            name="phi-emulator-web",
+            daemon=True,
+        )
+        self._thread.start()
+        self._server.ready.wait()
+        return self
+
+    def stop(self, *, drain_seconds: float | None = None) -> None:
+        """Refuse new connections, let running requests go on for `drain_seconds`, then end them. Blocks.
+
+        Does no harm before the start and after the end. `drain_seconds` defaults to the configuration's.
+        """
+        server, thread, worker = self._server, self._thread, self._worker
+        if server is None or thread is None or worker is None:
+            return
+        patience = self.config.drain_seconds if drain_seconds is None else drain_seconds
+        # The server's own limit is for connections that neither end nor ever ask anything.
+        server.config.timeout_graceful_shutdown = math.ceil(patience + _GRACE_S)
+        server.should_exit = True
+        thread.join(patience)
+        worker.stop()
+        thread.join()
+
+    @property
+    def is_running(self) -> bool:
+        """True from the start to the end."""
+        return self._thread is not None and self._thread.is_alive()
+
+    @property
+    def info(self) -> EngineInfo:
+        """What answers."""
+        return self._started_worker.info
+
+    @property
+    def key(self) -> str:
+        """What callers must present."""
+        return self.config.key
+
+    @property
+    def endpoint(self) -> str:
+        """The URL for a client: of the root, or of the configured dialect's own path, which names the dialect."""
+        return self.endpoint_of(self.config.dialect)
+
+    def endpoint_of(self, dialect: str) -> str:
+        """The URL at which `dialect` is spoken, as a client recognises it."""
+        if dialect == SERVERLESS.name and self.config.dialect == dialect:
+            return self.root
+        return self.root + DIALECTS[dialect].emulator_prefix
+
+    @property
+    def root(self) -> str:
+        """The URL of the root."""
+        host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(self.config.host, self.config.host)  # noqa: S104 - replaced
+        return f"http://[{host}]:{self._port}" if ":" in host else f"http://{host}:{self._port}"
+
+    def __enter__(self) -> Self:
+        return self.start()
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()
+
+    @property
+    def _started_worker(self) -> Worker:
+        if self._worker is None:
+            raise EmulatorError("the emulator was not started: call `start()` first")
+        return self._worker
+
+    @property
+    def _port(self) -> int:
+        if not self._bound_port:
+            raise EmulatorError("the emulator was not started: call `start()` first")
+        return self._bound_port
+
+
+def _listen(config: EmulatorConfig) -> socket.socket:
+    """Bind first: a taken port is said at once, and who connects while the model loads waits instead of failing."""
+    family = socket.AF_INET6 if ":" in config.host else socket.AF_INET
+    try:
+        return socket.create_server((config.host, config.port), family=family)
+    except OSError as error:
+        where = f"{config.host}:{config.port}"
+        if error.errno == errno.EADDRINUSE:
+            remedy = "stop the program that listens there, or choose another port with `--port` (0 takes a free one)"
+            raise EmulatorError(f"the address {where} is in use: {remedy}") from error
+        raise EmulatorError(f"can't listen on {where}: {error.strerror or error}") from error

@@ -1,0 +1,66 @@
+"""The HTTP server around the application. The only importer of uvicorn, which is slow enough to be imported late.
+
+It must not know models, signals or command lines.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import threading
+from typing import Final
+
+import uvicorn
+
+from phi_client.contract.dialects import DIALECTS
+from phi_emulator.config import EmulatorConfig
+from phi_emulator.engine.worker import Worker
+from phi_emulator.service.chat import ChatService
+from phi_emulator.web.app import App
+
+__all__ = ["HttpServer"]
+
+_KEEP_ALIVE_S: Final = 75
+"""Longer than HTTP clients keep an idle connection, so that none of them writes into one that just closed."""
+
+
+class HttpServer(uvicorn.Server):
+    """Serves one emulator; `ready` is set when it accepts requests, and when it never will."""
+
+    def __init__(self, config: EmulatorConfig, worker: Worker) -> None:
+        app = App(
+            ChatService(worker),
+            root=DIALECTS[config.dialect],
+            key=config.key,
+            bound_host=config.host,
+            max_body_bytes=config.max_body_bytes,
+        )
+        # Everything is named that uvicorn would otherwise choose by what happens to be installed.
+        super().__init__(
+            uvicorn.Config(
+                app,
+                loop="asyncio",
+                http="h11",
+                ws="none",
+                lifespan="off",
+                log_config=None,
+                log_level="warning",
+                access_log=False,
+                server_header=False,
+                proxy_headers=False,
+                timeout_keep_alive=_KEEP_ALIVE_S,
+            )
+        )
+        self.ready = threading.Event()
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Start accepting and say so."""
+        await super().startup(sockets=sockets)
+        self.ready.set()
+
+    def serve_until_stopped(self, listening: socket.socket) -> None:
+        """Serve on the calling thread until `should_exit`."""
+        try:
+            asyncio.run(self.serve(sockets=[listening]))
+        finally:
+            self.ready.set()

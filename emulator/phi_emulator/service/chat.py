@@ -1,0 +1,132 @@
+"""The service: turns a checked request into work for the engine, and says how the engine is doing.
+
+It must not know HTTP. What differs between surfaces it asks the dialect.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from functools import partial
+from typing import Final
+
+from phi_client.contract.chat import ChatRequest
+from phi_client.contract.dialects import Dialect
+from phi_client.contract.model_info import ModelInfo
+from phi_emulator.engine.base import (
+    EngineError,
+    EngineFailedError,
+    EngineInfo,
+    EngineStoppedError,
+    Message,
+    PromptTooLongError,
+    Sampling,
+)
+from phi_emulator.engine.worker import Worker
+from phi_emulator.service.errors import ServiceError, error_of_engine
+from phi_emulator.service.responses import Answer
+
+__all__ = ["ChatService", "ServiceStatus"]
+
+_DEFAULT_TEMPERATURE: Final = 0.7  # OpenAPI 2024-05-01-preview, and the newer container
+_DEFAULT_TOP_P: Final = 1.0  # OpenAPI 2024-05-01-preview
+
+
+@dataclass(frozen=True, slots=True)
+class ServiceStatus:
+    """Which model answers and how busy it is."""
+
+    healthy: bool
+    model: str
+    source: str
+    execution_provider: str
+    context_length: int
+    running: int
+    waiting: int
+
+
+class ChatService:
+    """Chat completions from one started worker."""
+
+    def __init__(self, worker: Worker) -> None:
+        self._worker = worker
+        self._started = time.gmtime()
+        self._is_broken = False
+
+    async def answer(self, dialect: Dialect, request: ChatRequest, request_id: str) -> Answer:
+        """Queue a request; the answer is in the making when this returns.
+
+        Raises:
+            ServiceError: the prompt is too long, the queue is full, or the engine can't.
+        """
+        messages = [Message(message.role.value, message.text) for message in request.messages]
+        try:
+            prompt = await self._worker.encode(messages)
+            sampling = self._sampling(dialect, request, len(prompt))
+            generation = self._worker.submit(prompt, sampling)
+        except EngineError as error:
+            raise self._refusal(error, dialect) from error
+        return Answer(
+            generation,
+            partial(self._refusal, dialect=dialect),
+            request_id=request_id,
+            model=self._engine_info.model,
+        )
+
+    @property
+    def session(self) -> str:
+        """The deployment's session, in the recorded form `dep-<model>-<yymmddhhmmss>`."""
+        return f"dep-{self._engine_info.model}-{time.strftime('%y%m%d%H%M%S', self._started)}"
+
+    @property
+    def info(self) -> ModelInfo:
+        """What the info route says: the model that really answers, under its own name."""
+        model = self._engine_info.model
+        return ModelInfo(
+            model_name=model,
+            model_type="chat-completion",
+            model_provider_name="phi-emulator",
+            served_model_name=model,
+            served_model_type="chat-completion",
+        )
+
+    @property
+    def status(self) -> ServiceStatus:
+        """How the engine is doing now."""
+        info, load = self._engine_info, self._worker.status
+        return ServiceStatus(
+            healthy=not self._is_broken,
+            model=info.model,
+            source=info.source,
+            execution_provider=info.execution_provider,
+            context_length=info.context_length,
+            running=load.running,
+            waiting=load.waiting,
+        )
+
+    @property
+    def _engine_info(self) -> EngineInfo:
+        return self._worker.info
+
+    def _refusal(self, error: EngineError, dialect: Dialect) -> ServiceError:
+        if isinstance(error, EngineFailedError):
+            self._is_broken = True
+        elif isinstance(error, EngineStoppedError) and self._is_broken:
+            # A broken engine takes no further requests, and that is not the same as shutting down.
+            error = EngineFailedError(str(error))
+        return error_of_engine(error, dialect)
+
+    def _sampling(self, dialect: Dialect, request: ChatRequest, prompt_tokens: int) -> Sampling:
+        context = self._engine_info.context_length
+        room = context - prompt_tokens
+        if room < 1:
+            raise PromptTooLongError(prompt_tokens, context)
+        wanted = request.max_tokens or dialect.default_max_tokens or room
+        return Sampling(
+            # Clients ask for what the real model's context holds; see `deviations`.
+            max_tokens=min(wanted, room),
+            temperature=_DEFAULT_TEMPERATURE if request.temperature is None else request.temperature,
+            top_p=_DEFAULT_TOP_P if request.top_p is None else request.top_p,
+            seed=request.seed,
+            stop=request.stop_strings,
+        )

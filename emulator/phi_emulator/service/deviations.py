@@ -1,0 +1,72 @@
+"""Where the emulator knowingly differs from Azure, as data for the documentation.
+
+It must not decide anything: it says what other modules do.
+"""
+
+from __future__ import annotations
+
+from typing import Final, NamedTuple
+
+__all__ = ["DEVIATIONS", "Deviation"]
+
+
+class Deviation(NamedTuple):
+    """One known difference."""
+
+    subject: str
+    azure: str
+    emulator: str
+
+
+DEVIATIONS: Final = (
+    Deviation(
+        "`max_tokens` beyond the context",
+        "400, when prompt and `max_tokens` together exceed the model's 131,072 tokens",
+        "lowered to what the served model's context still holds, so that a program written for the real model runs",
+    ),
+    Deviation(
+        "Penalties",
+        "`presence_penalty` and `frequency_penalty` change the answer",
+        "0 is accepted; any other value is refused with 400",
+    ),
+    Deviation(
+        "`response_format`",
+        "`json_object` is accepted by the containers, with poor results from Phi models",
+        "refused with 400",
+    ),
+    Deviation(
+        "Extra parameters",
+        "passed to the engine, as far as it knows them (`n`, `top_k`, …)",
+        "the policy is Azure's; what is passed on is ignored",
+    ),
+    Deviation(
+        "Full queue",
+        "429 from rate limits by minute, or from the limit of concurrent requests",
+        "429 with `Retry-After` when as many requests wait as may wait; no limits by minute",
+    ),
+    Deviation(
+        "Content safety",
+        "prompts and answers are filtered",
+        "nothing is filtered; serverless answers carry the annotations of a harmless one",
+    ),
+    Deviation(
+        "`api-version`",
+        "the query parameter is checked on some surfaces",
+        "accepted whatever it is, or missing",
+    ),
+    Deviation(
+        "Streaming on managed compute",
+        "the newer container reads the engine's stream to its end before the first byte goes out",
+        "chunks are sent as they come",
+    ),
+    Deviation(
+        "Foreign hosts and origins",
+        "no such check",
+        "a `Host` or `Origin` that is not this machine's is refused with 403, against DNS rebinding",
+    ),
+    Deviation(
+        "Sampling",
+        "the engine's own random numbers",
+        "`seed` repeats an answer on the same machine and model only",
+    ),
+)

@@ -1,0 +1,50 @@
+"""The one exception by which the service refuses, and what an engine's failure means on the wire.
+
+It must not make bytes: the web layer does, in the envelope of the dialect that was spoken.
+"""
+
+from __future__ import annotations
+
+from phi_client.contract.dialects import Dialect
+from phi_client.contract.refusals import Refusal, container_error
+from phi_emulator.engine.base import (
+    EngineError,
+    EngineFailedError,
+    EngineStoppedError,
+    PromptError,
+    PromptTooLongError,
+    QueueFullError,
+)
+
+__all__ = ["ServiceError", "error_of_engine", "internal_error"]
+
+
+class ServiceError(Exception):
+    """The request is answered with `refusal`."""
+
+    def __init__(self, refusal: Refusal, reason: str = "") -> None:
+        super().__init__(reason or f"refused with status {refusal.status}")
+        self.refusal = refusal
+
+
+def internal_error() -> ServiceError:
+    """500 in the container's words (its source), without the exception's text: it may hold a prompt."""
+    return ServiceError(container_error(500, "An error occurred during the request processing."))
+
+
+def error_of_engine(error: EngineError, dialect: Dialect) -> ServiceError:
+    """What a caller is told when the engine can't do what was asked."""
+    match error:
+        case PromptTooLongError():
+            refusal = dialect.context_exceeded(error.context_length, error.prompt_tokens)
+        case QueueFullError():
+            refusal = dialect.rate_limited(error.retry_after_s)
+        case PromptError():
+            refusal = container_error(400, f"The messages do not fit the model's chat template: {error}")
+        case EngineStoppedError():
+            refusal = container_error(503, "The service is stopping.")
+        case EngineFailedError():
+            refusal = container_error(500, "The engine broke down; restart the emulator.")
+        case _:
+            refusal = container_error(500, "The engine failed.")
+    return ServiceError(refusal, str(error))

@@ -1,0 +1,73 @@
+"""Reads a request as the service does, and refuses what this engine can't do.
+
+It must not let anything pass in silence that would change the answer: what is named in the schema and not emulated is
+refused.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from phi_client.contract.chat import ChatRequest
+from phi_client.contract.dialects import Dialect
+from phi_client.contract.refusals import RefusedError, container_error, detail
+from phi_emulator.service.errors import ServiceError
+
+__all__ = ["check_supported", "read_chat_request", "read_score_request"]
+
+
+def read_chat_request(dialect: Dialect, headers: Mapping[str, str], body: bytes, route: str) -> ChatRequest:
+    """The request in the body of a chat route.
+
+    Raises:
+        ServiceError: the body is not one, or asks for what can't be done.
+    """
+    try:
+        request = dialect.read_chat_request(headers, body, route=route)
+    except RefusedError as error:
+        raise ServiceError(error.refusal) from None
+    check_supported(request)
+    return request
+
+
+def read_score_request(dialect: Dialect, body: bytes) -> ChatRequest:
+    """The request in the body of the score route.
+
+    Raises:
+        ServiceError: as `read_chat_request`.
+    """
+    try:
+        request = dialect.read_score_request(body)
+    except RefusedError as error:
+        raise ServiceError(error.refusal) from None
+    check_supported(request)
+    return request
+
+
+def check_supported(request: ChatRequest) -> None:
+    """Refuse valid wishes that this engine can't fulfil.
+
+    Raises:
+        ServiceError: 400, naming the parameter.
+    """
+    if request.tools is not None or request.tool_choice is not None:
+        # The older container's own words (its source).
+        raise ServiceError(detail(400, "Tools and tool_choice are not supported."))
+    if request.response_format is not None and request.response_format.type != "text":
+        raise _unsupported(
+            f"response_format {request.response_format.type!r} is not supported by this model."
+        )
+    for name in ("presence_penalty", "frequency_penalty"):
+        if getattr(request, name):
+            raise _unsupported(f"{name} is not supported by the emulator: leave it out or set it to 0.")
+    # The schema allows the next three, the engine behind the service refuses them.
+    if request.max_tokens == 0:
+        raise _unsupported("max_tokens must be at least 1, got 0.")
+    if request.top_p == 0:
+        raise _unsupported("top_p must be in (0, 1], got 0.")
+    if "" in request.stop_strings:
+        raise _unsupported("stop cannot contain an empty string.")
+
+
+def _unsupported(message: str) -> ServiceError:
+    return ServiceError(container_error(400, message))

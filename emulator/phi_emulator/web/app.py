@@ -1,0 +1,96 @@
+"""The way of a request, in one place: where it leads, whether it may, what it does, and what is said when it fails.
+
+It must not know how any of these steps works.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+
+from starlette.requests import ClientDisconnect, Request
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from phi_client.contract.dialects import Dialect
+from phi_client.contract.refusals import container_error
+from phi_emulator.service.chat import ChatService
+from phi_emulator.service.errors import ServiceError, internal_error
+from phi_emulator.web.auth import check_key
+from phi_emulator.web.control import Control
+from phi_emulator.web.endpoints import Endpoints
+from phi_emulator.web.error_responses import error_response
+from phi_emulator.web.exchange import Exchange
+from phi_emulator.web.guard import check_source
+from phi_emulator.web.routes import Place, Routes
+
+__all__ = ["App"]
+
+logger = logging.getLogger("phi_emulator.web")
+
+
+class App:
+    """The emulator as an ASGI application.
+
+    `root` is the dialect that the root speaks, `bound_host` the address that the server listens on.
+    """
+
+    def __init__(
+        self, service: ChatService, *, root: Dialect, key: str, bound_host: str, max_body_bytes: int
+    ) -> None:
+        self._service = service
+        self._key = key
+        self._bound_host = bound_host
+        self._routes = Routes(root, Endpoints(service, max_body_bytes=max_body_bytes), Control(service))
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request."""
+        if scope["type"] != "http":
+            raise NotImplementedError(f"only HTTP is served, not {scope['type']}")
+        request = Request(scope, receive)
+        place = self._routes.locate(scope["path"])
+        exchange = Exchange(request, receive, place.dialect, place.route)
+        try:
+            response = await self._respond(exchange, place)
+            exchange.status = getattr(response, "status_code", None)
+            await response(scope, receive, send)
+        except ClientDisconnect:
+            exchange.status = None
+        except asyncio.CancelledError:
+            # Only a shutdown that could wait no longer cancels a request; its client is owed an answer.
+            if exchange.status is None:
+                stopping = ServiceError(container_error(503, "The service is stopping."))
+                await self._error(exchange, stopping)(scope, receive, send)
+        finally:
+            exchange.close()
+            _log(exchange)
+
+    async def _respond(self, exchange: Exchange, place: Place) -> ASGIApp:
+        try:
+            check_source(exchange.headers, self._bound_host)
+            if place.needs_key:
+                check_key(exchange.dialect, exchange.headers, self._key)
+            handle = place.handler(exchange.request.method)
+            return await handle(exchange)
+        except ServiceError as error:
+            return self._error(exchange, error)
+        except ClientDisconnect:
+            raise
+        except Exception:
+            logger.exception("request %s failed", exchange.request_id)
+            return self._error(exchange, internal_error())
+
+    def _error(self, exchange: Exchange, error: ServiceError) -> ASGIApp:
+        return error_response(exchange, error, session=self._service.session)
+
+
+def _log(exchange: Exchange) -> None:
+    """One line for each request: never its text, never its key."""
+    usage = None if exchange.answer is None else exchange.answer.usage
+    logger.info(
+        "%s %s %s %.0f ms%s",
+        exchange.request.method,
+        exchange.path,
+        exchange.status or "client left",
+        exchange.elapsed_ms,
+        "" if usage is None else f" tokens={usage.prompt_tokens}+{usage.completion_tokens}",
+    )

@@ -1,0 +1,32 @@
+"""The routes under `/_emulator`, which no Azure surface has: read only, and without a key.
+
+It must not change anything.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+
+from starlette.responses import JSONResponse
+from starlette.types import ASGIApp
+
+from phi_emulator.service.chat import ChatService
+from phi_emulator.web.exchange import Exchange
+
+__all__ = ["Control"]
+
+
+class Control:
+    """The handlers of the control routes."""
+
+    def __init__(self, service: ChatService) -> None:
+        self._service = service
+
+    async def health(self, exchange: Exchange) -> ASGIApp:  # noqa: ARG002 - a handler's signature
+        """200 while the engine answers, 503 once it broke down."""
+        healthy = self._service.status.healthy
+        return JSONResponse({"status": "healthy" if healthy else "broken"}, 200 if healthy else 503)
+
+    async def status(self, exchange: Exchange) -> ASGIApp:  # noqa: ARG002 - a handler's signature
+        """Which model answers, from where, on what, and how busy it is."""
+        return JSONResponse(asdict(self._service.status))

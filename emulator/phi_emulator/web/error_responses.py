@@ -1,0 +1,24 @@
+"""The only place that turns a `ServiceError` into bytes, in the dialect's envelope.
+
+It must not decide what is wrong.
+"""
+
+from __future__ import annotations
+
+from starlette.responses import Response
+
+from phi_emulator.service.errors import ServiceError
+from phi_emulator.web.exchange import Exchange
+
+__all__ = ["error_response"]
+
+
+def error_response(exchange: Exchange, error: ServiceError, *, session: str) -> Response:
+    """The answer that carries `error`."""
+    dialect = exchange.dialect
+    wire = dialect.write_error(error.refusal)
+    headers: dict[str, str] = {}
+    if error.refusal not in (dialect.missing_key, dialect.malformed_key, dialect.wrong_key):
+        # The front door refuses a key before the request has an id (recorded: no `X-Request-ID` on 401).
+        headers |= dialect.response_headers(request_id=exchange.request_id, session=session)
+    return Response(wire.body, wire.status, headers | dict(wire.headers))

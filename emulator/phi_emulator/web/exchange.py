@@ -1,0 +1,51 @@
+"""One request on its way through the pipeline, and what was found out about it. It must not decide anything."""
+
+from __future__ import annotations
+
+import time
+import uuid
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from starlette.requests import Request
+from starlette.types import Receive
+
+from phi_client.contract.dialects import Dialect
+from phi_emulator.service.responses import Answer
+
+__all__ = ["Exchange"]
+
+
+@dataclass(slots=True)
+class Exchange:
+    """A request with its dialect, the route within it, and an id that is always a GUID (as documented)."""
+
+    request: Request
+    receive: Receive
+    dialect: Dialect
+    route: str
+    request_id: str = field(default_factory=lambda: str(uuid.uuid4()))
+    started: float = field(default_factory=time.perf_counter)
+    status: int | None = None
+    answer: Answer | None = None
+
+    @property
+    def headers(self) -> Mapping[str, str]:
+        """The request's headers."""
+        return self.request.headers
+
+    @property
+    def elapsed_ms(self) -> float:
+        """Milliseconds since the request came in."""
+        return (time.perf_counter() - self.started) * 1000
+
+    @property
+    def path(self) -> str:
+        """The path as it came, percent-encoded, so that it is safe to log."""
+        raw: bytes = self.request.scope.get("raw_path", b"")
+        return raw.decode("ascii", "backslashreplace")
+
+    def close(self) -> None:
+        """Free the engine, whichever way the exchange ended."""
+        if self.answer is not None:
+            self.answer.cancel()

@@ -1,0 +1,90 @@
+"""The table of routes, built from what the dialects say of themselves. It must not handle a request.
+
+root dialect   at  /                    serverless  at  /serverless
+control        at  /_emulator           …           at  its own `emulator_prefix`
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from dataclasses import dataclass, replace
+from typing import TypeAlias
+
+from starlette.types import ASGIApp
+
+from phi_client.contract.dialects import DIALECTS, Dialect
+from phi_emulator.service.errors import ServiceError
+from phi_emulator.web.control import Control
+from phi_emulator.web.endpoints import Endpoints
+from phi_emulator.web.exchange import Exchange
+
+__all__ = ["Handler", "Place", "Routes"]
+
+Handler: TypeAlias = Callable[[Exchange], Awaitable[ASGIApp]]
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a path leads: a dialect, the route within it, and who handles which method; nobody for an unknown path."""
+
+    dialect: Dialect
+    route: str
+    handlers: Mapping[str, Handler]
+    needs_key: bool = True
+
+    def handler(self, method: str) -> Handler:
+        """Who handles `method`.
+
+        Raises:
+            ServiceError: 404 for an unknown path, 405 for another method than the path has.
+        """
+        if not self.handlers:
+            raise ServiceError(self.dialect.unknown_route)
+        if method not in self.handlers:
+            refusal = self.dialect.method_not_allowed
+            headers = {**refusal.headers, "Allow": ", ".join(self.handlers)}
+            raise ServiceError(replace(refusal, headers=headers))
+        return self.handlers[method]
+
+
+class Routes:
+    """All paths that the emulator serves."""
+
+    def __init__(self, root: Dialect, endpoints: Endpoints, control: Control) -> None:
+        self._root = root
+        self._places: dict[str, Place] = {
+            "/_emulator/health": Place(root, "/health", {"GET": control.health}, needs_key=False),
+            "/_emulator/status": Place(root, "/status", {"GET": control.status}, needs_key=False),
+        }
+        for prefix, dialect in [
+            ("", root),
+            *((dialect.emulator_prefix, dialect) for dialect in DIALECTS.values()),
+        ]:
+            for route, method, handler in _routes_of(dialect, endpoints):
+                self._places[prefix + route] = Place(dialect, route, {method: handler})
+                if route == "/" and prefix:
+                    self._places[prefix] = self._places[prefix + route]
+
+    def locate(self, path: str) -> Place:
+        """Where `path` leads; an unknown one belongs to the dialect under whose prefix it is."""
+        if path in self._places:
+            return self._places[path]
+        for dialect in DIALECTS.values():
+            if path == dialect.emulator_prefix or path.startswith(dialect.emulator_prefix + "/"):
+                return Place(dialect, path.removeprefix(dialect.emulator_prefix), {})
+        return Place(self._root, path, {})
+
+    @property
+    def paths(self) -> Mapping[str, Place]:
+        """Every known path."""
+        return self._places
+
+
+def _routes_of(dialect: Dialect, endpoints: Endpoints) -> Iterable[tuple[str, str, Handler]]:
+    for route in dialect.chat_routes:
+        yield route, "POST", endpoints.chat
+    if dialect.score_route is not None:
+        yield dialect.score_route, "POST", endpoints.score
+    yield dialect.info_route, "GET", endpoints.info
+    if dialect.health_route is not None:
+        yield dialect.health_route, "GET", endpoints.health
