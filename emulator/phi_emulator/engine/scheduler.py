@@ -34,6 +34,7 @@ class Scheduler:
         self._queue_size = queue_size
         self._waiting: deque[_Entry] = deque()
         self._running: dict[int, _Entry] = {}
+        self._admitted: list[int] = []  # running by the books, not yet handed to the engine
 
     @property
     def waiting(self) -> int:
@@ -44,29 +45,27 @@ class Scheduler:
         return len(self._running)
 
     def submit(self, sequence: int, tokens: int) -> None:
-        """Queue a sequence that may grow to `tokens` tokens, prompt included.
+        """Take in a sequence that may grow to `tokens` tokens, prompt included.
 
         Raises:
             QueueFullError: it could not start now and the queue has no place left.
         """
         entry = _Entry(sequence, -(-tokens // self._block_size))
-        starts_now = not self._waiting and self._fits(entry)
-        if not starts_now and len(self._waiting) >= self._queue_size:
-            # Without a measured rate of completion, a second for each request ahead is an
-            # honest order of magnitude.
+        if not self._waiting and self._fits(entry):
+            self._run(entry)
+        elif len(self._waiting) < self._queue_size:
+            self._waiting.append(entry)
+        else:
+            # Without a measured rate of completion, a second for each request ahead is an honest order of magnitude.
             raise QueueFullError(
                 len(self._waiting), retry_after_s=max(1, len(self._waiting) + len(self._running))
             )
-        self._waiting.append(entry)
 
     def admit(self) -> list[int]:
-        """Move as many sequences as fit from waiting to running; return them in order."""
-        admitted = []
+        """Move as many sequences as fit from waiting to running; return all that are new there, in order."""
         while self._waiting and self._fits(self._waiting[0]):
-            entry = self._waiting.popleft()
-            self._running[entry.sequence] = entry
-            self._free_blocks -= entry.blocks
-            admitted.append(entry.sequence)
+            self._run(self._waiting.popleft())
+        admitted, self._admitted = self._admitted, []
         return admitted
 
     def finish(self, sequence: int) -> None:
@@ -74,8 +73,14 @@ class Scheduler:
         entry = self._running.pop(sequence, None)
         if entry is not None:
             self._free_blocks += entry.blocks
+            self._admitted = [s for s in self._admitted if s != sequence]
         else:
             self._waiting = deque(e for e in self._waiting if e.sequence != sequence)
+
+    def _run(self, entry: _Entry) -> None:
+        self._running[entry.sequence] = entry
+        self._free_blocks -= entry.blocks
+        self._admitted.append(entry.sequence)
 
     def _fits(self, entry: _Entry) -> bool:
         return len(self._running) < self._max_running and entry.blocks <= self._free_blocks

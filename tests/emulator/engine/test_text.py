@@ -1,0 +1,63 @@
+"""Stop strings: whatever the pieces, the text ends before the first one, and no part of one is shown."""
+
+from hypothesis import given
+from hypothesis import strategies as st
+from phi_emulator.engine.text import StopStrings
+
+PIECES = st.lists(st.text(alphabet="abc", max_size=4), max_size=12)
+STOPS = st.lists(st.text(alphabet="abc", min_size=1, max_size=4), max_size=3)
+
+
+def run(stops: list[str], pieces: list[str]) -> tuple[str, bool]:
+    machine = StopStrings(stops)
+    shown = ""
+    for piece in pieces:
+        shown += machine.feed(piece)
+    return shown + machine.flush(), machine.stopped
+
+
+def earliest_completion(text: str, stops: list[str]) -> str | None:
+    """The text before the stop string that is complete first as the text grows, the longest match there winning."""
+    for length in range(1, len(text) + 1):
+        found = [text[:length].find(stop) for stop in stops if stop in text[:length]]
+        if found:
+            return text[: min(found)]
+    return None
+
+
+@given(PIECES, STOPS)
+def test_text_letter_by_letter_ends_before_the_first_complete_stop_string(
+    pieces: list[str], stops: list[str]
+) -> None:
+    text = "".join(pieces)
+    expected = earliest_completion(text, stops)
+    assert run(stops, list(text)) == ((text, False) if expected is None else (expected, True))
+
+
+@given(PIECES, STOPS)
+def test_text_without_a_stop_string_passes_unchanged_however_it_is_cut(
+    pieces: list[str], stops: list[str]
+) -> None:
+    text = "".join(pieces)
+    shown, stopped = run(stops, pieces)
+    assert stopped == any(stop in text for stop in stops)
+    if not stopped:
+        assert shown == text
+
+
+@given(PIECES, STOPS)
+def test_what_is_shown_early_is_never_taken_back(pieces: list[str], stops: list[str]) -> None:
+    machine, shown = StopStrings(stops), ""
+    for piece in pieces:
+        shown += machine.feed(piece)
+        assert not any(stop in shown for stop in stops)
+    assert run(stops, pieces)[0].startswith(shown)
+
+
+def test_a_possible_start_is_held_back_until_it_is_decided() -> None:
+    machine = StopStrings(["bcd"])
+    assert machine.feed("ab") == "a"
+    assert machine.feed("ce") == "bce"
+    assert machine.feed("bcdx") == ""
+    assert machine.stopped
+    assert machine.feed("more") == ""
