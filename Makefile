@@ -1,0 +1,37 @@
+.DEFAULT_GOAL := help
+PYTHON ?= python
+
+help: ## Print these targets
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-10s %s\n", $$1, $$2}'
+
+install: ## Install the project for development into the active environment
+	$(PYTHON) -m pip install -U pip
+	$(PYTHON) -m pip install -e ".[emulator]" --group dev
+
+fmt: ## Format the code
+	ruff format .
+	ruff check --fix .
+
+lint: ## Check format and style
+	ruff format --check .
+	ruff check .
+
+type: ## Check types with mypy and pyright
+	mypy
+	pyright
+
+test: ## Run the tests
+	$(PYTHON) -m pytest
+
+accuracy: ## Measure the bundled model's accuracy from the shipped files
+	$(PYTHON) emulator/bundled_model/evaluate.py
+
+serve: ## Start the emulator with the bundled model
+	phi-emulator serve
+
+build: ## Build sdist and wheel into dist/
+	$(PYTHON) -m build
+
+check: lint type test build ## All that CI runs, in this environment
+
+.PHONY: help install fmt lint type test accuracy serve build check
