@@ -117,7 +117,8 @@ class EventDecoder:
 
 def encode_event(data: str | bytes, *, name: str | None = None) -> bytes:
     """One event as Azure sends it: an optional `event:` line, `data: ` lines, a blank line, all with LF."""
-    lines = (data if isinstance(data, bytes) else data.encode()).splitlines() or [b""]
+    text = data if isinstance(data, bytes) else data.encode()
+    lines = text.replace(b"\r\n", b"\n").replace(b"\r", b"\n").split(b"\n")
     head = b"" if name is None else b"event: " + name.encode() + b"\n"
     return head + b"".join(b"data: " + line + b"\n" for line in lines) + b"\n"
 

@@ -1,0 +1,382 @@
+"""What one end writes the other reads, in every dialect."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from phi_client.contract.chat import (
+    AssistantMessage,
+    ChatCompletion,
+    ChatCompletionChunk,
+    ChatRequest,
+    Choice,
+    ChunkChoice,
+    Delta,
+    Usage,
+    content_chunk,
+    finish_chunk,
+    role_chunk,
+)
+from phi_client.contract.dialects import DIALECTS, MANAGED_COMPUTE, SERVERLESS, Dialect
+from phi_client.contract.error_body import ErrorBody
+from phi_client.contract.events import DONE, EventDecoder, ServerSentEvent
+from phi_client.contract.model_info import ModelInfo
+from phi_client.contract.refusals import RefusedError, container_error
+from phi_client.contract.wire import ContractError
+
+BOTH = pytest.mark.parametrize("dialect", DIALECTS.values(), ids=DIALECTS.keys())
+dialects = st.sampled_from(list(DIALECTS.values()))
+texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=20)
+some_texts = texts.filter(bool)
+
+messages = st.one_of(
+    st.fixed_dictionaries({"role": st.sampled_from(["system", "user"]), "content": texts}),
+    st.fixed_dictionaries(
+        {
+            "role": st.just("user"),
+            "content": st.lists(
+                st.fixed_dictionaries({"type": st.just("text"), "text": some_texts}), min_size=1, max_size=3
+            ),
+        }
+    ),
+    st.fixed_dictionaries({"role": st.just("assistant")}, optional={"content": st.none() | texts}),
+)
+requests = st.fixed_dictionaries(
+    {"messages": st.lists(messages, min_size=1, max_size=3)},
+    optional={
+        "model": texts,
+        "temperature": st.floats(0, 1),
+        "top_p": st.none() | st.floats(0, 1),
+        "max_tokens": st.integers(0, 2**31 - 1),
+        "stop": texts | st.lists(texts, min_size=1, max_size=2),
+        "seed": st.integers(-(2**63), 2**63 - 1),
+        "presence_penalty": st.floats(-2, 2),
+        "stream": st.booleans(),
+        "response_format": st.fixed_dictionaries({"type": st.sampled_from(["text", "json_object"])}),
+        "top_k": st.integers(),
+        "logit_bias": st.dictionaries(texts, st.integers(), max_size=2),
+    },
+).map(ChatRequest.model_validate)
+usages = st.builds(
+    Usage,
+    prompt_tokens=st.integers(0, 9999),
+    completion_tokens=st.integers(0, 9999),
+    total_tokens=st.integers(0, 9999),
+)
+finish_reasons = st.sampled_from([None, "stop", "length", "content_filter", "eclipse"])
+completions = st.builds(
+    ChatCompletion,
+    id=texts,
+    created=st.integers(0, 2**40),
+    model=texts,
+    choices=st.lists(
+        st.builds(
+            Choice,
+            index=st.integers(0, 3),
+            message=st.builds(AssistantMessage, content=st.none() | texts),
+            finish_reason=finish_reasons,
+        ),
+        max_size=2,
+    ),
+    usage=usages,
+)
+chunks = st.builds(
+    ChatCompletionChunk,
+    id=texts,
+    choices=st.lists(
+        st.builds(
+            ChunkChoice, delta=st.builds(Delta, content=st.none() | texts), finish_reason=finish_reasons
+        ),
+        max_size=2,
+    ),
+    usage=st.none() | usages,
+)
+
+
+@given(dialects, requests)
+def test_a_request_that_is_written_is_read(dialect: Dialect, request: ChatRequest) -> None:
+    wire = dialect.write_chat_request(request)
+    assert wire.body is not None
+    assert dialect.read_chat_request(wire.headers, wire.body, route=wire.path) == request
+
+
+@given(requests)
+def test_a_score_request_that_is_written_is_read(request: ChatRequest) -> None:
+    wire = MANAGED_COMPUTE.write_chat_request(request, route="/score")
+    assert wire.body is not None
+    # The older container drops what it does not know, and `/score` never streams.
+    known = {
+        key: value
+        for key, value in request.to_wire().items()
+        if key in ChatRequest.model_fields and key not in ("stream", "model")
+    }
+    assert MANAGED_COMPUTE.read_score_request(wire.body).to_wire() == known
+
+
+@given(dialects, completions)
+def test_a_completion_that_is_written_is_read(dialect: Dialect, completion: ChatCompletion) -> None:
+    shaped = dialect.shape_completion(completion)
+    read = dialect.read_completion(dialect.write_completion(completion))
+    assert read == shaped
+    assert dialect.shape_completion(shaped) == shaped
+
+
+@given(dialects, completions)
+def test_shaping_keeps_what_the_model_said(dialect: Dialect, completion: ChatCompletion) -> None:
+    shaped = dialect.shape_completion(completion)
+    assert [choice.message.content for choice in shaped.choices] == [
+        choice.message.content for choice in completion.choices
+    ]
+    assert [choice.finish_reason for choice in shaped.choices] == [
+        choice.finish_reason for choice in completion.choices
+    ]
+    assert completion.usage is not None
+    assert shaped.usage is not None
+    assert shaped.usage.total_tokens == completion.usage.total_tokens
+
+
+@given(dialects, chunks)
+def test_a_chunk_that_is_written_is_read(dialect: Dialect, chunk: ChatCompletionChunk) -> None:
+    (event,) = EventDecoder().feed(dialect.write_chunk(chunk))
+    assert dialect.read_event(event) == chunk
+
+
+@given(dialects, st.builds(ModelInfo, model_name=texts, model_type=texts, model_provider_name=texts))
+def test_model_info_that_is_written_is_read(dialect: Dialect, info: ModelInfo) -> None:
+    assert dialect.read_info(dialect.write_info(info)) == info
+
+
+@given(dialects, some_texts.filter(lambda key: key == key.strip()))
+def test_a_key_that_is_written_is_read(dialect: Dialect, key: str) -> None:
+    name, value = dialect.write_key(key)
+    assert dialect.read_key({name.upper(): value}) == key
+
+
+@BOTH
+def test_a_stream_has_the_recorded_shape(dialect: Dialect) -> None:
+    head: dict[str, Any] = {"id": "x", "created": 1, "model": "m"}
+    usage = Usage(prompt_tokens=1, completion_tokens=2, total_tokens=3)
+    sent = [role_chunk(**head), content_chunk("Hi", **head), finish_chunk("stop", usage, **head)]
+    decoder = EventDecoder()
+    events = decoder.feed(b"".join(map(dialect.write_chunk, sent)) + dialect.write_done())
+    first, middle, last = (json.loads(event.data) for event in events[:-1])
+    assert events[-1] == ServerSentEvent(DONE)
+    assert first["choices"][0]["delta"] == {"role": "assistant", "content": ""}
+    assert middle["choices"][0] == {
+        "index": 0, "delta": {"content": "Hi"}, "finish_reason": None, "logprobs": None
+    }  # fmt: skip
+    assert "usage" not in first
+    assert "usage" not in middle
+    assert last["choices"][0]["delta"] == {"content": ""}
+    assert last["choices"][0]["finish_reason"] == "stop"
+    assert last["usage"] == {"prompt_tokens": 1, "completion_tokens": 2, "total_tokens": 3}
+    assert {event["object"] for event in (first, middle, last)} == {"chat.completion.chunk"}
+
+
+@BOTH
+def test_an_error_inside_a_stream_is_read_as_an_error(dialect: Dialect) -> None:
+    (event,) = EventDecoder().feed(dialect.write_stream_error("it broke"))
+    assert dialect.read_event(event) == ErrorBody(message="it broke")
+    object_event = ServerSentEvent('{"error": {"code": "x", "message": "it broke"}}')
+    assert dialect.read_event(object_event) == ErrorBody(message="it broke", code="x")
+
+
+@BOTH
+@pytest.mark.parametrize("data", ["", "{", "[]", "text", '{"choices": [1]}'])
+def test_an_event_that_is_no_chunk_is_refused(dialect: Dialect, data: str) -> None:
+    with pytest.raises(ContractError):
+        dialect.read_event(ServerSentEvent(data))
+
+
+@BOTH
+@pytest.mark.parametrize("body", [b"", b"{}", b"[]", b"<html>", b'{"choices": "x"}'])
+def test_an_answer_that_is_no_completion_is_refused(dialect: Dialect, body: bytes) -> None:
+    with pytest.raises(ContractError):
+        dialect.read_completion(body)
+
+
+def read_status(dialect: Dialect, body: bytes, **headers: str) -> int:
+    with pytest.raises(RefusedError) as caught:
+        dialect.read_chat_request({name.replace("_", "-"): value for name, value in headers.items()}, body)
+    return caught.value.refusal.status
+
+
+@BOTH
+@pytest.mark.parametrize(
+    "body", [b"", b"  ", b"{", b"[]", b"null", b"\xff", b'{"messages": []}', b"[" * 100_000,
+             rb'{"messages": [{"role": "user", "content": "\ud800"}]}']
+)  # fmt: skip
+def test_a_body_that_is_no_request_is_a_422_with_details(dialect: Dialect, body: bytes) -> None:
+    with pytest.raises(RefusedError) as caught:
+        dialect.read_chat_request({}, body)
+    refusal = caught.value.refusal
+    assert refusal.status == 422
+    error = dict(refusal.body)["error"]  # type: ignore[call-overload]
+    assert {key: error[key] for key in ("code", "status", "message")} == {
+        "code": "Invalid input", "status": 422, "message": "invalid input error"
+    }  # fmt: skip
+    assert error["details"][0]["loc"][0] == "body"
+    json.dumps(error, allow_nan=False).encode()
+
+
+def test_the_details_of_a_wrong_role_are_those_quoted_from_azure() -> None:
+    body = b'{"messages": [{"role": "developer", "content": "x"}]}'
+    with pytest.raises(RefusedError) as caught:
+        SERVERLESS.read_chat_request({}, body)
+    assert dict(caught.value.refusal.body)["error"]["details"] == [  # type: ignore[call-overload]
+        {
+            "type": "enum",
+            "loc": ["body", "messages", 0, "role"],
+            "msg": "Input should be 'system', 'user', 'assistant' or 'tool'",
+            "input": "developer",
+            "ctx": {"expected": "'system', 'user', 'assistant' or 'tool'"},
+        }
+    ]
+
+
+EXTRA = b'{"messages": [{"role": "user", "content": "x"}], "n": 1}'
+
+
+def test_unknown_parameters_follow_the_header() -> None:
+    assert read_status(SERVERLESS, EXTRA) == 400
+    assert read_status(SERVERLESS, EXTRA, extra_parameters="error") == 400
+    assert read_status(SERVERLESS, EXTRA, extra_parameters="ignore") == 400
+    assert SERVERLESS.read_chat_request({"Extra-Parameters": "drop"}, EXTRA).extra == {}
+    assert SERVERLESS.read_chat_request({"extra-parameters": "pass-through"}, EXTRA).extra == {"n": 1}
+
+
+def test_unknown_parameters_without_a_header_follow_the_surface() -> None:
+    assert MANAGED_COMPUTE.read_chat_request({}, EXTRA).extra == {"n": 1}
+    assert read_status(MANAGED_COMPUTE, EXTRA, extra_parameters="error") == 400
+    older = replace(MANAGED_COMPUTE, unknown_parameters="error")
+    assert read_status(older, EXTRA) == 400
+
+
+@BOTH
+def test_the_v1_route_never_refuses_unknown_parameters(dialect: Dialect) -> None:
+    request = dialect.read_chat_request({"extra-parameters": "error"}, EXTRA, route="/v1/chat/completions")
+    assert request.extra == {"n": 1}
+
+
+@BOTH
+def test_extra_keys_send_the_header(dialect: Dialect) -> None:
+    plain = ChatRequest.model_validate({"messages": [{"role": "user", "content": "x"}]})
+    extra = ChatRequest.model_validate_json(EXTRA)
+    assert "extra-parameters" not in dialect.write_chat_request(plain).headers
+    assert dialect.write_chat_request(extra).headers["extra-parameters"] == "pass-through"
+
+
+def test_the_api_version_is_sent_where_there_is_one() -> None:
+    request = ChatRequest.model_validate_json(EXTRA)
+    assert SERVERLESS.write_chat_request(request).query == {"api-version": "2024-05-01-preview"}
+    assert SERVERLESS.write_chat_request(request, api_version="x").query == {"api-version": "x"}
+    assert MANAGED_COMPUTE.write_chat_request(request, api_version="x").query == {}
+
+
+def test_only_managed_compute_names_a_deployment() -> None:
+    request = ChatRequest.model_validate_json(EXTRA)
+    assert MANAGED_COMPUTE.write_chat_request(request, deployment="blue").headers["azureml-model-deployment"] == "blue"
+    assert "azureml-model-deployment" not in SERVERLESS.write_chat_request(request, deployment="blue").headers
+
+
+@pytest.mark.parametrize(
+    ("dialect", "headers", "status"),
+    [
+        (SERVERLESS, {}, 400),
+        (SERVERLESS, {"api-key": "k"}, 400),
+        (SERVERLESS, {"Authorization": "Basic k"}, 401),
+        (SERVERLESS, {"Authorization": "Bearer "}, 401),
+        (MANAGED_COMPUTE, {}, 401),
+        (MANAGED_COMPUTE, {"Authorization": "k"}, 401),
+    ],
+)
+def test_a_missing_or_malformed_key_is_refused(dialect: Dialect, headers: dict[str, str], status: int) -> None:
+    with pytest.raises(RefusedError) as caught:
+        dialect.read_key(headers)
+    assert caught.value.refusal.status == status
+
+
+def test_a_doubled_request_id_is_undone() -> None:
+    assert SERVERLESS.read_request_id({"x-request-id": "a-1, a-1"}) == "a-1"
+    assert SERVERLESS.read_request_id({}) is None
+
+
+def test_response_headers_are_those_of_the_surface() -> None:
+    usage = Usage(prompt_tokens=3, completion_tokens=4)
+    whole = SERVERLESS.response_headers(request_id="r", session="dep-m-1", usage=usage)
+    assert whole == {
+        "X-Request-ID": "r", "x-ms-rai-invoked": "true", "azureml-model-session": "dep-m-1",
+        "prompt_token_len": "3", "sampling_token_len": "4",
+    }  # fmt: skip
+    assert "prompt_token_len" not in SERVERLESS.response_headers(request_id="r")
+    assert MANAGED_COMPUTE.response_headers(request_id="r", deployment="blue", usage=usage) == {
+        "x-request-id": "r", "server": "azureml-frontdoor", "azureml-model-deployment": "blue"
+    }  # fmt: skip
+
+
+def test_score_is_read_in_both_body_forms() -> None:
+    chat = (
+        b'{"input_data": {"input_string": [{"role": "user", "content": "x"}], "parameters":'
+        b' {"max_new_tokens": 9, "do_sample": false, "top_p": 0.5, "return_full_text": false}}}'
+    )
+    text = b'{"input_data": ["x"], "params": {"max_gen_len": 9, "temperature": 0.5}}'
+    user = {"role": "user", "content": "x"}
+    assert MANAGED_COMPUTE.read_score_request(chat).to_wire() == {
+        "messages": [user], "max_tokens": 9, "temperature": 0, "top_p": 0.5
+    }  # fmt: skip
+    assert MANAGED_COMPUTE.read_score_request(text).to_wire() == {
+        "messages": [user], "max_tokens": 9, "temperature": 0.5
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "body",
+    [b"", b"{}", b"[]", b'{"input_data": {}}', b'{"input_data": []}', b'{"input_data": ["a", "b"]}',
+     b'{"input_data": ["a"], "params": [1]}', b'{"input_data": {"input_string": "a"}}',
+     b'{"input_data": {"input_string": [{"role": "user", "content": "x"}], "parameters": {"temperature": 9}}}'],
+)  # fmt: skip
+def test_a_score_body_of_no_form_is_answered_with_an_empty_object(body: bytes) -> None:
+    with pytest.raises(RefusedError) as caught:
+        MANAGED_COMPUTE.read_score_request(body)
+    assert (caught.value.refusal.status, caught.value.refusal.body) == (200, {})
+
+
+def test_serverless_has_no_score_route() -> None:
+    with pytest.raises(RefusedError) as caught:
+        SERVERLESS.read_score_request(b"{}")
+    assert caught.value.refusal.status == 404
+
+
+@pytest.mark.parametrize("older", [True, False])
+def test_a_score_answer_is_read_in_both_generations(older: bool) -> None:
+    completion = ChatCompletion(
+        id="x",
+        model="m",
+        choices=[Choice(index=0, message=AssistantMessage(content="<think>a</think>b"), finish_reason="stop")],
+        usage=Usage(prompt_tokens=1, completion_tokens=2, total_tokens=3),
+    )
+    read = MANAGED_COMPUTE.read_completion(MANAGED_COMPUTE.write_score(completion, older=older), route="/score")
+    assert isinstance(read, ChatCompletion)
+    assert read.choices[0].message.content == "<think>a</think>b"
+    assert read.choices[0].finish_reason == (None if older else "stop")
+    assert (read.usage is None) == older
+
+
+@pytest.mark.parametrize("body", [b"{}", b'{"output": null}', b'{"output": 1}', b"[]", b""])
+def test_a_score_answer_without_output_is_refused(body: bytes) -> None:
+    with pytest.raises(ContractError):
+        MANAGED_COMPUTE.read_completion(body, route="/score")
+
+
+def test_an_engine_error_behind_score_keeps_its_status() -> None:
+    answer = MANAGED_COMPUTE.write_error(MANAGED_COMPUTE.score_refusal(container_error(503, "busy")))
+    assert answer.status == 200
+    read = MANAGED_COMPUTE.read_completion(answer.body, route="/score")
+    assert isinstance(read, ErrorBody)
+    assert (read.status, read.message) == (503, "busy")

@@ -1,0 +1,108 @@
+"""Whatever URL is pasted resolves to the same endpoint, or to what is wrong with it."""
+
+from __future__ import annotations
+
+import pytest
+
+from phi_client.contract.dialects import EndpointError, resolve_endpoint
+
+SERVERLESS = "https://phi.eastus2.models.ai.azure.com"
+EARLY = "https://phi.eastus2.inference.ai.azure.com"
+MANAGED = "https://phi.westus.inference.ml.azure.com"
+LOCAL = "http://127.0.0.1:16180"
+
+CHAT, V1, SCORE = "/chat/completions", "/v1/chat/completions", "/score"
+
+
+@pytest.mark.parametrize(
+    ("pasted", "dialect", "base_url", "route"),
+    [
+        (SERVERLESS, "serverless", SERVERLESS, CHAT),
+        (f"  {SERVERLESS}/ ", "serverless", SERVERLESS, CHAT),
+        (f"{SERVERLESS}/chat/completions", "serverless", SERVERLESS, CHAT),
+        (f"{SERVERLESS}/chat/completions/?api-version=2024-05-01-preview", "serverless", SERVERLESS, CHAT),
+        (f"{SERVERLESS}/v1", "serverless", SERVERLESS, V1),
+        (f"{SERVERLESS}/v1/chat/completions", "serverless", SERVERLESS, V1),
+        (f"{SERVERLESS}/info", "serverless", SERVERLESS, CHAT),
+        (EARLY, "serverless", EARLY, CHAT),
+        (MANAGED, "managed_compute", MANAGED, CHAT),
+        (f"{MANAGED}/score", "managed_compute", MANAGED, SCORE),
+        (f"{MANAGED}/v1/", "managed_compute", MANAGED, V1),
+        (f"{MANAGED}/swagger.json", "managed_compute", MANAGED, CHAT),
+        ("emulator", "serverless", LOCAL, CHAT),
+        (" Emulator ", "serverless", LOCAL, CHAT),
+        (LOCAL, "serverless", LOCAL, CHAT),
+        ("http://localhost:5000/v1", "serverless", "http://localhost:5000", V1),
+        ("http://[::1]:5000", "serverless", "http://[::1]:5000", CHAT),
+        (f"{LOCAL}/serverless/chat/completions", "serverless", f"{LOCAL}/serverless", CHAT),
+        (f"{LOCAL}/managed-compute", "managed_compute", f"{LOCAL}/managed-compute", CHAT),
+        (f"{LOCAL}/managed-compute/score", "managed_compute", f"{LOCAL}/managed-compute", SCORE),
+        (f"{LOCAL}/score", "managed_compute", LOCAL, SCORE),
+    ],
+)
+def test_a_pasted_url_resolves(pasted: str, dialect: str, base_url: str, route: str) -> None:
+    endpoint = resolve_endpoint(pasted)
+    assert (endpoint.dialect.name, endpoint.base_url, endpoint.route) == (dialect, base_url, route)
+    assert endpoint.is_score == (route == SCORE)
+    assert endpoint.is_secure
+
+
+@pytest.mark.parametrize(
+    ("pasted", "says"),
+    [
+        ("", "is empty"),
+        ("phi.eastus2.models.ai.azure.com", "no scheme"),
+        ("ftp://phi.eastus2.models.ai.azure.com", "'ftp'"),
+        ("https://", "no host"),
+        ("https://me:secret@phi.eastus2.models.ai.azure.com", "user or password"),
+        ("http://127.0.0.1:99999", "not a URL"),
+        ("https://phi eastus", "white space"),
+        (f"{SERVERLESS}/embeddings", "the path '/embeddings'"),
+        (f"{SERVERLESS}/score", "the path '/score'"),
+        (f"{MANAGED}/api/v2", "the path '/api/v2'"),
+        (f"{LOCAL}/elsewhere", "the path '/elsewhere'"),
+        (f"{LOCAL}/managed-compute/elsewhere", "the path '/managed-compute/elsewhere'"),
+        ("https://example.com", "name its `dialect`"),
+        ("https://models.ai.azure.com.example.com", "name its `dialect`"),
+        ("https://r.services.ai.azure.com/models", "this version supports"),
+        ("https://r.openai.azure.com/openai/v1", "this version supports"),
+        (f"{LOCAL}/models", "this version supports"),
+        (f"{LOCAL}/openai/v1", "this version supports"),
+    ],
+)
+def test_a_url_that_can_not_work_says_which_part_is_wrong(pasted: str, says: str) -> None:
+    with pytest.raises(EndpointError) as caught:
+        resolve_endpoint(pasted)
+    assert says in str(caught.value)
+    assert "secret" not in str(caught.value)
+
+
+def test_a_host_of_ones_own_works_with_its_dialect_and_may_have_a_path() -> None:
+    endpoint = resolve_endpoint("https://gateway.example.com/phi/score", "managed_compute")
+    assert (endpoint.base_url, endpoint.route) == ("https://gateway.example.com/phi", "/score")
+
+
+@pytest.mark.parametrize(
+    ("pasted", "dialect"), [(SERVERLESS, "managed_compute"), ("https://example.com", "openai"), (LOCAL, "x")]
+)
+def test_a_dialect_that_does_not_fit_is_refused(pasted: str, dialect: str) -> None:
+    with pytest.raises(EndpointError, match="`dialect`"):
+        resolve_endpoint(pasted, dialect)
+
+
+def test_a_path_on_a_host_of_azure_is_wrong_even_with_its_dialect() -> None:
+    with pytest.raises(EndpointError, match="the path"):
+        resolve_endpoint(f"{SERVERLESS}/elsewhere", "serverless")
+
+
+def test_the_api_version_of_a_pasted_url_is_kept() -> None:
+    pasted = f"{SERVERLESS}/chat/completions?api-version=2024-04-01-preview"
+    assert resolve_endpoint(pasted).api_version == "2024-04-01-preview"
+
+
+@pytest.mark.parametrize(
+    ("pasted", "is_secure"),
+    [("http://gateway.example.com", False), ("https://gateway.example.com", True), ("http://127.0.0.2", True)],
+)
+def test_only_https_and_loopback_are_secure(pasted: str, is_secure: bool) -> None:
+    assert resolve_endpoint(pasted, "serverless").is_secure is is_secure

@@ -1,0 +1,141 @@
+"""The bytes that a dialect writes are those of its golden files, and the files are read as what they mean.
+
+A file is a head of `name: value` lines, an empty line, and the body to the last byte but its newline. Two
+names are not headers: `origin` is recorded, documented or inferred, and `status` is the HTTP status.
+Values inside the bodies are invented; shapes, keys and their order are what the origin vouches for.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from phi_client.contract.chat import (
+    AssistantMessage,
+    ChatCompletion,
+    ChatRequest,
+    Choice,
+    Usage,
+    content_chunk,
+    finish_chunk,
+    role_chunk,
+)
+from phi_client.contract.dialects import DIALECTS, Dialect
+from phi_client.contract.model_info import ModelInfo
+from phi_client.contract.refusals import Refusal, RefusedError, unexpected_policy, unknown_parameters
+from phi_client.contract.wire import WireResponse
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+WIRE = Path(__file__).parent / "wire"
+ORIGINS = {"recorded", "documented", "inferred"}
+HEAD: dict[str, Any] = {"id": "chatcmpl-1", "created": 1763856000, "model": "Phi-4-mini-reasoning"}
+USAGE = Usage(prompt_tokens=19, completion_tokens=11, total_tokens=30)
+COMPLETION = ChatCompletion(
+    **HEAD,
+    choices=[Choice(index=0, message=AssistantMessage(content="<think>6*7</think>42"), finish_reason="stop")],
+    usage=USAGE,
+)
+INFO = ModelInfo(
+    model_name="phi-4-mini-reasoning",
+    model_type="chat-completion",
+    model_provider_name="Microsoft",
+    served_model_name="phi-4-mini-reasoning",
+    served_model_type="chat-completion",
+)
+JSON = {"Content-Type": "application/json"}
+
+
+def stream_of(dialect: Dialect) -> bytes:
+    chunks = [role_chunk(**HEAD), content_chunk("42", **HEAD), finish_chunk("stop", USAGE, **HEAD)]
+    return b"".join(map(dialect.write_chunk, chunks)) + dialect.write_done()
+
+
+def validation_error(dialect: Dialect) -> WireResponse:
+    body = b'{"messages": [{"role": "developer", "content": "x"}]}'
+    with pytest.raises(RefusedError) as caught:
+        dialect.read_chat_request({}, body)
+    return dialect.write_error(caught.value.refusal)
+
+
+def error(pick: Callable[[Dialect], Refusal]) -> Callable[[Dialect], WireResponse]:
+    return lambda dialect: dialect.write_error(pick(dialect))
+
+
+def request_of(dialect: Dialect, route: str | None) -> bytes:
+    request = ChatRequest.model_validate(
+        {"messages": [{"role": "user", "content": "Solve x+2=5."}], "temperature": 0.8, "top_p": 0.95, "max_tokens": 2048}
+    )  # fmt: skip
+    return dialect.write_chat_request(request, route=route).body or b""
+
+
+WRITERS: dict[str, Callable[[Dialect], WireResponse]] = {
+    "chat_request": lambda dialect: WireResponse(0, request_of(dialect, None), {}),
+    "score_request": lambda dialect: WireResponse(0, request_of(dialect, "/score"), {}),
+    "completion": lambda dialect: WireResponse(200, dialect.write_completion(COMPLETION), JSON),
+    "stream": lambda dialect: WireResponse(
+        200, stream_of(dialect), {"Content-Type": "text/event-stream; charset=utf-8"}
+    ),
+    "score": lambda dialect: WireResponse(200, dialect.write_score(COMPLETION), JSON),
+    "score_older": lambda dialect: WireResponse(200, dialect.write_score(COMPLETION, older=True), JSON),
+    "score_refused": error(lambda _: Refusal(200, {})),
+    "info": lambda dialect: WireResponse(200, dialect.write_info(INFO), JSON),
+    "health": lambda dialect: WireResponse(200, dialect.write_health(), JSON),
+    "error_missing_key": error(lambda dialect: dialect.missing_key),
+    "error_wrong_key": error(lambda dialect: dialect.wrong_key),
+    "error_unknown_route": error(lambda dialect: dialect.unknown_route),
+    "error_method": error(lambda dialect: dialect.method_not_allowed),
+    "error_too_large": error(lambda dialect: dialect.payload_too_large),
+    "error_media_type": error(lambda dialect: dialect.unsupported_media_type),
+    "error_timed_out": error(lambda dialect: dialect.timed_out),
+    "error_rate_limited": error(lambda dialect: dialect.rate_limited(43)),
+    "error_context": error(lambda dialect: dialect.context_exceeded(4096, 5000)),
+    "error_validation": validation_error,
+    "error_unknown_parameter": error(lambda _: unknown_parameters(["n"], policy_given=False)),
+    "error_policy": error(lambda _: unexpected_policy("ignore")),
+}
+FILES = sorted(WIRE.glob("*/*.wire"))
+
+
+def parts(path: Path) -> tuple[dict[str, str], bytes]:
+    head, _, body = path.read_bytes().partition(b"\n\n")
+    names = dict(line.split(": ", 1) for line in head.decode().splitlines())
+    return names, body.removesuffix(b"\n")
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: f"{path.parent.name}/{path.stem}")
+def test_a_dialect_writes_the_bytes_of_its_golden_file(path: Path) -> None:
+    names, body = parts(path)
+    assert names.pop("origin") in ORIGINS
+    names.pop("source", None)
+    written = WRITERS[path.stem](DIALECTS[path.parent.name])
+    assert body == written.body.removesuffix(b"\n")
+    assert names == {"status": str(written.status), **written.headers}
+
+
+@pytest.mark.parametrize("dialect", DIALECTS)
+def test_each_thing_that_a_dialect_writes_has_a_golden_file(dialect: str) -> None:
+    missing = set(WRITERS) - {path.stem for path in FILES if path.parent.name == dialect}
+    without_score = {"score_request", "score", "score_older", "score_refused", "health"}
+    assert missing == (without_score if dialect == "serverless" else set())
+
+
+@pytest.mark.parametrize(
+    "path", [path for path in FILES if path.stem.startswith("error_")], ids=lambda path: f"{path.parent.name}/{path.stem}"
+)  # fmt: skip
+def test_each_golden_error_is_read_with_a_message_or_a_reason(path: Path) -> None:
+    names, body = parts(path)
+    read = DIALECTS[path.parent.name].read_error(int(names["status"]), names, body)
+    assert read.message or names["ms-azureml-model-error-reason"]
+    assert "{" not in read.message
+
+
+@pytest.mark.parametrize("dialect", DIALECTS)
+def test_a_golden_completion_is_read_as_what_it_means(dialect: str) -> None:
+    _, body = parts(WIRE / dialect / "completion.wire")
+    read = DIALECTS[dialect].read_completion(body)
+    assert isinstance(read, ChatCompletion)
+    assert read.choices[0].message.content == "<think>6*7</think>42"
