@@ -1,0 +1,112 @@
+"""Reasoning is split from content the same way whole and in pieces; the last boxed answer is found."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from phi_client._reasoning import ReasoningSplitter, SplitText, find_boxed_answer, split_reasoning
+
+WHOLES = [
+    ("<think>a</think>b", "a", "b"),
+    ("  \n<think>\n a b \n</think>\n\n c d \n", "a b", "c d \n"),
+    ("<think></think>b", "", "b"),
+    ("<think>never closed", "never closed", ""),
+    ("<think>cut in its tag</thi", "cut in its tag</thi", ""),
+    ("never opened\n</think>\nb", "never opened", "b"),
+    ("</think>b", "", "b"),
+    ("no reasoning at all", "", "no reasoning at all"),
+    (" \n plain", "", " \n plain"),
+    ("", "", ""),
+    ("   ", "", "   "),
+    ("<thin", "", "<thin"),
+    ("say <think> in the middle", "", "say <think> in the middle"),
+    ("<think>1 < 2 and </ 3</think>x < y", "1 < 2 and </ 3", "x < y"),
+    ("<think>a</think>b</think>c<think>d", "a", "b</think>c<think>d"),
+    ("<think>a<think>b</think>c", "a<think>b", "c"),
+    ("<think>  </think>  ", "", ""),
+]
+
+
+@pytest.mark.parametrize(("text", "reasoning", "content"), WHOLES)
+def test_a_whole_answer_is_split(text: str, reasoning: str, content: str) -> None:
+    assert split_reasoning(text) == SplitText(reasoning, content)
+
+
+def fed(pieces: list[str]) -> tuple[SplitText, SplitText]:
+    """What the pieces gave, joined, and what the splitter holds at the end."""
+    splitter = ReasoningSplitter()
+    out = [splitter.feed(piece) for piece in pieces] + [splitter.flush()]
+    joined = SplitText("".join(part.reasoning for part in out), "".join(part.content for part in out))
+    return joined, SplitText(splitter.reasoning, splitter.content)
+
+
+@pytest.mark.parametrize(("text", "reasoning", "content"), WHOLES)
+def test_single_characters_give_the_same_split(text: str, reasoning: str, content: str) -> None:
+    joined, held = fed(list(text))
+    assert held == SplitText(reasoning, content)
+    if not text.startswith("never opened"):
+        assert joined == held
+
+
+@pytest.mark.parametrize(("text", "reasoning", "content"), WHOLES)
+def test_a_cut_anywhere_gives_the_same_split(text: str, reasoning: str, content: str) -> None:
+    for cut in range(len(text) + 1):
+        assert fed([text[:cut], text[cut:]])[1] == SplitText(reasoning, content)
+
+
+pieces_of_answers = st.lists(
+    st.sampled_from(["<think>", "</think>", "<", "</", "think>", "a", " ", "\n", "<thi", "é"]), max_size=12
+)
+
+
+@given(pieces_of_answers, pieces_of_answers)
+def test_however_an_answer_is_cut_its_split_is_the_same(first: list[str], second: list[str]) -> None:
+    pieces = first + second
+    whole = split_reasoning("".join(pieces))
+    joined, held = fed(pieces)
+    assert held == whole
+    assert fed(["".join(first), "".join(second)])[1] == whole
+    if "".join(pieces).lstrip().startswith("<think>"):
+        assert joined == whole
+
+
+@given(pieces_of_answers)
+def test_a_tag_never_shows_in_the_reasoning_that_is_handed_out(pieces: list[str]) -> None:
+    splitter = ReasoningSplitter()
+    handed = "".join(splitter.feed(piece).reasoning for piece in ["<think>", *pieces])
+    assert "</think>" not in handed
+
+
+def test_beside_a_field_of_its_own_an_unopened_tag_is_text() -> None:
+    splitter = ReasoningSplitter()
+    splitter.reasoning_elsewhere = True
+    assert splitter.feed("the tag </think> ends it") == SplitText(content="the tag </think> ends it")
+
+
+@pytest.mark.parametrize(
+    ("content", "answer"),
+    [
+        (r"So \boxed{408}.", "408"),
+        (r"First \boxed{1}, then \boxed{2}", "2"),
+        (r"\boxed{\frac{1}{2}}", r"\frac{1}{2}"),
+        (r"\boxed{\{1, 2\}}", r"\{1, 2\}"),
+        (r"\boxed{ x + {y} }", "x + {y}"),
+        (r"\boxed {7}", "7"),
+        (r"\boxed{\boxed{5}}", "5"),
+        (r"\boxed{1} and cut: \boxed{2", "1"),
+        (r"{ \boxed{3}", "3"),
+        (r"} \boxed{3}", "3"),
+        (r"\boxed{}", ""),
+        (r"\fbox{1} boxed{2} \boxed 3", None),
+        (r"\boxed{\text{a}", None),
+        ("", None),
+    ],
+)
+def test_the_last_boxed_answer_is_found(content: str, answer: str | None) -> None:
+    assert find_boxed_answer(content) == answer
+
+
+def test_many_unclosed_boxes_take_no_time() -> None:
+    assert find_boxed_answer(r"\boxed{" * 200_000) is None

@@ -1,0 +1,261 @@
+"""`stream()`: the same completion as `complete()`, and no broken stream that looks like success."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+import httpx
+import pytest
+
+from phi_client import (
+    AsyncPhiClient,
+    ConfigurationError,
+    PhiClient,
+    RateLimitError,
+    StreamInterruptedError,
+    Usage,
+)
+from phi_client.contract.chat import (
+    AssistantMessage,
+    ChatCompletion,
+    ChatCompletionChunk,
+    Choice,
+    ChunkChoice,
+    Delta,
+    content_chunk,
+    finish_chunk,
+    role_chunk,
+)
+from phi_client.contract.dialects import SERVERLESS
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from tests.conftest import Driver, FakeTime, Pieces
+
+HEAD: dict[str, Any] = {"id": "chatcmpl-1", "created": 1, "model": "phi"}
+USAGE = Usage(prompt_tokens=3, completion_tokens=4, total_tokens=7)
+TEXT = "<think>\n6*7=42\n</think>\n\nIt is \\boxed{42}."
+
+
+def data(text: str) -> bytes:
+    return SERVERLESS.write_chunk(content_chunk(text, **HEAD))
+
+
+BEGIN = SERVERLESS.write_chunk(role_chunk(**HEAD))
+END = SERVERLESS.write_chunk(finish_chunk("stop", USAGE, **HEAD))
+DONE = SERVERLESS.write_done()
+WHOLE = BEGIN + b"".join(map(data, TEXT)) + END + DONE
+
+
+def events(*body: bytes | Exception | Callable[[], None], pieces: type[Pieces]) -> httpx.Response:
+    headers = {"content-type": "text/event-stream", "X-Request-ID": "r-1"}
+    return httpx.Response(200, stream=pieces(*body), headers=headers)
+
+
+@pytest.mark.parametrize("size", [1, 7, 100_000])
+def test_a_stream_gives_what_complete_gives(phi: Driver, pieces: type[Pieces], size: int) -> None:
+    whole = ChatCompletion(
+        **HEAD,
+        choices=[Choice(index=0, message=AssistantMessage(content=TEXT), finish_reason="stop")],
+        usage=USAGE,
+    )
+    phi.open()
+    cut = [WHOLE[start : start + size] for start in range(0, len(WHOLE), size)]
+    phi.answer(
+        events(*cut, pieces=pieces),
+        httpx.Response(200, json=whole.to_wire(), headers={"X-Request-ID": "r-1"}),
+    )
+    chunks, streamed = phi.stream()
+    assert streamed == phi.complete()
+    assert "".join(chunk.reasoning for chunk in chunks) == "6*7=42"
+    assert "".join(chunk.content for chunk in chunks) == "It is \\boxed{42}."
+    assert (chunks[-1].finish_reason, chunks[-1].usage) == ("stop", USAGE)
+    assert streamed is not None
+    assert streamed.raw["choices"][0]["message"]["content"] == TEXT
+
+
+def test_stream_is_asked_for(phi: Driver, pieces: type[Pieces]) -> None:
+    phi.answer(events(WHOLE, pieces=pieces))
+    phi.open().stream("x")
+    assert json.loads(phi.router.calls.last.request.content)["stream"] is True
+
+
+def test_a_reasoning_field_streams_as_reasoning(phi: Driver, pieces: type[Pieces]) -> None:
+    def chunk(**delta: Any) -> bytes:
+        return SERVERLESS.write_chunk(ChatCompletionChunk(**HEAD, choices=[ChunkChoice(delta=Delta(**delta))]))
+
+    body = chunk(reasoning_content="6*7", content="") + chunk(reasoning_content="=42") + chunk(content="42")
+    phi.answer(events(body + END + DONE, pieces=pieces))
+    chunks, done = phi.open().stream()
+    assert [chunk.reasoning for chunk in chunks] == ["6*7", "=42", "", ""]
+    assert done is not None
+    assert (done.reasoning, done.content) == ("6*7=42", "42")
+
+
+@pytest.mark.parametrize(
+    "tail",
+    [
+        END + DONE,
+        END,
+        END.replace(b"\n", b"\r\n") + DONE,
+        b": ping\n\n" + END + b": ping\n\n" + DONE,
+        END.replace(b"data: ", b"data:") + b"data:[DONE]",
+        END.removesuffix(b"\n\n"),
+        END + b'data: {"choices":[],"usage":null}\n\n' + DONE,
+        b'data: {"choices":[],"id":"","object":"","prompt_filter_results":[]}\n\n' + END + DONE,
+        b'data: {"choices":[{"delta":{"role":null,"content":null,"tool_calls":null}}],"usage":null}\n\n' + END,
+        END + DONE + b"data: what comes after the end is not read\n\n",
+    ],
+)
+def test_every_way_to_end_well_is_success(phi: Driver, pieces: type[Pieces], tail: bytes) -> None:
+    phi.answer(events(BEGIN + data("<think>a</think>42") + tail, pieces=pieces))
+    _, done = phi.open().stream()
+    assert done is not None
+    assert (done.content, done.finish_reason, done.usage) == ("42", "stop", USAGE)
+
+
+def test_usage_may_come_in_a_chunk_of_its_own(phi: Driver, pieces: type[Pieces]) -> None:
+    last = SERVERLESS.write_chunk(
+        ChatCompletionChunk(choices=[ChunkChoice(delta=Delta(), finish_reason="length")])
+    )
+    usage = SERVERLESS.write_chunk(ChatCompletionChunk(choices=[], usage=USAGE))
+    phi.answer(events(data("42") + last + usage + DONE, pieces=pieces))
+    _, done = phi.open().stream()
+    assert done is not None
+    assert (done.usage, done.finish_reason) == (USAGE, "length")
+
+
+def test_text_held_back_as_a_possible_tag_is_released_at_the_end(phi: Driver, pieces: type[Pieces]) -> None:
+    phi.answer(events(data("a </thi") + END + DONE, pieces=pieces))
+    chunks, done = phi.open().stream()
+    assert "".join(chunk.content for chunk in chunks) == "a </thi"
+    assert done is not None
+    assert done.content == "a </thi"
+
+
+SOME = data("<think>some reasoning") + data("</think>some content")
+
+
+@pytest.mark.parametrize(
+    ("tail", "says"),
+    [
+        ([], "without a finish reason"),
+        ([DONE], "without a finish reason"),
+        ([httpx.ReadError("reset")], "the connection failed"),
+        ([httpx.RemoteProtocolError("cut")], "the connection failed"),
+        ([httpx.ReadTimeout("silent")], "read limit of 300 s"),
+        ([b"data: {broken\n\n"], "not JSON"),
+        ([b"data: [1]\n\n"], "not an object"),
+        ([b'data: {"choices": 5}\n\n'], "does not fit"),
+        ([b'data: {"error": {"code": "x", "message": "it broke"}}\n\n'], "it broke"),
+        ([b'data: {"object": "error", "message": "it broke", "code": 500}\n\n'], "it broke"),
+        ([b"event: error\ndata: it broke\n\n", DONE], "it broke"),
+        ([b"data: \xff\n\n"], "not UTF-8"),
+        ([END.split(b"finish_reason")[0]], "not JSON"),
+    ],
+)
+def test_a_broken_stream_raises_with_what_came(
+    phi: Driver, pieces: type[Pieces], tail: list[bytes | Exception], says: str
+) -> None:
+    body = pieces(SOME, *tail)
+    phi.answer(httpx.Response(200, stream=body, headers={"X-Request-ID": "r-1"}))
+    with pytest.raises(StreamInterruptedError, match=says) as caught:
+        phi.open().stream()
+    partial = caught.value.partial
+    assert (partial.reasoning, partial.content) == ("some reasoning", "some content")
+    assert partial.finish_reason is None
+    assert caught.value.request_sent
+    assert "request id r-1" in str(caught.value)
+    assert "some content" not in str(caught.value)
+    assert phi.router.calls.call_count == 1
+    assert body.is_closed
+
+
+def test_comments_alone_do_not_keep_a_stream_alive(
+    phi: Driver, pieces: type[Pieces], fake_time: FakeTime
+) -> None:
+    def two_seconds() -> None:
+        fake_time.seconds += 2
+
+    pings = [two_seconds, b": ping\n\n"] * 5
+    phi.answer(events(SOME, *pings, END, DONE, pieces=pieces))
+    with pytest.raises(StreamInterruptedError, match="no data event within the read limit of 3 s"):
+        phi.open().stream(timeout=3)
+
+
+def test_data_events_keep_a_slow_stream_alive(phi: Driver, pieces: type[Pieces], fake_time: FakeTime) -> None:
+    def two_seconds() -> None:
+        fake_time.seconds += 2
+
+    slow: list[Any] = [part for text in "42" for part in (two_seconds, b": ping\n\n", data(text))]
+    phi.answer(events(*slow, END, DONE, pieces=pieces))
+    _, done = phi.open().stream(timeout=3)
+    assert done is not None
+    assert done.content == "42"
+
+
+def test_the_deadline_ends_a_stream_with_what_came(
+    phi: Driver, pieces: type[Pieces], fake_time: FakeTime
+) -> None:
+    def a_minute() -> None:
+        fake_time.seconds += 60
+
+    phi.answer(events(data("a"), a_minute, data("b"), a_minute, data("c"), END, DONE, pieces=pieces))
+    with pytest.raises(StreamInterruptedError, match="deadline of 100 s") as caught:
+        phi.open().stream(deadline=100)
+    assert caught.value.partial.content == "abc"
+
+
+@pytest.mark.parametrize("leave_after", [1, 3])
+def test_leaving_early_closes_the_connection(phi: Driver, pieces: type[Pieces], leave_after: int) -> None:
+    body = pieces(BEGIN, data("a"), data("b"), data("c"), AssertionError("read on"))
+    phi.answer(httpx.Response(200, stream=body))
+    chunks, _ = phi.open().stream(leave_after=leave_after)
+    assert len(chunks) == leave_after
+    assert body.is_closed
+
+
+def test_a_stream_is_tried_again_before_it_begins_and_never_after(phi: Driver, pieces: type[Pieces]) -> None:
+    phi.answer(
+        httpx.Response(503), httpx.ConnectError("refused"), events(SOME, httpx.ReadError("x"), pieces=pieces)
+    )
+    with pytest.raises(StreamInterruptedError):
+        phi.open().stream()
+    assert phi.router.calls.call_count == 3
+
+
+def test_an_error_before_the_stream_is_the_same_as_without(phi: Driver) -> None:
+    phi.answer(httpx.Response(429, json={"error": {"code": "429", "message": "slow down"}}))
+    with pytest.raises(RateLimitError, match="slow down"):
+        phi.open(max_retries=0).stream()
+
+
+def test_the_score_route_refuses_to_stream_and_says_why(phi: Driver) -> None:
+    with pytest.raises(ConfigurationError, match="`/score` route, which never streams"):
+        phi.open("https://phi.westus.inference.ml.azure.com/score").stream()
+    assert phi.router.calls.call_count == 0
+
+
+def test_a_completion_is_there_only_at_the_end(phi: Driver, pieces: type[Pieces]) -> None:
+    phi.answer(events(WHOLE, pieces=pieces))
+    client = phi.open().client
+    if isinstance(client, AsyncPhiClient):
+        stream: Any = client.stream("x")
+        with pytest.raises(RuntimeError, match="not open"):
+            phi.run(anext(stream))
+
+        async def entered() -> None:
+            async with stream:
+                _ = stream.completion
+
+        with pytest.raises(RuntimeError, match="not been read"):
+            phi.run(entered())
+    else:
+        assert isinstance(client, PhiClient)
+        plain = client.stream("x")
+        with pytest.raises(RuntimeError, match="not open"):
+            next(plain)
+        with plain, pytest.raises(RuntimeError, match="not been read"):
+            _ = plain.completion

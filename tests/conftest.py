@@ -1,0 +1,181 @@
+"""One driver that speaks to `PhiClient` or `AsyncPhiClient`, so that each client test runs for both.
+
+It must not patch anything: a respx router is the client's transport, and time is the client's clock.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import httpx
+import pytest
+import respx
+
+from phi_client import AsyncPhiClient, Completion, CompletionChunk, ModelInfo, PhiClient
+from phi_client._retrying import Clock
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
+
+T = TypeVar("T")
+
+ENDPOINT = "https://phi.eastus2.models.ai.azure.com"
+KEY = "a-key-that-must-never-be-shown-00"
+
+
+@dataclass
+class FakeTime:
+    """Time that passes only when somebody waits, and chance that is always one half."""
+
+    seconds: float = 1000.0
+    waits: list[float] = field(default_factory=list[float])
+
+    def clock(self) -> Clock:
+        """The clock to give to a client."""
+        return Clock(
+            now=lambda: self.seconds, sleep=self.wait, sleep_async=self.wait_async, random=lambda: 0.5
+        )
+
+    def wait(self, seconds: float) -> None:
+        """Let time pass, and remember it."""
+        self.waits.append(seconds)
+        self.seconds += seconds
+
+    async def wait_async(self, seconds: float) -> None:
+        """As `wait`."""
+        self.wait(seconds)
+
+
+class Pieces(httpx.SyncByteStream, httpx.AsyncByteStream):
+    """A body in pieces: bytes are sent, an exception is raised, a function is called in between."""
+
+    def __init__(self, *pieces: bytes | Exception | Callable[[], None]) -> None:
+        self.pieces = pieces
+        self.is_closed = False
+
+    def __iter__(self) -> Iterator[bytes]:
+        for piece in self.pieces:
+            if isinstance(piece, Exception):
+                raise piece
+            if callable(piece):
+                piece()
+            else:
+                yield piece
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        for piece in self:
+            yield piece
+
+    def close(self) -> None:
+        self.is_closed = True
+
+    async def aclose(self) -> None:
+        self.is_closed = True
+
+
+class Driver:
+    """A client of either kind behind one sync face."""
+
+    def __init__(self, kind: str, time: FakeTime) -> None:
+        self.kind = kind
+        self.is_async = kind == "async"
+        self.time = time
+        self.router = respx.MockRouter(assert_all_called=False, assert_all_mocked=True)
+        self.client: PhiClient | AsyncPhiClient | None = None
+        self._runner = asyncio.Runner()
+        self._http: list[httpx.Client | httpx.AsyncClient] = []
+
+    def open(self, endpoint: str | None = ENDPOINT, api_key: str | None = KEY, **arguments: Any) -> Driver:
+        """Make the client, with the router as its transport."""
+        if self.is_async:
+            http = httpx.AsyncClient(transport=httpx.MockTransport(self.router.async_handler))
+            self._http.append(http)
+            self.client = AsyncPhiClient(endpoint, api_key, http_client=http, **arguments)
+        else:
+            plain = httpx.Client(transport=httpx.MockTransport(self.router.handler))
+            self._http.append(plain)
+            self.client = PhiClient(endpoint, api_key, http_client=plain, **arguments)
+        self.client._clock = self.time.clock()
+        return self
+
+    def answer(self, *answers: httpx.Response | Exception) -> respx.Route:
+        """Let the service give these answers in turn."""
+        return self.router.route().mock(side_effect=list(answers))
+
+    def run(self, work: Coroutine[Any, Any, T]) -> T:
+        """Run a coroutine on this driver's loop."""
+        return self._runner.run(work)
+
+    def complete(self, messages: Any = "What is 6 * 7?", **options: Any) -> Completion:
+        """`complete()` of the client."""
+        if isinstance(self.client, AsyncPhiClient):
+            return self.run(self.client.complete(messages, **options))
+        assert self.client is not None
+        return self.client.complete(messages, **options)
+
+    def get_model_info(self) -> ModelInfo:
+        """`get_model_info()` of the client."""
+        if isinstance(self.client, AsyncPhiClient):
+            return self.run(self.client.get_model_info())
+        assert self.client is not None
+        return self.client.get_model_info()
+
+    def stream(
+        self, messages: Any = "What is 6 * 7?", *, leave_after: int | None = None, **options: Any
+    ) -> tuple[list[CompletionChunk], Completion | None]:
+        """The chunks and the completion; with `leave_after` the stream is left after so many chunks."""
+        chunks: list[CompletionChunk] = []
+        client = self.client
+        if isinstance(client, AsyncPhiClient):
+
+            async def read() -> Completion | None:
+                async with client.stream(messages, **options) as stream:
+                    async for chunk in stream:
+                        chunks.append(chunk)
+                        if len(chunks) == leave_after:
+                            return None
+                return stream.completion
+
+            return chunks, self.run(read())
+        assert client is not None
+        with client.stream(messages, **options) as stream:
+            for chunk in stream:
+                chunks.append(chunk)
+                if len(chunks) == leave_after:
+                    return chunks, None
+        return chunks, stream.completion
+
+    def close(self) -> None:
+        """Close what was opened."""
+        for http in self._http:
+            if isinstance(http, httpx.AsyncClient):
+                self.run(http.aclose())
+            else:
+                http.close()
+        self._runner.close()
+
+
+@pytest.fixture
+def fake_time() -> FakeTime:
+    """Time that passes only when somebody waits."""
+    return FakeTime()
+
+
+@pytest.fixture(params=["sync", "async"])
+def phi(
+    request: pytest.FixtureRequest, fake_time: FakeTime, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Driver]:
+    """A driver for each kind of client, without the environment of whoever runs the tests."""
+    for name in ("ENDPOINT", "API_KEY", "DIALECT", "MODEL", "DEPLOYMENT", "API_VERSION", "LOG"):
+        monkeypatch.delenv(f"PHI_{name}", raising=False)
+    driver = Driver(request.param, fake_time)
+    yield driver
+    driver.close()
+
+
+@pytest.fixture
+def pieces() -> type[Pieces]:
+    """A body in pieces."""
+    return Pieces
