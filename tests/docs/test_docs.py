@@ -1,0 +1,69 @@
+"""The documentation: its Python runs, its links lead somewhere, and nothing public goes unmentioned."""
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from phi_emulator import Emulator, EmulatorConfig
+
+import phi_client
+from phi_client import CompletionOptions
+
+ROOT = Path(__file__).parents[2]
+PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"), *(ROOT / "emulator").rglob("README.md")])
+BLOCK = re.compile(r"^```python\n(.*?)^```", re.MULTILINE | re.DOTALL)
+BLOCKS = [
+    pytest.param(block, id=f"{page.relative_to(ROOT)}-{number}")
+    for page in PAGES
+    for number, block in enumerate(BLOCK.findall(page.read_text(encoding="utf-8")))
+]
+
+
+@pytest.fixture(scope="module")
+def emulator() -> Iterator[Emulator]:
+    with Emulator(EmulatorConfig(port=0)) as emulator:
+        yield emulator
+
+
+@pytest.mark.parametrize("block", BLOCKS)
+def test_a_python_block_runs(block: str, emulator: Emulator, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PHI_ENDPOINT", emulator.endpoint)
+    monkeypatch.setenv("PHI_API_KEY", emulator.key)
+    # The alias stands for a fixed port, which a test can't take: the emulator of this test answers in its place.
+    source = block.replace('endpoint="emulator"', "")
+    exec(compile(source, "block", "exec"), {"__name__": "__main__"})
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_a_link_to_a_file_leads_somewhere(page: Path) -> None:
+    links = re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", page.read_text(encoding="utf-8"))
+    missing = [link for link in links if not (page.parent / link).exists()]
+    assert missing == []
+
+
+def test_every_option_of_a_call_is_in_the_reference() -> None:
+    text = (ROOT / "docs/reference/client.md").read_text(encoding="utf-8")
+    assert [name for name in CompletionOptions.__annotations__ if f"`{name}`" not in text] == []
+
+
+def test_every_error_is_in_the_reference() -> None:
+    text = (ROOT / "docs/reference/errors.md").read_text(encoding="utf-8")
+    errors = [name for name in phi_client.__all__ if name.endswith("Error") and name != "PhiError"]
+    assert [name for name in errors if f"`{name}`" not in text] == []
+
+
+def test_every_environment_variable_is_in_the_reference() -> None:
+    sources = "".join(path.read_text(encoding="utf-8") for path in (ROOT / "phi_client").glob("*.py"))
+    text = (ROOT / "docs/reference/client.md").read_text(encoding="utf-8")
+    used = set(re.findall(r'"(PHI_[A-Z_]+)"', sources))
+    assert used
+    assert {name for name in used if f"`{name}`" not in text} == set()
+
+
+def test_ci_runs_the_commands_of_the_readme() -> None:
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    ci = (ROOT / ".ci/run").read_text(encoding="utf-8")
+    for marker in ("answer", "test"):
+        assert f"<!-- ci: {marker} -->\n```bash\n" in readme
+        assert f"readme_command {marker}" in ci
