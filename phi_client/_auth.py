@@ -212,7 +212,7 @@ def _renewal_of(response: Response) -> dict[str, str] | None:
     if claims is not None:
         try:
             padded = claims[1] + "=" * (-len(claims[1]) % 4)
-            return {"claims": base64.urlsafe_b64decode(padded).decode()}
+            return {"claims": base64.b64decode(padded, altchars=b"-_", validate=True).decode()}
         except (binascii.Error, UnicodeDecodeError):
             return None
     return {} if 'error="invalid_token"' in challenge else None

@@ -40,7 +40,7 @@ def completion(text: str = r"<think>6*7=42</think>\boxed{42}", **message: Any) -
     )
 
 
-def ok(answer: ChatCompletion | None = None, **headers: str) -> httpx.Response:
+def ok(answer: ChatCompletion | None = None, headers: dict[str, str] | None = None) -> httpx.Response:
     return httpx.Response(200, content=SERVERLESS.write_completion(answer or completion()), headers=headers)
 
 
@@ -55,7 +55,7 @@ def sent_body(driver: Driver) -> dict[str, Any]:
 
 
 def test_a_completion_has_answer_content_and_reasoning(phi: Driver) -> None:
-    phi.answer(ok(**{"X-Request-ID": "r-1, r-1"}))
+    phi.answer(ok(headers={"X-Request-ID": "r-1, r-1"}))
     done = phi.open().complete()
     assert (done.answer, done.content, done.reasoning) == ("42", r"\boxed{42}", "6*7=42")
     assert (done.finish_reason, done.model, done.request_id) == ("stop", "phi", "r-1")
@@ -177,7 +177,12 @@ def test_a_success_that_fits_nothing_is_an_error(phi: Driver, body: bytes) -> No
         (400, {"detail": "Extra parameters"}, BadRequestError, "400: Extra parameters"),
         (401, {"statusCode": 401, "message": "bad key"}, AuthenticationError, "check `api_key`"),
         (404, None, NotFoundError, "tried https://phi.eastus2.models.ai.azure.com/chat/completions;"),
-        (422, {"error": {"code": "Invalid input", "message": "no"}}, UnprocessableEntityError, "422 Invalid input: no"),
+        (
+            422,
+            {"error": {"code": "Invalid input", "message": "no"}},
+            UnprocessableEntityError,
+            "422 Invalid input: no",
+        ),
         (501, {"error": "never"}, InternalServerError, "501: never"),
         (302, None, Exception, "redirects are not followed"),
     ],
@@ -199,8 +204,8 @@ def test_an_error_status_has_its_class_and_one_line(
 
 def test_a_filtered_prompt_has_its_categories(phi: Driver) -> None:
     verdict = {"jailbreak": {"filtered": True, "detected": True}}
-    body = {"error": {"message": "filtered", "code": "content_filter", "status": 400,
-                      "innererror": {"code": "ResponsibleAIPolicyViolation", "content_filter_result": verdict}}}  # fmt: skip
+    inner = {"code": "ResponsibleAIPolicyViolation", "content_filter_result": verdict}
+    body = {"error": {"message": "filtered", "code": "content_filter", "status": 400, "innererror": inner}}
     phi.answer(httpx.Response(400, json=body))
     with pytest.raises(ContentFilterError) as caught:
         phi.open().complete()

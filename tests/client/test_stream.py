@@ -84,7 +84,9 @@ def test_stream_is_asked_for(phi: Driver, pieces: type[Pieces]) -> None:
 
 def test_a_reasoning_field_streams_as_reasoning(phi: Driver, pieces: type[Pieces]) -> None:
     def chunk(**delta: Any) -> bytes:
-        return SERVERLESS.write_chunk(ChatCompletionChunk(**HEAD, choices=[ChunkChoice(delta=Delta(**delta))]))
+        return SERVERLESS.write_chunk(
+            ChatCompletionChunk(**HEAD, choices=[ChunkChoice(delta=Delta(**delta))])
+        )
 
     body = chunk(reasoning_content="6*7", content="") + chunk(reasoning_content="=42") + chunk(content="42")
     phi.answer(events(body + END + DONE, pieces=pieces))
@@ -105,7 +107,8 @@ def test_a_reasoning_field_streams_as_reasoning(phi: Driver, pieces: type[Pieces
         END.removesuffix(b"\n\n"),
         END + b'data: {"choices":[],"usage":null}\n\n' + DONE,
         b'data: {"choices":[],"id":"","object":"","prompt_filter_results":[]}\n\n' + END + DONE,
-        b'data: {"choices":[{"delta":{"role":null,"content":null,"tool_calls":null}}],"usage":null}\n\n' + END,
+        b'data: {"choices":[{"delta":{"role":null,"content":null,"tool_calls":null}}],"usage":null}\n\n'
+        + END,
         END + DONE + b"data: what comes after the end is not read\n\n",
     ],
 )
@@ -179,7 +182,7 @@ def test_comments_alone_do_not_keep_a_stream_alive(
     def two_seconds() -> None:
         fake_time.seconds += 2
 
-    pings = [two_seconds, b": ping\n\n"] * 5
+    pings: list[Any] = [two_seconds, b": ping\n\n"] * 5
     phi.answer(events(SOME, *pings, END, DONE, pieces=pieces))
     with pytest.raises(StreamInterruptedError, match="no data event within the read limit of 3 s"):
         phi.open().stream(timeout=3)

@@ -27,7 +27,7 @@ from phi_client.contract.dialects import DIALECTS, MANAGED_COMPUTE, SERVERLESS, 
 from phi_client.contract.error_body import ErrorBody
 from phi_client.contract.events import DONE, EventDecoder, ServerSentEvent
 from phi_client.contract.model_info import ModelInfo
-from phi_client.contract.refusals import RefusedError, container_error
+from phi_client.contract.refusals import Refusal, RefusedError, container_error
 from phi_client.contract.wire import ContractError
 
 BOTH = pytest.mark.parametrize("dialect", DIALECTS.values(), ids=DIALECTS.keys())
@@ -201,6 +201,12 @@ def test_an_answer_that_is_no_completion_is_refused(dialect: Dialect, body: byte
         dialect.read_completion(body)
 
 
+def error_in(refusal: Refusal) -> dict[str, Any]:
+    assert not isinstance(refusal.body, str)
+    error: dict[str, Any] = refusal.body["error"]
+    return error
+
+
 def read_status(dialect: Dialect, body: bytes, **headers: str) -> int:
     with pytest.raises(RefusedError) as caught:
         dialect.read_chat_request({name.replace("_", "-"): value for name, value in headers.items()}, body)
@@ -217,7 +223,7 @@ def test_a_body_that_is_no_request_is_a_422_with_details(dialect: Dialect, body:
         dialect.read_chat_request({}, body)
     refusal = caught.value.refusal
     assert refusal.status == 422
-    error = dict(refusal.body)["error"]  # type: ignore[call-overload]
+    error = error_in(refusal)
     assert {key: error[key] for key in ("code", "status", "message")} == {
         "code": "Invalid input", "status": 422, "message": "invalid input error"
     }  # fmt: skip
@@ -229,7 +235,7 @@ def test_the_details_of_a_wrong_role_are_those_quoted_from_azure() -> None:
     body = b'{"messages": [{"role": "developer", "content": "x"}]}'
     with pytest.raises(RefusedError) as caught:
         SERVERLESS.read_chat_request({}, body)
-    assert dict(caught.value.refusal.body)["error"]["details"] == [  # type: ignore[call-overload]
+    assert error_in(caught.value.refusal)["details"] == [
         {
             "type": "enum",
             "loc": ["body", "messages", 0, "role"],
@@ -281,7 +287,10 @@ def test_the_api_version_is_sent_where_there_is_one() -> None:
 
 def test_only_managed_compute_names_a_deployment() -> None:
     request = ChatRequest.model_validate_json(EXTRA)
-    assert MANAGED_COMPUTE.write_chat_request(request, deployment="blue").headers["azureml-model-deployment"] == "blue"
+    assert (
+        MANAGED_COMPUTE.write_chat_request(request, deployment="blue").headers["azureml-model-deployment"]
+        == "blue"
+    )
     assert "azureml-model-deployment" not in SERVERLESS.write_chat_request(request, deployment="blue").headers
 
 
@@ -296,7 +305,9 @@ def test_only_managed_compute_names_a_deployment() -> None:
         (MANAGED_COMPUTE, {"Authorization": "k"}, 401),
     ],
 )
-def test_a_missing_or_malformed_key_is_refused(dialect: Dialect, headers: dict[str, str], status: int) -> None:
+def test_a_missing_or_malformed_key_is_refused(
+    dialect: Dialect, headers: dict[str, str], status: int
+) -> None:
     with pytest.raises(RefusedError) as caught:
         dialect.read_key(headers)
     assert caught.value.refusal.status == status
@@ -358,10 +369,14 @@ def test_a_score_answer_is_read_in_both_generations(older: bool) -> None:
     completion = ChatCompletion(
         id="x",
         model="m",
-        choices=[Choice(index=0, message=AssistantMessage(content="<think>a</think>b"), finish_reason="stop")],
+        choices=[
+            Choice(index=0, message=AssistantMessage(content="<think>a</think>b"), finish_reason="stop")
+        ],
         usage=Usage(prompt_tokens=1, completion_tokens=2, total_tokens=3),
     )
-    read = MANAGED_COMPUTE.read_completion(MANAGED_COMPUTE.write_score(completion, older=older), route="/score")
+    read = MANAGED_COMPUTE.read_completion(
+        MANAGED_COMPUTE.write_score(completion, older=older), route="/score"
+    )
     assert isinstance(read, ChatCompletion)
     assert read.choices[0].message.content == "<think>a</think>b"
     assert read.choices[0].finish_reason == (None if older else "stop")

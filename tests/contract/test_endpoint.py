@@ -102,7 +102,11 @@ def test_the_api_version_of_a_pasted_url_is_kept() -> None:
 
 @pytest.mark.parametrize(
     ("pasted", "is_secure"),
-    [("http://gateway.example.com", False), ("https://gateway.example.com", True), ("http://127.0.0.2", True)],
+    [
+        ("http://gateway.example.com", False),
+        ("https://gateway.example.com", True),
+        ("http://127.0.0.2", True),
+    ],
 )
 def test_only_https_and_loopback_are_secure(pasted: str, is_secure: bool) -> None:
     assert resolve_endpoint(pasted, "serverless").is_secure is is_secure

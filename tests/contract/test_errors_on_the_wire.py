@@ -22,13 +22,23 @@ BOTH = pytest.mark.parametrize("dialect", DIALECTS.values(), ids=DIALECTS.keys()
     [
         ({"error": {"code": "429", "message": "slow"}}, "429", None, "slow"),
         ({"error": {"code": "x", "message": "m", "details": "m"}}, "x", None, "m"),
-        ({"error": {"code": "Invalid input", "status": 422, "message": "m", "details": []}}, "Invalid input", 422, "m"),
+        (
+            {"error": {"code": "Invalid input", "status": 422, "message": "m", "details": []}},
+            "Invalid input",
+            422,
+            "m",
+        ),
         ({"statusCode": 401, "message": "no"}, None, 401, "no"),
         ({"status": "no header"}, None, None, "no header"),
         ({"detail": "not so"}, None, None, "not so"),
         ({"object": "error", "message": "m", "type": "T", "param": None, "code": 400}, "400", 400, "m"),
         ({"error": "Downstream unavailable"}, None, None, "Downstream unavailable"),
-        ({"error": {"code": "Bad Request", "status": 400, "message": '{"message": "deep"}'}}, "Bad Request", 400, "deep"),
+        (
+            {"error": {"code": "Bad Request", "status": 400, "message": '{"message": "deep"}'}},
+            "Bad Request",
+            400,
+            "deep",
+        ),
         ({"error": {"message": '{"detail": [{"loc": ["x"]}]}'}}, None, None, '{"detail": [{"loc": ["x"]}]}'),
         ({"error": None, "message": "m", "status": 404}, None, 404, "m"),
         ({}, None, None, ""),
@@ -59,7 +69,7 @@ def test_a_body_that_is_no_object_is_a_text(body: bytes, message: str) -> None:
 
 def test_details_of_a_validation_error_are_kept() -> None:
     details = [{"type": "enum", "loc": ["body", "messages", 0, "role"], "msg": "m", "input": "developer"}]
-    assert read_error_body(json.dumps(dict(invalid_input(details).body))).details == details
+    assert read_error_body(json.dumps(invalid_input(details).body)).details == details
 
 
 @pytest.mark.parametrize("key", ["content_filter_result", "content_filter_results"])
@@ -113,7 +123,10 @@ def test_the_status_behind_a_424_is_recovered(headers: dict[str, str], status: i
 
 
 def test_a_text_is_sent_as_text_and_an_object_as_json() -> None:
-    assert SERVERLESS.write_error(SERVERLESS.unknown_route).headers["Content-Type"] == "text/plain; charset=utf-8"
+    assert (
+        SERVERLESS.write_error(SERVERLESS.unknown_route).headers["Content-Type"]
+        == "text/plain; charset=utf-8"
+    )
     assert SERVERLESS.write_error(detail(400, "x")).headers["Content-Type"] == "application/json"
 
 

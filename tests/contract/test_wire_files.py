@@ -66,9 +66,10 @@ def error(pick: Callable[[Dialect], Refusal]) -> Callable[[Dialect], WireRespons
 
 
 def request_of(dialect: Dialect, route: str | None) -> bytes:
+    messages = [{"role": "user", "content": "Solve x+2=5."}]
     request = ChatRequest.model_validate(
-        {"messages": [{"role": "user", "content": "Solve x+2=5."}], "temperature": 0.8, "top_p": 0.95, "max_tokens": 2048}
-    )  # fmt: skip
+        {"messages": messages, "temperature": 0.8, "top_p": 0.95, "max_tokens": 2048}
+    )
     return dialect.write_chat_request(request, route=route).body or b""
 
 
@@ -100,13 +101,17 @@ WRITERS: dict[str, Callable[[Dialect], WireResponse]] = {
 FILES = sorted(WIRE.glob("*/*.wire"))
 
 
+def short_name(path: Path) -> str:
+    return f"{path.parent.name}/{path.stem}"
+
+
 def parts(path: Path) -> tuple[dict[str, str], bytes]:
     head, _, body = path.read_bytes().partition(b"\n\n")
     names = dict(line.split(": ", 1) for line in head.decode().splitlines())
     return names, body.removesuffix(b"\n")
 
 
-@pytest.mark.parametrize("path", FILES, ids=lambda path: f"{path.parent.name}/{path.stem}")
+@pytest.mark.parametrize("path", FILES, ids=short_name)
 def test_a_dialect_writes_the_bytes_of_its_golden_file(path: Path) -> None:
     names, body = parts(path)
     assert names.pop("origin") in ORIGINS
@@ -123,9 +128,7 @@ def test_each_thing_that_a_dialect_writes_has_a_golden_file(dialect: str) -> Non
     assert missing == (without_score if dialect == "serverless" else set())
 
 
-@pytest.mark.parametrize(
-    "path", [path for path in FILES if path.stem.startswith("error_")], ids=lambda path: f"{path.parent.name}/{path.stem}"
-)  # fmt: skip
+@pytest.mark.parametrize("path", [path for path in FILES if path.stem.startswith("error_")], ids=short_name)
 def test_each_golden_error_is_read_with_a_message_or_a_reason(path: Path) -> None:
     names, body = parts(path)
     read = DIALECTS[path.parent.name].read_error(int(names["status"]), names, body)

@@ -1,0 +1,241 @@
+"""Keys and tokens: what travels, how often a token is asked for, and what is refused."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import httpx
+import pytest
+
+from phi_client import AsyncPhiClient, AuthenticationError, ConfigurationError, CredentialError, PhiClient
+from phi_client._auth import TokenAuth
+
+if TYPE_CHECKING:
+    from tests.conftest import Driver
+
+OK = {"choices": [{"message": {"content": "42"}, "finish_reason": "stop"}]}
+URL = "https://phi.eastus2.models.ai.azure.com"
+
+
+@dataclass
+class Token:
+    token: str
+    expires_on: int
+
+
+@dataclass
+class Credential:
+    """Gives tokens `t1`, `t2` …; `fails` makes it raise instead."""
+
+    lifetime: int = 3600
+    now: float = 1000.0
+    fails: bool = False
+    asked: list[tuple[tuple[str, ...], dict[str, Any]]] = field(default_factory=list[Any])
+
+    def get_token(self, *scopes: str, **kwargs: Any) -> Token:
+        self.asked.append((scopes, kwargs))
+        if self.fails:
+            raise RuntimeError("no luck\nsecond line")
+        return Token(f"t{len(self.asked)}", int(self.now) + self.lifetime)
+
+
+@dataclass
+class AsyncCredential:
+    """The same, async."""
+
+    inner: Credential
+
+    async def get_token(self, *scopes: str, **kwargs: Any) -> Token:
+        await asyncio.sleep(0)
+        return self.inner.get_token(*scopes, **kwargs)
+
+
+def with_credential(phi: Driver, credential: Credential) -> Driver:
+    right: Any = AsyncCredential(credential) if phi.is_async else credential
+    phi.open(api_key=None, credential=right)
+    auth = getattr(phi.client, "_auth")  # noqa: B009  # private
+    assert isinstance(auth, TokenAuth)
+    auth._now = lambda: credential.now
+    return phi
+
+
+def bearers(phi: Driver) -> list[str]:
+    return [call.request.headers["authorization"] for call in phi.router.calls]
+
+
+def answer_ok(phi: Driver, times: int = 9) -> None:
+    phi.answer(*[httpx.Response(200, json=OK)] * times)
+
+
+def test_a_token_is_asked_for_once_with_the_scope_of_the_surface(phi: Driver) -> None:
+    credential = Credential()
+    answer_ok(phi)
+    with_credential(phi, credential)
+    phi.complete()
+    phi.complete()
+    assert credential.asked == [(("https://ml.azure.com/.default",), {})]
+    assert bearers(phi) == ["Bearer t1", "Bearer t1"]
+
+
+def test_a_token_is_renewed_before_it_expires(phi: Driver) -> None:
+    credential = Credential()
+    answer_ok(phi)
+    with_credential(phi, credential)
+    phi.complete()
+    credential.now += 3600 - 299
+    phi.complete()
+    assert bearers(phi) == ["Bearer t1", "Bearer t2"]
+
+
+def test_while_renewing_fails_a_token_that_is_still_good_serves(phi: Driver) -> None:
+    credential = Credential()
+    answer_ok(phi)
+    with_credential(phi, credential)
+    phi.complete()
+    credential.now += 3600 - 10
+    credential.fails = True
+    phi.complete()
+    credential.now += 20
+    with pytest.raises(CredentialError):
+        phi.complete()
+    assert bearers(phi) == ["Bearer t1", "Bearer t1"]
+
+
+def test_without_a_token_nothing_is_sent(phi: Driver) -> None:
+    with_credential(phi, Credential(fails=True))
+    with pytest.raises(CredentialError, match="RuntimeError: no luck") as caught:
+        phi.complete()
+    assert "second line" not in str(caught.value)
+    assert isinstance(caught.value.__cause__, RuntimeError)
+    assert phi.router.calls.call_count == 0
+
+
+CLAIMS = '{"access_token":{"nbf":{"essential":true}}}'
+ENCODED = base64.urlsafe_b64encode(CLAIMS.encode()).decode().rstrip("=")
+
+
+@pytest.mark.parametrize(
+    ("challenge", "arguments"),
+    [
+        (f'Bearer error="insufficient_claims", claims="{ENCODED}"', {"claims": CLAIMS}),
+        ('Bearer error="invalid_token"', {}),
+    ],
+)
+def test_a_challenge_gets_one_more_try_with_a_new_token(
+    phi: Driver, challenge: str, arguments: dict[str, str]
+) -> None:
+    credential = Credential()
+    # The two attempts share one request object, so its header is noted while it is sent.
+    noted: list[str] = []
+
+    def reply(request: httpx.Request) -> httpx.Response:
+        noted.append(request.headers["authorization"])
+        is_first = len(noted) == 1
+        return (
+            httpx.Response(401, headers={"WWW-Authenticate": challenge})
+            if is_first
+            else httpx.Response(200, json=OK)
+        )
+
+    phi.router.route().mock(side_effect=reply)
+    assert with_credential(phi, credential).complete().content == "42"
+    assert noted == ["Bearer t1", "Bearer t2"]
+    assert credential.asked[1][1] == arguments
+
+
+def test_a_second_refusal_is_the_answer(phi: Driver) -> None:
+    refusal = httpx.Response(401, headers={"WWW-Authenticate": 'Bearer error="invalid_token"'})
+    phi.answer(refusal, refusal)
+    with pytest.raises(AuthenticationError):
+        with_credential(phi, Credential()).complete()
+
+
+@pytest.mark.parametrize("challenge", [None, "Basic", "Bearer", 'Bearer claims="%%%"'])
+def test_a_401_that_asks_for_nothing_is_the_answer_at_once(phi: Driver, challenge: str | None) -> None:
+    credential = Credential()
+    phi.answer(httpx.Response(401, headers={} if challenge is None else {"WWW-Authenticate": challenge}))
+    with pytest.raises(AuthenticationError):
+        with_credential(phi, credential).complete()
+    assert len(credential.asked) == 1
+
+
+def test_many_threads_share_one_request_for_a_token() -> None:
+    credential = Credential()
+    credential.now = 4_000_000_000
+    together = threading.Barrier(8)
+    transport = httpx.MockTransport(lambda _: httpx.Response(200, json=OK))
+    with httpx.Client(transport=transport) as http:
+        client = PhiClient(URL, credential=credential, http_client=http)
+
+        def call(_: int) -> str:
+            together.wait()
+            return client.complete("x").content
+
+        with ThreadPoolExecutor(8) as threads:
+            assert list(threads.map(call, range(8))) == ["42"] * 8
+    assert len(credential.asked) == 1
+
+
+def test_many_tasks_share_one_request_for_a_token() -> None:
+    credential = Credential()
+    credential.now = 4_000_000_000
+    transport = httpx.MockTransport(lambda _: httpx.Response(200, json=OK))
+
+    async def calls() -> list[str]:
+        async with httpx.AsyncClient(transport=transport) as http:
+            client = AsyncPhiClient(URL, credential=AsyncCredential(credential), http_client=http)
+            done = await asyncio.gather(*(client.complete("x") for _ in range(8)))
+        return [one.content for one in done]
+
+    assert asyncio.run(calls()) == ["42"] * 8
+    assert len(credential.asked) == 1
+
+
+def test_without_a_key_the_default_credential_is_used(phi: Driver, monkeypatch: pytest.MonkeyPatch) -> None:
+    credential = Credential()
+    monkeypatch.setattr("azure.identity.DefaultAzureCredential", lambda: credential)
+    answer_ok(phi)
+    phi.open(api_key=None).complete()
+    assert bearers(phi) == ["Bearer t1"]
+
+
+def test_a_credential_of_the_other_kind_is_refused(phi: Driver) -> None:
+    wrong: Any = Credential() if phi.is_async else AsyncCredential(Credential())
+    with pytest.raises(ConfigurationError, match=r"needs a credential of `azure\.identity"):
+        phi.open(api_key=None, credential=wrong)
+
+
+def test_what_is_no_credential_is_refused(phi: Driver) -> None:
+    with pytest.raises(ConfigurationError, match="no `get_token`"):
+        phi.open(api_key=None, credential="a key")
+
+
+def test_key_and_credential_together_are_refused(phi: Driver) -> None:
+    with pytest.raises(ConfigurationError, match="give one of them"):
+        phi.open(api_key="k", credential=Credential())
+
+
+def test_an_http_client_of_the_other_kind_is_refused() -> None:
+    with httpx.Client() as http, pytest.raises(ConfigurationError, match=r"httpx\.AsyncClient"):
+        AsyncPhiClient("emulator", http_client=http)  # type: ignore[arg-type]  # the mistake itself
+    with pytest.raises(ConfigurationError, match=r"httpx\.Client"):
+        PhiClient("emulator", http_client=httpx.AsyncClient())  # type: ignore[arg-type]  # the mistake itself
+
+
+def test_a_key_never_goes_over_plain_http_but_to_this_machine(phi: Driver) -> None:
+    with pytest.raises(ConfigurationError, match="use `https`"):
+        phi.open("http://phi.eastus2.models.ai.azure.com")
+    answer_ok(phi)
+    assert phi.open("http://127.0.0.1:16180").complete().content == "42"
+
+
+def test_a_redirect_is_not_followed_and_takes_no_key_along(phi: Driver) -> None:
+    phi.answer(httpx.Response(307, headers={"Location": "https://evil.example/chat/completions"}))
+    with pytest.raises(Exception, match="redirects are not followed"):
+        phi.open().complete()
+    assert [call.request.url.host for call in phi.router.calls] == ["phi.eastus2.models.ai.azure.com"]

@@ -1,0 +1,185 @@
+"""Which module may import which: the layers of the design, read from the source by AST."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+ROOT = Path(__file__).parents[1]
+CLIENT = ROOT / "phi_client"
+EMULATOR = ROOT / "emulator" / "phi_emulator"
+
+# Rank of each module of the client; a module imports its own rank and those below.
+RANKS = {
+    "contract": 0,
+    "errors": 1, "_reasoning": 1, "_logging": 1, "_completion": 1, "_version": 1,
+    "_http": 2, "_options": 2, "_auth": 2, "_retrying": 2, "_exchange": 2,
+    "_streams": 3, "_client": 3, "_async_client": 3,
+    "__init__": 4,
+}  # fmt: skip
+# Third parties by rank of the client.
+ALLOWED = {
+    0: {"pydantic"},
+    1: set[str](),
+    2: {"httpx", "tenacity", "azure"},
+    3: set[str](),
+    4: set[str](),
+}
+# What each folder of the emulator may import of the two packages and of others.
+EMULATOR_ALLOWED = {
+    "models": {"phi_emulator.models", "numpy", "huggingface_hub", "onnx", "onnx_ir"},
+    "engine": {"phi_emulator.models", "phi_emulator.engine", "numpy", "onnxruntime_genai", "onnx", "onnx_ir"},
+    "service": {"phi_emulator.models", "phi_emulator.engine", "phi_emulator.service", "phi_client.contract"},
+    "web": {"phi_emulator.service", "phi_emulator.web", "phi_client.contract", "starlette"},
+}
+THE_ENGINE = EMULATOR / "engine" / "ort.py"
+
+CLIENT_FILES = sorted(CLIENT.rglob("*.py"))
+EMULATOR_FILES = sorted(EMULATOR.rglob("*.py"))
+ALL_FILES = [*CLIENT_FILES, *EMULATOR_FILES, *sorted((ROOT / "tests").rglob("*.py"))]
+
+
+def name_of(path: Path) -> str:
+    return str(path.relative_to(ROOT))
+
+
+def imports_of(path: Path) -> Iterator[tuple[str, ast.stmt]]:
+    """Each imported module, by its full name, with `from package import module` as both."""
+    package = path.relative_to(ROOT / "emulator" if EMULATOR in path.parents else ROOT).parent.parts
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            yield from ((alias.name, node) for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            lead = ".".join(package[: len(package) - node.level + 1]) if node.level else ""
+            module = ".".join(filter(None, [lead, node.module]))
+            yield module, node
+            yield from ((f"{module}.{alias.name}", node) for alias in node.names)
+
+
+def typing_only(path: Path) -> set[ast.stmt]:
+    """Imports under `if TYPE_CHECKING:`, which no run ever makes."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    return {
+        statement
+        for node in ast.walk(tree)
+        if isinstance(node, ast.If) and ast.unparse(node.test).endswith("TYPE_CHECKING")
+        for statement in node.body
+    }
+
+
+def third_parties(path: Path) -> set[str]:
+    heads = {module.partition(".")[0] for module, _ in imports_of(path)}
+    return heads - set(sys.stdlib_module_names) - {"phi_client", "phi_emulator", "__future__"}
+
+
+def rank_of(path: Path) -> int:
+    parts = path.relative_to(CLIENT).with_suffix("").parts
+    return RANKS[parts[0]]
+
+
+def test_the_rules_see_the_source() -> None:
+    assert len(CLIENT_FILES) > 20
+    assert {module for module, _ in imports_of(CLIENT / "_client.py")} >= {
+        "phi_client._http",
+        "phi_client._streams",
+    }
+
+
+@pytest.mark.parametrize("path", CLIENT_FILES, ids=name_of)
+def test_the_client_imports_only_downwards(path: Path) -> None:
+    rank = rank_of(path)
+    for module, _ in imports_of(path):
+        parts = module.split(".")
+        if parts[0] == "phi_client" and len(parts) > 1 and parts[1] in RANKS:
+            assert RANKS[parts[1]] <= rank, f"{name_of(path)} imports {module}"
+    assert third_parties(path) <= ALLOWED[rank]
+
+
+@pytest.mark.parametrize("path", CLIENT_FILES, ids=name_of)
+def test_one_module_alone_imports_the_http_library(path: Path) -> None:
+    if path.name != "_http.py":
+        assert "httpx" not in third_parties(path)
+
+
+@pytest.mark.parametrize("path", CLIENT_FILES, ids=name_of)
+def test_the_client_never_imports_the_emulator(path: Path) -> None:
+    assert not [module for module, _ in imports_of(path) if module.startswith(("phi_emulator", "emulator"))]
+
+
+@pytest.mark.parametrize("path", EMULATOR_FILES, ids=name_of)
+def test_the_emulator_imports_of_the_client_nothing_but_the_contract(path: Path) -> None:
+    for module, _ in imports_of(path):
+        if module.partition(".")[0] == "phi_client" and module != "phi_client":
+            assert module.startswith("phi_client.contract"), f"{name_of(path)} imports {module}"
+
+
+@pytest.mark.parametrize("path", EMULATOR_FILES, ids=name_of)
+def test_the_folders_of_the_emulator_import_only_what_they_may(path: Path) -> None:
+    folder = path.relative_to(EMULATOR).parts[0]
+    if folder not in EMULATOR_ALLOWED:
+        return
+    allowed = tuple(EMULATOR_ALLOWED[folder])
+    for module, _ in imports_of(path):
+        if module.partition(".")[0] in sys.stdlib_module_names or module in ("phi_emulator", "phi_client"):
+            continue
+        assert module.startswith(allowed), f"{name_of(path)} imports {module}"
+
+
+@pytest.mark.parametrize("path", ALL_FILES, ids=name_of)
+def test_one_module_alone_imports_the_native_engine(path: Path) -> None:
+    if path != THE_ENGINE and (ROOT / "tests") not in path.parents:
+        assert "onnxruntime_genai" not in third_parties(path)
+
+
+@pytest.mark.parametrize("path", ALL_FILES, ids=name_of)
+def test_the_emulator_is_never_imported_by_its_folder(path: Path) -> None:
+    assert not [module for module, _ in imports_of(path) if module.startswith("emulator.phi_emulator")]
+
+
+@pytest.mark.parametrize("path", [*CLIENT_FILES, *EMULATOR_FILES], ids=name_of)
+def test_each_module_says_what_it_is_and_is_short(path: Path) -> None:
+    source = path.read_text(encoding="utf-8")
+    assert not source.strip() or ast.get_docstring(ast.parse(source)), f"{name_of(path)} has no docstring"
+    assert source.count("\n") <= 400, f"{name_of(path)} is longer than 400 lines"
+
+
+def loaded_after(statement: str) -> set[str]:
+    script = f"import sys; {statement}; print('\\n'.join(sys.modules))"
+    done = subprocess.run(
+        [sys.executable, "-c", script], check=True, capture_output=True, text=True, cwd=ROOT
+    )
+    return set(done.stdout.split())
+
+
+HEAVY = ("azure", "msal", "requests", "aiohttp", "starlette", "numpy", "onnxruntime", "phi_emulator")
+
+
+def test_importing_the_client_loads_nothing_heavy() -> None:
+    loaded = loaded_after("import phi_client")
+    assert not [module for module in loaded if module.partition(".")[0] in HEAVY]
+
+
+def test_making_and_closing_a_client_with_a_key_loads_no_credential_library() -> None:
+    loaded = loaded_after("import phi_client; phi_client.PhiClient('emulator').close()")
+    assert not [module for module in loaded if module.partition(".")[0] in HEAVY]
+
+
+def test_the_contract_loads_neither_http_nor_retries() -> None:
+    script = (
+        "import types, pathlib; package = types.ModuleType('phi_client'); "
+        "package.__path__ = [str(pathlib.Path('phi_client').resolve())]; sys.modules['phi_client'] = package; "
+        "import phi_client.contract.dialects"
+    )
+    loaded = loaded_after(script)
+    assert "phi_client.contract.dialects.serverless" in loaded
+    assert not [
+        module for module in loaded if module.partition(".")[0] in ("httpx", "httpcore", "tenacity", "ssl")
+    ]

@@ -1,0 +1,67 @@
+"""Read by type checkers, never run: the types that a user sees."""
+
+from __future__ import annotations
+
+from typing import Any, assert_type
+
+from phi_client import (
+    AsyncPhiClient,
+    ChatMessage,
+    Completion,
+    CompletionChunk,
+    FinishReason,
+    ModelInfo,
+    PhiClient,
+    StreamInterruptedError,
+    Timeout,
+    Usage,
+)
+
+
+def sync() -> None:
+    with PhiClient("emulator", timeout=Timeout(read=20)) as client:
+        done = client.complete("What is 6 * 7?", max_tokens=None, stop=["."], extra={"top_k": 5})
+        assert_type(done, Completion)
+        assert_type(done.answer, str | None)
+        assert_type(done.content, str)
+        assert_type(done.reasoning, str)
+        assert_type(done.finish_reason, FinishReason | None)
+        assert_type(done.usage, Usage | None)
+        assert_type(done.raw, dict[str, Any])
+        assert_type(client.get_model_info(), ModelInfo)
+        assert_type(client.with_options(seed=7), PhiClient)
+        with client.stream([{"role": "user", "content": "x"}]) as stream:
+            for chunk in stream:
+                assert_type(chunk, CompletionChunk)
+        assert_type(stream.completion, Completion)
+
+
+async def asynchronous() -> None:
+    async with AsyncPhiClient(api_key="k") as client:
+        assert_type(await client.complete([ChatMessage.model_validate({})]), Completion)
+        async with client.stream("x", deadline=60) as stream:
+            async for chunk in stream:
+                assert_type(chunk.reasoning, str)
+        assert_type(stream.completion, Completion)
+        assert_type(await client.get_model_info(), ModelInfo)
+        await client.close()
+
+
+def mistakes(client: PhiClient) -> None:
+    client.complete("x", temprature=1)  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
+    client.complete("x", temperature="hot")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    client.complete(5)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+
+
+def partial(error: StreamInterruptedError) -> None:
+    assert_type(error.partial, Completion)
+    assert_type(error.request_sent, bool)
+
+
+def credentials() -> None:
+    """The credentials of azure-identity fit the protocols."""
+    from azure.identity import DefaultAzureCredential  # noqa: PLC0415
+    from azure.identity.aio import DefaultAzureCredential as AsyncDefaultAzureCredential  # noqa: PLC0415
+
+    PhiClient(credential=DefaultAzureCredential())
+    AsyncPhiClient(credential=AsyncDefaultAzureCredential())
