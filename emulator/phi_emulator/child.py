@@ -13,13 +13,14 @@ from contextlib import ExitStack
 from types import FrameType, TracebackType
 from typing import Final, Self
 
-__all__ = ["ChildRunner", "client_environment"]
+__all__ = ["NOT_FOUND", "ChildRunner", "client_environment"]
 
 _SIGNALS: Final = tuple(
     getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)
 )
 _NOT_EXECUTABLE: Final = 126
-_NOT_FOUND: Final = 127
+NOT_FOUND: Final = 127
+"""The exit status of a shell for a command that is not there."""
 _LOOPBACK: Final = ("127.0.0.1", "localhost")
 
 
@@ -61,7 +62,7 @@ class ChildRunner:
         try:
             self._child = subprocess.Popen(command, env=environ)  # noqa: S603 - the user's own command
         except FileNotFoundError:
-            return _NOT_FOUND, f"command not found: {command[0]!r}"
+            return NOT_FOUND, f"command not found: {command[0]!r}"
         except OSError as error:
             return _NOT_EXECUTABLE, f"can't run {command[0]!r}: {error.strerror or error}"
         for number in self._received:  # while the child was being made

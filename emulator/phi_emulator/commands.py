@@ -12,9 +12,11 @@ from __future__ import annotations
 import logging
 import os
 import queue
+import shutil
 import signal
 import sys
 from collections.abc import Callable
+from importlib import metadata
 from types import FrameType
 from typing import Any, Final, TypeVar
 
@@ -22,7 +24,7 @@ import click
 
 from phi_client.contract.dialects import DIALECTS
 from phi_client.contract.emulator import EMULATOR_ALIAS, EMULATOR_ENDPOINT, EMULATOR_KEY
-from phi_emulator.child import ChildRunner, client_environment
+from phi_emulator.child import NOT_FOUND, ChildRunner, client_environment
 from phi_emulator.config import LOG_LEVELS, ConfigError, EmulatorConfig, environment_name
 from phi_emulator.emulator import Emulator, EmulatorError
 
@@ -34,8 +36,26 @@ _DEFAULTS: Final = EmulatorConfig()
 _LOOK_EVERY_S: Final = 0.5
 
 
+def _show_version(context: click.Context, _option: click.Parameter, wanted: bool) -> None:  # noqa: FBT001 - click's
+    if not wanted:
+        return
+    try:
+        found = metadata.version("phi-client")
+    except metadata.PackageNotFoundError:  # the code runs without being installed
+        found = "0+unknown"
+    click.echo(f"phi-emulator {found}")
+    context.exit()
+
+
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
-@click.version_option(package_name="phi-client", prog_name="phi-emulator")
+@click.option(
+    "--version",
+    is_flag=True,
+    is_eager=True,
+    expose_value=False,
+    callback=_show_version,
+    help="Show the version.",
+)
 def phi_emulator() -> None:
     """A local emulator of Phi-4-mini-reasoning on Azure, answering from a real int4 model."""
 
@@ -115,6 +135,9 @@ def exec_(command: tuple[str, ...], **flags: Any) -> None:
     """
     # A free port and few words, unless asked for: neither is taken from what is set for `serve`.
     config = _configure({"port": 0, "log_level": "warning"} | _given(flags))
+    if shutil.which(command[0]) is None:  # said before a model is loaded for nothing
+        click.echo(f"phi-emulator: command not found: {command[0]!r}", err=True)
+        sys.exit(NOT_FOUND)
     with ChildRunner() as child:
         emulator = _start(Emulator(config))
         try:

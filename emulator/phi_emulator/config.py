@@ -6,6 +6,7 @@ It must not know command lines or servers; each option of `phi-emulator` is a fi
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any, Final, Self
@@ -66,7 +67,7 @@ class EmulatorConfig:
         _require(self.dialect in DIALECTS, "dialect", self.dialect, f"give one of {', '.join(DIALECTS)}")
         _require(self.queue_size >= 0, "queue_size", self.queue_size, "give 0 or more")
         _require(self.context is None or self.context > 0, "context", self.context, "give a number of tokens")
-        _require(self.drain_seconds >= 0, "drain_seconds", self.drain_seconds, "give 0 or more")
+        _require(0 <= self.drain_seconds < math.inf, "drain_seconds", self.drain_seconds, "give 0 or more")
         _require(self.max_body_bytes > 0, "max_body_bytes", self.max_body_bytes, "give a number of bytes")
         _require(
             self.log_level in LOG_LEVELS, "log_level", self.log_level, f"give one of {', '.join(LOG_LEVELS)}"

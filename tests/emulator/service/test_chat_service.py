@@ -1,0 +1,129 @@
+"""The service between a checked request and the engine: sampling, limits, failures."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import pytest
+from phi_emulator.engine.base import PromptError, Sampling
+from phi_emulator.engine.scripted import ScriptedEngine
+from phi_emulator.engine.worker import Worker
+from phi_emulator.service.chat import ChatService
+from phi_emulator.service.errors import ServiceError
+
+from phi_client.contract.chat import ChatCompletion, ChatRequest
+from phi_client.contract.dialects import MANAGED_COMPUTE, SERVERLESS, Dialect
+
+QUESTION = [{"role": "user", "content": "six times seven"}]
+PROMPT_TOKENS = 6
+
+
+class _Recording(ScriptedEngine):
+    """Remembers how it was asked."""
+
+    sampling: Sampling
+
+    def open(self, sequence: int, prompt: Sequence[int], sampling: Sampling) -> None:
+        self.sampling = sampling
+        super().open(sequence, prompt, sampling)
+
+
+class _Service:
+    def __init__(self, context_length: int) -> None:
+        self.engine = _Recording(lambda _messages: "forty two", context_length=context_length)
+        self.worker = Worker(lambda: self.engine)
+        self.worker.start()
+        self.service = ChatService(self.worker)
+
+    def complete(self, dialect: Dialect = SERVERLESS, **options: Any) -> ChatCompletion:
+        request = ChatRequest.model_validate({"messages": QUESTION} | options)
+
+        async def ask() -> ChatCompletion:
+            answer = await self.service.answer(dialect, request, "an-id")
+            return await answer.complete()
+
+        return asyncio.run(ask())
+
+
+@pytest.fixture
+def service(request: pytest.FixtureRequest) -> Iterator[_Service]:
+    made = _Service(context_length=getattr(request, "param", 4096))
+    yield made
+    made.worker.stop()
+
+
+def test_what_is_left_out_is_the_services_default(service: _Service) -> None:
+    service.complete()
+    assert service.engine.sampling == Sampling(max_tokens=4096 - PROMPT_TOKENS, temperature=0.7, top_p=1.0)
+
+
+def test_managed_compute_has_a_limit_of_its_own(service: _Service) -> None:
+    service.complete(MANAGED_COMPUTE)
+    assert service.engine.sampling.max_tokens == 256
+
+
+def test_what_is_given_reaches_the_engine(service: _Service) -> None:
+    service.complete(temperature=0, top_p=0.5, seed=-3, stop="!", max_tokens=9)
+    assert service.engine.sampling == Sampling(9, 0, 0.5, -3, ("!",))
+
+
+def test_more_than_fits_is_lowered_to_what_fits(service: _Service) -> None:
+    service.complete(max_tokens=32_768)
+    assert service.engine.sampling.max_tokens == 4096 - PROMPT_TOKENS
+
+
+@pytest.mark.parametrize(
+    ("service", "fits"), [(PROMPT_TOKENS, False), (PROMPT_TOKENS + 1, True)], indirect=["service"]
+)
+def test_a_prompt_must_leave_room_for_a_token(service: _Service, fits: bool) -> None:
+    if fits:
+        assert service.complete().choices[0].finish_reason == "length"
+        return
+    with pytest.raises(ServiceError) as raised:
+        service.complete()
+    assert raised.value.refusal == SERVERLESS.context_exceeded(PROMPT_TOKENS, PROMPT_TOKENS)
+
+
+def test_parts_of_a_message_are_joined(service: _Service) -> None:
+    parts = [{"type": "text", "text": "six times "}, {"type": "text", "text": "seven"}]
+    done = service.complete(messages=[{"role": "user", "content": parts}])
+    assert done.usage is not None
+    assert done.usage.prompt_tokens == PROMPT_TOKENS
+
+
+def test_messages_that_the_template_refuses_are_400(
+    service: _Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(messages: object) -> list[int]:
+        raise PromptError("no system message here")
+
+    monkeypatch.setattr(service.engine, "encode", refuse)
+    with pytest.raises(ServiceError) as raised:
+        service.complete()
+    assert raised.value.refusal.status == 400
+    assert "no system message here" in str(raised.value.refusal.body)
+
+
+def test_a_stopped_engine_is_503_and_a_broken_one_500(
+    service: _Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def break_down() -> None:
+        raise RuntimeError("boom")
+
+    before = service.service.status
+    assert before.healthy
+    monkeypatch.setattr(service.engine, "step", break_down)
+    statuses = []
+    for _ in range(2):
+        with pytest.raises(ServiceError) as raised:
+            service.complete()
+        statuses.append(raised.value.refusal.status)
+    assert statuses == [500, 500]
+    assert not service.service.status.healthy
+    other = ChatService(service.worker)  # which has not seen the break-down, only the end
+    request = ChatRequest.model_validate({"messages": QUESTION})
+    with pytest.raises(ServiceError) as stopped:
+        asyncio.run(other.answer(SERVERLESS, request, "an-id"))
+    assert stopped.value.refusal.status == 503

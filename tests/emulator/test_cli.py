@@ -1,0 +1,98 @@
+"""The command line: its options are the settings, and what is missing is said in one line."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Mapping
+from dataclasses import fields
+
+import click
+import pytest
+from click.testing import CliRunner
+from phi_emulator.child import client_environment
+from phi_emulator.commands import phi_emulator
+from phi_emulator.config import EmulatorConfig, environment_name
+
+FIELDS = {field.name for field in fields(EmulatorConfig)}
+WITHOUT_THE_EXTRA = """
+import sys
+from importlib.machinery import PathFinder
+find = PathFinder.find_spec
+def without(name, path=None, target=None):
+    missing = {"click", "starlette", "uvicorn", "onnxruntime_genai"}
+    return None if name.partition(".")[0] in missing else find(name, path)
+PathFinder.find_spec = staticmethod(without)
+import phi_emulator
+from phi_emulator.cli import main
+main()
+"""
+
+
+def _options(name: str) -> set[str]:
+    command = phi_emulator.commands[name]
+    return {option.name or "" for option in command.params if isinstance(option, click.Option)}
+
+
+def test_every_setting_is_an_option_of_serve_and_the_reverse() -> None:
+    assert _options("serve") == FIELDS
+
+
+def test_options_of_exec_are_settings() -> None:
+    assert FIELDS - _options("exec") == {"host", "drain_seconds"}
+    assert _options("exec") <= FIELDS
+
+
+def test_help_names_the_variable_of_every_setting() -> None:
+    text = CliRunner().invoke(phi_emulator, ["serve", "--help"], terminal_width=200).output
+    assert [name for name in FIELDS if environment_name(name) not in text] == []
+
+
+def test_the_version_is_shown() -> None:
+    result = CliRunner().invoke(phi_emulator, ["--version"])
+    assert result.exit_code == 0
+    assert result.output.startswith("phi-emulator ")
+
+
+@pytest.mark.parametrize(
+    "arguments", [["serve", "--host", "0.0.0.0"], ["serve", "--port", "70000"], ["exec"]]
+)
+def test_wrong_usage_exits_with_2(arguments: list[str]) -> None:
+    assert CliRunner().invoke(phi_emulator, arguments, env={"PHI_EMULATOR_KEY": None}).exit_code == 2
+
+
+def test_an_unknown_model_exits_with_1_and_one_line() -> None:
+    result = CliRunner().invoke(phi_emulator, ["serve", "--port", "0", "--model", "no-such-model"])
+    assert result.exit_code == 1
+    assert len(result.output.splitlines()) == 1
+    assert "no-such-model" in result.output
+
+
+def test_without_the_extra_the_line_to_run_is_shown() -> None:
+    result = subprocess.run(
+        [sys.executable, "-c", WITHOUT_THE_EXTRA, "serve"], capture_output=True, text=True, check=False
+    )
+    assert result.returncode == 2
+    assert 'pip install "phi-client[emulator]"' in result.stderr
+    assert "click, onnxruntime_genai, starlette, uvicorn" in result.stderr
+    assert len(result.stderr.splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    ("environ", "no_proxy"),
+    [
+        ({}, "127.0.0.1,localhost"),
+        ({"NO_PROXY": "localhost,a.b", "no_proxy": "localhost,a.b"}, "localhost,a.b,127.0.0.1"),
+    ],
+)
+def test_a_childs_environment_leads_to_the_emulator(environ: Mapping[str, str], no_proxy: str) -> None:
+    given = {"PATH": "/bin", "PHI_DIALECT": "managed_compute", "PHI_ENDPOINT": "https://elsewhere"} | dict(
+        environ
+    )
+    assert client_environment(given, endpoint="http://127.0.0.1:1", key="k") == {
+        "PATH": "/bin",
+        "PHI_ENDPOINT": "http://127.0.0.1:1",
+        "PHI_API_KEY": "k",
+        "NO_PROXY": no_proxy,
+        "no_proxy": no_proxy,
+    }

@@ -1,0 +1,71 @@
+"""The settings: which of three sources wins, and what can't work."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from phi_emulator.config import ConfigError, EmulatorConfig
+
+from phi_client.contract.emulator import EMULATOR_KEY
+
+
+def test_defaults_give_way_to_the_environment_and_that_to_what_is_given() -> None:
+    environ = {
+        "PHI_EMULATOR_PORT": "1",
+        "PHI_EMULATOR_MODEL": "m",
+        "PHI_EMULATOR_CONTEXT": "",
+        "PHI_EMULATOR_X": "y",
+    }
+    config = EmulatorConfig.from_environment(environ, port=2, model=None, queue_size=None)
+    assert config == EmulatorConfig(port=2, model="m")
+
+
+def test_numbers_are_read_from_the_environment() -> None:
+    environ = {"PHI_EMULATOR_DRAIN_SECONDS": "0.5", "PHI_EMULATOR_QUEUE_SIZE": "0"}
+    assert EmulatorConfig.from_environment(environ) == EmulatorConfig(drain_seconds=0.5, queue_size=0)
+    with pytest.raises(ConfigError, match="`PHI_EMULATOR_PORT` 'many' is not a number"):
+        EmulatorConfig.from_environment({"PHI_EMULATOR_PORT": "many"})
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"host": ""},
+        {"port": -1},
+        {"port": 65_536},
+        {"key": ""},
+        {"key": "a b"},
+        {"key": "schlüssel"},
+        {"key": "line\n"},
+        {"dialect": "telepathy"},
+        {"queue_size": -1},
+        {"context": 0},
+        {"drain_seconds": -1},
+        {"drain_seconds": float("nan")},
+        {"drain_seconds": float("inf")},
+        {"max_body_bytes": 0},
+        {"log_level": "loud"},
+    ],
+    ids=str,
+)
+def test_what_can_not_work_is_named(wrong: dict[str, Any]) -> None:
+    (name,) = wrong
+    with pytest.raises(ConfigError, match=f"`{name}`"):
+        EmulatorConfig(**wrong)
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.168.1.2", "box.lan"])
+def test_a_host_that_others_reach_needs_a_key_of_ones_own(host: str) -> None:
+    with pytest.raises(ConfigError, match="`--key` or `PHI_EMULATOR_KEY`"):
+        EmulatorConfig(host=host)
+    assert EmulatorConfig(host=host, key="mine").host == host
+
+
+@pytest.mark.parametrize("host", ["localhost", "::1", "127.0.0.2"])
+def test_loopback_does_with_the_well_known_key(host: str) -> None:
+    assert EmulatorConfig(host=host).key == EMULATOR_KEY
+
+
+def test_the_key_is_not_shown() -> None:
+    assert "secret" not in repr(EmulatorConfig(key="secret"))

@@ -1,0 +1,44 @@
+"""The table of routes holds what the dialects say, and nothing else."""
+
+from __future__ import annotations
+
+from typing import Any, cast
+
+from phi_emulator.web.control import Control
+from phi_emulator.web.endpoints import Endpoints
+from phi_emulator.web.routes import Routes
+
+from phi_client.contract.dialects import DIALECTS, MANAGED_COMPUTE, SERVERLESS
+
+
+def _routes(root: str) -> Routes:
+    nobody = cast("Any", None)
+    return Routes(DIALECTS[root], Endpoints(nobody, max_body_bytes=1), Control(nobody))
+
+
+def test_every_route_of_every_dialect_is_served_under_its_prefix() -> None:
+    paths = _routes("serverless").paths
+    for dialect in DIALECTS.values():
+        routes = [*dialect.chat_routes, dialect.score_route, dialect.info_route, dialect.health_route]
+        expected = {dialect.emulator_prefix + route for route in routes if route is not None}
+        assert expected <= set(paths)
+        assert all(paths[path].dialect is dialect for path in expected)
+
+
+def test_the_root_speaks_one_dialect() -> None:
+    serverless, managed = _routes("serverless"), _routes("managed_compute")
+    assert serverless.locate("/chat/completions").dialect is SERVERLESS
+    assert managed.locate("/chat/completions").dialect is MANAGED_COMPUTE
+    assert not serverless.locate("/score").handlers
+    assert set(managed.locate("/score").handlers) == {"POST"}
+
+
+def test_the_route_is_what_the_dialect_calls_it() -> None:
+    place = _routes("serverless").locate("/managed-compute/v1/chat/completions")
+    assert place.route == "/v1/chat/completions"
+
+
+def test_an_unknown_path_belongs_to_the_dialect_it_is_under() -> None:
+    routes = _routes("serverless")
+    assert routes.locate("/managed-compute/x").dialect is MANAGED_COMPUTE
+    assert routes.locate("/managed-computer").dialect is SERVERLESS

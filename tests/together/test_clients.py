@@ -1,0 +1,164 @@
+"""`PhiClient` and `AsyncPhiClient` against a real emulator: the same answers from both, on both dialects."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import threading
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from phi_client import (
+    AsyncPhiClient,
+    AuthenticationError,
+    BadRequestError,
+    Completion,
+    ModelError,
+    PhiClient,
+    RateLimitError,
+    StreamInterruptedError,
+)
+
+if TYPE_CHECKING:
+    from tests.together.conftest import Running, StartEmulator
+
+    Eventually = Callable[[Callable[[], object]], None]
+
+QUESTION = "six times seven"
+
+
+class Caller:
+    """Either client behind one sync face."""
+
+    def __init__(self, kind: str) -> None:
+        self._is_async = kind == "async"
+
+    def complete(self, endpoint: str, key: str, **options: Any) -> Completion:
+        if not self._is_async:
+            with PhiClient(endpoint, key) as client:
+                return client.complete(QUESTION, **options)
+
+        async def ask() -> Completion:
+            async with AsyncPhiClient(endpoint, key) as client:
+                return await client.complete(QUESTION, **options)
+
+        return asyncio.run(ask())
+
+    def stream(
+        self, endpoint: str, key: str, *, leave_after: int | None = None
+    ) -> tuple[str, str, Completion | None]:
+        """Reasoning and content as they were streamed, and the completion if the stream was read to its end."""
+        reasoning, content = [], []
+        if not self._is_async:
+            with PhiClient(endpoint, key) as client, client.stream(QUESTION) as stream:
+                for number, chunk in enumerate(stream, 1):
+                    reasoning.append(chunk.reasoning)
+                    content.append(chunk.content)
+                    if number == leave_after:
+                        return "".join(reasoning), "".join(content), None
+            return "".join(reasoning), "".join(content), stream.completion
+
+        async def ask() -> Completion | None:
+            async with AsyncPhiClient(endpoint, key) as client, client.stream(QUESTION) as stream:
+                number = 0
+                async for chunk in stream:
+                    number += 1
+                    reasoning.append(chunk.reasoning)
+                    content.append(chunk.content)
+                    if number == leave_after:
+                        return None
+            return stream.completion
+
+        completion = asyncio.run(ask())
+        return "".join(reasoning), "".join(content), completion
+
+
+@pytest.fixture(params=["sync", "async"])
+def caller(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Caller:
+    for name in ("ENDPOINT", "API_KEY", "DIALECT", "MODEL", "DEPLOYMENT", "API_VERSION"):
+        monkeypatch.delenv(f"PHI_{name}", raising=False)
+    return Caller(request.param)
+
+
+@pytest.mark.parametrize("path", ["", "/serverless", "/managed-compute", "/managed-compute/score"])
+def test_completing(running: Running, caller: Caller, path: str) -> None:
+    done = caller.complete(running.emulator.root + path, running.emulator.key)
+    assert done.reasoning == "6 times 7"
+    assert done.content == "The answer is \\boxed{42}."
+    assert done.answer == "42"
+    assert done.finish_reason == "stop"
+    assert done.model == "scripted"
+    assert done.usage is not None
+    assert (done.usage.prompt_tokens, done.usage.completion_tokens) == (6, running.engine.steps - 1)
+    assert done.request_id
+
+
+@pytest.mark.parametrize("path", ["", "/managed-compute"])
+def test_streaming(running: Running, caller: Caller, path: str) -> None:
+    reasoning, content, done = caller.stream(running.emulator.root + path, running.emulator.key)
+    assert (reasoning, content) == ("6 times 7", "The answer is \\boxed{42}.")
+    assert done is not None
+    assert (done.answer, done.finish_reason) == ("42", "stop")
+
+
+def test_leaving_a_stream_frees_the_engine(
+    running: Running, caller: Caller, eventually: Eventually, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO, "phi_emulator.web")
+    running.gate.close()
+    running.gate.allow(5)  # enough for the first text that is no tag
+    caller.stream(running.emulator.root, running.emulator.key, leave_after=1)
+    eventually(lambda: "client left" in caplog.text)
+    running.gate.allow()
+    eventually(lambda: running.engine.released == [1])
+    assert running.engine.steps <= 6
+
+
+def test_a_wrong_key(running: Running, caller: Caller) -> None:
+    with pytest.raises(AuthenticationError, match="valid key"):
+        caller.complete(running.emulator.root, "another-key")
+
+
+def test_a_prompt_that_is_too_long(start_emulator: StartEmulator, caller: Caller) -> None:
+    emulator = start_emulator(engine={"context_length": 6}).emulator
+    with pytest.raises(BadRequestError, match="maximum context length is 6 tokens"):
+        caller.complete(emulator.root, emulator.key)
+    with pytest.raises(ModelError, match="maximum context length is 6 tokens") as raised:
+        caller.complete(emulator.root + "/managed-compute", emulator.key)
+    assert raised.value.inner_status == 400
+
+
+def test_a_full_queue(start_emulator: StartEmulator, caller: Caller) -> None:
+    running = start_emulator(engine={"max_running": 1}, queue_size=0)
+    running.gate.close()
+    with running.http.stream(
+        "POST", "/chat/completions", json={"messages": [{"role": "user", "content": "x"}], "stream": True}
+    ):
+        with pytest.raises(RateLimitError) as raised:
+            caller.complete(running.emulator.root, running.emulator.key, max_retries=0)
+        assert raised.value.retry_after == 1
+        running.gate.allow()
+
+
+def test_an_emulator_that_stops_interrupts_the_stream(
+    running: Running, caller: Caller, eventually: Eventually
+) -> None:
+    running.gate.close()
+    running.gate.allow(5)
+
+    def stop() -> None:
+        eventually(lambda: running.gate.waiting and running.engine.steps == 5)
+        stopping = threading.Thread(target=running.emulator.stop, kwargs={"drain_seconds": 0})
+        stopping.start()
+        eventually(running.refuses_connections)
+        running.gate.allow(1)
+        stopping.join()
+
+    helper = threading.Thread(target=stop)
+    helper.start()
+    with pytest.raises(StreamInterruptedError) as raised:
+        caller.stream(running.emulator.root, running.emulator.key)
+    helper.join()
+    assert raised.value.partial.reasoning.startswith("6 ")

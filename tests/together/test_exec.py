@@ -1,0 +1,84 @@
+"""`phi-emulator exec`: the child finds the emulator, and its exit status is the command's."""
+
+from __future__ import annotations
+
+import signal
+import sys
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from tests.together.conftest import Command
+
+    Start = Callable[..., Command]
+
+ASK = """
+import httpx, os
+answer = httpx.post(
+    os.environ["PHI_ENDPOINT"] + "/chat/completions",
+    json={"messages": [{"role": "user", "content": "six times seven"}]},
+    headers={"Authorization": "Bearer " + os.environ["PHI_API_KEY"]},
+)
+print(answer.json()["choices"][0]["message"]["content"], os.environ.get("PHI_DIALECT"))
+"""
+WAIT = """
+import signal, sys
+signal.signal(signal.SIGTERM, lambda *_: sys.exit(33))
+print("ready", flush=True)
+signal.pause()
+"""
+
+
+@pytest.mark.parametrize("dialect", ["serverless", "managed_compute"])
+def test_the_child_reaches_the_emulator(command: Start, dialect: str) -> None:
+    made = command(
+        "exec", "--dialect", dialect, "--", sys.executable, "-c", ASK, free=True,
+        PHI_ENDPOINT="https://elsewhere.invalid", PHI_DIALECT="serverless", HTTP_PROXY="http://127.0.0.1:9",
+    )  # fmt: skip
+    status, out, err = made.end()
+    assert (status, out) == (0, "<think>6 7</think>42 None\n")
+    assert len(err.splitlines()) == 1
+
+
+def test_the_port_of_serve_is_not_taken(command: Start) -> None:
+    script = "import os; print(os.environ['PHI_ENDPOINT'])"
+    made = command("exec", "--", sys.executable, "-c", script, free=True, PHI_EMULATOR_PORT="1")
+    assert made.end()[1].strip() != "http://127.0.0.1:1"
+
+
+@pytest.mark.parametrize(
+    ("script", "expected"),
+    [
+        ("raise SystemExit(7)", 7),
+        ("import os, signal; os.kill(os.getpid(), signal.SIGKILL)", 128 + signal.SIGKILL),
+    ],
+    ids=["its own", "killed"],
+)
+def test_the_status_is_the_childs(command: Start, script: str, expected: int) -> None:
+    assert command("exec", "--", sys.executable, "-c", script, free=True).end()[0] == expected
+
+
+def test_a_command_that_is_not_there_is_127(command: Start) -> None:
+    status, _, err = command("exec", "--", "no-such-command", free=True).end()
+    assert (status, err) == (127, "phi-emulator: command not found: 'no-such-command'\n")
+
+
+def test_arguments_that_look_like_options_are_the_childs(command: Start) -> None:
+    made = command(
+        "exec", "--", sys.executable, "-c", "import sys; print(sys.argv)", "--port", "-h", free=True
+    )
+    assert made.end()[1] == "['-c', '--port', '-h']\n"
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_signals_are_forwarded_and_the_child_decides(command: Start, number: signal.Signals) -> None:
+    script = WAIT.replace("SIGTERM", number.name)
+    made = command("exec", "--", sys.executable, "-c", script, free=True)
+    assert made.process.stdout is not None
+    assert made.process.stdout.readline() == "ready\n"
+    made.process.send_signal(number)
+    status, _, err = made.end()
+    assert status == 33
+    assert "Traceback" not in err
