@@ -140,7 +140,7 @@ class _Rewrite:
         capped = s("Min", steps, most_step, to="capped")
         s("Add", capped, s("Unsqueeze", start, axis1, to="start_c"), to="pad_at")
         s("Add", s("Mul", row, "/paged/widest0", to="row_at"), offset, to="unpad_at")
-        # Additive causal mask [B, 1, 1, widest, span].
+        # Which keys a query sees [B, 1, 1, widest, span], and which values were ever written [B, 1, span, 1].
         query = s(
             "Unsqueeze",
             s("Add", capped, s("Unsqueeze", past, axis1, to="past_c"), to="query"),
@@ -149,8 +149,13 @@ class _Rewrite:
         )
         keys = s("Range", zero, s("Squeeze", span, to="span0"), one, to="keys")
         seen = s("LessOrEqual", keys, query, to="seen")
-        mask = s("Where", seen, c("open", 0.0, np.float32), c("masked", MASKED, np.float32), to="mask3")
-        s("Unsqueeze", mask, c("[1,2]", [1, 2]), to="mask")
+        s("Unsqueeze", seen, c("[1,2]", [1, 2]), to="seen5")
+        # The pool is not cleared: behind a row's end stands anything, and 0 times NaN is NaN. So what lies there is
+        # replaced, not only weighted with nothing.
+        written = s("Less", keys, s("Unsqueeze", total, axis1, to="total_c"), to="written")
+        s("Unsqueeze", written, c("[1,3]", [1, 3]), to="written4")
+        c("masked", MASKED, np.float32)
+        c("nothing", 0.0, np.float32)
         s("Sub", end, one, to="last_token")
         # Shapes.
         group = self.heads // kv
@@ -222,13 +227,12 @@ class _Rewrite:
             "FusedMatMul", grouped, keys, to="scores", domain="com.microsoft", transB=1, alpha=scale
         )
         scores = step("Reshape", scores, "/paged/score_shape", to="scores5")
-        weights = step(
-            "Softmax", step("Add", scores, "/paged/mask", to="scores_masked"), to="weights5", axis=-1
-        )
+        scores = step("Where", "/paged/seen5", scores, "/paged/masked", to="scores_masked")
+        weights = step("Softmax", scores, to="weights5", axis=-1)
         weights = step("Reshape", weights, "/paged/product_shape", to="weights")
-        mixed = step(
-            "Reshape", step("MatMul", weights, values, to="mixed4"), "/paged/output_shape", to="mixed5"
-        )
+        values = step("Where", "/paged/written4", values, "/paged/nothing", to="values")
+        mixed = step("MatMul", weights, values, to="mixed4")
+        mixed = step("Reshape", mixed, "/paged/output_shape", to="mixed5")
         mixed = step("Transpose", mixed, to="mixed_rows", perm=[0, 3, 1, 2, 4])
         mixed = step("Reshape", mixed, "/paged/output_flat", to="mixed_flat")
         self.node("Gather", [mixed, "/paged/unpad_at"], output, axis=0)
@@ -256,7 +260,10 @@ class _Rewrite:
                 )
             self.nodes.append(node)
         del self.graph.node[:], self.graph.value_info[:], self.graph.input[:], self.graph.output[:]
-        self.graph.node.extend(self.nodes)
+        used = {name for node in self.nodes for name in node.input}
+        self.graph.node.extend(
+            n for n in self.nodes if n.op_type != "Constant" or used.intersection(n.output)
+        )
         info, int32, float32 = helper.make_tensor_value_info, TensorProto.INT32, TensorProto.FLOAT
         self.graph.input.extend(
             [
