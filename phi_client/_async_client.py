@@ -14,15 +14,14 @@ from phi_client._completion import Completion
 from phi_client._exchange import Answer, Exchange, Message, chat_exchange, info_exchange
 from phi_client._http import (
     AsyncClient,
-    PhaseLimits,
+    Limits,
     Response,
     check_client,
     new_async_client,
-    phase_limits,
     translated_errors,
 )
 from phi_client._logging import apply_log_level, log_answer
-from phi_client._options import CompletionOptions, Timeout, resolve_settings
+from phi_client._options import DEFAULT_MAX_RETRIES, CompletionOptions, Timeout, resolve_settings
 from phi_client._retrying import SYSTEM_CLOCK, RetryPolicy
 from phi_client._streams import AsyncChatStream, OpenStream, StreamReader
 from phi_client.contract.error_body import MAX_ERROR_BYTES
@@ -65,7 +64,7 @@ class AsyncPhiClient:
         deployment: str | None = None,
         api_version: str | None = None,
         timeout: Timeout | float | None = Timeout(),  # noqa: B008  # frozen
-        max_retries: int = 3,
+        max_retries: int = DEFAULT_MAX_RETRIES,
         deadline: float | None = None,
         http_client: AsyncClient | None = None,
         headers: Mapping[str, str] | None = None,
@@ -174,7 +173,7 @@ class AsyncPhiClient:
         return await policy.retrying_async()(partial(self._attempt, exchange, policy, read))
 
     async def _attempt(self, exchange: Exchange, policy: RetryPolicy, read: Callable[[Answer], _T]) -> _T:
-        limits = phase_limits(exchange.timeout, policy.remaining_s)
+        limits = Limits(exchange.timeout, policy.remaining_s)
         response = await self._send(exchange, limits)
         try:
             return read(await _read_answer(response, limits, policy))
@@ -186,7 +185,7 @@ class AsyncPhiClient:
         return await policy.retrying_async()(partial(self._attempt_stream, exchange, policy))
 
     async def _attempt_stream(self, exchange: Exchange, policy: RetryPolicy) -> OpenStream:
-        limits = phase_limits(exchange.timeout, policy.remaining_s)
+        limits = Limits(exchange.timeout, policy.remaining_s)
         response = await self._send(exchange, limits)
         try:
             if not response.is_success:
@@ -197,14 +196,14 @@ class AsyncPhiClient:
             await response.aclose()
             raise
 
-    async def _send(self, exchange: Exchange, limits: PhaseLimits) -> Response:
+    async def _send(self, exchange: Exchange, limits: Limits) -> Response:
         with translated_errors(limits):
             request = self._http.build_request(
                 exchange.method,
                 exchange.url,
                 headers=exchange.headers,
                 content=exchange.content,
-                timeout=limits,
+                timeout=limits.for_http(),
             )
             response = await self._http.send(request, auth=self._auth, stream=True, follow_redirects=False)
         log_answer(exchange.method, exchange.url, response.status_code)
@@ -216,7 +215,7 @@ class AsyncPhiClient:
         )
 
 
-async def _read_answer(response: Response, limits: PhaseLimits, policy: RetryPolicy) -> Answer:
+async def _read_answer(response: Response, limits: Limits, policy: RetryPolicy) -> Answer:
     """The whole answer; of an error no more than is looked at."""
     body = bytearray()
     with translated_errors(limits):

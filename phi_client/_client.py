@@ -14,15 +14,14 @@ from phi_client._completion import Completion
 from phi_client._exchange import Answer, Exchange, Message, chat_exchange, info_exchange
 from phi_client._http import (
     Client,
-    PhaseLimits,
+    Limits,
     Response,
     check_client,
     new_client,
-    phase_limits,
     translated_errors,
 )
 from phi_client._logging import apply_log_level, log_answer
-from phi_client._options import CompletionOptions, Timeout, resolve_settings
+from phi_client._options import DEFAULT_MAX_RETRIES, CompletionOptions, Timeout, resolve_settings
 from phi_client._retrying import SYSTEM_CLOCK, RetryPolicy
 from phi_client._streams import ChatStream, OpenStream, StreamReader
 from phi_client.contract.error_body import MAX_ERROR_BYTES
@@ -65,7 +64,7 @@ class PhiClient:
         deployment: str | None = None,
         api_version: str | None = None,
         timeout: Timeout | float | None = Timeout(),  # noqa: B008  # frozen
-        max_retries: int = 3,
+        max_retries: int = DEFAULT_MAX_RETRIES,
         deadline: float | None = None,
         http_client: Client | None = None,
         headers: Mapping[str, str] | None = None,
@@ -170,7 +169,7 @@ class PhiClient:
         return policy.retrying()(partial(self._attempt, exchange, policy, read))
 
     def _attempt(self, exchange: Exchange, policy: RetryPolicy, read: Callable[[Answer], _T]) -> _T:
-        limits = phase_limits(exchange.timeout, policy.remaining_s)
+        limits = Limits(exchange.timeout, policy.remaining_s)
         response = self._send(exchange, limits)
         try:
             return read(_read_answer(response, limits, policy))
@@ -182,7 +181,7 @@ class PhiClient:
         return policy.retrying()(partial(self._attempt_stream, exchange, policy))
 
     def _attempt_stream(self, exchange: Exchange, policy: RetryPolicy) -> OpenStream:
-        limits = phase_limits(exchange.timeout, policy.remaining_s)
+        limits = Limits(exchange.timeout, policy.remaining_s)
         response = self._send(exchange, limits)
         try:
             if not response.is_success:
@@ -193,14 +192,14 @@ class PhiClient:
             response.close()
             raise
 
-    def _send(self, exchange: Exchange, limits: PhaseLimits) -> Response:
+    def _send(self, exchange: Exchange, limits: Limits) -> Response:
         with translated_errors(limits):
             request = self._http.build_request(
                 exchange.method,
                 exchange.url,
                 headers=exchange.headers,
                 content=exchange.content,
-                timeout=limits,
+                timeout=limits.for_http(),
             )
             response = self._http.send(request, auth=self._auth, stream=True, follow_redirects=False)
         log_answer(exchange.method, exchange.url, response.status_code)
@@ -212,7 +211,7 @@ class PhiClient:
         )
 
 
-def _read_answer(response: Response, limits: PhaseLimits, policy: RetryPolicy) -> Answer:
+def _read_answer(response: Response, limits: Limits, policy: RetryPolicy) -> Answer:
     """The whole answer; of an error no more than is looked at."""
     body = bytearray()
     with translated_errors(limits):

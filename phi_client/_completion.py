@@ -53,12 +53,12 @@ class CompletionChunk:
 def completion_of(chat: ChatCompletion, request_id: str | None) -> Completion:
     """Read a whole answer, which must have a choice. A reasoning field wins over a tag in the content."""
     choice = chat.choices[0]
-    elsewhere = choice.message.reasoning_content
+    elsewhere = (choice.message.reasoning_content or "").strip()
     text = choice.message.content or ""
-    split = split_reasoning(text) if elsewhere is None else _split_beside_field(text)
+    split = split_reasoning(text, reasoning_elsewhere=bool(elsewhere))
     return Completion(
         content=split.content,
-        reasoning=split.reasoning if elsewhere is None else elsewhere.strip(),
+        reasoning=elsewhere or split.reasoning,
         finish_reason=choice.finish_reason,
         usage=chat.usage,
         request_id=request_id,
@@ -137,11 +137,3 @@ class CompletionBuilder:
     def _noted(self, text: str) -> str:
         self._text.append(text)
         return text
-
-
-def _split_beside_field(text: str) -> Any:
-    splitter = ReasoningSplitter()
-    splitter.reasoning_elsewhere = True
-    splitter.feed(text)
-    splitter.flush()
-    return splitter

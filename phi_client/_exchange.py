@@ -12,7 +12,7 @@ from urllib.parse import urlencode
 
 from phi_client._completion import Completion, completion_of
 from phi_client._logging import safe_url
-from phi_client._options import CompletionOptions, Settings, Timeout, body_fields
+from phi_client._options import CallOptions, Settings, Timeout
 from phi_client._reasoning import split_reasoning
 from phi_client._retrying import read_retry_after
 from phi_client._version import version
@@ -151,8 +151,8 @@ def chat_exchange(
             "the endpoint is the `/score` route, which never streams: use `complete()`, or give the endpoint "
             "without `/score` to use the chat route"
         )
-    merged = settings.merged(options)
-    fields = body_fields(merged)
+    call = settings.options.merged(options)
+    fields = call.body_fields()
     if settings.model is not None:
         fields["model"] = settings.model
     if stream:
@@ -164,23 +164,23 @@ def chat_exchange(
     wire = endpoint.dialect.write_chat_request(
         request, route=endpoint.route, api_version=settings.api_version, deployment=settings.deployment
     )
-    return _exchange(settings, wire, merged)
+    return _exchange(settings, wire, call)
 
 
 def info_exchange(settings: Settings) -> Exchange:
     """The exchange that asks which model answers."""
     wire = settings.endpoint.dialect.write_info_request(api_version=settings.api_version)
-    return _exchange(settings, wire, settings.merged({}))
+    return _exchange(settings, wire, settings.options)
 
 
-def _exchange(settings: Settings, wire: WireRequest, options: CompletionOptions) -> Exchange:
+def _exchange(settings: Settings, wire: WireRequest, options: CallOptions) -> Exchange:
     query = f"?{urlencode(wire.query)}" if wire.query else ""
     headers = {
         "User-Agent": f"phi-client/{version()} Python/{sys.version_info.major}.{sys.version_info.minor}",
         # The same for all attempts, so that a support case finds them together.
         "x-ms-client-request-id": str(uuid.uuid4()),
         **wire.headers,
-        **(options.get("headers") or {}),
+        **options.headers,
     }
     return Exchange(
         dialect=settings.endpoint.dialect,
@@ -189,9 +189,9 @@ def _exchange(settings: Settings, wire: WireRequest, options: CompletionOptions)
         route=wire.path,
         headers=headers,
         content=wire.body,
-        timeout=Timeout.of(options.get("timeout")),
-        max_retries=options.get("max_retries", 0),
-        deadline_s=options.get("deadline"),
+        timeout=options.timeout,
+        max_retries=options.max_retries,
+        deadline_s=options.deadline_s,
     )
 
 

@@ -5,36 +5,36 @@ It must not know endpoints, keys or the contract.
 
 from collections.abc import Generator
 from contextlib import contextmanager
-from typing import Final
+from dataclasses import dataclass
+from typing import Final, Literal
 
 import httpx
 from httpx import AsyncClient, Auth, Client, Request, Response
-from httpx import Timeout as PhaseLimits
 
 from phi_client._options import Timeout
 from phi_client.errors import (
     APIConnectionError,
     APITimeoutError,
     ConfigurationError,
-    TimeoutPhase,
 )
 
 __all__ = [
     "AsyncClient",
     "Auth",
     "Client",
-    "PhaseLimits",
+    "Limits",
     "Request",
     "Response",
     "check_client",
     "new_async_client",
     "new_client",
-    "phase_limits",
     "translated_errors",
 ]
 
-_LIMITS: Final = httpx.Limits(max_connections=100, max_keepalive_connections=20)
-_PHASES: Final[dict[type[httpx.TimeoutException], TimeoutPhase]] = {
+_Phase = Literal["connect", "read", "write", "pool"]
+
+_POOL: Final = httpx.Limits(max_connections=100, max_keepalive_connections=20)
+_PHASES: Final[dict[type[httpx.TimeoutException], _Phase]] = {
     httpx.ConnectTimeout: "connect",
     httpx.ReadTimeout: "read",
     httpx.WriteTimeout: "write",
@@ -53,32 +53,46 @@ _NOT_SENT: Final = (
 
 def new_client(*, is_loopback: bool) -> Client:
     """A client of our own. On loopback no proxy of the environment is used: it would get the traffic."""
-    return Client(limits=_LIMITS, trust_env=not is_loopback, follow_redirects=False)
+    return Client(limits=_POOL, trust_env=not is_loopback, follow_redirects=False)
 
 
 def new_async_client(*, is_loopback: bool) -> AsyncClient:
     """As `new_client`."""
-    return AsyncClient(limits=_LIMITS, trust_env=not is_loopback, follow_redirects=False)
+    return AsyncClient(limits=_POOL, trust_env=not is_loopback, follow_redirects=False)
 
 
-def phase_limits(timeout: Timeout, remaining_s: float | None) -> PhaseLimits:
-    """httpx's limits, none longer than what remains of the deadline."""
-    ceiling = float("inf") if remaining_s is None else max(remaining_s, 0.001)
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """The limits of one attempt: those by phase, none longer than what remains of the deadline."""
 
-    def bounded(limit: float | None) -> float | None:
-        lowest = min(ceiling, float("inf") if limit is None else limit)
-        return None if lowest == float("inf") else lowest
+    timeout: Timeout
+    remaining_s: float | None
 
-    return PhaseLimits(
-        connect=bounded(timeout.connect),
-        read=bounded(timeout.read),
-        write=bounded(timeout.write),
-        pool=bounded(timeout.pool),
-    )
+    def for_http(self) -> httpx.Timeout:
+        """The limits as httpx takes them."""
+        phases: tuple[_Phase, ...] = ("connect", "read", "write", "pool")
+        return httpx.Timeout(**{phase: self._limit_s(phase) for phase in phases})
+
+    def reached(self, phase: _Phase, *, request_sent: bool) -> APITimeoutError:
+        """The error for a limit that was reached, which may be the deadline's."""
+        own, limit_s = getattr(self.timeout, phase), self._limit_s(phase) or 0.0
+        is_deadline = own is None or limit_s < own
+        which = f"{limit_s:.3g} s left of the deadline" if is_deadline else f"{phase} limit of {limit_s:g} s"
+        return APITimeoutError(
+            f"no answer within the {which}",
+            phase="deadline" if is_deadline else phase,
+            limit_s=limit_s,
+            request_sent=request_sent,
+        )
+
+    def _limit_s(self, phase: _Phase) -> float | None:
+        limits = [limit for limit in (getattr(self.timeout, phase), self.remaining_s) if limit is not None]
+        # A deadline that has just passed must still be a limit: 0 would be refused or mean none.
+        return max(min(limits), 0.001) if limits else None
 
 
 @contextmanager
-def translated_errors(limits: PhaseLimits) -> Generator[None]:
+def translated_errors(limits: Limits) -> Generator[None]:
     """Turn httpx's errors into ours; `limits` are those that the request was sent with.
 
     Raises:
@@ -90,16 +104,10 @@ def translated_errors(limits: PhaseLimits) -> Generator[None]:
         yield
     except httpx.TimeoutException as error:
         phase = _PHASES.get(type(error), "read")
-        limit_s = float(limits.as_dict()[phase] or 0.0)
-        raise APITimeoutError(
-            f"no answer within the {phase} limit of {limit_s:g} s",
-            phase=phase,
-            limit_s=limit_s,
-            request_sent=not isinstance(error, _NOT_SENT),
-        ) from error
+        raise limits.reached(phase, request_sent=not isinstance(error, _NOT_SENT)) from error
     except httpx.InvalidURL as error:
         raise ConfigurationError(f"the endpoint makes no valid URL: {error}") from error
-    except httpx.TransportError as error:
+    except httpx.RequestError as error:
         raise APIConnectionError(
             f"the connection failed: {type(error).__name__}: {error}",
             request_sent=not isinstance(error, _NOT_SENT),

@@ -6,7 +6,7 @@ It must not know HTTP libraries, and must not read any file.
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, Final, Literal, Self, TypedDict, cast
+from typing import Any, Final, TypedDict
 
 from phi_client.contract.dialects import Endpoint, EndpointError, resolve_endpoint
 from phi_client.contract.emulator import EMULATOR_KEY
@@ -17,12 +17,23 @@ from phi_client.contract.limits import (
 )
 from phi_client.errors import ConfigurationError
 
-__all__ = ["CompletionOptions", "Settings", "Timeout", "body_fields", "resolve_settings"]
+__all__ = [
+    "DEFAULT_MAX_RETRIES",
+    "CallOptions",
+    "CompletionOptions",
+    "Settings",
+    "Timeout",
+    "resolve_settings",
+]
+
+DEFAULT_MAX_RETRIES: Final = 3
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Timeout:
     """Time limits in seconds by phase; `None` is no limit.
+
+    Where an option takes a `Timeout`, a number is the limit of `read`, and of each phase whose default is longer.
 
     `connect`: until the connection stands. `read`: the longest silence, which in a stream is the time between
     two data events. Its default is above the 180 s after which managed compute gives up itself, and allows
@@ -34,16 +45,6 @@ class Timeout:
     read: float | None = 300.0
     write: float | None = 60.0
     pool: float | None = 60.0
-
-    @classmethod
-    def of(cls, value: "Timeout | float | None") -> Self | "Timeout":
-        """A number is the limit of every phase whose default is longer, and of `read`; `None` is none."""
-        if isinstance(value, Timeout):
-            return value
-        if value is None:
-            return cls(connect=None, read=None, write=None, pool=None)
-        _check_positive("timeout", value)
-        return cls(connect=min(10.0, value), read=value, write=min(60.0, value), pool=min(60.0, value))
 
 
 class CompletionOptions(TypedDict, total=False):
@@ -77,20 +78,48 @@ class CompletionOptions(TypedDict, total=False):
 
 
 _TRANSPORT_NAMES: Final = frozenset({"extra", "headers", "timeout", "max_retries", "deadline"})
-_ADDED_NAMES: Final[tuple[Literal["extra", "headers"], ...]] = ("extra", "headers")
 _ALL_NAMES: Final = frozenset(CompletionOptions.__annotations__)
-_DEFAULTS: Final[CompletionOptions] = {
-    "temperature": RECOMMENDED_TEMPERATURE,
-    "top_p": RECOMMENDED_TOP_P,
-    "max_tokens": RECOMMENDED_MAX_TOKENS,
-    "timeout": Timeout(),
-    "max_retries": 3,
-    "deadline": None,
-}
 _API_VERSION: Final = re.compile(r"\d{4}-\d{2}-\d{2}(-preview)?")
 _HEADER_NAME: Final = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
-_HEADER_VALUE: Final = re.compile(r"[\t\x20-\x7e\x80-\xff]*")
+_HEADER_VALUE: Final = re.compile(r"[\t\x20-\x7e]*")
 _CREDENTIAL_HEADERS: Final = frozenset({"authorization", "api-key"})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CallOptions:
+    """The options of a call, resolved. `body` keeps a `None`, which takes back a client's default."""
+
+    body: Mapping[str, Any]
+    extra: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    headers: Mapping[str, str] = field(default_factory=dict[str, str], repr=False)
+    timeout: Timeout = Timeout()
+    max_retries: int = DEFAULT_MAX_RETRIES
+    deadline_s: float | None = None
+
+    def merged(self, options: Mapping[str, Any]) -> "CallOptions":
+        """These options with others over them; headers and extra keys are added, all else is replaced.
+
+        Raises:
+            TypeError: an option has an unknown name.
+            ConfigurationError: an option can't work.
+        """
+        for name in options:
+            if name not in _ALL_NAMES:
+                raise TypeError(f"unknown option {name!r}: keys outside the schema go into `extra={{…}}`")
+        merged = CallOptions(
+            body={**self.body, **{key: options[key] for key in options if key not in _TRANSPORT_NAMES}},
+            extra={**self.extra, **(options.get("extra") or {})},
+            headers={**self.headers, **(options.get("headers") or {})},
+            timeout=_timeout_of(options.get("timeout", self.timeout)),
+            max_retries=options.get("max_retries", self.max_retries),
+            deadline_s=options.get("deadline", self.deadline_s),
+        )
+        _check_options(merged)
+        return merged
+
+    def body_fields(self) -> dict[str, Any]:
+        """What goes into the body: no `None`, and extra keys last."""
+        return {key: value for key, value in self.body.items() if value is not None} | dict(self.extra)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -102,39 +131,11 @@ class Settings:
     model: str | None = None
     deployment: str | None = None
     api_version: str | None = None
-    options: CompletionOptions
+    options: CallOptions
 
     def with_options(self, options: Mapping[str, Any]) -> "Settings":
-        """These settings with other defaults for the options of a call.
-
-        Raises:
-            TypeError: an option has an unknown name.
-            ConfigurationError: an option can't work.
-        """
-        return replace(self, options=self.merged(options))
-
-    def merged(self, options: Mapping[str, Any]) -> CompletionOptions:
-        """The options of one call; headers and extra keys add to the client's, all others replace them."""
-        for name in options:
-            if name not in _ALL_NAMES:
-                raise TypeError(
-                    f"unknown option {name!r}: keys that the schema does not name go into `extra={{…}}`"
-                )
-        merged: dict[str, Any] = {**self.options, **options}
-        for name in _ADDED_NAMES:
-            own: Mapping[str, Any] = self.options.get(name) or {}
-            merged[name] = {**own, **(options.get(name) or {})}
-        merged["timeout"] = Timeout.of(merged["timeout"])
-        _check_transport(merged)
-        return cast("CompletionOptions", merged)
-
-
-def body_fields(options: CompletionOptions) -> dict[str, Any]:
-    """The part of the options that goes into the body, without what is `None`; `extra` last."""
-    named = {
-        name: value for name, value in options.items() if name not in _TRANSPORT_NAMES and value is not None
-    }
-    return named | dict(options.get("extra") or {})
+        """These settings with other defaults for the options of a call; errors as of `CallOptions.merged`."""
+        return replace(self, options=self.options.merged(options))
 
 
 def resolve_settings(
@@ -181,9 +182,15 @@ def resolve_settings(
         model=chosen(model, "PHI_MODEL"),
         deployment=chosen(deployment, "PHI_DEPLOYMENT"),
         api_version=version,
-        options=_DEFAULTS,
+        options=CallOptions(
+            body={
+                "temperature": RECOMMENDED_TEMPERATURE,
+                "top_p": RECOMMENDED_TOP_P,
+                "max_tokens": RECOMMENDED_MAX_TOKENS,
+            }
+        ),
     )
-    _check_headers({"deployment": settings.deployment or "", "model": settings.model or ""})
+    _check_headers({"deployment": settings.deployment or ""})
     return settings.with_options(options)
 
 
@@ -206,15 +213,25 @@ def _resolve_key(
     return key
 
 
-def _check_transport(options: Mapping[str, Any]) -> None:
-    taken = {"messages", "stream"} & set(options["extra"])
+def _check_options(options: CallOptions) -> None:
+    taken = {"messages", "stream"} & set(options.extra)
     if taken:
         raise ConfigurationError(f"`extra` holds {sorted(taken)}, which the call itself sets")
-    if options["max_retries"] < 0:
-        raise ConfigurationError(f"`max_retries` is {options['max_retries']!r}: give 0 or more")
-    if options["deadline"] is not None:
-        _check_positive("deadline", options["deadline"])
-    _check_headers(options["headers"])
+    if options.max_retries < 0:
+        raise ConfigurationError(f"`max_retries` is {options.max_retries!r}: give 0 or more")
+    if options.deadline_s is not None:
+        _check_positive("deadline", options.deadline_s)
+    _check_headers(options.headers)
+
+
+def _timeout_of(value: Timeout | float | None) -> Timeout:
+    """A number is the limit of `read`, and of each phase whose default is longer; `None` is no limit."""
+    if isinstance(value, Timeout):
+        return value
+    if value is None:
+        return Timeout(connect=None, read=None, write=None, pool=None)
+    _check_positive("timeout", value)
+    return Timeout(connect=min(10.0, value), read=value, write=min(60.0, value), pool=min(60.0, value))
 
 
 def _check_headers(headers: Mapping[str, str]) -> None:

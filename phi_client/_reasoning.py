@@ -139,9 +139,10 @@ class ReasoningSplitter:
         return ready
 
 
-def split_reasoning(text: str) -> SplitText:
+def split_reasoning(text: str, *, reasoning_elsewhere: bool = False) -> SplitText:
     """Split a whole answer; an answer cut inside its reasoning has no content."""
     splitter = ReasoningSplitter()
+    splitter.reasoning_elsewhere = reasoning_elsewhere
     splitter.feed(text)
     splitter.flush()
     return SplitText(splitter.reasoning, splitter.content)

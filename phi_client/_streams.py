@@ -15,7 +15,7 @@ from typing import Self
 
 from phi_client._completion import Completion, CompletionBuilder, CompletionChunk
 from phi_client._exchange import Exchange
-from phi_client._http import PhaseLimits, Response, translated_errors
+from phi_client._http import Limits, Response, translated_errors
 from phi_client._retrying import Clock, RetryPolicy
 from phi_client.contract.chat import ChatCompletionChunk
 from phi_client.contract.error_body import ErrorBody
@@ -38,6 +38,7 @@ class StreamReader:
         self._builder = CompletionBuilder(request_id)
         self._events: deque[ServerSentEvent] = deque()
         self._failure: ContractError | None = None
+        self._has_begun = False
         self._has_ended = False
         self.is_complete = False
 
@@ -80,6 +81,7 @@ class StreamReader:
             if event.data.strip() == DONE:
                 self._events.clear()
                 return self._finish()
+            self._has_begun = True
             chunk = self._builder.add(self._wire_chunk(event))
             if chunk.reasoning or chunk.content or chunk.finish_reason or chunk.usage:
                 return chunk
@@ -109,7 +111,8 @@ class StreamReader:
 
     def _finish(self) -> CompletionChunk | None:
         if self._builder.finish_reason is None:
-            raise self.interruption("it ended without a finish reason")
+            reason = "it ended without a finish reason" if self._has_begun else "no event came"
+            raise self.interruption(reason)
         self.is_complete = True
         last = self._builder.finish()
         return last if last.reasoning or last.content else None
@@ -122,7 +125,7 @@ class OpenStream:
     response: Response
     reader: StreamReader
     policy: RetryPolicy
-    limits: PhaseLimits
+    limits: Limits
 
 
 class ChatStream(Iterator[CompletionChunk]):

@@ -70,6 +70,13 @@ def test_a_reasoning_field_of_its_own_wins_over_a_tag(phi: Driver) -> None:
     assert (done.reasoning, done.content) == ("in its field", "42")
 
 
+@pytest.mark.parametrize("field", ["", " "])
+def test_an_empty_reasoning_field_leaves_the_tag_to_say_it(phi: Driver, field: str) -> None:
+    phi.answer(ok(completion("<think>here</think>42", reasoning_content=field)))
+    done = phi.open().complete()
+    assert (done.reasoning, done.content) == ("here", "42")
+
+
 def test_a_boxed_number_in_the_reasoning_is_no_answer(phi: Driver) -> None:
     phi.answer(ok(completion(r"<think>maybe \boxed{41}")))
     done = phi.open().complete()

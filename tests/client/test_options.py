@@ -96,6 +96,7 @@ def test_the_api_version_of_the_url_is_used(phi: Driver) -> None:
         ({"deployment": "a\r\nb"}, "'deployment'"),
         ({"headers": {"a b": "c"}}, "'a b'"),
         ({"headers": {"x": "a\nb"}}, "'x'"),
+        ({"headers": {"x": "é"}}, "'x'"),
         ({"headers": {"Authorization": "Bearer x"}}, "give it there"),
         ({"headers": {"API-Key": "x"}}, "give it there"),
         ({"timeout": 0}, "`timeout`"),

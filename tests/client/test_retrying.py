@@ -198,6 +198,20 @@ def test_the_deadline_shortens_the_limits_of_an_attempt(phi: Driver) -> None:
     assert limits == [20, 5]
 
 
+def test_a_silence_until_the_deadline_is_the_deadlines(phi: Driver) -> None:
+    phi.answer(httpx.ReadTimeout("x"))
+    with pytest.raises(APITimeoutError, match="20 s left of the deadline") as caught:
+        phi.open().complete("x", deadline=20)
+    assert caught.value.phase == "deadline"
+
+
+def test_a_body_that_can_not_be_decoded_is_a_failed_connection(phi: Driver) -> None:
+    broken = httpx.Response(200, headers={"Content-Encoding": "gzip"}, stream=httpx.ByteStream(b"not gzip"))
+    phi.answer(broken)
+    with pytest.raises(APIConnectionError, match="DecodingError"):
+        phi.open(max_retries=0).complete()
+
+
 def test_the_deadline_ends_an_answer_that_drips(
     phi: Driver, pieces: type[Pieces], fake_time: FakeTime
 ) -> None:

@@ -176,6 +176,14 @@ def test_a_broken_stream_raises_with_what_came(
     assert body.is_closed
 
 
+def test_a_body_that_is_no_stream_is_no_success(phi: Driver) -> None:
+    phi.answer(
+        httpx.Response(200, json={"choices": [{"message": {"content": "42"}, "finish_reason": "stop"}]})
+    )
+    with pytest.raises(StreamInterruptedError, match="no event came"):
+        phi.open().stream()
+
+
 def test_comments_alone_do_not_keep_a_stream_alive(
     phi: Driver, pieces: type[Pieces], fake_time: FakeTime
 ) -> None:

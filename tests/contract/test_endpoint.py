@@ -90,6 +90,12 @@ def test_a_dialect_that_does_not_fit_is_refused(pasted: str, dialect: str) -> No
         resolve_endpoint(pasted, dialect)
 
 
+def test_the_emulator_has_a_place_for_a_dialect_that_is_asked_for() -> None:
+    endpoint = resolve_endpoint("emulator", "managed_compute")
+    assert (endpoint.base_url, endpoint.dialect.name) == (f"{LOCAL}/managed-compute", "managed_compute")
+    assert endpoint.is_emulator
+
+
 def test_a_path_on_a_host_of_azure_is_wrong_even_with_its_dialect() -> None:
     with pytest.raises(EndpointError, match="the path"):
         resolve_endpoint(f"{SERVERLESS}/elsewhere", "serverless")

@@ -70,7 +70,10 @@ def resolve_endpoint(url: str, dialect: str | None = None) -> Endpoint:
     """
     wanted = _dialect_named(dialect)
     is_emulator = url.strip().lower() == EMULATOR_ALIAS
-    parts = _split(EMULATOR_ENDPOINT if is_emulator else url.strip())
+    if is_emulator:
+        # Its root may speak any dialect; a dialect that is asked for by name has a place of its own.
+        url = EMULATOR_ENDPOINT + (wanted.emulator_prefix if wanted else "")
+    parts = _split(url.strip())
     host = parts.hostname or ""
     path = parts.path.rstrip("/")
     if _is_loopback(host):
