@@ -164,6 +164,45 @@ def test_a_401_that_asks_for_nothing_is_the_answer_at_once(phi: Driver, challeng
     assert len(credential.asked) == 1
 
 
+def test_a_token_that_was_refused_never_serves_again(phi: Driver) -> None:
+    credential = Credential()
+    answer_ok(phi, 1)
+    with_credential(phi, credential).complete()
+    credential.fails = True
+    phi.router.route().mock(
+        side_effect=[httpx.Response(401, headers={"WWW-Authenticate": 'Bearer error="invalid_token"'})]
+    )
+    with pytest.raises(CredentialError):
+        phi.complete()
+
+
+class WhileWaiting:
+    """A lock in whose queue another thread gets a token first."""
+
+    def __init__(self, auth: TokenAuth) -> None:
+        self.auth = auth
+
+    def __enter__(self) -> None:
+        self.auth._token = Token("of another thread", 4_000_000_000)
+
+    def __exit__(self, *_: object) -> None:
+        pass
+
+
+def test_a_token_that_another_thread_got_meanwhile_is_used() -> None:
+    credential = Credential()
+    auth = TokenAuth(credential, "scope")
+    auth._lock = WhileWaiting(auth)  # type: ignore[assignment]
+    flow = auth.sync_auth_flow(httpx.Request("POST", URL))
+    assert next(flow).headers["authorization"] == "Bearer of another thread"
+    auth._token = Token("refused", 4_000_000_000)
+    flow = auth.sync_auth_flow(httpx.Request("POST", URL))
+    assert next(flow).headers["authorization"] == "Bearer refused"
+    refusal = httpx.Response(401, headers={"WWW-Authenticate": 'Bearer error="invalid_token"'})
+    assert flow.send(refusal).headers["authorization"] == "Bearer of another thread"
+    assert credential.asked == []
+
+
 def test_many_threads_share_one_request_for_a_token() -> None:
     credential = Credential()
     credential.now = 4_000_000_000

@@ -112,12 +112,14 @@ def test_messages_of_both_kinds_are_sent_without_earlier_reasoning(phi: Driver) 
             ChatMessage.model_validate({"role": "system", "content": "be brief"}),
             {"role": "assistant", "content": "<think>old</think>4", "reasoning_content": "old"},
             {"role": "user", "content": [{"type": "text", "text": "about </think>"}], "name": "me"},
+            {"role": "user", "content": "<think>mine</think>too"},
         ]
     )
     assert sent_body(phi)["messages"] == [
         {"role": "system", "content": "be brief"},
         {"role": "assistant", "content": "4"},
         {"role": "user", "content": [{"type": "text", "text": "about </think>"}], "name": "me"},
+        {"role": "user", "content": "<think>mine</think>too"},
     ]
 
 

@@ -15,13 +15,16 @@ from phi_client import (
     APIConnectionError,
     APIStatusError,
     APITimeoutError,
+    ContentFilterError,
     ErrorBody,
+    PermissionDeniedError,
     PhiError,
     RateLimitError,
     StreamInterruptedError,
 )
 from phi_client._completion import Completion
 from phi_client._logging import LOGGER, apply_log_level, safe_url
+from phi_client.errors import class_for_status
 
 if TYPE_CHECKING:
     from tests.conftest import Driver
@@ -44,6 +47,12 @@ def test_an_error_survives_pickling_and_copying(error: PhiError) -> None:
         assert type(twin) is type(error)
         assert str(twin) == str(error)
         assert vars(twin) == vars(error)
+
+
+def test_a_verdict_of_the_filter_makes_a_content_filter_error_of_a_400_only() -> None:
+    body = ErrorBody(message="m", code="content_filter")
+    assert class_for_status(400, body) is ContentFilterError
+    assert class_for_status(403, body) is PermissionDeniedError
 
 
 def test_the_line_says_what_happened() -> None:

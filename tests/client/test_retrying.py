@@ -13,11 +13,15 @@ from phi_client import (
     APIConnectionError,
     APIStatusError,
     APITimeoutError,
+    Completion,
     InternalServerError,
     ModelError,
     RateLimitError,
+    StreamInterruptedError,
+    Timeout,
 )
-from phi_client._retrying import read_retry_after
+from phi_client._http import Limits
+from phi_client._retrying import is_retryable, read_retry_after
 
 if TYPE_CHECKING:
     from tests.conftest import Driver, FakeTime, Pieces
@@ -168,6 +172,26 @@ def test_the_service_is_waited_for_as_long_as_it_asks(phi: Driver, fake_time: Fa
     phi.answer(httpx.Response(429, headers={"Retry-After": "7"}), ok())
     phi.open().complete()
     assert fake_time.waits == [7]
+
+
+def test_a_wait_of_zero_is_no_wait(phi: Driver, fake_time: FakeTime) -> None:
+    phi.answer(httpx.Response(429, headers={"Retry-After": "0"}), ok())
+    phi.open().complete()
+    assert fake_time.waits == [0]
+
+
+def test_a_stream_that_was_interrupted_is_never_worth_another_try() -> None:
+    partial = Completion(
+        content="", reasoning="", finish_reason=None, usage=None, request_id=None, model=None, raw={}
+    )
+    assert not is_retryable(StreamInterruptedError("cut", partial=partial))
+
+
+@pytest.mark.parametrize("remaining_s", [0.0, -3.0])
+def test_a_deadline_that_has_just_passed_is_still_a_limit(remaining_s: float) -> None:
+    assert Limits(Timeout(read=None), remaining_s).for_http().as_dict() == dict.fromkeys(
+        ("connect", "read", "write", "pool"), 0.001
+    )
 
 
 def test_a_wait_beyond_the_deadline_fails_at_once_and_says_so(phi: Driver, fake_time: FakeTime) -> None:

@@ -10,6 +10,7 @@ import pytest
 
 from phi_client import (
     AsyncPhiClient,
+    BadRequestError,
     ConfigurationError,
     PhiClient,
     RateLimitError,
@@ -131,7 +132,7 @@ def test_usage_may_come_in_a_chunk_of_its_own(phi: Driver, pieces: type[Pieces])
 
 
 def test_text_held_back_as_a_possible_tag_is_released_at_the_end(phi: Driver, pieces: type[Pieces]) -> None:
-    phi.answer(events(data("a </thi") + END + DONE, pieces=pieces))
+    phi.answer(events(data("a </thi") + END + DONE + data("what comes after the end"), pieces=pieces))
     chunks, done = phi.open().stream()
     assert "".join(chunk.content for chunk in chunks) == "a </thi"
     assert done is not None
@@ -235,6 +236,25 @@ def test_a_stream_is_tried_again_before_it_begins_and_never_after(phi: Driver, p
     with pytest.raises(StreamInterruptedError):
         phi.open().stream()
     assert phi.router.calls.call_count == 3
+
+
+def test_an_error_before_the_stream_closes_the_connection(phi: Driver, pieces: type[Pieces]) -> None:
+    body = pieces(b"no")
+    phi.answer(httpx.Response(400, stream=body))
+    with pytest.raises(BadRequestError, match="no"):
+        phi.open().stream()
+    assert body.is_closed
+
+
+def test_choices_beyond_the_first_are_left_out(phi: Driver, pieces: type[Pieces]) -> None:
+    other = ChunkChoice(index=1, delta=Delta(content="other"), finish_reason="length")
+    mixed = SERVERLESS.write_chunk(
+        ChatCompletionChunk(choices=[ChunkChoice(index=0, delta=Delta(content="42")), other])
+    )
+    phi.answer(events(mixed + END + DONE, pieces=pieces))
+    _, done = phi.open().stream()
+    assert done is not None
+    assert (done.content, done.finish_reason) == ("42", "stop")
 
 
 def test_an_error_before_the_stream_is_the_same_as_without(phi: Driver) -> None:

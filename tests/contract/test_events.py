@@ -12,7 +12,8 @@ from phi_client.contract.events import DONE, EventDecoder, ServerSentEvent, enco
 from phi_client.contract.wire import ContractError
 
 HARD_STREAM = (
-    b"\xef\xbb\xbf: a comment\r\n"
+    b"\xef\xbb\xbfdata: after the mark\n\n"
+    b": a comment\r\n"
     b'data: {"a": "\xc3\xa9\xf0\x9f\x98\x80"}\r\n\r\n'
     b"data:no space\r\r"
     b"event: error\ndata: first\ndata: second\n\n"
@@ -22,6 +23,7 @@ HARD_STREAM = (
     b"data: [DONE]\n"
 )
 HARD_EVENTS = [
+    ServerSentEvent("after the mark"),
     ServerSentEvent('{"a": "é😀"}'),
     ServerSentEvent("no space"),
     ServerSentEvent("first\nsecond", "error"),
