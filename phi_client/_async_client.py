@@ -108,6 +108,7 @@ class AsyncPhiClient:
             APIConnectionError: there is no complete answer.
             APIStatusError: the service refused or failed.
             APIResponseError: the answer does not fit the contract.
+            ReasoningTruncatedError: the budget ended inside the reasoning.
         """
         exchange = chat_exchange(self._settings, messages, options, stream=False)
         return await self._answered(exchange, exchange.read_completion)

@@ -106,6 +106,7 @@ class PhiClient:
             APIConnectionError: there is no complete answer.
             APIStatusError: the service refused or failed.
             APIResponseError: the answer does not fit the contract.
+            ReasoningTruncatedError: the budget ended inside the reasoning.
         """
         exchange = chat_exchange(self._settings, messages, options, stream=False)
         return self._answered(exchange, exchange.read_completion)

@@ -35,6 +35,11 @@ class Completion:
         r"""The payload of the last `\boxed{…}` in `content`, or `None` when there is none."""
         return find_boxed_answer(self.content)
 
+    @property
+    def ends_in_reasoning(self) -> bool:
+        """True when the budget of tokens was used up before the reasoning was closed: then there is no content."""
+        return self.finish_reason == "length" and not self.content and bool(self.reasoning)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CompletionChunk:

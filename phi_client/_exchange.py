@@ -25,6 +25,7 @@ from phi_client.errors import (
     APIResponseError,
     ConfigurationError,
     ModelError,
+    ReasoningTruncatedError,
     class_for_status,
 )
 
@@ -61,6 +62,7 @@ class Exchange:
     timeout: Timeout
     max_retries: int
     deadline_s: float | None
+    raises_truncation: bool
 
     def read_completion(self, answer: Answer) -> Completion:
         """The completion in `answer`.
@@ -68,6 +70,7 @@ class Exchange:
         Raises:
             APIStatusError: the service refused or failed.
             APIResponseError: the answer does not fit the contract.
+            ReasoningTruncatedError: the budget ended inside the reasoning.
         """
         self.check_status(answer)
         request_id = self.request_id(answer.headers)
@@ -85,7 +88,9 @@ class Exchange:
             )
         if not chat.choices:
             raise APIResponseError("the answer has no choice", request_id=request_id)
-        return completion_of(chat, request_id)
+        completion = completion_of(chat, request_id)
+        self.check_truncation(completion)
+        return completion
 
     def read_info(self, answer: Answer) -> ModelInfo:
         """The model that `answer` names.
@@ -118,6 +123,15 @@ class Exchange:
             retry_after=read_retry_after(answer.headers),
             advice=self._advice(answer.status, body),
         )
+
+    def check_truncation(self, completion: Completion) -> None:
+        """Raise for a completion without an answer, unless the caller takes it as it is.
+
+        Raises:
+            ReasoningTruncatedError: the budget ended inside the reasoning.
+        """
+        if self.raises_truncation and completion.ends_in_reasoning:
+            raise ReasoningTruncatedError(completion)
 
     def request_id(self, headers: Mapping[str, str]) -> str | None:
         """The id by which the service knows this exchange."""
@@ -192,6 +206,7 @@ def _exchange(settings: Settings, wire: WireRequest, options: CallOptions) -> Ex
         timeout=options.timeout,
         max_retries=options.max_retries,
         deadline_s=options.deadline_s,
+        raises_truncation=options.on_truncation == "raise",
     )
 
 

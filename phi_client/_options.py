@@ -6,7 +6,7 @@ It must not know HTTP libraries, and must not read any file.
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, Final, TypedDict
+from typing import Any, Final, Literal, TypedDict
 
 from phi_client.contract.dialects import Endpoint, EndpointError, resolve_endpoint
 from phi_client.contract.emulator import EMULATOR_KEY
@@ -58,6 +58,8 @@ class CompletionOptions(TypedDict, total=False):
     model supports none. `extra`: keys outside the schema, merged into the body; they also send the header
     `extra-parameters: pass-through`. `headers`: added to the request. `timeout`: seconds, or by phase.
     `max_retries`: tries after the first, default 3. `deadline`: seconds for the whole call, retries included.
+    `on_truncation`: when the budget ends inside the reasoning, `raise` `ReasoningTruncatedError` (the default)
+    or `return` what came.
     """
 
     temperature: float | None
@@ -75,9 +77,12 @@ class CompletionOptions(TypedDict, total=False):
     timeout: Timeout | float | None
     max_retries: int
     deadline: float | None
+    on_truncation: Literal["raise", "return"]
 
 
-_TRANSPORT_NAMES: Final = frozenset({"extra", "headers", "timeout", "max_retries", "deadline"})
+_TRANSPORT_NAMES: Final = frozenset(
+    {"extra", "headers", "timeout", "max_retries", "deadline", "on_truncation"}
+)
 _ALL_NAMES: Final = frozenset(CompletionOptions.__annotations__)
 _API_VERSION: Final = re.compile(r"\d{4}-\d{2}-\d{2}(-preview)?")
 _HEADER_NAME: Final = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
@@ -95,6 +100,7 @@ class CallOptions:
     timeout: Timeout = Timeout()
     max_retries: int = DEFAULT_MAX_RETRIES
     deadline_s: float | None = None
+    on_truncation: Literal["raise", "return"] = "raise"
 
     def merged(self, options: Mapping[str, Any]) -> "CallOptions":
         """These options with others over them; headers and extra keys are added, all else is replaced.
@@ -113,6 +119,7 @@ class CallOptions:
             timeout=_timeout_of(options.get("timeout", self.timeout)),
             max_retries=options.get("max_retries", self.max_retries),
             deadline_s=options.get("deadline", self.deadline_s),
+            on_truncation=options.get("on_truncation", self.on_truncation),
         )
         _check_options(merged)
         return merged
@@ -219,6 +226,8 @@ def _check_options(options: CallOptions) -> None:
         raise ConfigurationError(f"`extra` holds {sorted(taken)}, which the call itself sets")
     if options.max_retries < 0:
         raise ConfigurationError(f"`max_retries` is {options.max_retries!r}: give 0 or more")
+    if options.on_truncation not in ("raise", "return"):
+        raise ConfigurationError(f"`on_truncation` is {options.on_truncation!r}: give 'raise' or 'return'")
     if options.deadline_s is not None:
         _check_positive("deadline", options.deadline_s)
     _check_headers(options.headers)

@@ -31,6 +31,7 @@ class StreamReader:
 
     def __init__(self, exchange: Exchange, request_id: str | None, clock: Clock) -> None:
         self._dialect = exchange.dialect
+        self._check_truncation = exchange.check_truncation
         self._idle_limit_s = exchange.timeout.read
         self._now = clock.now
         self._last_event = clock.now()
@@ -75,6 +76,7 @@ class StreamReader:
 
         Raises:
             StreamInterruptedError: the stream can't be completed.
+            ReasoningTruncatedError: it is complete, but the budget ended inside the reasoning.
         """
         while self._events:
             event = self._events.popleft()
@@ -115,6 +117,7 @@ class StreamReader:
             raise self.interruption(reason)
         self.is_complete = True
         last = self._builder.finish()
+        self._check_truncation(self.completion())
         return last if last.reasoning or last.content else None
 
 
@@ -133,6 +136,7 @@ class ChatStream(Iterator[CompletionChunk]):
 
     Raises:
         StreamInterruptedError: (while iterating) the stream stopped before its end; `partial` has what came.
+        ReasoningTruncatedError: (at the end) the budget ended inside the reasoning.
     """
 
     def __init__(self, connect: Callable[[], OpenStream]) -> None:
@@ -178,6 +182,7 @@ class AsyncChatStream(AsyncIterator[CompletionChunk]):
 
     Raises:
         StreamInterruptedError: (while iterating) the stream stopped before its end; `partial` has what came.
+        ReasoningTruncatedError: (at the end) the budget ended inside the reasoning.
     """
 
     def __init__(self, connect: Callable[[], Awaitable[OpenStream]]) -> None:

@@ -19,7 +19,8 @@ It must not know HTTP libraries. Text of a prompt, headers and keys are never pa
     │   ├── ModelError
     │   ├── RateLimitError
     │   └── InternalServerError
-    └── APIResponseError
+    ├── APIResponseError
+    └── ReasoningTruncatedError
 """
 
 from collections.abc import Mapping
@@ -46,6 +47,7 @@ __all__ = [
     "PermissionDeniedError",
     "PhiError",
     "RateLimitError",
+    "ReasoningTruncatedError",
     "RequestTimeoutError",
     "StreamInterruptedError",
     "TimeoutPhase",
@@ -228,6 +230,20 @@ class APIResponseError(PhiError):
 
     def _facts(self) -> list[str]:
         return [f"request id {self.request_id}"] if self.request_id else []
+
+
+class ReasoningTruncatedError(PhiError):
+    """The budget of tokens ended inside the reasoning, so that there is no answer; `partial` holds what came."""
+
+    def __init__(self, partial: "Completion") -> None:
+        super().__init__("the budget of tokens ended inside the reasoning, so there is no answer")
+        self.partial = partial
+
+    def _facts(self) -> list[str]:
+        facts = ["raise `max_tokens`, or take what came with `on_truncation='return'`"]
+        if self.partial.request_id:
+            facts.insert(0, f"request id {self.partial.request_id}")
+        return facts
 
 
 _BY_STATUS: Mapping[int, type[APIStatusError]] = {
