@@ -1,8 +1,8 @@
 """Train `phi-tiny-arith` from scratch on two CPU cores: `python train.py --out out/checkpoint`.
 
-The schedule is warm-up, a constant stage, a decay. The constant stage ends early, as soon as the held-out check is
-good enough twice in a row, or at its limit of minutes or steps. From there on the weights are seen through int4
-rounding, as the builder will round them, so that the export costs next to no accuracy.
+The learning rate is constant, then goes down in a line. Over the last steps the weights are seen through int4 rounding,
+as the builder will round them, so that the export costs next to no accuracy; there the run ends early when the held-out
+check is good enough twice in a row. A run that was cut off goes on from its checkpoint with `--resume`.
 
 The held-out check is exact and cheap: one forward pass says for each position whether greedy decoding would pick the
 taught token, and an example counts only if all of its positions do.
@@ -14,7 +14,6 @@ import argparse
 import json
 import random
 import time
-from collections import defaultdict
 from pathlib import Path
 
 import torch
@@ -130,10 +129,9 @@ def held_out_check(model: Phi3ForCausalLM, batches: list[tuple[torch.Tensor, tor
 
 
 def add_rounding(model: Phi3ForCausalLM) -> None:
-    for module in model.modules():
-        if isinstance(module, nn.Linear | nn.Embedding) and not parametrize.is_parametrized(module):
-            if isinstance(module, nn.Linear) and module.weight is model.model.embed_tokens.weight:
-                continue  # tied: rounding the embedding below would otherwise untie the two
+    """See all matrices through the rounding from here on; the tied embedding and head keep sharing one parameter."""
+    for module in list(model.modules()):
+        if isinstance(module, nn.Linear | nn.Embedding):
             parametrize.register_parametrization(module, "weight", Int4Rounding())
 
 
@@ -154,11 +152,23 @@ def save(
     (out / "training_log.json").write_text(json.dumps(log, indent=1), encoding="utf-8")
 
 
+def load(model: Phi3ForCausalLM, out: Path) -> list[dict[str, float]]:
+    """Take the weights of a run that was cut off; return its log."""
+    model.load_state_dict(Phi3ForCausalLM.from_pretrained(out).state_dict())
+    return json.loads((out / "training_log.json").read_text(encoding="utf-8"))
+
+
+def rate_share(step: int, constant: int, decay: int) -> float:
+    """The share of the full learning rate: a short rise, constant, then down in a line to a hundredth."""
+    return min(step / 100, 1.0, max(0.01, 1 - (step - constant) / decay))
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--out", type=Path, required=True, help="folder for the checkpoint")
+    parser.add_argument("--resume", action="store_true", help="go on from the checkpoint in --out")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--hidden", type=int, default=256)
@@ -166,44 +176,40 @@ def main() -> None:
     parser.add_argument("--inner", type=int, default=576)
     parser.add_argument("--tokens", type=int, default=6144, help="tokens in a batch, padding included")
     parser.add_argument("--rate", type=float, default=4e-3)
-    parser.add_argument(
-        "--good", type=float, default=0.985, help="held-out share that ends the constant stage"
-    )
-    parser.add_argument("--constant-minutes", type=float, default=70.0)
-    parser.add_argument("--constant-steps", type=int, default=1_000_000)
-    parser.add_argument("--decay-steps", type=int, default=1200)
+    parser.add_argument("--constant-steps", type=int, default=1000)
+    parser.add_argument("--decay-steps", type=int, default=2600)
+    parser.add_argument("--rounding-steps", type=int, default=700, help="last steps, which see int4 weights")
+    parser.add_argument("--good", type=float, default=0.995, help="held-out share that ends the run early")
     args = parser.parse_args()
 
     torch.set_num_threads(args.threads)
     torch.set_flush_denormal(True)
     tokenizer = train_tokenizer(args.seed, 30_000)
     model = make_model(args.seed, args.hidden, args.layers, args.inner)
+    log = load(model, args.out) if args.resume else []
+    first = int(log[-1]["step"]) + 1 if log else 1
     matrices = [p for n, p in model.named_parameters() if p.ndim == 2 and "embed" not in n]
     others = [p for n, p in model.named_parameters() if p.ndim != 2 or "embed" in n]
-    print(f"{sum(p.numel() for p in matrices + others):,} parameters", flush=True)
+    print(f"{sum(p.numel() for p in matrices + others):,} parameters, from step {first}", flush=True)
     optimizers = [
         torch.optim.Muon(matrices, lr=args.rate, weight_decay=0.05, adjust_lr_fn="match_rms_adamw"),
         torch.optim.AdamW(others, lr=args.rate, betas=(0.9, 0.98), weight_decay=0.0),
     ]
     held_out = Batches(tokenizer, args.seed + 1, args.tokens, held_out=True).pool(768)
-    started, log, good, decay_from = time.monotonic(), [], 0, None
-    totals: dict[str, float] = defaultdict(float)
-    for step, (inputs, targets) in enumerate(
-        Batches(tokenizer, args.seed + 2, args.tokens, held_out=False), start=1
-    ):
-        minutes = (time.monotonic() - started) / 60
-        if decay_from is None and (
-            good >= 2 or minutes > args.constant_minutes or step > args.constant_steps
-        ):
-            decay_from = step
+    training = iter(Batches(tokenizer, args.seed + 1 + first, args.tokens, held_out=False))
+    last = args.constant_steps + args.decay_steps
+    rounding_from = last - args.rounding_steps
+    before = log[-1] if log else {"minutes": 0.0, "tokens": 0}
+    started, tokens, losses, good = time.monotonic(), int(before["tokens"]), [], 0
+    for step in range(first, last + 1):
+        if step >= rounding_from and not parametrize.is_parametrized(model.model.embed_tokens):
             add_rounding(model)
-            print(f"decay and rounding from step {step}", flush=True)
-        left = 1.0 if decay_from is None else 1 - (step - decay_from) / args.decay_steps
-        if left <= 0:
-            break
+            print(f"rounding from step {step}", flush=True)
         for optimizer in optimizers:
             for group in optimizer.param_groups:
-                group["lr"] = args.rate * min(1.0, step / 100) * max(left, 0.01)
+                rise = min(1.0, (step - first + 1) / 20)  # after a resume the optimizers know nothing yet
+                group["lr"] = args.rate * rise * rate_share(step, args.constant_steps, args.decay_steps)
+        inputs, targets = next(training)
         logits = forward(model, inputs)
         loss = nn.functional.cross_entropy(logits.flatten(0, 1), targets.flatten(), ignore_index=IGNORED)
         loss.backward()
@@ -211,31 +217,20 @@ def main() -> None:
         for optimizer in optimizers:
             optimizer.step()
             optimizer.zero_grad()
-        totals["loss"] += loss.item()
-        totals["tokens"] += inputs.numel()
+        losses.append(loss.item())
+        tokens += inputs.numel()
+        minutes = round(before["minutes"] + (time.monotonic() - started) / 60, 1)
         if step % 50 == 0:
-            print(
-                f"step {step}  {minutes:.1f} min  loss {totals.pop('loss') / 50:.4f}  {totals['tokens']:,.0f} tokens",
-                flush=True,
-            )
-        if step % 250 == 0:
+            print(f"step {step}  {minutes} min  loss {sum(losses) / len(losses):.4f}", flush=True)
+            losses.clear()
+        if step % 250 == 0 or step == last:
             share = held_out_check(model, held_out)
-            good = good + 1 if share >= args.good else 0
-            log.append(
-                {"step": step, "minutes": round(minutes, 1), "held_out": share, "tokens": totals["tokens"]}
-            )
+            log.append({"step": step, "minutes": minutes, "tokens": tokens, "held_out": round(share, 4)})
             print(f"step {step}  held out {share:.4f}", flush=True)
             save(model, tokenizer, args.out, log)
-    log.append(
-        {
-            "step": step - 1,
-            "minutes": round(minutes, 1),
-            "held_out": held_out_check(model, held_out),
-            "tokens": totals["tokens"],
-        }
-    )
-    save(model, tokenizer, args.out, log)
-    print(json.dumps(log[-1]), flush=True)
+            good = good + 1 if share >= args.good and step >= rounding_from else 0
+            if good == 2:
+                break
 
 
 if __name__ == "__main__":
