@@ -16,9 +16,10 @@ import shutil
 import signal
 import sys
 from collections.abc import Callable
+from contextlib import ExitStack
 from importlib import metadata
-from types import FrameType
-from typing import Any, Final, TypeVar
+from types import FrameType, TracebackType
+from typing import Any, Final, Self, TypeVar
 
 import click
 
@@ -110,17 +111,15 @@ def _options(options: tuple[Callable[[F], F], ...]) -> Callable[[F], F]:
 def serve(**flags: Any) -> None:
     """Serve until Ctrl-C or SIGTERM, which let running requests end; a second one stops at once."""
     config = _configure(flags)
-    signals = _StopSignals()
-    emulator = _start(Emulator(config))
-    click.echo(_banner(emulator), err=True)
-    while not signals.came(within_s=_LOOK_EVERY_S):
-        if not emulator.is_running:
-            raise click.ClickException("the server ended by itself; its log says why")
-    click.echo(
-        f"stopping: running requests may take {config.drain_seconds:g} s; Ctrl-C again stops at once",
-        err=True,
-    )
-    emulator.stop()
+    with _StopSignals() as signals:
+        emulator = _start(Emulator(config))
+        click.echo(_banner(emulator), err=True)
+        while not signals.came(within_s=_LOOK_EVERY_S):
+            if not emulator.is_running:
+                raise click.ClickException("the server ended by itself; its log says why")
+        patience = f"running requests may take {config.drain_seconds:g} s"
+        click.echo(f"stopping: {patience}; Ctrl-C again stops at once", err=True)
+        emulator.stop()
 
 
 @phi_emulator.command(
@@ -156,14 +155,23 @@ def exec_(command: tuple[str, ...], **flags: Any) -> None:
 
 
 class _StopSignals:
-    """Takes SIGINT and SIGTERM from here on: the first is noted, the second ends the process at once."""
+    """Takes SIGINT and SIGTERM while it is entered: the first is noted, the second ends the process at once."""
 
     def __init__(self) -> None:
         # Putting into this queue is safe inside a signal handler; setting an event is not.
         self._received: queue.SimpleQueue[int] = queue.SimpleQueue()
         self._is_stopping = False
+        self._restoring = ExitStack()
+
+    def __enter__(self) -> Self:
         for number in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(number, self._note)
+            self._restoring.callback(signal.signal, number, signal.signal(number, self._note))
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._restoring.close()
 
     def came(self, *, within_s: float) -> bool:
         """Wait for the first signal."""

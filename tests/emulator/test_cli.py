@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -62,7 +63,9 @@ def test_wrong_usage_exits_with_2(arguments: list[str]) -> None:
 
 
 def test_an_unknown_model_exits_with_1_and_one_line() -> None:
+    handler = signal.getsignal(signal.SIGINT)
     result = CliRunner().invoke(phi_emulator, ["serve", "--port", "0", "--model", "no-such-model"])
+    assert signal.getsignal(signal.SIGINT) is handler
     assert result.exit_code == 1
     assert len(result.output.splitlines()) == 1
     assert "no-such-model" in result.output

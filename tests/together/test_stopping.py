@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import signal
+import socket
 import threading
 from collections.abc import Callable
 from typing import TYPE_CHECKING
@@ -73,6 +74,19 @@ def test_a_whole_answer_that_does_not_end_in_time_is_503(running: Running, event
     asking.join(20)
     stopping.join(20)
     assert answers[0].status_code == 503
+
+
+def test_a_body_that_never_comes_does_not_hold_up_the_stop(running: Running) -> None:
+    url = httpx.URL(running.emulator.root)
+    head = (
+        f"POST /chat/completions HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {running.emulator.key}\r\n"
+        "Content-Type: application/json\r\nContent-Length: 100\r\nExpect: 100-continue\r\n\r\n"
+    )
+    with socket.create_connection((url.host, url.port or 0)) as connection:
+        connection.sendall(head.encode())
+        assert connection.recv(1000).startswith(b"HTTP/1.1 100 ")
+        running.emulator.stop(drain_seconds=0)
+        assert connection.recv(1000).startswith(b"HTTP/1.1 503 ")
 
 
 def test_stopping_twice_or_before_the_start_does_no_harm(running: Running) -> None:

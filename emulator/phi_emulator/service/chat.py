@@ -19,7 +19,6 @@ from phi_emulator.engine.base import (
     EngineInfo,
     EngineStoppedError,
     Message,
-    PromptTooLongError,
     Sampling,
 )
 from phi_emulator.engine.worker import Worker
@@ -117,13 +116,10 @@ class ChatService:
         return error_of_engine(error, dialect)
 
     def _sampling(self, dialect: Dialect, request: ChatRequest, prompt_tokens: int) -> Sampling:
-        context = self._engine_info.context_length
-        room = context - prompt_tokens
-        if room < 1:
-            raise PromptTooLongError(prompt_tokens, context)
+        room = self._engine_info.context_length - prompt_tokens
         wanted = request.max_tokens or dialect.default_max_tokens or room
         return Sampling(
-            # Clients ask for what the real model's context holds; see `deviations`.
+            # Clients ask for what the real model's context holds; see `deviations`. No room at all the worker refuses.
             max_tokens=min(wanted, room),
             temperature=_DEFAULT_TEMPERATURE if request.temperature is None else request.temperature,
             top_p=_DEFAULT_TOP_P if request.top_p is None else request.top_p,

@@ -134,11 +134,15 @@ async def _endless() -> AsyncIterator[bytes]:
         yield b" " * 400
 
 
-@pytest.mark.parametrize("content", [b" " * 1001, _endless()], ids=["announced", "not announced"])
-def test_a_body_that_is_too_large(web: Web, content: Any) -> None:
+def test_a_body_that_is_too_large(web: Web) -> None:
     headers = AUTHORIZED | {"content-type": "application/json"}
-    answer = web("POST", "/chat/completions", content=content, headers=headers)
+    answer = web("POST", "/chat/completions", content=_endless(), headers=headers)
     assert (answer.status_code, answer.json()) == (413, {"status": "Request body too large"})
+
+
+def test_a_body_that_is_announced_as_too_large_is_not_read(web: Web) -> None:
+    headers = AUTHORIZED | {"content-type": "application/json", "content-length": "1001"}
+    assert web("POST", "/chat/completions", content=b"{}", headers=headers).status_code == 413
 
 
 @pytest.mark.parametrize(
