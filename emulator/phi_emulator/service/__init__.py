@@ -1,0 +1,1 @@
+"""Behaves like Azure: checks requests, asks the engine, shapes answers. It must not know HTTP."""
