@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import onnxruntime_genai as og
+import onnxruntime_genai
 
 from phi_emulator.engine.base import (
     EndReason,
@@ -34,6 +34,8 @@ from phi_emulator.engine.base import (
 from phi_emulator.engine.prompt import PromptEncoder
 
 __all__ = ["OrtEngine"]
+
+og: Any = onnxruntime_genai  # the package has no type information
 
 # A stock folder's cache is allocated for each request at its full length, and the real model declares
 # 131,072 tokens:
