@@ -168,7 +168,7 @@ def _control_tokens(folder: Path) -> list[str]:
 
 
 def _notes(declared: int, served: int, *, seeded: bool) -> tuple[str, ...]:
-    notes = []
+    notes: list[str] = []
     if served < declared:
         notes.append(f"{served} of the model's {declared} tokens of context are served (set --context)")
     if not seeded:

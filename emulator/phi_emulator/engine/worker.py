@@ -50,8 +50,9 @@ class Outcome(NamedTuple):
 
 
 class WorkerStatus(NamedTuple):
-    """How busy the engine is."""
+    """How the engine is, and how busy."""
 
+    is_broken: bool
     running: int
     waiting: int
 
@@ -126,6 +127,7 @@ class Worker:
         self._sequences: dict[int, _Sequence] = {}
         self._cancelled: list[int] = []
         self._stopping = False
+        self._broken = False
         self._scheduler: Scheduler
 
     def start(self) -> EngineInfo:
@@ -152,9 +154,9 @@ class Worker:
 
     @property
     def status(self) -> WorkerStatus:
-        """How busy the engine is now."""
+        """How the engine is now."""
         with self._changed:
-            return WorkerStatus(self._scheduler.running, self._scheduler.waiting)
+            return WorkerStatus(self._broken, self._scheduler.running, self._scheduler.waiting)
 
     async def encode(self, messages: Sequence[Message]) -> list[int]:
         """The prompt's token ids, worked out beside the event loop.
@@ -170,6 +172,7 @@ class Worker:
         Raises:
             PromptTooLongError: prompt and `max_tokens` don't fit the context.
             QueueFullError: too many requests are waiting.
+            EngineFailedError: the engine broke down before.
             EngineStoppedError: the worker is stopping.
         """
         tokens = len(prompt) + sampling.max_tokens
@@ -178,6 +181,8 @@ class Worker:
         sequence = next(self._numbers)
         generation = Generation(sequence, self._cancel)
         with self._changed:
+            if self._broken:
+                raise EngineFailedError("the engine broke down")
             if self._stopping:
                 raise EngineStoppedError("the engine is stopping")
             self._scheduler.submit(sequence, tokens)
@@ -233,7 +238,7 @@ class Worker:
         except Exception:
             logger.exception("the engine broke down; the running requests fail")
             with self._changed:
-                self._stopping = True  # a broken engine is not trusted with further requests
+                self._broken = self._stopping = True  # it is not trusted with further requests
             self._fail_all(EngineFailedError("the engine broke down"))
         return True
 

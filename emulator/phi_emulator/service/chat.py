@@ -15,14 +15,12 @@ from phi_client.contract.dialects import Dialect
 from phi_client.contract.model_info import ModelInfo
 from phi_emulator.engine.base import (
     EngineError,
-    EngineFailedError,
     EngineInfo,
-    EngineStoppedError,
     Message,
     Sampling,
 )
 from phi_emulator.engine.worker import Worker
-from phi_emulator.service.errors import ServiceError, error_of_engine
+from phi_emulator.service.errors import error_of_engine
 from phi_emulator.service.responses import Answer
 
 __all__ = ["ChatService", "ServiceStatus"]
@@ -50,7 +48,6 @@ class ChatService:
     def __init__(self, worker: Worker) -> None:
         self._worker = worker
         self._started = time.gmtime()
-        self._is_broken = False
 
     async def answer(self, dialect: Dialect, request: ChatRequest, request_id: str) -> Answer:
         """Queue a request; the answer is in the making when this returns.
@@ -64,10 +61,10 @@ class ChatService:
             sampling = self._sampling(dialect, request, len(prompt))
             generation = self._worker.submit(prompt, sampling)
         except EngineError as error:
-            raise self._refusal(error, dialect) from error
+            raise error_of_engine(error, dialect) from error
         return Answer(
             generation,
-            partial(self._refusal, dialect=dialect),
+            partial(error_of_engine, dialect=dialect),
             request_id=request_id,
             model=self._engine_info.model,
         )
@@ -94,7 +91,7 @@ class ChatService:
         """How the engine is doing now."""
         info, load = self._engine_info, self._worker.status
         return ServiceStatus(
-            healthy=not self._is_broken,
+            healthy=not load.is_broken,
             model=info.model,
             source=info.source,
             execution_provider=info.execution_provider,
@@ -106,14 +103,6 @@ class ChatService:
     @property
     def _engine_info(self) -> EngineInfo:
         return self._worker.info
-
-    def _refusal(self, error: EngineError, dialect: Dialect) -> ServiceError:
-        if isinstance(error, EngineFailedError):
-            self._is_broken = True
-        elif isinstance(error, EngineStoppedError) and self._is_broken:
-            # A broken engine takes no further requests, and that is not the same as shutting down.
-            error = EngineFailedError(str(error))
-        return error_of_engine(error, dialect)
 
     def _sampling(self, dialect: Dialect, request: ChatRequest, prompt_tokens: int) -> Sampling:
         room = self._engine_info.context_length - prompt_tokens

@@ -87,7 +87,7 @@ def test_a_stop_string_ends_the_text_before_itself_and_frees_the_engine(
         assert text.endswith("</")
         assert generation.outcome is not None
         assert generation.outcome.reason is EndReason.STOP
-        assert worker.status == (0, 0)
+        assert worker.status == (False, 0, 0)
 
     with serving(make_engine) as worker:
         asyncio.run(main(worker))
@@ -189,7 +189,8 @@ def test_an_engine_that_breaks_fails_its_requests_and_takes_no_more() -> None:
         generation = worker.submit(prompt, SAMPLING)
         with pytest.raises(EngineFailedError):
             await text_of(generation)
-        with pytest.raises(EngineStoppedError):
+        assert worker.status.is_broken
+        with pytest.raises(EngineFailedError):
             worker.submit(prompt, SAMPLING)
 
     with serving(lambda: ScriptedEngine(say("a"), before_step=explode)) as worker:

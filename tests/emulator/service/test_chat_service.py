@@ -106,9 +106,7 @@ def test_messages_that_the_template_refuses_are_400(
     assert "no system message here" in str(raised.value.refusal.body)
 
 
-def test_a_stopped_engine_is_503_and_a_broken_one_500(
-    service: _Service, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_broken_engine_is_500_for_everyone(service: _Service, monkeypatch: pytest.MonkeyPatch) -> None:
     def break_down() -> None:
         raise RuntimeError("boom")
 
@@ -122,8 +120,12 @@ def test_a_stopped_engine_is_503_and_a_broken_one_500(
         statuses.append(raised.value.refusal.status)
     assert statuses == [500, 500]
     assert not service.service.status.healthy
-    other = ChatService(service.worker)  # which has not seen the break-down, only the end
+    assert not ChatService(service.worker).status.healthy
+
+
+def test_a_stopping_engine_is_503(service: _Service) -> None:
+    service.worker.stop()
     request = ChatRequest.model_validate({"messages": QUESTION})
     with pytest.raises(ServiceError) as stopped:
-        asyncio.run(other.answer(SERVERLESS, request, "an-id"))
+        asyncio.run(service.service.answer(SERVERLESS, request, "an-id"))
     assert stopped.value.refusal.status == 503
