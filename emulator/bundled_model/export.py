@@ -17,7 +17,7 @@ from paged_graph import write_paged_model
 PACKAGE_DATA = Path(__file__).parents[1] / "phi_emulator" / "models" / "bundled" / "phi-tiny-arith"
 
 
-def build_int4(checkpoint: Path, out: Path, cache: Path) -> None:
+def build(checkpoint: Path, precision: str, out: Path, cache: Path) -> None:
     """Run the model builder; everything it needs is in the checkpoint, so nothing is fetched."""
     command = [
         sys.executable,
@@ -28,7 +28,7 @@ def build_int4(checkpoint: Path, out: Path, cache: Path) -> None:
         "-o",
         str(out),
     ]
-    command += ["-p", "int4", "-e", "cpu", "-c", str(cache)]
+    command += ["-p", precision, "-e", "cpu", "-c", str(cache)]
     subprocess.run(command, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
 
 
@@ -38,10 +38,13 @@ def main() -> None:
     )
     parser.add_argument("--checkpoint", type=Path, required=True)
     parser.add_argument("--out", type=Path, default=PACKAGE_DATA)
+    parser.add_argument(
+        "--precision", choices=["int4", "fp32"], default="int4", help="fp32: for comparison only"
+    )
     args = parser.parse_args()
     with tempfile.TemporaryDirectory() as temporary:
         stock = Path(temporary) / "stock"
-        build_int4(args.checkpoint, stock, Path(temporary) / "cache")
+        build(args.checkpoint, args.precision, stock, Path(temporary) / "cache")
         write_paged_model(stock, args.out, block_size=16, num_blocks=2048, max_batch_size=8, chunk_size=16)
     size = sum(file.stat().st_size for file in args.out.iterdir())
     print(f"{args.out}: {size / 1e6:.2f} MB")

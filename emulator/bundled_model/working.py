@@ -113,9 +113,12 @@ def _quotient_digit(part: int, divisor: int) -> str:
     digit, rest = divmod(part, divisor)
     if divisor < 10 or digit == 0:
         return f"{part}/{divisor}={digit} rest {rest}"
-    tried = [f"{divisor}*{k}={divisor * k}" for k in range(1, digit + 1)]
-    if rest and digit < 9:
-        tried.append(f"{divisor}*{digit + 1}={divisor * (digit + 1)} too big")
+    # The part stands beside each multiple, so that comparing them needs no look back.
+    tried = [f"{divisor}*{k}={divisor * k} of {part}" for k in range(1, digit + 1)]
+    if rest == 0:
+        return f"{part}/{divisor}: {', '.join(tried)}, so {digit} rest 0"
+    if digit < 9:
+        tried.append(f"{divisor}*{digit + 1}={divisor * (digit + 1)} of {part} too big")
     return f"{part}/{divisor}: {', '.join(tried)}, so {digit} rest {part}-{divisor * digit}={rest}"
 
 
