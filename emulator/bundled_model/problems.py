@@ -473,6 +473,6 @@ def sample_problem(r: random.Random, *, held_out: bool) -> Problem:
         if r.random() < 0.02:
             problem = uneven_division(r)
         else:
-            problem = r.choices(families, weights=[6, 8, 8, 26, 20, 16, 8, 8])[0](r)
+            problem = r.choices(families, weights=[7, 15, 9, 21, 19, 15, 7, 7])[0](r)
         if is_held_out(problem) == held_out:
             return problem

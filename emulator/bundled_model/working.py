@@ -119,7 +119,8 @@ def _quotient_digit(part: int, divisor: int) -> str:
         return f"{part}/{divisor}: {', '.join(tried)}, so {digit} rest 0"
     if digit < 9:
         tried.append(f"{divisor}*{digit + 1}={divisor * (digit + 1)} of {part} too big")
-    return f"{part}/{divisor}: {', '.join(tried)}, so {digit} rest {part}-{divisor * digit}={rest}"
+    rest_text = calculate(part, "-", divisor * digit).text.removesuffix(".")
+    return f"{part}/{divisor}: {', '.join(tried)}, so {digit}. {rest_text}"
 
 
 def divide(a: int, b: int) -> Working:
