@@ -17,10 +17,7 @@ with PhiClient() as client:
         print(f"{info.model_name} by {info.model_provider_name}")
     except APIStatusError as error:  # the newer image of managed compute has no info route
         print(f"no model info: {error}")
-    done = client.complete(
-        "Ben has 250 coins. He buys a kite for 85 coins and finds 12 coins. How many coins does he have now?",
-        seed=1,
-    )
+    done = client.complete("Ben has 250 coins and gives away 73. How many coins are left?", seed=1)
     print(f"answer: {done.answer}")
     if done.usage is not None:
         print(f"tokens: {done.usage.prompt_tokens} + {done.usage.completion_tokens}")
