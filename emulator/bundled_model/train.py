@@ -184,11 +184,9 @@ def main() -> None:
 
     torch.set_num_threads(args.threads)
     torch.set_flush_denormal(True)
-    if args.resume:
-        # Learnt again from changed problems, the merges would differ, and so would the meaning of every id.
-        tokenizer = PreTrainedTokenizerFast.from_pretrained(args.out)
-    else:
-        tokenizer = train_tokenizer(args.seed, 30_000)
+    # Learnt again from changed problems, the merges would differ, and so would the meaning of every id.
+    known = PreTrainedTokenizerFast.from_pretrained(args.out) if args.resume else None
+    tokenizer = known or train_tokenizer(args.seed, 30_000)
     model = make_model(args.seed, args.hidden, args.layers, args.inner)
     log = load(model, args.out) if args.resume else []
     first = int(log[-1]["step"]) + 1 if log else 1
