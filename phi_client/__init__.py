@@ -9,6 +9,7 @@ from phi_client._client import PhiClient
 from phi_client._completion import Completion, CompletionChunk
 from phi_client._exchange import Message
 from phi_client._options import CompletionOptions, Timeout
+from phi_client._retrying import RetryEvent
 from phi_client._streams import AsyncChatStream, ChatStream
 from phi_client.contract.chat import ChatMessage, FinishReason, Usage
 from phi_client.contract.error_body import ErrorBody
@@ -23,6 +24,7 @@ from phi_client.errors import (
     ConfigurationError,
     ContentFilterError,
     CredentialError,
+    Hop,
     InternalServerError,
     ModelError,
     NotFoundError,
@@ -55,6 +57,7 @@ __all__ = [
     "CredentialError",
     "ErrorBody",
     "FinishReason",
+    "Hop",
     "InternalServerError",
     "Message",
     "ModelError",
@@ -66,6 +69,7 @@ __all__ = [
     "RateLimitError",
     "ReasoningTruncatedError",
     "RequestTimeoutError",
+    "RetryEvent",
     "StreamInterruptedError",
     "Timeout",
     "TokenCredential",

@@ -8,19 +8,22 @@ import base64
 import binascii
 import inspect
 import re
-import threading
 import time
 from collections.abc import AsyncGenerator, Callable, Generator
 from typing import Any, Final, Protocol, cast
 
 from phi_client._http import Auth, Request, Response
-from phi_client._options import Settings
+from phi_client._settings import Target
+from phi_client._sharing import ForkSafeLock, PerLoop
 from phi_client.errors import ConfigurationError, CredentialError
 
 __all__ = ["AsyncTokenCredential", "KeyAuth", "TokenAuth", "TokenCredential", "auth_for"]
 
 REFRESH_BEFORE_S: Final = 300.0
-"""A token is renewed this long before it expires; while that fails the old one still serves."""
+"""A token is renewed this long before it expires, or at half of a shorter life; meanwhile the old one serves."""
+
+COOL_DOWN_S: Final = 30.0
+"""How long a token that is still good is used before a renewal that failed is tried again."""
 
 _CLAIMS: Final = re.compile(r'\bclaims="([^"]*)"')
 _UNAUTHORIZED: Final = 401
@@ -87,16 +90,17 @@ class TokenAuth(Auth):
         self._scope = scope
         self._now = now
         self._token: AccessToken | None = None
-        self._lock = threading.Lock()
-        # One lock serves one event loop; a client is bound to one as well, through its connections.
-        self._async_lock = asyncio.Lock()
+        self._renew_at = 0.0
+        self._is_renewing = False
+        self._lock = ForkSafeLock()
+        self._async_lock = PerLoop(asyncio.Lock)
 
     def sync_auth_flow(self, request: Request) -> Generator[Request, Response, None]:
         """Add a token, send, and try once more where a new token may help."""
-        token = self._current()
+        token = self._usable()
         if token is None:
             with self._lock:
-                token = self._current() or self._renew({})
+                token = self._usable() or self._renew({})
         _set_bearer(request, token)
         response = yield request
         arguments = _renewal_of(response)
@@ -108,44 +112,61 @@ class TokenAuth(Auth):
 
     async def async_auth_flow(self, request: Request) -> AsyncGenerator[Request, Response]:
         """As the sync flow."""
-        token = self._current()
+        token = self._usable()
         if token is None:
-            async with self._async_lock:
-                token = self._current() or await self._renew_async({})
+            async with self._async_lock.get():
+                token = self._usable() or await self._renew_async({})
         _set_bearer(request, token)
         response = yield request
         arguments = _renewal_of(response)
         if arguments is not None:
-            async with self._async_lock:
+            async with self._async_lock.get():
                 newer = self._newer_than(token) or await self._renew_async(arguments, must_be_new=True)
             _set_bearer(request, newer)
             yield request
 
-    def _current(self) -> AccessToken | None:
-        token = self._token
-        return token if token is not None and token.expires_on - self._now() > REFRESH_BEFORE_S else None
+    def _usable(self) -> AccessToken | None:
+        """The token that may be sent now; none when the caller should wait for a new one."""
+        token, now = self._token, self._now()
+        if token is None or token.expires_on <= now:
+            return None
+        return token if now < self._renew_at or self._is_renewing else None
 
     def _newer_than(self, refused: AccessToken) -> AccessToken | None:
         """The token that another request got while this one waited."""
         return self._token if self._token is not None and self._token.token != refused.token else None
 
     def _renew(self, arguments: dict[str, str], *, must_be_new: bool = False) -> AccessToken:
+        self._is_renewing = True
         try:
             token = cast("TokenCredential", self._made()).get_token(self._scope, **arguments)
         except Exception as error:  # noqa: BLE001  # credentials are foreign code and raise anything
             return self._fallback(error, must_be_new=must_be_new)
-        self._token = token
-        return token
+        else:
+            return self._kept(token)
+        finally:
+            self._is_renewing = False
 
     async def _renew_async(self, arguments: dict[str, str], *, must_be_new: bool = False) -> AccessToken:
         if self._is_default:
             # The async default credential needs aiohttp; the sync one on a thread needs nothing more.
             return await asyncio.to_thread(self._renew, arguments, must_be_new=must_be_new)
         credential = cast("AsyncTokenCredential", self._credential)
+        self._is_renewing = True
         try:
             token = await credential.get_token(self._scope, **arguments)
         except Exception as error:  # noqa: BLE001  # credentials are foreign code and raise anything
             return self._fallback(error, must_be_new=must_be_new)
+        else:
+            return self._kept(token)
+        finally:
+            self._is_renewing = False
+
+    def _kept(self, token: AccessToken) -> AccessToken:
+        if not token.token.isascii() or not token.token.isprintable() or " " in token.token:
+            raise CredentialError("the credential gave a token with characters that no header can carry")
+        half_life = (token.expires_on - self._now()) / 2
+        self._renew_at = token.expires_on - min(REFRESH_BEFORE_S, half_life)
         self._token = token
         return token
 
@@ -160,6 +181,7 @@ class TokenAuth(Auth):
     def _fallback(self, error: Exception, *, must_be_new: bool) -> AccessToken:
         token = self._token
         if token is not None and not must_be_new and token.expires_on > self._now():
+            self._renew_at = self._now() + COOL_DOWN_S
             return token
         reason = (str(error).splitlines() or [""])[0]
         raise CredentialError(
@@ -169,7 +191,7 @@ class TokenAuth(Auth):
 
 
 def auth_for(
-    settings: Settings, credential: TokenCredential | AsyncTokenCredential | None, *, is_async: bool
+    target: Target, credential: TokenCredential | AsyncTokenCredential | None, *, is_async: bool
 ) -> Auth:
     """The way in which a client proves itself: its key, else its credential, else the default credential.
 
@@ -178,9 +200,9 @@ def auth_for(
     """
     if credential is not None:
         check_credential(credential, is_async=is_async)
-    dialect = settings.endpoint.dialect
-    if settings.api_key is not None:
-        return KeyAuth(*dialect.write_key(settings.api_key))
+    dialect = target.endpoint.dialect
+    if target.api_key is not None:
+        return KeyAuth(*dialect.write_key(target.api_key))
     return TokenAuth(credential, dialect.token_scope)
 
 
@@ -205,8 +227,13 @@ def _set_bearer(request: Request, token: AccessToken) -> None:
 
 def _renewal_of(response: Response) -> dict[str, str] | None:
     """How to ask for another token after a 401 that calls for one; `None` when another won't help."""
+    if response.status_code != _UNAUTHORIZED:
+        return None
+    if response.headers.get("x-ms-error-reason", "").lower().startswith("invalid jwt"):
+        # How serverless says it (recorded), without a challenge.
+        return {}
     challenge = response.headers.get("WWW-Authenticate", "")
-    if response.status_code != _UNAUTHORIZED or not challenge.lower().startswith("bearer"):
+    if not challenge.lower().startswith("bearer"):
         return None
     claims = _CLAIMS.search(challenge)
     if claims is not None:

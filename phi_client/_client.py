@@ -12,20 +12,17 @@ from typing import Self, TypeVar, Unpack
 from phi_client._auth import TokenCredential, auth_for
 from phi_client._completion import Completion
 from phi_client._exchange import Answer, Exchange, Message, chat_exchange, info_exchange
-from phi_client._http import (
-    Client,
-    Limits,
-    Response,
-    check_client,
-    new_client,
-    translated_errors,
-)
-from phi_client._logging import apply_log_level, log_answer
-from phi_client._options import DEFAULT_MAX_RETRIES, CompletionOptions, Timeout, resolve_settings
-from phi_client._retrying import SYSTEM_CLOCK, RetryPolicy
+from phi_client._fallback import Call, Lane, Leg, MakeExchange
+from phi_client._http import Client, Limits, Pool, Response, check_client, secrets_of, translated_errors
+from phi_client._logging import apply_log_level, log_answer, warn_of_retirement
+from phi_client._options import DEFAULT_MAX_RETRIES, CompletionOptions, Timeout
+from phi_client._redaction import redact_secrets
+from phi_client._retrying import SYSTEM_CLOCK, RetryBudget, RetryHook, RetryPolicy
+from phi_client._settings import Target, resolve_settings
 from phi_client._streams import ChatStream, OpenStream, StreamReader
 from phi_client.contract.error_body import MAX_ERROR_BYTES
 from phi_client.contract.model_info import ModelInfo
+from phi_client.errors import PhiError
 
 __all__ = ["PhiClient"]
 
@@ -35,12 +32,19 @@ _T = TypeVar("_T")
 class PhiClient:
     """Client for Phi-4-mini-reasoning on Azure, or on the local emulator.
 
+    One client may serve any number of threads, and goes on working in a forked child, with connections of its own.
+
     Args:
-        endpoint: URL of a deployment as pasted from the portal, or `emulator`; else `PHI_ENDPOINT`.
+        endpoint: URL of a deployment as pasted from the portal, or `emulator`; else `PHI_ENDPOINT`. Several,
+            separated by spaces, are tried in order: where one fails in a way that is worth a retry, the next is
+            asked at once. Then `api_key` has as many words (`-` for none), and `dialect`, `model`, `deployment`
+            and `api_version` have one, or as many.
         api_key: the deployment's key; else `PHI_API_KEY`. Without either, a token of Entra ID is used.
         credential: a sync credential of azure-identity, instead of a key.
-        dialect: what a host that is not Azure's speaks: `serverless` or `managed_compute`; else `PHI_DIALECT`.
-        model: the body's `model`, which one-model deployments don't need; else `PHI_MODEL`.
+        dialect: what a host that is not Azure's speaks: `serverless`, `managed_compute`, `openai_v1` or
+            `foundry_models`; else `PHI_DIALECT`.
+        model: the body's `model`, on a Foundry resource the deployment's name; one-model deployments don't need
+            it; else `PHI_MODEL`.
         deployment: routes around the traffic split of managed compute; else `PHI_DEPLOYMENT`.
         api_version: the `api-version`; else `PHI_API_VERSION`, else the URL's, else the dialect's.
         timeout: seconds, or limits by phase; see `Timeout`.
@@ -48,6 +52,7 @@ class PhiClient:
         deadline: seconds for one call, retries included.
         http_client: an `httpx.Client` to use; it stays yours to close.
         headers: added to each request.
+        on_retry: called with a `RetryEvent` before each retry and each hop; what it raises ends the call.
 
     Raises:
         ConfigurationError: an argument can't work; the message says what to set.
@@ -68,6 +73,7 @@ class PhiClient:
         deadline: float | None = None,
         http_client: Client | None = None,
         headers: Mapping[str, str] | None = None,
+        on_retry: RetryHook | None = None,
     ) -> None:
         apply_log_level(os.environ)
         self._settings = resolve_settings(
@@ -86,10 +92,10 @@ class PhiClient:
             },
             environ=os.environ,
         )
-        self._auth = auth_for(self._settings, credential, is_async=False)
         check_client(http_client, Client)
-        self._http = http_client or new_client(is_loopback=self._settings.endpoint.is_loopback)
-        self._owns_http = http_client is None
+        self._lanes = [_lane(target, credential, http_client) for target in self._settings.targets]
+        self._owns_pools = True
+        self._on_retry = on_retry
         self._clock = SYSTEM_CLOCK
 
     def complete(self, messages: str | Sequence[Message], **options: Unpack[CompletionOptions]) -> Completion:
@@ -108,8 +114,8 @@ class PhiClient:
             APIResponseError: the answer does not fit the contract.
             ReasoningTruncatedError: the budget ended inside the reasoning.
         """
-        exchange = chat_exchange(self._settings, messages, options, stream=False)
-        return self._answered(exchange, exchange.read_completion)
+        make = self._chat(messages, options, stream=False)
+        return self._answered(make, Exchange.read_completion)
 
     def stream(self, messages: str | Sequence[Message], **options: Unpack[CompletionOptions]) -> ChatStream:
         """A chat completion as it arrives: use it in a `with` statement and iterate over it.
@@ -119,8 +125,9 @@ class PhiClient:
         Raises:
             ConfigurationError: an option can't work, or the endpoint is `/score`, which never streams.
         """
-        exchange = chat_exchange(self._settings, messages, options, stream=True)
-        return ChatStream(lambda: self._open_stream(exchange))
+        make = self._chat(messages, options, stream=True)
+        first = make(self._lanes[0].target, ())
+        return ChatStream(lambda: self._open_stream(make, first))
 
     def get_model_info(self) -> ModelInfo:
         """Which model answers. The newer image of managed compute has no such route and answers 404 or 424.
@@ -131,8 +138,8 @@ class PhiClient:
             APIStatusError: the service refused or failed.
             APIResponseError: the answer does not fit the contract.
         """
-        exchange = info_exchange(self._settings)
-        return self._answered(exchange, exchange.read_info)
+        make = partial(info_exchange, options=self._settings.options)
+        return self._answered(make, Exchange.read_info)
 
     def with_options(self, **options: Unpack[CompletionOptions]) -> Self:
         """A copy with other defaults that shares the connections; closing the copy leaves them open.
@@ -143,13 +150,14 @@ class PhiClient:
         copy = object.__new__(type(self))
         copy.__dict__.update(self.__dict__)
         copy._settings = self._settings.with_options(options)
-        copy._owns_http = False
+        copy._owns_pools = False
         return copy
 
     def close(self) -> None:
         """Close the connections, but not those of an `http_client` that was passed in."""
-        if self._owns_http:
-            self._http.close()
+        if self._owns_pools:
+            for lane in self._lanes:
+                lane.pool.close()
 
     def __enter__(self) -> Self:
         """The client itself."""
@@ -162,57 +170,84 @@ class PhiClient:
         self.close()
 
     def __repr__(self) -> str:
-        endpoint = self._settings.endpoint
-        return f"{type(self).__name__}({endpoint.base_url!r}, dialect={endpoint.dialect.name!r})"
+        endpoints = " ".join(lane.target.endpoint.base_url for lane in self._lanes)
+        return (
+            f"{type(self).__name__}({endpoints!r}, dialect={self._lanes[0].target.endpoint.dialect.name!r})"
+        )
 
-    def _answered(self, exchange: Exchange, read: Callable[[Answer], _T]) -> _T:
-        policy = self._new_policy(exchange)
-        return policy.retrying()(partial(self._attempt, exchange, policy, read))
+    def _chat(
+        self, messages: str | Sequence[Message], options: CompletionOptions, *, stream: bool
+    ) -> MakeExchange:
+        merged = self._settings.options.merged(options)
+        return partial(chat_exchange, options=merged, messages=messages, stream=stream)
 
-    def _attempt(self, exchange: Exchange, policy: RetryPolicy, read: Callable[[Answer], _T]) -> _T:
-        limits = Limits(exchange.timeout, policy.remaining_s)
-        response = self._send(exchange, limits)
+    def _call(self, make: MakeExchange, first: Exchange | None = None) -> Call[Pool]:
+        return Call(self._lanes, make, clock=self._clock, on_retry=self._on_retry, first=first)
+
+    def _answered(self, make: MakeExchange, read: Callable[[Exchange, Answer], _T]) -> _T:
+        call = self._call(make)
+        while True:
+            leg = call.leg()
+            try:
+                return leg.policy.retrying()(partial(self._attempt, leg, read))
+            except PhiError as error:
+                if not call.goes_on(error):
+                    raise
+
+    def _attempt(self, leg: Leg[Pool], read: Callable[[Exchange, Answer], _T]) -> _T:
+        limits = Limits(leg.exchange.timeout, leg.policy.remaining_s)
+        response = self._send(leg, limits)
         try:
-            return read(_read_answer(response, limits, policy))
+            return read(leg.exchange, _read_answer(response, leg.exchange, limits, leg.policy))
         finally:
             response.close()
 
-    def _open_stream(self, exchange: Exchange) -> OpenStream:
-        policy = self._new_policy(exchange)
-        return policy.retrying()(partial(self._attempt_stream, exchange, policy))
+    def _open_stream(self, make: MakeExchange, first: Exchange) -> OpenStream:
+        call = self._call(make, first)
+        while True:
+            leg = call.leg()
+            try:
+                return leg.policy.retrying()(partial(self._attempt_stream, leg))
+            except PhiError as error:
+                if not call.goes_on(error):
+                    raise
 
-    def _attempt_stream(self, exchange: Exchange, policy: RetryPolicy) -> OpenStream:
-        limits = Limits(exchange.timeout, policy.remaining_s)
-        response = self._send(exchange, limits)
+    def _attempt_stream(self, leg: Leg[Pool]) -> OpenStream:
+        exchange = leg.exchange
+        limits = Limits(exchange.timeout, leg.policy.remaining_s)
+        response = self._send(leg, limits)
         try:
             if not response.is_success:
-                exchange.check_status(_read_answer(response, limits, policy))
-            reader = StreamReader(exchange, exchange.request_id(response.headers), self._clock)
-            return OpenStream(response, reader, policy, limits)
+                exchange.check_status(_read_answer(response, exchange, limits, leg.policy))
+            origin = exchange.origin(response.headers)
+            reader = StreamReader(exchange, origin, self._clock, secrets_of(response.request))
+            return OpenStream(response, reader, leg.policy, limits)
         except BaseException:
             response.close()
             raise
 
-    def _send(self, exchange: Exchange, limits: Limits) -> Response:
+    def _send(self, leg: Leg[Pool], limits: Limits) -> Response:
+        exchange, http = leg.exchange, leg.lane.pool.get()
         with translated_errors(limits):
-            request = self._http.build_request(
+            request = http.build_request(
                 exchange.method,
                 exchange.url,
                 headers=exchange.headers,
                 content=exchange.content,
                 timeout=limits.for_http(),
             )
-            response = self._http.send(request, auth=self._auth, stream=True, follow_redirects=False)
+            response = http.send(request, auth=leg.lane.auth, stream=True, follow_redirects=False)
         log_answer(exchange.method, exchange.url, response.status_code)
         return response
 
-    def _new_policy(self, exchange: Exchange) -> RetryPolicy:
-        return RetryPolicy(
-            max_retries=exchange.max_retries, deadline_s=exchange.deadline_s, clock=self._clock
-        )
+
+def _lane(target: Target, credential: TokenCredential | None, given: Client | None) -> Lane[Pool]:
+    warn_of_retirement(target.endpoint.dialect.retirement)
+    auth = auth_for(target, credential, is_async=False)
+    return Lane(target, auth, Pool(given, is_loopback=target.endpoint.is_loopback), RetryBudget())
 
 
-def _read_answer(response: Response, limits: Limits, policy: RetryPolicy) -> Answer:
+def _read_answer(response: Response, exchange: Exchange, limits: Limits, policy: RetryPolicy) -> Answer:
     """The whole answer; of an error no more than is looked at."""
     body = bytearray()
     with translated_errors(limits):
@@ -221,4 +256,7 @@ def _read_answer(response: Response, limits: Limits, policy: RetryPolicy) -> Ans
             policy.check_deadline()
             if not response.is_success and len(body) > MAX_ERROR_BYTES:
                 break
-    return Answer(response.status_code, response.headers, bytes(body))
+            exchange.check_size(len(body))
+    # Services echo what they were sent; nothing that is kept or raised may hold the credential.
+    said = redact_secrets(bytes(body), secrets_of(response.request))
+    return Answer(response.status_code, response.headers, said)

@@ -8,8 +8,9 @@ from typing import Any
 
 from phi_client._reasoning import ReasoningSplitter, find_boxed_answer, split_reasoning
 from phi_client.contract.chat import ChatCompletion, ChatCompletionChunk, FinishReason, Usage
+from phi_client.errors import Hop
 
-__all__ = ["Completion", "CompletionChunk"]
+__all__ = ["Completion", "CompletionBuilder", "CompletionChunk", "Origin", "completion_of"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -20,6 +21,7 @@ class Completion:
     field, `raw` the body as received (of a stream: its chunks merged). `finish_reason` is `length` when the
     token budget ended first; then `content` may be empty. `finish_reason` and `usage` are `None` where the
     service does not report them (the older `/score`). `request_id` is what to quote in a support case.
+    `endpoint` is the base URL that answered, `hops` the endpoints that were tried before it.
     """
 
     content: str
@@ -28,7 +30,9 @@ class Completion:
     usage: Usage | None
     request_id: str | None
     model: str | None
-    raw: dict[str, Any] = field(compare=False, repr=False)
+    endpoint: str = field(default="", compare=False)
+    hops: tuple[Hop, ...] = field(default=(), compare=False)
+    raw: dict[str, Any] = field(default_factory=dict[str, Any], compare=False, repr=False)
 
     @property
     def answer(self) -> str | None:
@@ -55,7 +59,16 @@ class CompletionChunk:
     raw: ChatCompletionChunk | None = field(default=None, compare=False, repr=False)
 
 
-def completion_of(chat: ChatCompletion, request_id: str | None) -> Completion:
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """Where a completion came from."""
+
+    request_id: str | None
+    endpoint: str
+    hops: tuple[Hop, ...] = ()
+
+
+def completion_of(chat: ChatCompletion, origin: Origin) -> Completion:
     """Read a whole answer, which must have a choice. A reasoning field wins over a tag in the content."""
     choice = chat.choices[0]
     elsewhere = (choice.message.reasoning_content or "").strip()
@@ -66,8 +79,10 @@ def completion_of(chat: ChatCompletion, request_id: str | None) -> Completion:
         reasoning=elsewhere or split.reasoning,
         finish_reason=choice.finish_reason,
         usage=chat.usage,
-        request_id=request_id,
+        request_id=origin.request_id,
         model=chat.model,
+        endpoint=origin.endpoint,
+        hops=origin.hops,
         raw=chat.to_wire(),
     )
 
@@ -75,9 +90,9 @@ def completion_of(chat: ChatCompletion, request_id: str | None) -> Completion:
 class CompletionBuilder:
     """Puts the chunks of a stream together; what is built equals what a whole answer gives."""
 
-    def __init__(self, request_id: str | None) -> None:
+    def __init__(self, origin: Origin) -> None:
         self.finish_reason: FinishReason | None = None
-        self._request_id = request_id
+        self._origin = origin
         self._splitter = ReasoningSplitter()
         self._field: list[str] = []
         self._usage: Usage | None = None
@@ -127,8 +142,10 @@ class CompletionBuilder:
             reasoning=field_text or self._splitter.reasoning,
             finish_reason=self.finish_reason,
             usage=self._usage,
-            request_id=self._request_id,
+            request_id=self._origin.request_id,
             model=self._head.get("model"),
+            endpoint=self._origin.endpoint,
+            hops=self._origin.hops,
             raw=raw,
         )
 

@@ -6,15 +6,17 @@ It must not send anything, and must not know whether it is sync or async.
 import sys
 import uuid
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, field, replace
+from typing import Any, Final, cast
 from urllib.parse import urlencode
 
-from phi_client._completion import Completion, completion_of
+from phi_client._completion import Completion, Origin, completion_of
 from phi_client._logging import safe_url
-from phi_client._options import CallOptions, Settings, Timeout
+from phi_client._options import CallOptions, Timeout
 from phi_client._reasoning import split_reasoning
+from phi_client._redaction import redact_prompts
 from phi_client._retrying import read_retry_after
+from phi_client._settings import Target
 from phi_client._version import version
 from phi_client.contract.chat import ChatMessage, ChatRequest
 from phi_client.contract.dialects import Dialect
@@ -24,12 +26,16 @@ from phi_client.contract.wire import ContractError, WireRequest
 from phi_client.errors import (
     APIResponseError,
     ConfigurationError,
+    Hop,
     ModelError,
     ReasoningTruncatedError,
     class_for_status,
 )
 
-__all__ = ["Answer", "Exchange", "Message", "chat_exchange", "info_exchange"]
+__all__ = ["MAX_ANSWER_BYTES", "Answer", "Exchange", "Message", "chat_exchange", "info_exchange"]
+
+MAX_ANSWER_BYTES: Final = 64 * 1024 * 1024
+"""Far more than 128k tokens of any text, and a bound on what a broken server can make a client hold."""
 
 Message = ChatMessage | Mapping[str, Any]
 """A message: a `ChatMessage`, or a mapping with `role` and `content`."""
@@ -37,11 +43,11 @@ Message = ChatMessage | Mapping[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What came back, whole."""
+    """What came back, whole, without an echo of the credential."""
 
     status: int
-    headers: Mapping[str, str]
-    body: bytes
+    headers: Mapping[str, str] = field(repr=False)
+    body: bytes = field(repr=False)
 
     @property
     def is_success(self) -> bool:
@@ -57,12 +63,14 @@ class Exchange:
     method: str
     url: str
     route: str
-    headers: dict[str, str]
-    content: bytes | None
+    endpoint: str
+    headers: dict[str, str] = field(repr=False)
+    content: bytes | None = field(repr=False)
     timeout: Timeout
     max_retries: int
     deadline_s: float | None
     raises_truncation: bool
+    hops: tuple[Hop, ...] = ()
 
     def read_completion(self, answer: Answer) -> Completion:
         """The completion in `answer`.
@@ -73,22 +81,23 @@ class Exchange:
             ReasoningTruncatedError: the budget ended inside the reasoning.
         """
         self.check_status(answer)
-        request_id = self.request_id(answer.headers)
+        origin = self.origin(answer.headers)
         try:
             chat = self.dialect.read_completion(answer.body, route=self.route)
         except ContractError as error:
-            raise APIResponseError(str(error), request_id=request_id) from error
+            raise APIResponseError(str(error), request_id=origin.request_id) from error
         if isinstance(chat, ErrorBody):
+            body = self.without_echoes(chat)
             raise ModelError(
-                chat.message or "the engine failed",
+                body.message or "the engine failed",
                 status_code=answer.status,
-                body=chat,
-                request_id=request_id,
+                body=body,
+                request_id=origin.request_id,
                 advice=f"`/score` reports the engine's status {chat.status}",
             )
         if not chat.choices:
-            raise APIResponseError("the answer has no choice", request_id=request_id)
-        completion = completion_of(chat, request_id)
+            raise APIResponseError("the answer has no choice", request_id=origin.request_id)
+        completion = completion_of(chat, origin)
         self.check_truncation(completion)
         return completion
 
@@ -113,7 +122,7 @@ class Exchange:
         """
         if answer.is_success:
             return
-        body = self.dialect.read_error(answer.status, answer.headers, answer.body)
+        body = self.without_echoes(self.dialect.read_error(answer.status, answer.headers, answer.body))
         error_class = class_for_status(answer.status, body)
         raise error_class(
             body.message or "the service gave no reason",
@@ -133,9 +142,26 @@ class Exchange:
         if self.raises_truncation and completion.ends_in_reasoning:
             raise ReasoningTruncatedError(completion)
 
+    def check_size(self, size: int) -> None:
+        """Raise for an answer that grows beyond all bounds.
+
+        Raises:
+            APIResponseError: it is longer than `MAX_ANSWER_BYTES`.
+        """
+        if size > MAX_ANSWER_BYTES:
+            raise APIResponseError(f"the answer is longer than {MAX_ANSWER_BYTES} bytes")
+
+    def origin(self, headers: Mapping[str, str]) -> Origin:
+        """Where the answer with these headers came from."""
+        return Origin(self.request_id(headers), self.endpoint, self.hops)
+
     def request_id(self, headers: Mapping[str, str]) -> str | None:
         """The id by which the service knows this exchange."""
         return self.dialect.read_request_id(headers)
+
+    def without_echoes(self, body: ErrorBody) -> ErrorBody:
+        """`body` with a message that does not repeat the prompt."""
+        return replace(body, message=redact_prompts(body.message, self.content))
 
     def _advice(self, status: int, body: ErrorBody) -> str:
         """What to do, where a status alone leaves people guessing."""
@@ -145,6 +171,7 @@ class Exchange:
         known: dict[int, str] = {
             401: "check `api_key`, or the credential's access to this endpoint",
             404: f"tried {safe_url(self.url)}; {self.dialect.name} has the chat routes {routes}",
+            422: _summary(body.details),
             408: "the service gave up: raise the deployment's `request_timeout_ms`, or lower `max_tokens`",
             424: f"the model's own status is {body.status}" if body.status else "the model failed",
         }
@@ -152,23 +179,27 @@ class Exchange:
 
 
 def chat_exchange(
-    settings: Settings, messages: str | Sequence[Message], options: Mapping[str, Any], *, stream: bool
+    target: Target,
+    hops: tuple[Hop, ...] = (),
+    *,
+    options: CallOptions,
+    messages: str | Sequence[Message],
+    stream: bool,
 ) -> Exchange:
     """The exchange for one chat completion.
 
     Raises:
         ConfigurationError: the options or the endpoint can't work for this.
     """
-    endpoint = settings.endpoint
+    endpoint = target.endpoint
     if stream and endpoint.is_score:
         raise ConfigurationError(
             "the endpoint is the `/score` route, which never streams: use `complete()`, or give the endpoint "
             "without `/score` to use the chat route"
         )
-    call = settings.options.merged(options)
-    fields = call.body_fields()
-    if settings.model is not None:
-        fields["model"] = settings.model
+    fields = options.body_fields()
+    if target.model is not None:
+        fields["model"] = target.model
     if stream:
         fields["stream"] = True
     # Unchecked on purpose: ranges are the service's to judge, and differ between its images.
@@ -176,18 +207,18 @@ def chat_exchange(
         messages=[_unchecked(message) for message in _listed(messages)], **fields
     )
     wire = endpoint.dialect.write_chat_request(
-        request, route=endpoint.route, api_version=settings.api_version, deployment=settings.deployment
+        request, route=endpoint.route, api_version=target.api_version, deployment=target.deployment
     )
-    return _exchange(settings, wire, call)
+    return _exchange(target, wire, options, hops)
 
 
-def info_exchange(settings: Settings) -> Exchange:
+def info_exchange(target: Target, hops: tuple[Hop, ...] = (), *, options: CallOptions) -> Exchange:
     """The exchange that asks which model answers."""
-    wire = settings.endpoint.dialect.write_info_request(api_version=settings.api_version)
-    return _exchange(settings, wire, settings.options)
+    wire = target.endpoint.dialect.write_info_request(api_version=target.api_version, model=target.model)
+    return _exchange(target, wire, options, hops)
 
 
-def _exchange(settings: Settings, wire: WireRequest, options: CallOptions) -> Exchange:
+def _exchange(target: Target, wire: WireRequest, options: CallOptions, hops: tuple[Hop, ...]) -> Exchange:
     query = f"?{urlencode(wire.query)}" if wire.query else ""
     headers = {
         "User-Agent": f"phi-client/{version()} Python/{sys.version_info.major}.{sys.version_info.minor}",
@@ -197,17 +228,31 @@ def _exchange(settings: Settings, wire: WireRequest, options: CallOptions) -> Ex
         **options.headers,
     }
     return Exchange(
-        dialect=settings.endpoint.dialect,
+        dialect=target.endpoint.dialect,
         method=wire.method,
-        url=f"{settings.endpoint.base_url}{wire.path}{query}",
+        url=f"{target.endpoint.base_url}{wire.path}{query}",
         route=wire.path,
+        endpoint=target.endpoint.base_url,
         headers=headers,
         content=wire.body,
         timeout=options.timeout,
         max_retries=options.max_retries,
         deadline_s=options.deadline_s,
         raises_truncation=options.on_truncation == "raise",
+        hops=hops,
     )
+
+
+def _summary(details: object) -> str:
+    """Where and what of the first validation errors, without the values, which are the caller's."""
+    items = cast("list[object]", details) if isinstance(details, list) else []
+    said: list[str] = []
+    for item in items[:3]:
+        if isinstance(item, dict):
+            found = cast("dict[str, Any]", item)
+            where = ".".join(str(part) for part in found.get("loc") or () if part != "body")
+            said.append(f"{where}: {found.get('msg')}" if where else str(found.get("msg")))
+    return "; ".join(said)
 
 
 def _listed(messages: str | Sequence[Message]) -> Sequence[Message]:

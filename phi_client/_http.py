@@ -3,6 +3,8 @@
 It must not know endpoints, keys or the contract.
 """
 
+import os
+import weakref
 from collections.abc import Generator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -12,6 +14,7 @@ import httpx
 from httpx import AsyncClient, Auth, Client, Request, Response
 
 from phi_client._options import Timeout
+from phi_client._sharing import ForkSafeLock, PerLoop
 from phi_client.errors import (
     APIConnectionError,
     APITimeoutError,
@@ -20,14 +23,15 @@ from phi_client.errors import (
 
 __all__ = [
     "AsyncClient",
+    "AsyncPool",
     "Auth",
     "Client",
     "Limits",
+    "Pool",
     "Request",
     "Response",
     "check_client",
-    "new_async_client",
-    "new_client",
+    "secrets_of",
     "translated_errors",
 ]
 
@@ -47,18 +51,84 @@ _NOT_SENT: Final = (
     httpx.PoolTimeout,
     httpx.ProxyError,
     httpx.UnsupportedProtocol,
-    httpx.LocalProtocolError,
 )
 
 
-def new_client(*, is_loopback: bool) -> Client:
-    """A client of our own. On loopback no proxy of the environment is used: it would get the traffic."""
-    return Client(limits=_POOL, trust_env=not is_loopback, follow_redirects=False)
+class Pool:
+    """The connections to one endpoint: an httpx client of our own, or the caller's.
+
+    Ours is made when first needed, and again in a forked child, which must not share its parent's connections;
+    it is closed at the latest when the interpreter ends.
+    """
+
+    def __init__(self, given: Client | None, *, is_loopback: bool) -> None:
+        self._given = given
+        # On loopback no proxy of the environment is used: it would get the traffic.
+        self._trusts_env = not is_loopback
+        self._lock = ForkSafeLock()
+        self._own: Client | None = None
+        self._process = 0
+        self._is_closed = False
+
+    def get(self) -> Client:
+        """The client to send with.
+
+        Raises:
+            RuntimeError: the pool was closed.
+        """
+        if self._given is not None:
+            return self._given
+        own = self._own
+        if own is not None and self._process == os.getpid():
+            return own
+        with self._lock:
+            if self._is_closed:
+                raise RuntimeError("the client is closed")
+            if self._own is None or self._process != os.getpid():
+                self._own = Client(limits=_POOL, trust_env=self._trusts_env, follow_redirects=False)
+                self._process = os.getpid()
+                weakref.finalize(self, self._own.close)
+            return self._own
+
+    def close(self) -> None:
+        """Close what is ours."""
+        with self._lock:
+            self._is_closed = True
+            own, self._own = self._own, None
+        if own is not None and self._process == os.getpid():
+            own.close()
 
 
-def new_async_client(*, is_loopback: bool) -> AsyncClient:
-    """As `new_client`."""
-    return AsyncClient(limits=_POOL, trust_env=not is_loopback, follow_redirects=False)
+class AsyncPool:
+    """As `Pool`, with a client for each event loop, because connections belong to the loop that made them."""
+
+    def __init__(self, given: AsyncClient | None, *, is_loopback: bool) -> None:
+        self._given = given
+        self._trusts_env = not is_loopback
+        self._own = PerLoop(self._make)
+        self._is_closed = False
+
+    def get(self) -> AsyncClient:
+        """The client to send with on the running loop.
+
+        Raises:
+            RuntimeError: the pool was closed.
+        """
+        if self._given is not None:
+            return self._given
+        if self._is_closed:
+            raise RuntimeError("the client is closed")
+        return self._own.get()
+
+    async def aclose(self) -> None:
+        """Close what is ours on the running loop."""
+        self._is_closed = True
+        own = self._own.pop()
+        if own is not None:
+            await own.aclose()
+
+    def _make(self) -> AsyncClient:
+        return AsyncClient(limits=_POOL, trust_env=self._trusts_env, follow_redirects=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,14 +174,36 @@ def translated_errors(limits: Limits) -> Generator[None]:
         yield
     except httpx.TimeoutException as error:
         phase = _PHASES.get(type(error), "read")
-        raise limits.reached(phase, request_sent=not isinstance(error, _NOT_SENT)) from error
+        raise limits.reached(phase, request_sent=not isinstance(error, _NOT_SENT)) from _bare(error)
     except httpx.InvalidURL as error:
-        raise ConfigurationError(f"the endpoint makes no valid URL: {error}") from error
+        raise ConfigurationError(f"the endpoint makes no valid URL: {error}") from _bare(error)
+    except httpx.LocalProtocolError as error:
+        # Its message may quote the header that h11 refuses.
+        _bare(error).args = ("withheld",)
+        raise APIConnectionError("the request is not valid HTTP", request_sent=False) from None
     except httpx.RequestError as error:
         raise APIConnectionError(
             f"the connection failed: {type(error).__name__}: {error}",
             request_sent=not isinstance(error, _NOT_SENT),
-        ) from error
+        ) from _bare(error)
+
+
+def secrets_of(request: Request) -> tuple[str, ...]:
+    """The keys and tokens that `request` carries."""
+    bearer = request.headers.get("Authorization", "").partition(" ")[2]
+    return tuple(filter(None, (bearer, request.headers.get("api-key", ""))))
+
+
+def _bare(error: Exception) -> Exception:
+    """`error` and its causes without their frames, whose variables hold the headers that were sent."""
+    seen: set[int] = set()
+    inner: BaseException | None = error
+    # A chain can be a ring: `raise error from error` is allowed.
+    while inner is not None and id(inner) not in seen:
+        seen.add(id(inner))
+        inner.__traceback__ = None
+        inner = inner.__cause__ or inner.__context__
+    return error
 
 
 def check_client(client: object, wanted: type[Client] | type[AsyncClient]) -> None:

@@ -9,7 +9,15 @@ from collections.abc import Mapping
 from typing import Final
 from urllib.parse import urlsplit
 
-__all__ = ["LOGGER", "LOG_VARIABLE", "RETRY_LOGGER", "apply_log_level", "log_answer", "safe_url"]
+__all__ = [
+    "LOGGER",
+    "LOG_VARIABLE",
+    "RETRY_LOGGER",
+    "apply_log_level",
+    "log_answer",
+    "safe_url",
+    "warn_of_retirement",
+]
 
 LOGGER: Final = logging.getLogger("phi_client")
 RETRY_LOGGER: Final = logging.getLogger("phi_client.retry")
@@ -43,3 +51,13 @@ def safe_url(url: str) -> str:
 def log_answer(method: str, url: str, status: int) -> None:
     """Note that the head of an answer came."""
     LOGGER.debug("%s %s answered %d", method, safe_url(url), status)
+
+
+_warned: set[str] = set()
+
+
+def warn_of_retirement(text: str) -> None:
+    """Note once in a process that a surface has no future; an empty text says nothing."""
+    if text and text not in _warned:
+        _warned.add(text)
+        LOGGER.warning("%s", text)

@@ -1,29 +1,21 @@
-"""What can be set, where it comes from, and which wins: call over client, client over environment.
+"""The options of a call, and how a call's go over a client's.
 
-It must not know HTTP libraries, and must not read any file.
+It must not know HTTP libraries, endpoints or the environment.
 """
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any, Final, Literal, TypedDict
 
-from phi_client.contract.dialects import Endpoint, EndpointError, resolve_endpoint
-from phi_client.contract.emulator import EMULATOR_KEY
-from phi_client.contract.limits import (
-    RECOMMENDED_MAX_TOKENS,
-    RECOMMENDED_TEMPERATURE,
-    RECOMMENDED_TOP_P,
-)
 from phi_client.errors import ConfigurationError
 
 __all__ = [
     "DEFAULT_MAX_RETRIES",
     "CallOptions",
     "CompletionOptions",
-    "Settings",
     "Timeout",
-    "resolve_settings",
+    "check_headers",
 ]
 
 DEFAULT_MAX_RETRIES: Final = 3
@@ -95,7 +87,7 @@ class CallOptions:
     """The options of a call, resolved. `body` keeps a `None`, which takes back a client's default."""
 
     body: Mapping[str, Any]
-    extra: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    extra: Mapping[str, Any] = field(default_factory=dict[str, Any], repr=False)
     headers: Mapping[str, str] = field(default_factory=dict[str, str], repr=False)
     timeout: Timeout = Timeout()
     max_retries: int = DEFAULT_MAX_RETRIES
@@ -129,97 +121,6 @@ class CallOptions:
         return {key: value for key, value in self.body.items() if value is not None} | dict(self.extra)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Settings:
-    """A client's settings, resolved. The key is not shown by `repr`."""
-
-    endpoint: Endpoint
-    api_key: str | None = field(default=None, repr=False)
-    model: str | None = None
-    deployment: str | None = None
-    api_version: str | None = None
-    options: CallOptions
-
-    def with_options(self, options: Mapping[str, Any]) -> "Settings":
-        """These settings with other defaults for the options of a call; errors as of `CallOptions.merged`."""
-        return replace(self, options=self.options.merged(options))
-
-
-def resolve_settings(
-    *,
-    endpoint: str | None,
-    api_key: str | None,
-    has_credential: bool,
-    dialect: str | None,
-    model: str | None,
-    deployment: str | None,
-    api_version: str | None,
-    options: Mapping[str, Any],
-    environ: Mapping[str, str],
-) -> Settings:
-    """Fill what was not given from `PHI_ENDPOINT` and its sisters, and check what builds the URL.
-
-    Raises:
-        ConfigurationError: a part is missing or can't work; the message says what to set.
-    """
-
-    def chosen(given: str | None, variable: str) -> str | None:
-        return given if given is not None else environ.get(variable, "").strip() or None
-
-    url = chosen(endpoint, "PHI_ENDPOINT")
-    if url is None:
-        raise ConfigurationError(
-            "no endpoint: set `PHI_ENDPOINT` (or pass `endpoint=`) to the URL of an Azure deployment, "
-            "or to `emulator` after starting `phi-emulator serve`"
-        )
-    try:
-        resolved = resolve_endpoint(url, chosen(dialect, "PHI_DIALECT"))
-    except EndpointError as error:
-        raise ConfigurationError(str(error)) from error
-    if not resolved.is_secure:
-        raise ConfigurationError(
-            "the endpoint is plain `http`, over which no key or token is sent except on this machine: use `https`"
-        )
-    version = chosen(api_version, "PHI_API_VERSION") or resolved.api_version
-    if version is not None and not _API_VERSION.fullmatch(version):
-        raise ConfigurationError(f"`api_version` {version!r} is not a date such as `2024-05-01-preview`")
-    settings = Settings(
-        endpoint=resolved,
-        api_key=_resolve_key(resolved, api_key, environ, has_credential=has_credential),
-        model=chosen(model, "PHI_MODEL"),
-        deployment=chosen(deployment, "PHI_DEPLOYMENT"),
-        api_version=version,
-        options=CallOptions(
-            body={
-                "temperature": RECOMMENDED_TEMPERATURE,
-                "top_p": RECOMMENDED_TOP_P,
-                "max_tokens": RECOMMENDED_MAX_TOKENS,
-            }
-        ),
-    )
-    _check_headers({"deployment": settings.deployment or ""})
-    return settings.with_options(options)
-
-
-def _resolve_key(
-    endpoint: Endpoint, given: str | None, environ: Mapping[str, str], *, has_credential: bool
-) -> str | None:
-    if given is not None and has_credential:
-        raise ConfigurationError("both `api_key` and `credential` are given: give one of them")
-    if has_credential:
-        return None
-    if given is None:
-        # The word `emulator` stands for its key too, and a key meant for Azure must not go to it.
-        variable = environ.get("PHI_API_KEY", "").strip() or None
-        given = EMULATOR_KEY if endpoint.is_emulator else variable
-    if given is None:
-        return None
-    key = given.strip()
-    if not key or not key.isascii() or not key.isprintable() or " " in key:
-        raise ConfigurationError("the API key is empty or holds characters that no header can carry")
-    return key
-
-
 def _check_options(options: CallOptions) -> None:
     taken = {"messages", "stream"} & set(options.extra)
     if taken:
@@ -230,7 +131,7 @@ def _check_options(options: CallOptions) -> None:
         raise ConfigurationError(f"`on_truncation` is {options.on_truncation!r}: give 'raise' or 'return'")
     if options.deadline_s is not None:
         _check_positive("deadline", options.deadline_s)
-    _check_headers(options.headers)
+    check_headers(options.headers)
 
 
 def _timeout_of(value: Timeout | float | None) -> Timeout:
@@ -243,7 +144,12 @@ def _timeout_of(value: Timeout | float | None) -> Timeout:
     return Timeout(connect=min(10.0, value), read=value, write=min(60.0, value), pool=min(60.0, value))
 
 
-def _check_headers(headers: Mapping[str, str]) -> None:
+def check_headers(headers: Mapping[str, str]) -> None:
+    """Refuse headers that HTTP can't carry, and those that carry a credential.
+
+    Raises:
+        ConfigurationError: names the header, never its value.
+    """
     for name, value in headers.items():
         if not _HEADER_NAME.fullmatch(name) or not _HEADER_VALUE.fullmatch(value):
             raise ConfigurationError(f"the header {name!r} has a name or a value that HTTP can't carry")

@@ -2,6 +2,8 @@
 
 It must not send anything. Time is a parameter, so that tests never sleep.
 
+    failed ──worth it?──> attempts left? ──> wait within deadline? ──> budget left? ──> hook, wait, again
+
 Waits: `retry-after-ms`, `x-ms-retry-after-ms`, `Retry-After` (seconds, float or date), then
 `x-ratelimit-reset-*` in seconds; else exponential with full jitter. A time-out while the service works is
 not tried again: the work may go on, and be billed twice.
@@ -19,6 +21,7 @@ from typing import Any, Final
 from tenacity import AsyncRetrying, RetryCallState, Retrying
 
 from phi_client._logging import RETRY_LOGGER
+from phi_client._sharing import ForkSafeLock
 from phi_client.contract.wire import get_header
 from phi_client.errors import (
     APIConnectionError,
@@ -29,7 +32,18 @@ from phi_client.errors import (
     StreamInterruptedError,
 )
 
-__all__ = ["SYSTEM_CLOCK", "Clock", "RetryPolicy", "is_retryable", "read_retry_after"]
+__all__ = [
+    "SYSTEM_CLOCK",
+    "Clock",
+    "InstantRetries",
+    "RetryBudget",
+    "RetryEvent",
+    "RetryHook",
+    "RetryPolicy",
+    "announce_retry",
+    "is_retryable",
+    "read_retry_after",
+]
 
 RETRYABLE_STATUSES: Final = frozenset({408, 429, 500, 502, 503, 504})
 FIRST_WAIT_S: Final = 0.5
@@ -51,18 +65,84 @@ class Clock:
 SYSTEM_CLOCK: Final = Clock()
 
 
-class RetryPolicy:
-    """The policy for one exchange: it starts to count when it is made."""
+@dataclass(frozen=True, slots=True)
+class RetryEvent:
+    """What a retry hook is told: an attempt failed, and another follows.
 
-    def __init__(self, *, max_retries: int, deadline_s: float | None, clock: Clock = SYSTEM_CLOCK) -> None:
+    `attempt` counts from 1, `wait_s` is the wait before the next one in seconds. `next_endpoint` differs from
+    `endpoint` when the call goes on to the next of several endpoints.
+    """
+
+    attempt: int
+    error: PhiError
+    wait_s: float
+    endpoint: str
+    next_endpoint: str
+
+
+RetryHook = Callable[[RetryEvent], object]
+
+
+class RetryBudget:
+    """What stops a retry storm: each retry costs, each success earns, and with nothing left none is made.
+
+    A token bucket that starts full, shared by all calls of a client to one endpoint; safe to use from threads.
+    The numbers allow a hundred retries in a row, then one for every five successes.
+    """
+
+    CAPACITY: Final = 500
+    COST: Final = 5
+
+    def __init__(self) -> None:
+        self._lock = ForkSafeLock()
+        self._left = self.CAPACITY
+
+    def spend(self) -> bool:
+        """Pay for one retry; false when there is too little left."""
+        with self._lock:
+            if self._left < self.COST:
+                return False
+            self._left -= self.COST
+            return True
+
+    def earn(self) -> None:
+        """Note a success."""
+        if self._left < self.CAPACITY:
+            with self._lock:
+                self._left = min(self.CAPACITY, self._left + 1)
+
+
+class InstantRetries:
+    """The switch for tests that makes waits between attempts take no time."""
+
+    depth: int = 0
+
+
+class RetryPolicy:
+    """The policy for one exchange with one endpoint; `started` is when the call began, if not now."""
+
+    def __init__(
+        self,
+        *,
+        max_retries: int,
+        deadline_s: float | None,
+        clock: Clock = SYSTEM_CLOCK,
+        started: float | None = None,
+        budget: RetryBudget | None = None,
+        endpoint: str = "",
+        on_retry: RetryHook | None = None,
+    ) -> None:
         self._max_attempts = max_retries + 1
         self._deadline_s = deadline_s
         self._clock = clock
-        self._started = clock.now()
+        self._started = clock.now() if started is None else started
+        self._budget = budget or RetryBudget()
+        self._endpoint = endpoint
+        self._on_retry = on_retry
 
     def retrying(self) -> Retrying:
         """tenacity's driver for a sync attempt."""
-        return Retrying(sleep=self._clock.sleep, **self._parts())
+        return Retrying(sleep=self._sleep, **self._parts())
 
     def retrying_async(self) -> AsyncRetrying:
         """tenacity's driver for an async attempt."""
@@ -96,18 +176,26 @@ class RetryPolicy:
             "retry": self._is_worth_trying,
             "wait": self._wait_s,
             "stop": self._is_over,
-            "before_sleep": _log_retry,
+            "before_sleep": self._announce,
             "reraise": True,
         }
 
+    def _sleep(self, seconds: float) -> None:
+        if not InstantRetries.depth:
+            self._clock.sleep(seconds)
+
     async def _sleep_async(self, seconds: float) -> None:
-        await self._clock.sleep_async(seconds)
+        if not InstantRetries.depth:
+            await self._clock.sleep_async(seconds)
 
     def _is_worth_trying(self, state: RetryCallState) -> bool:
         error = _error_of(state)
+        if error is None:
+            self._budget.earn()
+            return False
         if isinstance(error, PhiError):
             error.attempts = state.attempt_number
-        return error is not None and is_retryable(error)
+        return is_retryable(error)
 
     def _wait_s(self, state: RetryCallState) -> float:
         error = _error_of(state)
@@ -126,10 +214,20 @@ class RetryPolicy:
             note = f"a retry would have to wait {wait_s:.3g} s, beyond the deadline"
         elif wait_s > LONGEST_ASKED_WAIT_S:
             note = f"the service asks to wait {wait_s:.0f} s, longer than is waited for"
+        elif not self._budget.spend():
+            note = "no retry: this client's budget for retries is used up"
         error = _error_of(state)
         if note and isinstance(error, PhiError):
             error.note = note
         return bool(note)
+
+    def _announce(self, state: RetryCallState) -> None:
+        error = _error_of(state)
+        if isinstance(error, PhiError):
+            announce_retry(
+                RetryEvent(state.attempt_number, error, state.upcoming_sleep, self._endpoint, self._endpoint),
+                self._on_retry,
+            )
 
 
 def is_retryable(error: BaseException) -> bool:
@@ -178,13 +276,18 @@ def _error_of(state: RetryCallState) -> BaseException | None:
     return None if state.outcome is None else state.outcome.exception()
 
 
-def _log_retry(state: RetryCallState) -> None:
-    error = _error_of(state)
+def announce_retry(event: RetryEvent, hook: RetryHook | None) -> None:
+    """Log that another attempt follows, and tell the hook, whose exceptions end the call."""
+    error = event.error
     status = f" {error.status_code}" if isinstance(error, APIStatusError) else ""
     RETRY_LOGGER.info(
-        "attempt %d failed with %s%s; the next follows in %.2f s",
-        state.attempt_number,
+        "attempt %d at %s failed with %s%s; the next follows in %.2f s%s",
+        event.attempt,
+        event.endpoint,
         type(error).__name__,
         status,
-        state.upcoming_sleep,
+        event.wait_s,
+        "" if event.next_endpoint == event.endpoint else f" at {event.next_endpoint}",
     )
+    if hook is not None:
+        hook(event)

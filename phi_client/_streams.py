@@ -9,13 +9,14 @@ Neither decides anything: both feed the reader bytes and hand out its chunks. Th
 from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Generator, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import TracebackType
 from typing import Self
 
-from phi_client._completion import Completion, CompletionBuilder, CompletionChunk
+from phi_client._completion import Completion, CompletionBuilder, CompletionChunk, Origin
 from phi_client._exchange import Exchange
 from phi_client._http import Limits, Response, translated_errors
+from phi_client._redaction import redact_secrets
 from phi_client._retrying import Clock, RetryPolicy
 from phi_client.contract.chat import ChatCompletionChunk
 from phi_client.contract.error_body import ErrorBody
@@ -29,14 +30,18 @@ __all__ = ["AsyncChatStream", "ChatStream"]
 class StreamReader:
     """Bytes in, chunks out, without I/O."""
 
-    def __init__(self, exchange: Exchange, request_id: str | None, clock: Clock) -> None:
+    def __init__(
+        self, exchange: Exchange, origin: Origin, clock: Clock, secrets: tuple[str, ...] = ()
+    ) -> None:
         self._dialect = exchange.dialect
         self._check_truncation = exchange.check_truncation
+        self._without_echoes = exchange.without_echoes
+        self._secrets = secrets
         self._idle_limit_s = exchange.timeout.read
         self._now = clock.now
         self._last_event = clock.now()
         self._decoder = EventDecoder()
-        self._builder = CompletionBuilder(request_id)
+        self._builder = CompletionBuilder(origin)
         self._events: deque[ServerSentEvent] = deque()
         self._failure: ContractError | None = None
         self._has_begun = False
@@ -108,6 +113,8 @@ class StreamReader:
         except ContractError as error:
             raise self.interruption(str(error)) from error
         if isinstance(read, ErrorBody):
+            message = redact_secrets(read.message.encode(), self._secrets).decode()
+            read = self._without_echoes(replace(read, message=message))
             raise self.interruption(f"the service reports: {read.message or read.code}", read)
         return read
 

@@ -24,6 +24,7 @@ It must not know HTTP libraries. Text of a prompt, headers and keys are never pa
 """
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 from phi_client.contract.error_body import ErrorBody
@@ -41,6 +42,7 @@ __all__ = [
     "ConfigurationError",
     "ContentFilterError",
     "CredentialError",
+    "Hop",
     "InternalServerError",
     "ModelError",
     "NotFoundError",
@@ -60,9 +62,14 @@ _MESSAGE_LIMIT = 500
 
 
 class PhiError(Exception):
-    """Base of all errors of this package. `attempts`: how often the request was tried."""
+    """Base of all errors of this package.
+
+    `attempts`: how often the request was tried at the last endpoint. `hops`: the endpoints before it that were
+    tried in vain.
+    """
 
     attempts: int = 1
+    hops: "tuple[Hop, ...]" = ()
     note: str = ""
     """What the retry policy adds, such as a wait beyond the deadline."""
 
@@ -72,7 +79,8 @@ class PhiError(Exception):
 
     def __str__(self) -> str:
         tried = f"after {self.attempts} attempts" if self.attempts > 1 else ""
-        extras = ", ".join(filter(None, [*self._facts(), tried, self.note]))
+        hops = f"{len(self.hops)} endpoints before it failed too" if self.hops else ""
+        extras = ", ".join(filter(None, [*self._facts(), tried, hops, self.note]))
         line = " ".join(f"{self._head()}{self.message}".split())[:_MESSAGE_LIMIT]
         return f"{line} ({extras})" if extras else line
 
@@ -85,6 +93,14 @@ class PhiError(Exception):
 
     def _facts(self) -> list[str]:
         return []
+
+
+@dataclass(frozen=True, slots=True)
+class Hop:
+    """An endpoint that was left for the next one, and the error that made it so."""
+
+    endpoint: str
+    error: PhiError
 
 
 class ConfigurationError(PhiError):

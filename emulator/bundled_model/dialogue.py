@@ -48,9 +48,9 @@ class Example(NamedTuple):
 def phrase(r: random.Random, question: str) -> str:
     """The question as people type it: other casing, spaces, ends, and the usual instruction before or after."""
     dice = r.random()
-    if dice < 0.05:
+    if dice < 0.08:
         question = question.upper()
-    elif dice < 0.13:
+    elif dice < 0.16:
         question = question.lower()
     if r.random() < 0.08:
         question = re.sub(" ", lambda _: " " * r.choice([1, 1, 2, 3]), question)

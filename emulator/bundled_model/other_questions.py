@@ -11,8 +11,8 @@ import pydoc_data.topics
 import random
 import re
 
-from problems import SIGNS, ask, number
-from words import invented, name, place, things
+from problems import SIGNS, ask
+from words import invented, name, number, place, things
 
 __all__ = ["sample_other_question"]
 

@@ -176,9 +176,9 @@ def main() -> None:
     parser.add_argument("--inner", type=int, default=576)
     parser.add_argument("--tokens", type=int, default=6144, help="tokens in a batch, padding included")
     parser.add_argument("--rate", type=float, default=2e-3)
-    parser.add_argument("--constant-steps", type=int, default=1000)
-    parser.add_argument("--decay-steps", type=int, default=3600)
-    parser.add_argument("--rounding-steps", type=int, default=700, help="last steps, which see int4 weights")
+    parser.add_argument("--constant-steps", type=int, default=600)
+    parser.add_argument("--decay-steps", type=int, default=6400)
+    parser.add_argument("--rounding-steps", type=int, default=900, help="last steps, which see int4 weights")
     parser.add_argument("--good", type=float, default=0.995, help="held-out share that ends the run early")
     args = parser.parse_args()
 

@@ -1,10 +1,10 @@
-"""Names, things and places for the problems, plus invented ones so that the model doesn't lean on a list."""
+"""Names, things, places and numbers for the problems, plus invented ones so that the model doesn't lean on a list."""
 
 from __future__ import annotations
 
 import random
 
-__all__ = ["name", "place", "things"]
+__all__ = ["name", "number", "place", "things"]
 
 NAMES = [
     "Tom",
@@ -236,3 +236,9 @@ def things(r: random.Random) -> str:
 
 def place(r: random.Random) -> str:
     return r.choice(PLACES)
+
+
+def number(r: random.Random, most_digits: int) -> int:
+    """A whole number with a uniformly chosen count of digits, so that short ones are as common as long ones."""
+    digits = r.randint(1, most_digits)
+    return r.randrange(10 ** (digits - 1) if digits > 1 else 0, 10**digits)

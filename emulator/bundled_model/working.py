@@ -53,6 +53,16 @@ def add(a: int, b: int) -> Working:
     return Working(f"Line up {left}+{right}: {', '.join(steps)}. That is {a + b}.", a + b)
 
 
+def _compare(left: str, right: str) -> tuple[str, bool]:
+    """Compare two numbers of one width digit by digit from the left: `4=4, 3<5`, and whether the left one is less."""
+    seen = []
+    for x, y in zip(left, right, strict=True):
+        seen.append(f"{x}{'<' if x < y else '>' if x > y else '='}{y}")
+        if x != y:
+            break
+    return ", ".join(seen), left < right
+
+
 def subtract(a: int, b: int) -> Working:
     """Subtract `b` from `a`, either of any sign."""
     if b < 0:
@@ -61,22 +71,27 @@ def subtract(a: int, b: int) -> Working:
     if a < 0:
         text, total = add(-a, b)
         return Working(f"{a}-{b} is -({-a}+{b}). {text} So {-total}.", -total)
-    if a < b:
-        text, total = subtract(b, a)
-        return Working(f"{a} is less than {b}, so turn it round: {b}-{a}. {text} So {-total}.", -total)
-    if a < 10:
+    if b <= a < 10:
         return Working(f"{a}-{b}={a - b}.", a - b)
-    width = len(str(a))
-    left, right = str(a), f"{b:0{width}}"
+    width = max(len(str(a)), len(str(b)))
+    left, right = f"{a:0{width}}", f"{b:0{width}}"
+    compared, turned = _compare(left, right)
+    text = f"Line up {left}-{right}: {compared}"
+    if turned:
+        left, right = right, left
+        text += f", so turn it round: {left}-{right}"
     steps, digits, borrow = [], "", 0
     for column, (x, y) in zip(COLUMNS, zip(reversed(left), reversed(right), strict=True), strict=False):
+        taken = f"-{y}-1" if borrow else f"-{y}"
         total = int(x) - int(y) - borrow
-        shown = f"{x}-{y}-1" if borrow else f"{x}-{y}"
         borrow = 1 if total < 0 else 0
-        steps.append(f"{column} {shown}={total} write {total % 10}" + (" borrow 1" if borrow else ""))
+        shown = f"{x}{taken} borrow 1{x}{taken}" if borrow else f"{x}{taken}"
+        steps.append(f"{column} {shown}={total % 10} write {total % 10}")
         digits = str(total % 10) + digits
-    assert int(digits) == a - b
-    return Working(f"Line up {left}-{right}: {', '.join(steps)}. That is {a - b}.", a - b)
+    size = abs(a - b)
+    assert int(digits) == size
+    text += f": {', '.join(steps)}. That is {size}."
+    return Working(f"{text} So {-size}.", -size) if turned else Working(text, size)
 
 
 def _times_digit(a: int, digit: int) -> str:
@@ -114,11 +129,11 @@ def _quotient_digit(part: int, divisor: int) -> str:
     if divisor < 10 or digit == 0:
         return f"{part}/{divisor}={digit} rest {rest}"
     # The part stands beside each multiple, so that comparing them needs no look back.
-    tried = [f"{divisor}*{k}={divisor * k} of {part}" for k in range(1, digit + 1)]
+    tried = [f"{divisor}*{k}={divisor * k}<{part}" for k in range(1, digit + 1)]
     if rest == 0:
+        tried[-1] = f"{divisor}*{digit}={part}={part}"
         return f"{part}/{divisor}: {', '.join(tried)}, so {digit} rest 0"
-    if digit < 9:
-        tried.append(f"{divisor}*{digit + 1}={divisor * (digit + 1)} of {part} too big")
+    tried.append(f"{divisor}*{digit + 1}={divisor * (digit + 1)}>{part}")
     rest_text = calculate(part, "-", divisor * digit).text.removesuffix(".")
     return f"{part}/{divisor}: {', '.join(tried)}, so {digit}. {rest_text}"
 
@@ -126,7 +141,8 @@ def _quotient_digit(part: int, divisor: int) -> str:
 def divide(a: int, b: int) -> Working:
     """Divide `a` by `b` (1 to 99), digit by digit; the result is the whole quotient.
 
-    A division that leaves a rest ends with the sentence that says so, and the caller then has no answer to give.
+    The digits that are still to come stand after each rest, so that the next one is always the first of them. A
+    division that leaves a rest ends with the sentence that says so, and the caller then has no answer to give.
     """
     if a < 0:
         text, total = divide(-a, b)
@@ -135,11 +151,15 @@ def divide(a: int, b: int) -> Working:
     digits = str(a)
     start = next((n for n in range(1, len(digits) + 1) if int(digits[:n]) >= b), len(digits))
     rest, steps = int(digits[:start]), []
+    if start < len(digits):
+        steps.append(f"{digits[:start]} then {digits[start:]}")
     for index in range(start, len(digits) + 1):
-        steps.append(_quotient_digit(rest, b))
+        step = _quotient_digit(rest, b)
         rest %= b
         if index < len(digits):
+            step += f" then {digits[index:]}"
             rest = rest * 10 + int(digits[index])
+        steps.append(step)
     text = ". ".join(steps)
     if rest:
         return Working(f"{text}. It does not divide evenly.", a // b)

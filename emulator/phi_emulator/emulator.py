@@ -156,7 +156,8 @@ class Emulator:
         """The URL at which `dialect` is spoken, as a client recognises it."""
         if dialect == SERVERLESS.name and self.config.dialect == dialect:
             return self.root
-        return self.root + DIALECTS[dialect].emulator_prefix
+        spoken = DIALECTS[dialect]
+        return self.root + spoken.emulator_prefix + spoken.root
 
     @property
     def root(self) -> str:

@@ -11,7 +11,7 @@ code: int}`, and an `error.message` that is itself a string of JSON.
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, Final, cast
 
 __all__ = ["HELP_TEXT", "MAX_ERROR_BYTES", "ErrorBody", "error_from_object", "read_error_body"]
@@ -40,8 +40,9 @@ class ErrorBody:
     message: str
     code: str | None = None
     status: int | None = None
-    details: Any = None
-    innererror: Mapping[str, Any] | None = None
+    # Not shown by `repr`: validation errors hold what was sent.
+    details: Any = field(default=None, repr=False)
+    innererror: Mapping[str, Any] | None = field(default=None, repr=False)
 
     @property
     def content_filter(self) -> Mapping[str, Any] | None:

@@ -23,8 +23,12 @@ __all__ = [
     "front_door_status",
     "front_door_text",
     "front_door_timeout",
+    "gateway_resource_not_found",
+    "gateway_wrong_key",
     "invalid_input",
+    "missing_model",
     "model_text",
+    "no_model_name",
     "rate_limited",
     "serverless_missing_key",
     "serverless_wrong_key",
@@ -177,3 +181,34 @@ def too_many_pending_requests(retry_after_s: int | None = None) -> Refusal:
     if retry_after_s is not None:
         headers["Retry-After"] = str(retry_after_s)
     return Refusal(429, "", headers, by_model=False)
+
+
+def gateway_wrong_key() -> Refusal:
+    """401 of a Foundry resource for a missing or bad key (text as usually quoted; recorded for tokens similarly)."""
+    message = (
+        "Access denied due to invalid subscription key or wrong API endpoint. Make sure to provide a valid key "
+        "for an active subscription and use a correct regional API endpoint for your resource."
+    )
+    return Refusal(401, {"error": {"code": "401", "message": message}}, by_model=False)
+
+
+def gateway_resource_not_found() -> Refusal:
+    """404 of a Foundry resource for a path that it does not have (reported live)."""
+    return Refusal(404, {"error": {"code": "404", "message": "Resource not found"}}, by_model=False)
+
+
+def no_model_name() -> Refusal:
+    """400 of `/models` for a request that names no model (reported live)."""
+    message = (
+        "No model specified in request. Please provide a model name in the request body or as a "
+        "x-ms-model-mesh-model-name header."
+    )
+    error = {"code": "no_model_name", "message": message, "details": message}
+    return Refusal(400, {"error": error}, {"x-ms-error-code": "no_model_name"}, by_model=False)
+
+
+def missing_model() -> Refusal:
+    """400 of `/openai/v1` for a request that names no model: OpenAI's own words (inferred for Azure)."""
+    message = "you must provide a model parameter"
+    error = {"message": message, "type": "invalid_request_error", "param": None, "code": None}
+    return Refusal(400, {"error": error}, by_model=False)

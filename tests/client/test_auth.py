@@ -36,6 +36,7 @@ class Credential:
     now: float = 1000.0
     fails: bool = False
     asked: list[tuple[tuple[str, ...], dict[str, Any]]] = field(default_factory=list[Any])
+    auth: TokenAuth | None = None
 
     def get_token(self, *scopes: str, **kwargs: Any) -> Token:
         self.asked.append((scopes, kwargs))
@@ -58,9 +59,11 @@ class AsyncCredential:
 def with_credential(phi: Driver, credential: Credential) -> Driver:
     right: Any = AsyncCredential(credential) if phi.is_async else credential
     phi.open(api_key=None, credential=right)
-    auth = getattr(phi.client, "_auth")  # noqa: B009  # private
+    assert phi.client is not None
+    auth = phi.client._lanes[0].auth
     assert isinstance(auth, TokenAuth)
     auth._now = lambda: credential.now
+    credential.auth = auth
     return phi
 
 
@@ -148,6 +151,103 @@ def test_a_challenge_gets_one_more_try_with_a_new_token(
     assert credential.asked[1][1] == arguments
 
 
+def test_serverless_says_that_a_token_is_invalid_without_a_challenge(phi: Driver) -> None:
+    invalid = httpx.Response(401, headers={"x-ms-error-reason": "Invalid JWT."}, json={"statusCode": 401})
+    credential = Credential()
+    phi.answer(invalid, httpx.Response(200, json=OK))
+    assert with_credential(phi, credential).complete().content == "42"
+    assert len(credential.asked) == 2
+
+
+def test_after_a_renewal_that_failed_the_old_token_serves_for_a_while_unasked(phi: Driver) -> None:
+    credential = Credential()
+    answer_ok(phi)
+    with_credential(phi, credential).complete()
+    credential.now += 3600 - 200
+    credential.fails = True
+    for _ in range(3):
+        phi.complete()
+    assert len(credential.asked) == 2
+    credential.now += 31
+    credential.fails = False
+    phi.complete()
+    assert len(credential.asked) == 3
+    assert bearers(phi) == ["Bearer t1"] * 4 + ["Bearer t3"]
+
+
+def test_a_token_with_a_short_life_serves_for_half_of_it(phi: Driver) -> None:
+    credential = Credential(lifetime=100)
+    answer_ok(phi)
+    with_credential(phi, credential).complete()
+    credential.now += 49
+    phi.complete()
+    assert len(credential.asked) == 1
+    credential.now += 2
+    phi.complete()
+    assert len(credential.asked) == 2
+
+
+def test_while_one_call_renews_the_others_use_the_token_that_is_still_good() -> None:
+    credential = Credential()
+    auth = TokenAuth(credential, "scope", now=lambda: credential.now)
+    next(auth.sync_auth_flow(httpx.Request("POST", URL)))
+    credential.now += 3600 - 200
+    seen: list[str] = []
+
+    def get_token(*scopes: str, **kwargs: Any) -> Token:
+        # Another call comes by while the credential is at work.
+        seen.append(next(auth.sync_auth_flow(httpx.Request("POST", URL))).headers["authorization"])
+        return Token("new", int(credential.now) + 3600)
+
+    credential.get_token = get_token  # type: ignore[method-assign]
+    assert next(auth.sync_auth_flow(httpx.Request("POST", URL))).headers["authorization"] == "Bearer new"
+    assert seen == ["Bearer t1"]
+
+
+def test_a_token_that_no_header_can_carry_is_refused_unseen(phi: Driver) -> None:
+    credential = Credential()
+    credential.get_token = lambda *_, **__: Token("very-secret\n", 4_000_000_000)  # type: ignore[method-assign]
+    with pytest.raises(CredentialError, match="no header can carry") as caught:
+        with_credential(phi, credential).complete()
+    assert "very-secret" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "scope"),
+    [
+        (URL, "https://ml.azure.com/.default"),
+        ("https://phi.westus.inference.ml.azure.com/score", "https://ml.azure.com/.default"),
+        ("https://phi.services.ai.azure.com/models", "https://cognitiveservices.azure.com/.default"),
+        ("https://phi.services.ai.azure.com/openai/v1", "https://ai.azure.com/.default"),
+    ],
+)
+def test_the_scope_is_that_of_the_dialect(phi: Driver, endpoint: str, scope: str) -> None:
+    credential = Credential()
+    right: Any = AsyncCredential(credential) if phi.is_async else credential
+    answer_ok(phi)
+    phi.answer(httpx.Response(200, json=OK | {"output": "42"}))
+    phi.open(endpoint, None, credential=right, model="phi").complete()
+    assert credential.asked[0][0] == (scope,)
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "header", "value"),
+    [
+        (URL, "authorization", "Bearer the-key"),
+        ("https://phi.westus.inference.ml.azure.com", "authorization", "Bearer the-key"),
+        ("https://phi.services.ai.azure.com/models", "api-key", "the-key"),
+        ("https://phi.openai.azure.com", "api-key", "the-key"),
+    ],
+)
+def test_the_key_travels_as_the_dialect_wants_it(phi: Driver, endpoint: str, header: str, value: str) -> None:
+    answer_ok(phi)
+    phi.open(endpoint, "the-key", model="phi").complete()
+    sent = phi.router.calls.last.request.headers
+    assert {name: sent.get(name) for name in ("authorization", "api-key")} == {
+        "authorization": None, "api-key": None, header: value
+    }  # fmt: skip
+
+
 def test_a_second_refusal_is_the_answer(phi: Driver) -> None:
     refusal = httpx.Response(401, headers={"WWW-Authenticate": 'Bearer error="invalid_token"'})
     phi.answer(refusal, refusal)
@@ -183,7 +283,7 @@ class WhileWaiting:
         self.auth = auth
 
     def __enter__(self) -> None:
-        self.auth._token = Token("of another thread", 4_000_000_000)
+        self.auth._kept(Token("another-threads", 4_000_000_000))
 
     def __exit__(self, *_: object) -> None:
         pass
@@ -194,12 +294,12 @@ def test_a_token_that_another_thread_got_meanwhile_is_used() -> None:
     auth = TokenAuth(credential, "scope")
     auth._lock = WhileWaiting(auth)  # type: ignore[assignment]
     flow = auth.sync_auth_flow(httpx.Request("POST", URL))
-    assert next(flow).headers["authorization"] == "Bearer of another thread"
-    auth._token = Token("refused", 4_000_000_000)
+    assert next(flow).headers["authorization"] == "Bearer another-threads"
+    auth._kept(Token("refused", 4_000_000_000))
     flow = auth.sync_auth_flow(httpx.Request("POST", URL))
     assert next(flow).headers["authorization"] == "Bearer refused"
     refusal = httpx.Response(401, headers={"WWW-Authenticate": 'Bearer error="invalid_token"'})
-    assert flow.send(refusal).headers["authorization"] == "Bearer of another thread"
+    assert flow.send(refusal).headers["authorization"] == "Bearer another-threads"
     assert credential.asked == []
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import httpx
 import pytest
 
-from phi_client import AsyncPhiClient, ConfigurationError, PhiClient, Timeout
+from phi_client import AsyncPhiClient, ConfigurationError, Timeout
 from phi_client.contract.emulator import EMULATOR_KEY
 
 if TYPE_CHECKING:
@@ -157,23 +157,6 @@ def test_closing_leaves_a_client_that_was_passed_in_open(phi: Driver) -> None:
     elif client is not None:
         client.close()
     assert not phi._http[0].is_closed
-
-
-def test_a_client_of_its_own_is_closed_by_the_with_statement_but_not_by_a_copy() -> None:
-    with PhiClient("emulator") as client:
-        client.with_options(seed=1).close()
-        assert not client._http.is_closed
-    assert client._http.is_closed
-
-
-def test_the_environments_proxy_gets_nothing_that_stays_on_this_machine(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setenv("HTTP_PROXY", "http://proxy.example:3128")
-    monkeypatch.setenv("ALL_PROXY", "http://proxy.example:3128")
-    with PhiClient("emulator") as local, PhiClient(URL, "k") as hosted:
-        assert not any(local._http._mounts.values())
-        assert any(hosted._http._mounts.values())
 
 
 def test_repr_shows_no_key(phi: Driver) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from concurrent.futures import ThreadPoolExecutor
 from email.utils import formatdate
 from typing import TYPE_CHECKING
 
@@ -16,12 +17,15 @@ from phi_client import (
     Completion,
     InternalServerError,
     ModelError,
+    PhiClient,
     RateLimitError,
+    RetryEvent,
     StreamInterruptedError,
     Timeout,
 )
 from phi_client._http import Limits
-from phi_client._retrying import is_retryable, read_retry_after
+from phi_client._retrying import RetryBudget, is_retryable, read_retry_after
+from phi_client.testing import instant_retries
 
 if TYPE_CHECKING:
     from tests.conftest import Driver, FakeTime, Pieces
@@ -256,5 +260,77 @@ def test_retries_are_logged_without_what_the_service_said(
     phi.answer(httpx.Response(503, text="secret of the service"), ok())
     with caplog.at_level(logging.DEBUG, "phi_client"):
         phi.open().complete("secret prompt")
-    assert "attempt 1 failed with InternalServerError 503; the next follows in 0.25 s" in caplog.text
+    assert (
+        "attempt 1 at https://phi.eastus2.models.ai.azure.com failed with InternalServerError 503; "
+        "the next follows in 0.25 s"
+    ) in caplog.text
     assert "secret" not in caplog.text
+
+
+def test_a_hook_is_told_of_each_retry(phi: Driver) -> None:
+    told: list[RetryEvent] = []
+    phi.answer(httpx.Response(503), httpx.Response(429, headers={"Retry-After": "2"}), ok())
+    phi.open(on_retry=told.append).complete()
+    assert [(event.attempt, type(event.error), event.wait_s) for event in told] == [
+        (1, InternalServerError, 0.25), (2, RateLimitError, 2.0)
+    ]  # fmt: skip
+    assert {event.endpoint for event in told} == {"https://phi.eastus2.models.ai.azure.com"}
+    assert {event.next_endpoint for event in told} == {event.endpoint for event in told}
+
+
+def test_what_a_hook_raises_ends_the_call(phi: Driver) -> None:
+    def stop(event: RetryEvent) -> None:
+        raise KeyError(event.attempt)
+
+    phi.answer(httpx.Response(503), ok())
+    with pytest.raises(KeyError):
+        phi.open(on_retry=stop).complete()
+    assert phi.router.calls.call_count == 1
+
+
+def test_a_storm_of_failures_uses_up_the_budget_that_all_calls_share(phi: Driver) -> None:
+    phi.router.route().mock(return_value=httpx.Response(503))
+    phi.open(max_retries=9)
+    attempts: list[int] = []
+    for _ in range(14):
+        with pytest.raises(InternalServerError) as caught:
+            phi.complete()
+        attempts.append(caught.value.attempts)
+    # A hundred retries, and from then on none.
+    assert attempts == [10] * 11 + [2] + [1] * 2
+    assert "budget for retries is used up" in str(caught.value)
+
+
+def test_successes_earn_retries_again(phi: Driver) -> None:
+    phi.open(max_retries=99)
+    phi.router.route().mock(return_value=httpx.Response(503))
+    for _ in range(2):
+        with pytest.raises(InternalServerError):
+            phi.complete()
+    phi.router.route().mock(return_value=ok())
+    for _ in range(RetryBudget.COST):
+        phi.complete()
+    phi.answer(httpx.Response(503), ok())
+    assert phi.complete().content == "42"
+
+
+def test_copies_share_the_budget() -> None:
+    with PhiClient("emulator") as client:
+        assert client.with_options(seed=1)._lanes[0].budget is client._lanes[0].budget
+
+
+def test_a_budget_is_exact_under_threads() -> None:
+    budget = RetryBudget()
+    with ThreadPoolExecutor(8) as threads:
+        paid = list(threads.map(lambda _: budget.spend(), range(1000)))
+    assert sum(paid) == RetryBudget.CAPACITY // RetryBudget.COST
+
+
+def test_retries_can_be_made_instant_for_tests(phi: Driver, fake_time: FakeTime) -> None:
+    phi.answer(httpx.Response(503), httpx.Response(429, headers={"Retry-After": "200"}), ok())
+    with instant_retries():
+        assert phi.open().complete().content == "42"
+    assert fake_time.waits == []
+    phi.answer(httpx.Response(503), ok())
+    phi.complete()
+    assert fake_time.waits == [0.25]

@@ -23,7 +23,14 @@ from phi_client.contract.chat import (
     finish_chunk,
     role_chunk,
 )
-from phi_client.contract.dialects import DIALECTS, MANAGED_COMPUTE, SERVERLESS, Dialect
+from phi_client.contract.dialects import (
+    DIALECTS,
+    FOUNDRY_MODELS,
+    MANAGED_COMPUTE,
+    OPENAI_V1,
+    SERVERLESS,
+    Dialect,
+)
 from phi_client.contract.error_body import ErrorBody
 from phi_client.contract.events import DONE, EventDecoder, ServerSentEvent
 from phi_client.contract.model_info import ModelInfo
@@ -101,6 +108,8 @@ chunks = st.builds(
 
 @given(dialects, requests)
 def test_a_request_that_is_written_is_read(dialect: Dialect, request: ChatRequest) -> None:
+    if dialect.needs_model:
+        request = request.model_copy(update={"model": request.model or "m"})
     wire = dialect.write_chat_request(request)
     assert wire.body is not None
     assert dialect.read_chat_request(wire.headers, wire.body, route=wire.path) == request
@@ -147,7 +156,12 @@ def test_a_chunk_that_is_written_is_read(dialect: Dialect, chunk: ChatCompletion
     assert dialect.read_event(event) == chunk
 
 
-@given(dialects, st.builds(ModelInfo, model_name=texts, model_type=texts, model_provider_name=texts))
+infos = st.builds(
+    ModelInfo, model_name=texts, model_type=st.just("chat-completion"), model_provider_name=texts
+)
+
+
+@given(dialects, infos)
 def test_model_info_that_is_written_is_read(dialect: Dialect, info: ModelInfo) -> None:
     assert dialect.read_info(dialect.write_info(info)) == info
 
@@ -264,18 +278,49 @@ def test_unknown_parameters_without_a_header_follow_the_surface() -> None:
     assert read_status(older, EXTRA) == 400
 
 
-@BOTH
+@pytest.mark.parametrize("dialect", [SERVERLESS, MANAGED_COMPUTE], ids=lambda dialect: dialect.name)
 def test_the_v1_route_never_refuses_unknown_parameters(dialect: Dialect) -> None:
     request = dialect.read_chat_request({"extra-parameters": "error"}, EXTRA, route="/v1/chat/completions")
     assert request.extra == {"n": 1}
 
 
 @BOTH
-def test_extra_keys_send_the_header(dialect: Dialect) -> None:
+def test_extra_keys_send_the_header_where_there_is_one(dialect: Dialect) -> None:
     plain = ChatRequest.model_validate({"messages": [{"role": "user", "content": "x"}]})
     extra = ChatRequest.model_validate_json(EXTRA)
     assert "extra-parameters" not in dialect.write_chat_request(plain).headers
-    assert dialect.write_chat_request(extra).headers["extra-parameters"] == "pass-through"
+    sent = dialect.write_chat_request(extra).headers.get("extra-parameters")
+    assert sent == ("pass-through" if dialect is not OPENAI_V1 else None)
+
+
+def test_openai_v1_takes_unknown_keys_whatever_the_header_says() -> None:
+    body = b'{"model": "m", "messages": [{"role": "user", "content": "x"}], "n": 1}'
+    for value in ("error", "drop", "nonsense"):
+        assert OPENAI_V1.read_chat_request({"extra-parameters": value}, body).extra == {"n": 1}
+
+
+def test_a_model_must_be_named_on_a_foundry_resource() -> None:
+    body = b'{"messages": [{"role": "user", "content": "x"}]}'
+    assert read_status(FOUNDRY_MODELS, body) == 400
+    assert read_status(OPENAI_V1, body) == 400
+    named = FOUNDRY_MODELS.read_chat_request({"X-MS-Model-Mesh-Model-Name": "phi"}, body)
+    assert named.model == "phi"
+
+
+def test_openai_v1_takes_a_key_in_either_header() -> None:
+    assert OPENAI_V1.read_key({"api-key": "k"}) == "k"
+    assert OPENAI_V1.read_key({"Authorization": "Bearer k"}) == "k"
+    assert OPENAI_V1.write_key("k") == ("api-key", "k")
+
+
+def test_openai_v1_describes_a_model_by_its_name_or_in_a_list() -> None:
+    assert OPENAI_V1.write_info_request(model="phi 4/x").path == "/openai/v1/models/phi%204%2Fx"
+    assert OPENAI_V1.write_info_request().path == "/openai/v1/models"
+    listed = b'{"object": "list", "data": [{"id": "phi", "object": "model", "owned_by": "Microsoft"}]}'
+    assert OPENAI_V1.read_info(listed).model_name == "phi"
+    for body in (b"{}", b'{"data": [1]}', b'{"id": 1}', b"["):
+        with pytest.raises(ContractError):
+            OPENAI_V1.read_info(body)
 
 
 def test_the_api_version_is_sent_where_there_is_one() -> None:
@@ -303,6 +348,11 @@ def test_only_managed_compute_names_a_deployment() -> None:
         (SERVERLESS, {"Authorization": "Bearer "}, 401),
         (MANAGED_COMPUTE, {}, 401),
         (MANAGED_COMPUTE, {"Authorization": "k"}, 401),
+        (FOUNDRY_MODELS, {}, 401),
+        (FOUNDRY_MODELS, {"Authorization": "Bearer k"}, 401),
+        (OPENAI_V1, {}, 401),
+        (OPENAI_V1, {"api-key": " "}, 401),
+        (OPENAI_V1, {"Authorization": "Basic k"}, 401),
     ],
 )
 def test_a_missing_or_malformed_key_is_refused(

@@ -11,7 +11,12 @@ EARLY = "https://phi.eastus2.inference.ai.azure.com"
 MANAGED = "https://phi.westus.inference.ml.azure.com"
 LOCAL = "http://127.0.0.1:16180"
 
+FOUNDRY = "https://phi.services.ai.azure.com"
+OPENAI = "https://phi.openai.azure.com"
+
 CHAT, V1, SCORE = "/chat/completions", "/v1/chat/completions", "/score"
+MODELS, OPENAI_V1 = "/models/chat/completions", "/openai/v1/chat/completions"
+PROJECT = "/api/projects/my-project"
 
 
 @pytest.mark.parametrize(
@@ -38,6 +43,23 @@ CHAT, V1, SCORE = "/chat/completions", "/v1/chat/completions", "/score"
         (f"{LOCAL}/managed-compute", "managed_compute", f"{LOCAL}/managed-compute", CHAT),
         (f"{LOCAL}/managed-compute/score", "managed_compute", f"{LOCAL}/managed-compute", SCORE),
         (f"{LOCAL}/score", "managed_compute", LOCAL, SCORE),
+        (f"{FOUNDRY}/models", "foundry_models", FOUNDRY, MODELS),
+        (f"{FOUNDRY}/models/", "foundry_models", FOUNDRY, MODELS),
+        (f"{FOUNDRY}/models/chat/completions?api-version=2024-05-01-preview", "foundry_models", FOUNDRY, MODELS),
+        (f"{FOUNDRY}/models/info", "foundry_models", FOUNDRY, MODELS),
+        (FOUNDRY, "openai_v1", FOUNDRY, OPENAI_V1),
+        (f"{FOUNDRY}/openai/v1/", "openai_v1", FOUNDRY, OPENAI_V1),
+        (f"{FOUNDRY}/openai/v1/chat/completions", "openai_v1", FOUNDRY, OPENAI_V1),
+        (f"{FOUNDRY}{PROJECT}", "openai_v1", FOUNDRY + PROJECT, OPENAI_V1),
+        (f"{FOUNDRY}{PROJECT}/openai/v1", "openai_v1", FOUNDRY + PROJECT, OPENAI_V1),
+        (f"{FOUNDRY}{PROJECT}/openai/v1/chat/completions", "openai_v1", FOUNDRY + PROJECT, OPENAI_V1),
+        (OPENAI, "openai_v1", OPENAI, OPENAI_V1),
+        (f"{OPENAI}/openai", "openai_v1", OPENAI, OPENAI_V1),
+        (f"{OPENAI}/openai/v1/models", "openai_v1", OPENAI, OPENAI_V1),
+        ("https://r.cognitiveservices.azure.com/", "openai_v1", "https://r.cognitiveservices.azure.com", OPENAI_V1),
+        (f"{LOCAL}/models", "foundry_models", LOCAL, MODELS),
+        (f"{LOCAL}/openai/v1", "openai_v1", LOCAL, OPENAI_V1),
+        (f"{LOCAL}{PROJECT}/openai/v1", "openai_v1", LOCAL + PROJECT, OPENAI_V1),
     ],
 )
 def test_a_pasted_url_resolves(pasted: str, dialect: str, base_url: str, route: str) -> None:
@@ -64,10 +86,13 @@ def test_a_pasted_url_resolves(pasted: str, dialect: str, base_url: str, route: 
         (f"{LOCAL}/managed-compute/elsewhere", "the path '/managed-compute/elsewhere'"),
         ("https://example.com", "name its `dialect`"),
         ("https://models.ai.azure.com.example.com", "name its `dialect`"),
-        ("https://r.services.ai.azure.com/models", "this version supports"),
-        ("https://r.openai.azure.com/openai/v1", "this version supports"),
-        (f"{LOCAL}/models", "this version supports"),
-        (f"{LOCAL}/openai/v1", "this version supports"),
+        (f"{FOUNDRY}/elsewhere", "the path '/elsewhere'"),
+        (f"{OPENAI}{PROJECT}", "the path '/api/projects/my-project'"),
+        (f"{FOUNDRY}/api/projects", "the path '/api/projects'"),
+        ("https://ai.azure.com/resource/deployments/phi", "a page of the portal"),
+        ("https://ml.azure.com", "a page of the portal"),
+        (f"{SERVERLESS}?code=secret", "holds `code`"),
+        (f"{SERVERLESS}#secret", "holds a `#`"),
     ],
 )
 def test_a_url_that_can_not_work_says_which_part_is_wrong(pasted: str, says: str) -> None:
@@ -80,6 +105,27 @@ def test_a_url_that_can_not_work_says_which_part_is_wrong(pasted: str, says: str
 def test_a_host_of_ones_own_works_with_its_dialect_and_may_have_a_path() -> None:
     endpoint = resolve_endpoint("https://gateway.example.com/phi/score", "managed_compute")
     assert (endpoint.base_url, endpoint.route) == ("https://gateway.example.com/phi", "/score")
+
+
+@pytest.mark.parametrize("ending", ["", "/chat/completions?api-version=2025-01-01-preview"])
+def test_the_portals_older_target_uri_names_the_deployment(ending: str) -> None:
+    endpoint = resolve_endpoint(f"{OPENAI}/openai/deployments/my%20phi{ending}")
+    assert (endpoint.dialect.name, endpoint.base_url, endpoint.route) == ("openai_v1", OPENAI, OPENAI_V1)
+    assert endpoint.model == "my phi"
+
+
+def test_of_two_dialects_on_one_host_one_can_be_asked_for() -> None:
+    assert resolve_endpoint(FOUNDRY, "foundry_models").route == MODELS
+    with pytest.raises(EndpointError, match="speaks `openai_v1`, `foundry_models`"):
+        resolve_endpoint(FOUNDRY, "serverless")
+
+
+@pytest.mark.parametrize("name", ["serverless", "managed_compute", "openai_v1", "foundry_models"])
+def test_a_gateway_may_put_a_path_before_any_dialect(name: str) -> None:
+    base = resolve_endpoint("https://gateway.example.com/team", name)
+    pasted = resolve_endpoint(f"https://gateway.example.com/team{base.route}", name)
+    assert pasted == base
+    assert base.base_url == "https://gateway.example.com/team"
 
 
 @pytest.mark.parametrize(

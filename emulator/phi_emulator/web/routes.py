@@ -1,7 +1,9 @@
 """The table of routes, built from what the dialects say of themselves. It must not handle a request.
 
-root dialect   at  /                    serverless  at  /serverless
-control        at  /_emulator           …           at  its own `emulator_prefix`
+root dialect   at  /                    serverless      at  /serverless
+control        at  /_emulator           …               at  its own `emulator_prefix`
+                                        foundry_models  at  /models
+                                        openai_v1       at  /openai/v1
 """
 
 from __future__ import annotations
@@ -70,7 +72,10 @@ class Routes:
         if path in self._places:
             return self._places[path]
         for dialect in DIALECTS.values():
-            if path == dialect.emulator_prefix or path.startswith(dialect.emulator_prefix + "/"):
+            if dialect.model_route is not None and path.startswith(dialect.emulator_prefix + dialect.model_route):
+                return self._places[dialect.emulator_prefix + dialect.info_route]
+            place = dialect.emulator_prefix + dialect.root
+            if path == place or path.startswith(place + "/"):
                 return Place(dialect, path.removeprefix(dialect.emulator_prefix), {})
         return Place(self._root, path, {})
 

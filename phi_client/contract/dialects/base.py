@@ -5,10 +5,10 @@ Functions that write what another reads stand together: the client uses one of e
 other.
 """
 
-import json
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Final, Literal, cast
+from typing import Final, Literal
 
 from pydantic import ValidationError
 
@@ -21,9 +21,13 @@ from phi_client.contract.refusals import (
     RefusedError,
     detail,
     front_door_status,
-    invalid_input,
-    unexpected_policy,
-    unknown_parameters,
+)
+from phi_client.contract.request_body import (
+    EXTRA_PARAMETERS,
+    ParameterPolicy,
+    apply_policy,
+    read_json,
+    validated_request,
 )
 from phi_client.contract.score import completion_of_score, score_body_of_chat, score_of_completion
 from phi_client.contract.wire import (
@@ -35,14 +39,8 @@ from phi_client.contract.wire import (
     load_object,
 )
 
-__all__ = ["EXTRA_PARAMETERS", "ApiVersion", "Dialect", "ParameterPolicy"]
+__all__ = ["ApiVersion", "Dialect"]
 
-ParameterPolicy = Literal["error", "drop", "pass-through"]
-
-EXTRA_PARAMETERS: Final = "extra-parameters"
-"""Request header that says what to do with keys outside the schema (OpenAPI)."""
-
-_POLICIES: Final[tuple[ParameterPolicy, ...]] = ("error", "drop", "pass-through")
 _MODEL_STATUS: Final = "ms-azureml-model-error-statuscode"
 _MODEL_REASON: Final = "ms-azureml-model-error-reason"
 # Reasons that an Envoy filter's source gives without a status of their own.
@@ -63,7 +61,7 @@ class ApiVersion:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Dialect:
+class Dialect(ABC):
     """One shape on the wire. An emulator changes an answer with `dataclasses.replace`."""
 
     name: str
@@ -71,6 +69,9 @@ class Dialect:
     # Which hosts speak it, and under which path an emulator serves it beside others.
     host_suffixes: tuple[str, ...]
     emulator_prefix: str
+
+    # The path that all routes begin with, and that people paste for short.
+    root: str
 
     # Routes; the first chat route is the default. `free_routes` never refuse an unknown parameter.
     chat_routes: tuple[str, ...]
@@ -87,11 +88,13 @@ class Dialect:
     # `None`: the surface has no such parameter.
     api_version: ApiVersion | None
 
-    # The request header that names a deployment, if there is one.
+    # The request header that names a deployment, if there is one; whether the body must name a model.
     deployment_header: str | None
+    needs_model: bool
 
-    # What happens to a key outside the schema when the caller says nothing.
+    # What happens to a key outside the schema when the caller says nothing, and whether a header can say it.
     unknown_parameters: ParameterPolicy
+    has_policy_header: bool
 
     # Response headers that name the request, best first.
     request_id_headers: tuple[str, ...]
@@ -109,6 +112,12 @@ class Dialect:
     sorted_keys: bool
     default_max_tokens: int | None
 
+    # What a user must know of the surface's future, or nothing.
+    retirement: str = ""
+
+    # The route that describes one model, whose name follows; for surfaces that serve several.
+    model_route: str | None = None
+
     method_not_allowed: Refusal = _METHOD_NOT_ALLOWED
     payload_too_large: Refusal = _PAYLOAD_TOO_LARGE
     unsupported_media_type: Refusal = _UNSUPPORTED_MEDIA_TYPE
@@ -124,7 +133,7 @@ class Dialect:
         """The wire request, without its credential; `route` defaults to the first chat route."""
         path = route or self.chat_routes[0]
         headers = {"Content-Type": "application/json", "Accept": "application/json"}
-        if request.extra:
+        if request.extra and self.has_policy_header:
             # The default policy differs between images, so it is never relied on.
             headers[EXTRA_PARAMETERS] = "pass-through"
         if deployment is not None and self.deployment_header is not None:
@@ -140,8 +149,11 @@ class Dialect:
         Raises:
             RefusedError: with the answer that the service gives.
         """
-        request = validated_request(_json_of(body))
-        return self._with_policy(request, headers, route or self.chat_routes[0])
+        request = validated_request(read_json(body))
+        if not self.has_policy_header:
+            return request
+        free = (route or self.chat_routes[0]) in self.free_routes
+        return apply_policy(request, headers, default=self.unknown_parameters, never_refuses=free)
 
     def read_score_request(self, body: bytes) -> ChatRequest:
         """The chat request in the body of `/score`.
@@ -212,8 +224,9 @@ class Dialect:
         except ValidationError as error:
             raise ContractError(f"a chunk does not fit the contract: {_summary(error)}") from error
 
-    def write_info_request(self, *, api_version: str | None = None) -> WireRequest:
-        """The request that asks which model answers."""
+    def write_info_request(self, *, api_version: str | None = None, model: str | None = None) -> WireRequest:
+        """The request that asks which model answers; `model` for surfaces that serve several."""
+        del model
         return WireRequest("GET", self.info_route, self._query(api_version), {"Accept": "application/json"})
 
     def write_info(self, info: ModelInfo) -> bytes:
@@ -264,13 +277,13 @@ class Dialect:
             innererror=error.innererror,
         )
 
+    @abstractmethod
     def rate_limited(self, retry_after_s: int) -> Refusal:
         """429: the service, or an engine's full queue, has no room."""
-        raise NotImplementedError
 
+    @abstractmethod
     def context_exceeded(self, limit: int, requested: int) -> Refusal:
         """400: the prompt is longer than the context, both in tokens."""
-        raise NotImplementedError
 
     def write_key(self, key: str) -> tuple[str, str]:
         """The header, name and value, that carries a key."""
@@ -290,6 +303,7 @@ class Dialect:
             raise RefusedError(self.malformed_key)
         return value[len(scheme) :].strip()
 
+    @abstractmethod
     def response_headers(
         self,
         *,
@@ -299,7 +313,6 @@ class Dialect:
         usage: Usage | None = None,
     ) -> dict[str, str]:
         """Headers of a 2xx answer; `usage` for whole answers only, since streams have no token headers."""
-        raise NotImplementedError
 
     def read_request_id(self, headers: Mapping[str, str]) -> str | None:
         """The id to quote in a support case; a doubled `a, a` was seen and is undone."""
@@ -313,78 +326,6 @@ class Dialect:
         if self.api_version is None:
             return {}
         return {"api-version": api_version or self.api_version.default}
-
-    def _with_policy(self, request: ChatRequest, headers: Mapping[str, str], route: str) -> ChatRequest:
-        given = get_header(headers, EXTRA_PARAMETERS)
-        if given is not None and given not in _POLICIES:
-            raise RefusedError(unexpected_policy(given))
-        policy = given or self.unknown_parameters
-        if not request.extra or route in self.free_routes or policy == "pass-through":
-            return request
-        if policy == "error":
-            # The newer container, whose default is to pass them on, words its refusal differently.
-            newer = self.unknown_parameters == "pass-through"
-            raise RefusedError(unknown_parameters(list(request.extra), policy_given=newer))
-        known = {key: value for key, value in request.to_wire().items() if key in ChatRequest.model_fields}
-        return ChatRequest.model_validate(known)
-
-
-def validated_request(value: object) -> ChatRequest:
-    """`value` as a chat request.
-
-    Raises:
-        RefusedError: 422 with the list of what is wrong.
-    """
-    if not isinstance(value, dict):
-        message = "Input should be a valid dictionary or object to extract fields from"
-        raise RefusedError(
-            invalid_input(
-                [{"type": "model_attributes_type", "loc": ["body"], "msg": message, "input": value}]
-            )
-        )
-    try:
-        return ChatRequest.model_validate(value)
-    except ValidationError as error:
-        details: list[dict[str, Any]] = json.loads(error.json(include_url=False))
-        for item in details:
-            item["loc"] = ["body", *item["loc"]]
-        raise RefusedError(invalid_input(details)) from None
-
-
-def _json_of(body: bytes) -> object:
-    if not body.strip():
-        raise RefusedError(
-            invalid_input([{"type": "missing", "loc": ["body"], "msg": "Field required", "input": None}])
-        )
-    try:
-        value = cast("object", json.loads(body, parse_constant=_no_constant))
-        if b"\\ud" in body.lower():
-            # An escaped half of a surrogate pair parses, but is no text that anything could work with.
-            json.dumps(value, ensure_ascii=False).encode()
-    except json.JSONDecodeError as error:
-        position, reason = error.pos, error.msg
-    except (ValueError, RecursionError):
-        position, reason = 0, "Not JSON, not UTF-8, or nested too deeply"
-    else:
-        return value
-    raise RefusedError(
-        invalid_input(
-            [
-                {
-                    "type": "json_invalid",
-                    "loc": ["body", position],
-                    "msg": "JSON decode error",
-                    "input": {},
-                    "ctx": {"error": reason},
-                }
-            ]
-        )
-    )
-
-
-def _no_constant(name: str) -> object:
-    """`NaN` and the infinities, which Python reads and JSON does not have."""
-    raise ValueError(f"{name} is not JSON")
 
 
 def _summary(error: ValidationError) -> str:

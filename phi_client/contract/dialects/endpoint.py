@@ -1,33 +1,47 @@
 """From whatever URL is pasted to a dialect, a base URL and a route, or to what is wrong with it.
 
 It must not connect to anything. Names of hosts are those of the Azure documentation.
+
+    https://name.region.models.ai.azure.com/v1/chat/completions?api-version=2024-05-01-preview
+    scheme  host: which dialects    base path  route             kept; any other parameter is refused
 """
 
 import ipaddress
-from collections.abc import Iterable, Mapping
+import re
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Final
-from urllib.parse import SplitResult, parse_qs, urlsplit
+from urllib.parse import SplitResult, parse_qs, unquote, urlsplit
 
 from phi_client.contract.dialects.base import Dialect
+from phi_client.contract.dialects.foundry_models import FOUNDRY_MODELS
 from phi_client.contract.dialects.managed_compute import MANAGED_COMPUTE
+from phi_client.contract.dialects.openai_v1 import OPENAI_V1
 from phi_client.contract.dialects.serverless import SERVERLESS
 from phi_client.contract.emulator import EMULATOR_ALIAS, EMULATOR_ENDPOINT
 
 __all__ = ["DIALECTS", "Endpoint", "EndpointError", "resolve_endpoint"]
 
-DIALECTS: Final[Mapping[str, Dialect]] = {dialect.name: dialect for dialect in (SERVERLESS, MANAGED_COMPUTE)}
-"""The dialects of this version by name."""
+DIALECTS: Final[Mapping[str, Dialect]] = {
+    dialect.name: dialect for dialect in (SERVERLESS, MANAGED_COMPUTE, OPENAI_V1, FOUNDRY_MODELS)
+}
+"""The dialects by name; of two that one host speaks, the first is meant where the path doesn't say."""
 
-_NOT_YET: Final = (
-    (".services.ai.azure.com", "a Foundry resource (`/models` or `/openai/v1`)"),
-    (".openai.azure.com", "an Azure OpenAI resource"),
-    (".cognitiveservices.azure.com", "an Azure AI services resource"),
-)
 _SHAPES: Final = (
     "`https://<name>.<region>.models.ai.azure.com` (serverless), "
-    "`https://<name>.<region>.inference.ml.azure.com` (managed compute) and `emulator`"
+    "`https://<name>.<region>.inference.ml.azure.com` (managed compute), "
+    "`https://<resource>.services.ai.azure.com/openai/v1` or `https://<resource>.openai.azure.com/openai/v1`, "
+    "and `emulator`"
 )
+_PORTALS: Final = ("ai.azure.com", "ml.azure.com", "portal.azure.com", "oai.azure.com")
+# A project of a Foundry resource has the v1 API too, under a path of its own.
+_PROJECT: Final = re.compile(r"/api/projects/[^/]+")
+# The older form of Azure OpenAI, which the portal still shows as the target URI: it names the deployment.
+_DEPLOYMENT: Final = re.compile(r"(?P<base>.*)/openai/deployments/(?P<model>[^/]+)(/chat/completions)?")
+
+
+_PathCheck = Callable[[str], object]
+"""Whether a path may stand before the route: anything that is true or false."""
 
 
 class EndpointError(ValueError):
@@ -36,12 +50,16 @@ class EndpointError(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Endpoint:
-    """Where requests go. `base_url` has no trailing slash; routes of the dialect are appended to it."""
+    """Where requests go. `base_url` has no trailing slash; routes of the dialect are appended to it.
+
+    `api_version` and `model` are those that the URL itself names.
+    """
 
     dialect: Dialect
     base_url: str
     route: str
     api_version: str | None = None
+    model: str | None = None
     is_emulator: bool = False
 
     @property
@@ -66,7 +84,7 @@ def resolve_endpoint(url: str, dialect: str | None = None) -> Endpoint:
     `dialect` names the dialect of a host that Azure does not give; for a host of Azure it must agree.
 
     Raises:
-        EndpointError: no endpoint of a dialect of this version can be meant.
+        EndpointError: no endpoint of a dialect can be meant.
     """
     wanted = _dialect_named(dialect)
     is_emulator = url.strip().lower() == EMULATOR_ALIAS
@@ -77,23 +95,21 @@ def resolve_endpoint(url: str, dialect: str | None = None) -> Endpoint:
     host = parts.hostname or ""
     path = parts.path.rstrip("/")
     if _is_loopback(host):
-        chosen, prefix = _emulator_dialect(path, wanted)
+        chosen, may_precede = _local_dialect(path, wanted)
     else:
-        chosen, prefix = _hosted_dialect(host, wanted), None
-    base_path, route = _split_route(path, chosen)
-    # Before a custom host a gateway may add a path of its own; Azure's hosts have none.
-    may_have_path = wanted is not None and not host.endswith(chosen.host_suffixes)
-    if base_path and base_path != prefix and not may_have_path:
+        chosen, may_precede = _hosted_dialect(host, path, wanted)
+    base_path, route, model = _split_path(path, chosen)
+    if base_path and not may_precede(base_path):
         raise EndpointError(
             f"the path {base_path!r} of the endpoint is not a route of {chosen.name} on {host!r}: "
             f"give the URL without a path, or with one of {_quoted(_routes(chosen))}"
         )
-    versions = parse_qs(parts.query).get("api-version", [])
     return Endpoint(
         dialect=chosen,
         base_url=f"{parts.scheme}://{parts.netloc}{base_path}",
         route=route,
-        api_version=versions[0] if versions else None,
+        api_version=_api_version_in(parts.query),
+        model=model,
         is_emulator=is_emulator,
     )
 
@@ -101,6 +117,8 @@ def resolve_endpoint(url: str, dialect: str | None = None) -> Endpoint:
 def _split(url: str) -> SplitResult:
     if not url:
         raise EndpointError("the endpoint is empty")
+    if any(character.isspace() for character in url):
+        raise EndpointError("the endpoint holds white space")
     if "://" not in url:
         raise EndpointError("the endpoint has no scheme: write `https://` before the host, or `emulator`")
     try:
@@ -114,9 +132,21 @@ def _split(url: str) -> SplitResult:
         raise EndpointError("the endpoint holds a user or password: give the key as `api_key` instead")
     if not parts.hostname:
         raise EndpointError("the endpoint has no host")
-    if any(character.isspace() for character in url):
-        raise EndpointError("the endpoint holds white space")
+    if parts.fragment:
+        raise EndpointError("the endpoint holds a `#` with text after it, which no request can carry")
     return parts
+
+
+def _api_version_in(query: str) -> str | None:
+    """The version in a pasted query. Other parameters have no place in a request, and may be secrets."""
+    given = parse_qs(query, keep_blank_values=True)
+    versions = given.pop("api-version", [])
+    if given:
+        raise EndpointError(
+            f"the query of the endpoint holds {_quoted(sorted(given))}: only `api-version` can be there "
+            "(for a gateway's key, pass `headers=`)"
+        )
+    return versions[0] or None if versions else None
 
 
 def _dialect_named(name: str | None) -> Dialect | None:
@@ -127,49 +157,61 @@ def _dialect_named(name: str | None) -> Dialect | None:
     return DIALECTS[name]
 
 
-def _hosted_dialect(host: str, wanted: Dialect | None) -> Dialect:
-    for dialect in DIALECTS.values():
-        if host.endswith(dialect.host_suffixes):
-            if wanted is not None and wanted is not dialect:
-                raise EndpointError(
-                    f"the host {host!r} speaks {dialect.name}, but `dialect` is {wanted.name!r}: leave it out"
-                )
-            return dialect
-    for suffix, what in _NOT_YET:
-        if host.endswith(suffix):
-            raise EndpointError(f"the host {host!r} is {what}; this version supports {_SHAPES}")
+def _hosted_dialect(host: str, path: str, wanted: Dialect | None) -> tuple[Dialect, _PathCheck]:
+    if host in _PORTALS:
+        raise EndpointError(
+            f"{host!r} is a page of the portal, not an endpoint: copy the deployment's target URI from it"
+        )
+    spoken = [dialect for dialect in DIALECTS.values() if host.endswith(dialect.host_suffixes)]
+    if spoken:
+        if wanted is not None and wanted not in spoken:
+            names = _quoted(dialect.name for dialect in spoken)
+            raise EndpointError(f"the host {host!r} speaks {names}, but `dialect` is {wanted.name!r}")
+        by_path = [dialect for dialect in spoken if dialect.root and _is_under(path, dialect.root)]
+        chosen = wanted or (by_path or spoken)[0]
+        is_project = ".services.ai." in host and chosen is OPENAI_V1
+        return chosen, _PROJECT.fullmatch if is_project else _nothing
     if wanted is None:
         raise EndpointError(
             f"the host {host!r} is none of Azure's: name its `dialect`, one of {_quoted(DIALECTS)}, "
             f"or use one of {_SHAPES}"
         )
-    return wanted
+    # Before a host of one's own a gateway may add a path.
+    return wanted, _anything
 
 
-def _emulator_dialect(path: str, wanted: Dialect | None) -> tuple[Dialect, str | None]:
+def _local_dialect(path: str, wanted: Dialect | None) -> tuple[Dialect, _PathCheck]:
     """On a loopback address the path says which dialect is meant; the root speaks serverless."""
-    for prefix in ("/models", "/openai"):
-        if _is_under(path, prefix) and wanted is None:
-            raise EndpointError(f"the path {prefix!r} is a Foundry route; this version supports {_SHAPES}")
     for dialect in DIALECTS.values():
-        if _is_under(path, dialect.emulator_prefix):
-            return wanted or dialect, dialect.emulator_prefix
+        prefix = dialect.emulator_prefix
+        if prefix and _is_under(path, prefix):
+            return wanted or dialect, prefix.__eq__
+    if wanted is None and (_is_under(path, "/openai") or _is_under(path, "/api/projects")):
+        wanted = OPENAI_V1
+    if wanted is None and _is_under(path, FOUNDRY_MODELS.root):
+        wanted = FOUNDRY_MODELS
     if wanted is None and path == MANAGED_COMPUTE.score_route:
-        return MANAGED_COMPUTE, None
-    return wanted or SERVERLESS, None
+        wanted = MANAGED_COMPUTE
+    return wanted or SERVERLESS, _PROJECT.fullmatch if wanted is OPENAI_V1 else _nothing
 
 
-def _split_route(path: str, dialect: Dialect) -> tuple[str, str]:
-    """The path before the route, and the route; a bare `/v1` asks for the chat route under it."""
+def _split_path(path: str, dialect: Dialect) -> tuple[str, str, str | None]:
+    """The path before the route, the route, and the deployment that the path names.
+
+    A bare `/v1` asks for the chat route under it; the path that all routes begin with stands for the first.
+    """
+    if dialect is OPENAI_V1 and (named := _DEPLOYMENT.fullmatch(path)):
+        return named["base"], dialect.chat_routes[0], unquote(named["model"])
     for route in sorted(_routes(dialect), key=len, reverse=True):
         if path.endswith(route):
-            return path.removesuffix(route), route
-    for route in (dialect.info_route, "/swagger.json"):
-        if path.endswith(route):
-            return path.removesuffix(route), dialect.chat_routes[0]
-    if path.endswith("/v1"):
-        return path.removesuffix("/v1"), "/v1/chat/completions"
-    return path, dialect.chat_routes[0]
+            return path.removesuffix(route), route, None
+    if not dialect.root and path.endswith("/v1"):
+        return path.removesuffix("/v1"), "/v1/chat/completions", None
+    shorter = (dialect.info_route, dialect.root, "/openai" if dialect is OPENAI_V1 else "/swagger.json")
+    for ending in shorter:
+        if ending and path.endswith(ending):
+            return path.removesuffix(ending), dialect.chat_routes[0], None
+    return path, dialect.chat_routes[0], None
 
 
 def _routes(dialect: Dialect) -> tuple[str, ...]:
@@ -187,6 +229,16 @@ def _is_loopback(host: str) -> bool:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
         return False
+
+
+def _nothing(path: str) -> bool:
+    del path
+    return False
+
+
+def _anything(path: str) -> bool:
+    del path
+    return True
 
 
 def _quoted(names: Iterable[str]) -> str:

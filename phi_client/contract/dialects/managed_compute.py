@@ -5,10 +5,11 @@ source of the two serving containers, of which the older has an info route and m
 """
 
 import json
+from dataclasses import dataclass
 from typing import Any, Final
 
 from phi_client.contract.chat import ChatCompletion, ChatRequest, Usage
-from phi_client.contract.dialects.base import Dialect, validated_request
+from phi_client.contract.dialects.base import Dialect
 from phi_client.contract.limits import SERVED_DEFAULT_MAX_TOKENS
 from phi_client.contract.model_info import ModelInfo
 from phi_client.contract.refusals import (
@@ -20,12 +21,14 @@ from phi_client.contract.refusals import (
     front_door_timeout,
     too_many_pending_requests,
 )
+from phi_client.contract.request_body import validated_request
 from phi_client.contract.score import chat_body_of_score
 from phi_client.contract.wire import ContractError
 
 __all__ = ["MANAGED_COMPUTE", "ManagedCompute"]
 
 
+@dataclass(frozen=True, kw_only=True)
 class ManagedCompute(Dialect):
     """What managed compute does differently."""
 
@@ -104,6 +107,7 @@ MANAGED_COMPUTE: Final = ManagedCompute(
     name="managed_compute",
     host_suffixes=(".inference.ml.azure.com",),
     emulator_prefix="/managed-compute",
+    root="",
     chat_routes=("/chat/completions", "/v1/chat/completions"),
     free_routes=("/v1/chat/completions",),
     score_route="/score",
@@ -115,8 +119,10 @@ MANAGED_COMPUTE: Final = ManagedCompute(
     # The container's routes have no such parameter.
     api_version=None,
     deployment_header="azureml-model-deployment",
+    needs_model=False,
     # The newer container, since 2026-06-04; the older one's default is `error`.
     unknown_parameters="pass-through",
+    has_policy_header=True,
     request_id_headers=("x-request-id",),
     # Reported live for a wrong key and for a malformed header; for a missing header inferred.
     missing_key=front_door_text(401, "key_auth_bad_header_forbidden"),

@@ -4,10 +4,12 @@ It must not know other surfaces. Facts are from recorded live traffic (azure-sdk
 model's, unless a line says otherwise.
 """
 
+from dataclasses import dataclass
 from typing import Any, Final
 
 from phi_client.contract.chat import ChatCompletion, Usage
 from phi_client.contract.dialects.base import ApiVersion, Dialect
+from phi_client.contract.filter_results import SAFE_COMPLETION, SAFE_PROMPT
 from phi_client.contract.refusals import (
     Refusal,
     context_length_exceeded,
@@ -18,36 +20,10 @@ from phi_client.contract.refusals import (
     serverless_wrong_key,
 )
 
-__all__ = ["SAFE_COMPLETION", "SAFE_PROMPT", "SERVERLESS", "Serverless"]
-
-_SAFE: Final = {"filtered": False, "severity": "safe"}
-_NOT_DETECTED: Final = {"filtered": False, "detected": False}
-
-SAFE_COMPLETION: Final[dict[str, Any]] = {
-    "hate": _SAFE,
-    "protected_material_code": _NOT_DETECTED,
-    "protected_material_text": _NOT_DETECTED,
-    "self_harm": _SAFE,
-    "sexual": _SAFE,
-    "violence": _SAFE,
-}
-"""`content_filter_results` of an answer that the filter let pass."""
-
-SAFE_PROMPT: Final[list[dict[str, Any]]] = [
-    {
-        "prompt_index": 0,
-        "content_filter_results": {
-            "hate": _SAFE,
-            "jailbreak": _NOT_DETECTED,
-            "self_harm": _SAFE,
-            "sexual": _SAFE,
-            "violence": _SAFE,
-        },
-    }
-]
-"""`prompt_filter_results` of a prompt that the filter let pass."""
+__all__ = ["SERVERLESS", "Serverless"]
 
 
+@dataclass(frozen=True, kw_only=True)
 class Serverless(Dialect):
     """What serverless does differently."""
 
@@ -116,6 +92,7 @@ SERVERLESS: Final = Serverless(
     # The second suffix is that of early deployments (2024 documentation).
     host_suffixes=(".models.ai.azure.com", ".inference.ai.azure.com"),
     emulator_prefix="/serverless",
+    root="",
     chat_routes=("/chat/completions", "/v1/chat/completions"),
     free_routes=("/v1/chat/completions",),
     score_route=None,
@@ -127,7 +104,9 @@ SERVERLESS: Final = Serverless(
     token_scope="https://ml.azure.com/.default",  # noqa: S106  # a scope, not a secret
     api_version=ApiVersion("2024-05-01-preview", ("2024-05-01-preview", "2024-04-01-preview")),
     deployment_header=None,
+    needs_model=False,
     unknown_parameters="error",
+    has_policy_header=True,
     request_id_headers=("X-Request-ID",),
     missing_key=serverless_missing_key(),
     malformed_key=serverless_wrong_key(),

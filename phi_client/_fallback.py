@@ -1,0 +1,117 @@
+"""One call over several endpoints: in order, each given up for the next where another may do better.
+
+It must not send anything, and must not know whether it is sync or async.
+
+    endpoint 1 ──retryable failure──> endpoint 2 ──…──> last endpoint, which alone is retried
+        └── the caller's own fault, an answer, a stream that has begun: the end
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Generic, TypeVar
+
+from phi_client._exchange import Exchange
+from phi_client._http import Auth
+from phi_client._retrying import (
+    Clock,
+    RetryBudget,
+    RetryEvent,
+    RetryHook,
+    RetryPolicy,
+    announce_retry,
+    is_retryable,
+)
+from phi_client._settings import Target
+from phi_client.errors import Hop, PhiError
+
+__all__ = ["Call", "Lane", "Leg", "MakeExchange"]
+
+_P = TypeVar("_P")
+
+
+@dataclass(frozen=True, slots=True)
+class Lane(Generic[_P]):
+    """A target with what a client keeps for it: its credential, its connections, its budget of retries."""
+
+    target: Target
+    auth: Auth = field(repr=False)
+    pool: _P = field(repr=False)
+    budget: RetryBudget = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Leg(Generic[_P]):
+    """The part of a call that one endpoint has to answer."""
+
+    lane: Lane[_P]
+    exchange: Exchange
+    policy: RetryPolicy
+
+
+MakeExchange = Callable[[Target, tuple[Hop, ...]], Exchange]
+"""Gives the exchange with a target, after the hops so far."""
+
+
+class Call(Generic[_P]):
+    """The state of one call; `first` is the exchange with the first target, if it was made already."""
+
+    def __init__(
+        self,
+        lanes: Sequence[Lane[_P]],
+        make: MakeExchange,
+        *,
+        clock: Clock,
+        on_retry: RetryHook | None,
+        first: Exchange | None = None,
+    ) -> None:
+        self._lanes = lanes
+        self._make = make
+        self._first = first
+        self._clock = clock
+        self._on_retry = on_retry
+        self._started = clock.now()
+        self._hops: tuple[Hop, ...] = ()
+        self._deadline_s: float | None = None
+
+    def leg(self) -> Leg[_P]:
+        """What to do next.
+
+        Raises:
+            ConfigurationError: the call can't be made to this endpoint.
+        """
+        lane = self._lanes[len(self._hops)]
+        exchange = (None if self._hops else self._first) or self._make(lane.target, self._hops)
+        self._deadline_s = exchange.deadline_s
+        policy = RetryPolicy(
+            # With another endpoint left, waiting for this one is worse than asking the other.
+            max_retries=exchange.max_retries if self._is_last else 0,
+            deadline_s=exchange.deadline_s,
+            clock=self._clock,
+            started=self._started,
+            budget=lane.budget,
+            endpoint=exchange.endpoint,
+            on_retry=self._on_retry,
+        )
+        return Leg(lane, exchange, policy)
+
+    def goes_on(self, error: PhiError) -> bool:
+        """Whether another endpoint may do better; if so, the next leg is that endpoint's."""
+        error.hops = self._hops
+        if self._is_last or not is_retryable(error) or self._is_late:
+            return False
+        here, there = self._lanes[len(self._hops)], self._lanes[len(self._hops) + 1]
+        endpoint = here.target.endpoint.base_url
+        event = RetryEvent(error.attempts, error, 0.0, endpoint, there.target.endpoint.base_url)
+        announce_retry(event, self._on_retry)
+        # The frames of the error hold the request; the error itself is all that is of use later.
+        self._hops = (*self._hops, Hop(endpoint, error.with_traceback(None)))
+        return True
+
+    @property
+    def _is_last(self) -> bool:
+        return len(self._hops) == len(self._lanes) - 1
+
+    @property
+    def _is_late(self) -> bool:
+        limit_s = self._deadline_s
+        return limit_s is not None and self._clock.now() - self._started >= limit_s

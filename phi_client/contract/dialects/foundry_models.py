@@ -1,0 +1,124 @@
+"""The Model Inference API of a Foundry resource, `*.services.ai.azure.com/models`.
+
+It must not know other surfaces. Facts are from the OpenAPI 2024-05-01-preview and from answers quoted in
+issues. Its retirement was announced for 2026-08-26; whether it was switched off is not known.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+from phi_client.contract.chat import ChatCompletion, ChatRequest, Usage
+from phi_client.contract.dialects.base import ApiVersion, Dialect
+from phi_client.contract.filter_results import SAFE_COMPLETION, SAFE_PROMPT
+from phi_client.contract.refusals import (
+    Refusal,
+    RefusedError,
+    context_length_exceeded,
+    front_door_status,
+    gateway_resource_not_found,
+    gateway_wrong_key,
+    no_model_name,
+    rate_limited,
+)
+from phi_client.contract.wire import get_header
+
+__all__ = ["FOUNDRY_MODELS", "MODEL_HEADER", "FoundryModels"]
+
+MODEL_HEADER: Final = "x-ms-model-mesh-model-name"
+"""Request header that names the model where the body does not (quoted from the service's own error)."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class FoundryModels(Dialect):
+    """What `/models` does differently."""
+
+    def read_chat_request(
+        self, headers: Mapping[str, str], body: bytes, *, route: str | None = None
+    ) -> ChatRequest:
+        """As everywhere, but the body or a header must name the model."""
+        request = super().read_chat_request(headers, body, route=route)
+        if request.model is not None:
+            return request
+        named = get_header(headers, MODEL_HEADER)
+        if named is None:
+            raise RefusedError(no_model_name())
+        return request.model_copy(update={"model": named})
+
+    def shape_completion(self, completion: ChatCompletion) -> ChatCompletion:
+        """Adds the filter's annotations; which other keys come was recorded for neighbouring models only."""
+        choices: list[Any] = []
+        for choice in completion.choices:
+            members = {"role": choice.message.role or "assistant", "content": choice.message.content}
+            update = {
+                "index": choice.index,
+                "message": choice.message.model_copy(update=members),
+                "finish_reason": choice.finish_reason,
+                "content_filter_results": choice.content_filter_results or SAFE_COMPLETION,
+            }
+            choices.append(choice.model_copy(update=update))
+        return completion.model_copy(
+            update={
+                "object": "chat.completion",
+                "choices": choices,
+                "prompt_filter_results": completion.prompt_filter_results or SAFE_PROMPT,
+                "usage": Usage(**(completion.usage or Usage()).model_dump()),
+            }
+        )
+
+    def rate_limited(self, retry_after_s: int) -> Refusal:
+        """The shape of Azure OpenAI, with which the surface shares its gateway (inferred)."""
+        return rate_limited(retry_after_s)
+
+    def context_exceeded(self, limit: int, requested: int) -> Refusal:
+        """The engine's own object, passed through (reported live)."""
+        return context_length_exceeded(limit, requested, as_string=False)
+
+    def response_headers(
+        self,
+        *,
+        request_id: str,
+        session: str | None = None,
+        deployment: str | None = None,  # noqa: ARG002  # this surface does not name it
+        usage: Usage | None = None,  # noqa: ARG002  # this surface has no token headers
+    ) -> dict[str, str]:
+        """The gateway's headers."""
+        headers = {"apim-request-id": request_id, "X-Request-ID": request_id, "x-ms-rai-invoked": "true"}
+        if session is not None:
+            headers["azureml-model-session"] = session
+        return headers
+
+
+FOUNDRY_MODELS: Final = FoundryModels(
+    name="foundry_models",
+    # Shared with `openai_v1`: the path decides.
+    host_suffixes=(".services.ai.azure.com",),
+    emulator_prefix="",
+    root="/models",
+    chat_routes=("/models/chat/completions",),
+    free_routes=(),
+    score_route=None,
+    info_route="/models/info",
+    health_route=None,
+    key_header="api-key",
+    key_prefix="",
+    token_scope="https://cognitiveservices.azure.com/.default",  # noqa: S106  # a scope, not a secret
+    api_version=ApiVersion("2024-05-01-preview", ("2024-05-01-preview",)),
+    deployment_header=None,
+    needs_model=True,
+    unknown_parameters="error",
+    has_policy_header=True,
+    request_id_headers=("apim-request-id", "X-Request-ID", "x-ms-request-id"),
+    missing_key=gateway_wrong_key(),
+    malformed_key=gateway_wrong_key(),
+    wrong_key=gateway_wrong_key(),
+    unknown_route=gateway_resource_not_found(),
+    # No source shows a time-out of this surface (inferred).
+    timed_out=front_door_status(408, "Request timed out"),
+    wraps_model_errors=False,
+    # Documented for this api-version.
+    reasoning_in="content",
+    sorted_keys=True,
+    default_max_tokens=None,
+    retirement="Azure announced the retirement of `/models` for 2026-08-26: use `/openai/v1` of the same resource",
+)

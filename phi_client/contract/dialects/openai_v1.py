@@ -1,0 +1,170 @@
+"""The v1 API of a Foundry or Azure OpenAI resource, `…/openai/v1`, the named replacement of `/models`.
+
+It must not know other surfaces. Facts are from the documentation and from recorded traffic of Azure OpenAI;
+how a Phi model answers here was never recorded.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final, cast
+from urllib.parse import quote
+
+from pydantic import ValidationError
+
+from phi_client.contract.chat import ChatCompletion, ChatRequest, Usage
+from phi_client.contract.dialects.base import Dialect
+from phi_client.contract.filter_results import SAFE_COMPLETION, SAFE_PROMPT
+from phi_client.contract.model_info import ModelInfo
+from phi_client.contract.refusals import (
+    Refusal,
+    RefusedError,
+    context_length_exceeded,
+    front_door_status,
+    gateway_resource_not_found,
+    gateway_wrong_key,
+    missing_model,
+    rate_limited,
+)
+from phi_client.contract.wire import ContractError, WireRequest, dump_json, get_header, load_object
+
+__all__ = ["OPENAI_V1", "OpenAIV1"]
+
+_BEARER: Final = "bearer "
+
+
+@dataclass(frozen=True, kw_only=True)
+class OpenAIV1(Dialect):
+    """What `/openai/v1` does differently."""
+
+    def read_chat_request(
+        self, headers: Mapping[str, str], body: bytes, *, route: str | None = None
+    ) -> ChatRequest:
+        """As everywhere, but the body must name the deployment as `model`."""
+        request = super().read_chat_request(headers, body, route=route)
+        if request.model is None:
+            raise RefusedError(missing_model())
+        return request
+
+    def read_key(self, headers: Mapping[str, str]) -> str:
+        """The key in `api-key`, or as the bearer token that the openai package sends."""
+        if get_header(headers, self.key_header) is not None:
+            return super().read_key(headers)
+        value = get_header(headers, "Authorization") or ""
+        if value[: len(_BEARER)].lower() != _BEARER or not value[len(_BEARER) :].strip():
+            raise RefusedError(self.missing_key)
+        return value[len(_BEARER) :].strip()
+
+    def shape_completion(self, completion: ChatCompletion) -> ChatCompletion:
+        """Adds the filter's annotations, `logprobs` and `system_fingerprint` (recorded Azure OpenAI)."""
+        choices: list[Any] = []
+        for choice in completion.choices:
+            members = {"role": choice.message.role or "assistant", "content": choice.message.content}
+            update = {
+                "index": choice.index,
+                "message": choice.message.model_copy(update=members),
+                "finish_reason": choice.finish_reason,
+                "content_filter_results": choice.content_filter_results or SAFE_COMPLETION,
+                "logprobs": getattr(choice, "logprobs", None),
+            }
+            choices.append(choice.model_copy(update=update))
+        return completion.model_copy(
+            update={
+                "object": "chat.completion",
+                "choices": choices,
+                "prompt_filter_results": completion.prompt_filter_results or SAFE_PROMPT,
+                "system_fingerprint": getattr(completion, "system_fingerprint", None),
+                "usage": Usage(**(completion.usage or Usage()).model_dump()),
+            }
+        )
+
+    def write_info_request(self, *, api_version: str | None = None, model: str | None = None) -> WireRequest:
+        """The list of models, or one of them; this surface has no info route."""
+        del api_version
+        path = self.info_route if model is None else f"{self.model_route}{quote(model, safe='')}"
+        return WireRequest("GET", path, {}, {"Accept": "application/json"})
+
+    def write_info(self, info: ModelInfo) -> bytes:
+        """One model of the list, as the OpenAI API describes it."""
+        model = {
+            "created": 0,
+            "id": info.model_name,
+            "object": "model",
+            "owned_by": info.model_provider_name,
+        }
+        return dump_json(model)
+
+    def read_info(self, body: bytes) -> ModelInfo:
+        """The model in the answer, or the first of a list."""
+        found: object = load_object(body, "the answer of the models route")
+        listed = cast("dict[str, object]", found).get("data")
+        if isinstance(listed, list) and listed:
+            found = cast("list[object]", listed)[0]
+        value = cast("dict[str, Any]", found) if isinstance(found, dict) else {}
+        if "id" not in value:
+            raise ContractError("the models route names no model")
+        try:
+            return ModelInfo(
+                model_name=value["id"],
+                model_type="chat-completion",
+                model_provider_name=value.get("owned_by") or "",
+            )
+        except ValidationError as error:
+            raise ContractError("the models route's answer does not fit") from error
+
+    def rate_limited(self, retry_after_s: int) -> Refusal:
+        """As recorded on Azure OpenAI."""
+        return rate_limited(retry_after_s)
+
+    def context_exceeded(self, limit: int, requested: int) -> Refusal:
+        """The engine's own object, passed through (reported live)."""
+        return context_length_exceeded(limit, requested, as_string=False)
+
+    def response_headers(
+        self,
+        *,
+        request_id: str,
+        session: str | None = None,
+        deployment: str | None = None,
+        usage: Usage | None = None,  # noqa: ARG002  # this surface has no token headers
+    ) -> dict[str, str]:
+        """The gateway's headers (recorded)."""
+        headers = {"apim-request-id": request_id, "X-Request-ID": request_id, "x-ms-rai-invoked": "true"}
+        if session is not None:
+            headers["azureml-model-session"] = session
+        if deployment is not None:
+            headers["x-ms-deployment-name"] = deployment
+        return headers
+
+
+OPENAI_V1: Final = OpenAIV1(
+    name="openai_v1",
+    host_suffixes=(".openai.azure.com", ".services.ai.azure.com", ".cognitiveservices.azure.com"),
+    emulator_prefix="",
+    root="/openai/v1",
+    chat_routes=("/openai/v1/chat/completions",),
+    free_routes=("/openai/v1/chat/completions",),
+    score_route=None,
+    info_route="/openai/v1/models",
+    health_route=None,
+    key_header="api-key",
+    key_prefix="",
+    token_scope="https://ai.azure.com/.default",  # noqa: S106  # a scope, not a secret
+    api_version=None,
+    deployment_header=None,
+    needs_model=True,
+    unknown_parameters="pass-through",
+    has_policy_header=False,
+    request_id_headers=("apim-request-id", "X-Request-ID", "x-ms-request-id"),
+    missing_key=gateway_wrong_key(),
+    malformed_key=gateway_wrong_key(),
+    wrong_key=gateway_wrong_key(),
+    unknown_route=gateway_resource_not_found(),
+    # No source shows a time-out of this surface (inferred).
+    timed_out=front_door_status(408, "Request timed out"),
+    wraps_model_errors=False,
+    # Depends on the model (documentation); which form this very model uses was never recorded.
+    reasoning_in="content",
+    sorted_keys=True,
+    default_max_tokens=None,
+    model_route="/openai/v1/models/",
+)

@@ -1,0 +1,186 @@
+"""Connections: whose they are, when they are made, and that none outlives its client, process or loop."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import subprocess
+import sys
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import TYPE_CHECKING
+
+import pytest
+
+from phi_client import AsyncPhiClient, PhiClient
+from phi_client._http import AsyncPool, Pool
+from phi_client._sharing import ForkSafeLock
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+URL = "https://phi.eastus2.models.ai.azure.com"
+BODY = b'{"choices":[{"message":{"content":"42"},"finish_reason":"stop"}]}'
+
+
+class Answering(BaseHTTPRequestHandler):
+    """Answers every request, and keeps the connection."""
+
+    protocol_version = "HTTP/1.1"
+
+    def do_POST(self) -> None:
+        self.rfile.read(int(self.headers["content-length"]))
+        self.send_response(200)
+        self.send_header("content-length", str(len(BODY)))
+        self.end_headers()
+        self.wfile.write(BODY)
+
+    def log_message(self, format: str, *args: object) -> None:  # noqa: A002  # the base class's name
+        pass
+
+
+@pytest.fixture
+def server() -> Iterator[str]:
+    """The URL of a service on a real socket."""
+    with ThreadingHTTPServer(("127.0.0.1", 0), Answering) as listening:
+        listening.daemon_threads = True
+        thread = threading.Thread(target=listening.serve_forever, kwargs={"poll_interval": 0.01})
+        thread.start()
+        yield f"http://127.0.0.1:{listening.server_address[1]}"
+        listening.shutdown()
+        thread.join()
+
+
+def test_no_client_of_httpx_is_made_before_it_is_needed() -> None:
+    with PhiClient("emulator") as client:
+        assert client._lanes[0].pool._own is None
+
+
+def test_a_pool_of_its_own_is_closed_by_the_with_statement_but_not_by_a_copy() -> None:
+    with PhiClient("emulator") as client:
+        http = client._lanes[0].pool.get()
+        client.with_options(seed=1).close()
+        was_closed_by_the_copy = http.is_closed
+    assert not was_closed_by_the_copy
+    assert http.is_closed
+    with pytest.raises(RuntimeError, match="the client is closed"):
+        client.complete("x")
+
+
+def test_a_closed_async_client_says_so() -> None:
+    async def use_after_close() -> None:
+        async with AsyncPhiClient("emulator") as client:
+            http = client._lanes[0].pool.get()
+        assert http.is_closed
+        with pytest.raises(RuntimeError, match="the client is closed"):
+            await client.complete("x")
+
+    asyncio.run(use_after_close())
+
+
+def test_the_environments_proxy_gets_nothing_that_stays_on_this_machine(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("HTTP_PROXY", "http://proxy.example:3128")
+    monkeypatch.setenv("ALL_PROXY", "http://proxy.example:3128")
+    with PhiClient("emulator") as local, PhiClient(URL, "k") as hosted:
+        assert not any(local._lanes[0].pool.get()._mounts.values())
+        assert any(hosted._lanes[0].pool.get()._mounts.values())
+
+
+def test_several_event_loops_one_after_the_other_have_connections_of_their_own(server: str) -> None:
+    client = AsyncPhiClient(server, "k")
+
+    async def ask() -> str:
+        content = (await client.complete("x")).content
+        pool = client._lanes[0].pool
+        await pool.get().aclose()
+        return content
+
+    assert [asyncio.run(ask()) for _ in range(3)] == ["42"] * 3
+
+
+def test_many_threads_get_one_pool() -> None:
+    pool = Pool(None, is_loopback=True)
+    together = threading.Barrier(8)
+    got: list[object] = []
+
+    def get() -> None:
+        together.wait()
+        got.append(pool.get())
+
+    threads = [threading.Thread(target=get) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len({id(one) for one in got}) == 1
+    pool.close()
+
+
+def test_tasks_of_one_loop_get_one_pool() -> None:
+    async def get_twice() -> bool:
+        pool = AsyncPool(None, is_loopback=True)
+        same = pool.get() is pool.get()
+        await pool.aclose()
+        return same
+
+    assert asyncio.run(get_twice())
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
+def test_a_forked_child_goes_on_with_connections_of_its_own(server: str) -> None:
+    # In a process of its own: the suite has threads, and forking a process with threads warns.
+    script = f"""
+import os, sys
+from phi_client import PhiClient
+client = PhiClient({server!r}, "k")
+client.complete("x")
+parent = client._lanes[0].pool.get()
+child = os.fork()
+if child == 0:
+    ok = client.complete("x").content == "42" and client._lanes[0].pool.get() is not parent
+    os._exit(0 if ok else 1)
+status = os.waitpid(child, 0)[1]
+ok = client.complete("x").content == "42" and client._lanes[0].pool.get() is parent
+sys.exit(status or not ok)
+"""
+    subprocess.run([sys.executable, "-W", "error", "-c", script], check=True, timeout=60)
+
+
+def test_a_lock_that_a_thread_of_the_parent_held_is_free_in_the_child(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    lock = ForkSafeLock()
+    with lock:
+        monkeypatch.setattr(os, "getpid", lambda: -1)
+        entered = threading.Event()
+
+        def enter() -> None:
+            with lock:
+                entered.set()
+
+        child = threading.Thread(target=enter)
+        child.start()
+        child.join(10)
+        assert entered.is_set()
+        held = lock._lock
+        held.acquire()  # so that leaving the outer block releases what it finds
+
+
+@pytest.mark.parametrize("leaves", ["client", "stream"])
+def test_an_interpreter_ends_quietly_whatever_was_left_open(server: str, leaves: str) -> None:
+    script = f"""
+from phi_client import PhiClient
+client = PhiClient({server!r}, "k")
+client.complete("x")
+if {leaves == "stream"}:
+    client.stream("x").__enter__()
+"""
+    done = subprocess.run(
+        [sys.executable, "-X", "dev", "-W", "error", "-c", script],
+        check=True,
+        timeout=60,
+        capture_output=True,
+    )
+    assert done.stderr == b""
