@@ -8,11 +8,12 @@ import weakref
 from collections.abc import Generator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Final, Literal
+from typing import Any, Final, Literal
 
 import httpx
 from httpx import AsyncClient, Auth, Client, Request, Response
 
+from phi_client._connections import AsyncConnections
 from phi_client._options import Timeout
 from phi_client._sharing import ForkSafeLock, PerLoop
 from phi_client.errors import (
@@ -128,7 +129,17 @@ class AsyncPool:
             await own.aclose()
 
     def _make(self) -> AsyncClient:
-        return AsyncClient(limits=_POOL, trust_env=self._trusts_env, follow_redirects=False)
+        context = httpx.create_ssl_context(trust_env=self._trusts_env)
+        client = AsyncClient(verify=context, limits=_POOL, trust_env=self._trusts_env, follow_redirects=False)
+        # httpx has no public seam between its transport, whose error mapping is wanted, and httpcore's pool.
+        transport: Any = getattr(client, "_transport")  # noqa: B009  # private
+        transport._pool = AsyncConnections(
+            context,
+            max_connections=_POOL.max_connections or 100,
+            max_idle=_POOL.max_keepalive_connections or 20,
+            keepalive_s=_POOL.keepalive_expiry,
+        )
+        return client
 
 
 @dataclass(frozen=True, slots=True)

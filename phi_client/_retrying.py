@@ -254,7 +254,8 @@ def read_retry_after(headers: Mapping[str, str], *, now: Callable[[], float] = t
     if seconds is not None:
         return seconds
     resets = [_number(get_header(headers, f"x-ratelimit-reset-{kind}")) for kind in ("requests", "tokens")]
-    return max((reset for reset in resets if reset is not None), default=None)
+    # 0 was seen as a word for nothing; a wait of no time would be a storm.
+    return max((reset for reset in resets if reset), default=None)
 
 
 def _number(value: str | None) -> float | None:

@@ -29,65 +29,169 @@ STORY_STEP = {"+": "We add", "-": "We subtract", "*": "We multiply", "/": "We di
 
 # Clauses. `[buys|bought]` is the present and the past; {s} is the name or a pronoun, {S} the same at a sentence's start.
 HAVE = [
-    "{n} [has|had] {a} {t}", "{n} [has|had] {a} {t} in a {p}", "{n} [starts|started] with {a} {t}", "{n} [owns|owned] {a} {t}",
-    "{n} [counts|counted] {a} {t}", "{n} [keeps|kept] {a} {t} at home", "{n} [begins|began] the day with {a} {t}",
-    "There [are|were] {a} {t} in the {p} of {n}", "In the morning {n} [has|had] {a} {t}", "{n} [finds|found] {a} {t}",
-    "{n} [makes|made] {a} {t}", "{n} [buys|bought] {a} {t}", "{n} [picks|picked] {a} {t}", "{n} [collects|collected] {a} {t}",
-    "{n}'s {p} [holds|held] {a} {t}", "At first {n} [has|had] {a} {t}", "On Monday {n} [has|had] {a} {t}",
+    "{n} [has|had] {a} {t}",
+    "{n} [has|had] {a} {t} in a {p}",
+    "{n} [starts|started] with {a} {t}",
+    "{n} [owns|owned] {a} {t}",
+    "{n} [counts|counted] {a} {t}",
+    "{n} [keeps|kept] {a} {t} at home",
+    "{n} [begins|began] the day with {a} {t}",
+    "There [are|were] {a} {t} in the {p} of {n}",
+    "In the morning {n} [has|had] {a} {t}",
+    "{n} [finds|found] {a} {t}",
+    "{n} [makes|made] {a} {t}",
+    "{n} [buys|bought] {a} {t}",
+    "{n} [picks|picked] {a} {t}",
+    "{n} [collects|collected] {a} {t}",
+    "{n}'s {p} [holds|held] {a} {t}",
+    "At first {n} [has|had] {a} {t}",
+    "On Monday {n} [has|had] {a} {t}",
 ]
 GAIN = [
-    "{S} [buys|bought] {x} more", "{S} [gets|got] {x} more {t}", "{S} [finds|found] another {x}", "{S} [wins|won] {x} more",
-    "{m} [gives|gave] {n} {x} more", "{m} [hands|handed] over {x} {t} to {n}", "{S} [receives|received] {x} {t} from {m}",
-    "{S} [picks|picked] up {x} more {t}", "{S} [makes|made] {x} more", "{S} [collects|collected] {x} more {t}",
-    "{m} [brings|brought] {x} more {t}", "Another {x} {t} [are|were] added", "{x} more {t} [arrive|arrived]",
-    "{S} [is|was] given {x} {t} by a friend", "{S} [adds|added] {x}", "{S} [borrows|borrowed] {x} from {m}",
-    "The next day {s} [gets|got] {x} {t} more", "Later {s} [buys|bought] another {x} {t}", "{S} [takes|took] {x} more from {m}",
+    "{S} [buys|bought] {x} more",
+    "{S} [gets|got] {x} more {t}",
+    "{S} [finds|found] another {x}",
+    "{S} [wins|won] {x} more",
+    "{m} [gives|gave] {n} {x} more",
+    "{m} [hands|handed] over {x} {t} to {n}",
+    "{S} [receives|received] {x} {t} from {m}",
+    "{S} [picks|picked] up {x} more {t}",
+    "{S} [makes|made] {x} more",
+    "{S} [collects|collected] {x} more {t}",
+    "{m} [brings|brought] {x} more {t}",
+    "Another {x} {t} [are|were] added",
+    "{x} more {t} [arrive|arrived]",
+    "{S} [is|was] given {x} {t} by a friend",
+    "{S} [adds|added] {x}",
+    "{S} [borrows|borrowed] {x} from {m}",
+    "The next day {s} [gets|got] {x} {t} more",
+    "Later {s} [buys|bought] another {x} {t}",
+    "{S} [takes|took] {x} more from {m}",
 ]
 LOSE = [
-    "{S} [gives|gave] {x} to {m}", "{S} [loses|lost] {x}", "{S} [sells|sold] {x} of them", "{S} [eats|ate] {x}",
-    "{S} [throws|threw] {x} away", "{S} [gives|gave] away {x} {t}", "{S} [drops|dropped] {x} of the {t}",
-    "{x} of them [break|broke]", "{S} [donates|donated] {x} {t}", "{S} [uses|used] {x} of the {t}", "{S} [lends|lent] {x} to {m}",
-    "{m} [takes|took] {x} of them", "{x} [are|were] stolen", "{S} [returns|returned] {x}", "{x} of the {t} [are|were] lost",
-    "{S} [removes|removed] {x} {t}", "{S} [hands|handed] {x} of them to {m}", "{S} [trades|traded] away {x}",
-    "The next day {s} [sells|sold] {x} {t}", "Later {s} [gives|gave] {x} of the {t} to a friend", "{x} {t} [fall|fell] out",
-    "{m} [borrows|borrowed] {x} {t}", "{S} [hides|hid] {x} of them from {m} and [forgets|forgot] where",
+    "{S} [gives|gave] {x} to {m}",
+    "{S} [loses|lost] {x}",
+    "{S} [sells|sold] {x} of them",
+    "{S} [eats|ate] {x}",
+    "{S} [throws|threw] {x} away",
+    "{S} [gives|gave] away {x} {t}",
+    "{S} [drops|dropped] {x} of the {t}",
+    "{x} of them [break|broke]",
+    "{S} [donates|donated] {x} {t}",
+    "{S} [uses|used] {x} of the {t}",
+    "{S} [lends|lent] {x} to {m}",
+    "{m} [takes|took] {x} of them",
+    "{x} [are|were] stolen",
+    "{S} [returns|returned] {x}",
+    "{x} of the {t} [are|were] lost",
+    "{S} [removes|removed] {x} {t}",
+    "{S} [hands|handed] {x} of them to {m}",
+    "{S} [trades|traded] away {x}",
+    "The next day {s} [sells|sold] {x} {t}",
+    "Later {s} [gives|gave] {x} of the {t} to a friend",
+    "{x} {t} [fall|fell] out",
+    "{m} [borrows|borrowed] {x} {t}",
+    "{S} [hides|hid] {x} of them from {m} and [forgets|forgot] where",
 ]
 NOW = [
-    "How many {t} does {n} have now?", "How many {t} does {s} have now?", "How many {t} are there now?", "How many {t} is that?",
-    "How many {t} does {n} have in the end?", "How many does {s} have now?", "Find the number of {t} that {n} has now.",
-    "What is the number of {t} now?", "How many {t} does {n} end up with?", "Now how many {t} does {s} have?",
+    "How many {t} does {n} have now?",
+    "How many {t} does {s} have now?",
+    "How many {t} are there now?",
+    "How many {t} is that?",
+    "How many {t} does {n} have in the end?",
+    "How many does {s} have now?",
+    "Find the number of {t} that {n} has now.",
+    "What is the number of {t} now?",
+    "How many {t} does {n} end up with?",
+    "Now how many {t} does {s} have?",
 ]
 IN_ALL = [
-    "How many {t} does {n} have in total?", "How many {t} does {s} have altogether?", "How many {t} are there in all?",
-    "What is the total number of {t}?", "How many {t} in total?",
+    "How many {t} does {n} have in total?",
+    "How many {t} does {s} have altogether?",
+    "How many {t} are there in all?",
+    "What is the total number of {t}?",
+    "How many {t} in total?",
 ]
 LEFT = [
-    "How many {t} does {n} have left?", "How many {t} are left?", "How many are left?", "How many {t} remain?",
-    "How many does {s} still have?", "How many {t} does {s} have left?", "How many {t} stay with {n}?",
+    "How many {t} does {n} have left?",
+    "How many {t} are left?",
+    "How many are left?",
+    "How many {t} remain?",
+    "How many does {s} still have?",
+    "How many {t} does {s} have left?",
+    "How many {t} stay with {n}?",
 ]
 # A container, singular and plural; a group of people; something done at a steady rate: verb, what, period.
 CONTAINERS = [
-    ("box", "boxes"), ("bag", "bags"), ("pack", "packs"), ("basket", "baskets"), ("jar", "jars"), ("crate", "crates"),
-    ("shelf", "shelves"), ("drawer", "drawers"), ("tray", "trays"), ("carton", "cartons"), ("pile", "piles"), ("row", "rows"),
-    ("packet", "packets"), ("bucket", "buckets"), ("case", "cases"), ("table", "tables"), ("room", "rooms"), ("bowl", "bowls"),
+    ("box", "boxes"),
+    ("bag", "bags"),
+    ("pack", "packs"),
+    ("basket", "baskets"),
+    ("jar", "jars"),
+    ("crate", "crates"),
+    ("shelf", "shelves"),
+    ("drawer", "drawers"),
+    ("tray", "trays"),
+    ("carton", "cartons"),
+    ("pile", "piles"),
+    ("row", "rows"),
+    ("packet", "packets"),
+    ("bucket", "buckets"),
+    ("case", "cases"),
+    ("table", "tables"),
+    ("room", "rooms"),
+    ("bowl", "bowls"),
 ]
-PEOPLE = ["friends", "children", "students", "people", "kids", "cousins", "workers", "players", "girls", "boys", "neighbors"]
+PEOPLE = [
+    "friends",
+    "children",
+    "students",
+    "people",
+    "kids",
+    "cousins",
+    "workers",
+    "players",
+    "girls",
+    "boys",
+    "neighbors",
+]
 RATES = [
-    ("[reads|read]", "pages", "day"), ("[runs|ran]", "miles", "week"), ("[writes|wrote]", "letters", "day"),
-    ("[bakes|baked]", "loaves", "day"), ("[saves|saved]", "dollars", "week"), ("[earns|earned]", "dollars", "hour"),
-    ("[walks|walked]", "kilometers", "day"), ("[drives|drove]", "miles", "hour"), ("[types|typed]", "words", "minute"),
-    ("[plants|planted]", "trees", "day"), ("[makes|made]", "toys", "hour"), ("[draws|drew]", "pictures", "week"),
-    ("[solves|solved]", "problems", "day"), ("[drinks|drank]", "cups", "day"), ("[swims|swam]", "laps", "week"),
-    ("[sells|sold]", "{t}", "month"), ("[makes|made]", "{t}", "day"), ("[earns|earned]", "points", "game"),
-    ("[uses|used]", "liters", "day"), ("[picks|picked]", "{t}", "hour"), ("[washes|washed]", "cars", "day"),
+    ("[reads|read]", "pages", "day"),
+    ("[runs|ran]", "miles", "week"),
+    ("[writes|wrote]", "letters", "day"),
+    ("[bakes|baked]", "loaves", "day"),
+    ("[saves|saved]", "dollars", "week"),
+    ("[earns|earned]", "dollars", "hour"),
+    ("[walks|walked]", "kilometers", "day"),
+    ("[drives|drove]", "miles", "hour"),
+    ("[types|typed]", "words", "minute"),
+    ("[plants|planted]", "trees", "day"),
+    ("[makes|made]", "toys", "hour"),
+    ("[draws|drew]", "pictures", "week"),
+    ("[solves|solved]", "problems", "day"),
+    ("[drinks|drank]", "cups", "day"),
+    ("[swims|swam]", "laps", "week"),
+    ("[sells|sold]", "{t}", "month"),
+    ("[makes|made]", "{t}", "day"),
+    ("[earns|earned]", "points", "game"),
+    ("[uses|used]", "liters", "day"),
+    ("[picks|picked]", "{t}", "hour"),
+    ("[washes|washed]", "cars", "day"),
 ]
 GROUPS = [
-    "There [are|were] {b} {cs} with {a} {t} in each", "{n} [has|had] {b} {cs} of {a} {t}", "{n} [buys|bought] {b} {cs} of {a} {t} each",
-    "{n} [has|had] {b} {cs}, and each {c} [holds|held] {a} {t}", "Each {c} [has|had] {a} {t}, and {n} [has|had] {b} {cs}",
-    "{n} [fills|filled] {b} {cs} with {a} {t} each", "A {c} [holds|held] {a} {t}, and there [are|were] {b} {cs}",
-    "{n} [buys|bought] {b} {cs} of {t}. Each {c} [contains|contained] {a} {t}", "{b} {cs} [hold|held] {a} {t} each",
-    "There [are|were] {a} {t} in each {c} and {n} [has|had] {b} {cs}", "{b} {q} each [have|had] {a} {t}",
-    "{b} {q} [bring|brought] {a} {t} each", "{n} [gives|gave] {a} {t} to each of {b} {q}",
+    "There [are|were] {b} {cs} with {a} {t} in each",
+    "{n} [has|had] {b} {cs} of {a} {t}",
+    "{n} [buys|bought] {b} {cs} of {a} {t} each",
+    "{n} [has|had] {b} {cs}, and each {c} [holds|held] {a} {t}",
+    "Each {c} [has|had] {a} {t}, and {n} [has|had] {b} {cs}",
+    "{n} [fills|filled] {b} {cs} with {a} {t} each",
+    "A {c} [holds|held] {a} {t}, and there [are|were] {b} {cs}",
+    "{n} [buys|bought] {b} {cs} of {t}. Each {c} [contains|contained] {a} {t}",
+    "{b} {cs} [hold|held] {a} {t} each",
+    "There [are|were] {a} {t} in each {c} and {n} [has|had] {b} {cs}",
+    "{b} {q} each [have|had] {a} {t}",
+    "{b} {q} [bring|brought] {a} {t} each",
+    "{n} [gives|gave] {a} {t} to each of {b} {q}",
 ]
 ONE_TIMES = [
     "{n} {verb} {a} {what} {every}. How many {what} is that in {b} {period}s?",
@@ -304,7 +408,9 @@ def fill(r: random.Random, template: str, **numbers: int) -> str:
     text = template.replace("{verb}", verb).replace("{what}", what)
     text = re.sub(r"\[(.*?)\|(.*?)\]", rf"\{r.choice('12')}", text) if "[" in text else text
     if subject == "they":
-        text = text.replace("does {s}", "do {s}").replace("{S} is ", "{S} are ").replace("{s} is ", "{s} are ")
+        text = (
+            text.replace("does {s}", "do {s}").replace("{S} is ", "{S} are ").replace("{s} is ", "{s} are ")
+        )
         text = text.replace("{S} was ", "{S} were ")
     text = text.format(
         n=first, m=second, t=things(r), p=place(r), s=subject, S=subject[0].upper() + subject[1:], q=r.choice(PEOPLE),
@@ -325,7 +431,18 @@ def _chain(r: random.Random, start: str, changes: list[str], end: str) -> str:
     """A start and its changes as one sentence or several, then the question."""
     text = start
     for change in changes:
-        link = r.choice([". {}", ". {}", ". Then {}", " and {}", ", and then {}", ", then {}", ". After that, {}", " and then {}"])
+        link = r.choice(
+            [
+                ". {}",
+                ". {}",
+                ". Then {}",
+                " and {}",
+                ", and then {}",
+                ", then {}",
+                ". After that, {}",
+                " and then {}",
+            ]
+        )
         clause = change if link.startswith(". {") else _lowered(change)
         text += link.replace("{}", clause)
     if r.random() < 0.08:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from phi_client import AsyncPhiClient, PhiClient, PhiError
+from phi_client._connections import AsyncConnections
 from phi_client._retrying import Clock
 from tests.fault_server import ANSWER, SCRIPT_HEADER, FaultServer, Route
 
@@ -94,9 +95,12 @@ def open_async_client(route: Route) -> AsyncPhiClient:
 
 def connections_in_use(client: PhiClient | AsyncPhiClient) -> int:
     """The one place that knows where a client keeps its connections: those that work, and those waited for."""
-    transport: Any = client._http._transport
-    pool = transport._pool
-    return len(pool._requests) + sum(not connection.is_idle() for connection in pool.connections)
+    pool: Any = client._lanes[0].pool
+    transport: Any = pool.get()._transport
+    if isinstance(transport._pool, AsyncConnections):
+        return transport._pool.busy
+    connections = transport._pool.connections
+    return len(transport._pool._requests) + sum(not connection.is_idle() for connection in connections)
 
 
 def answered(plan: Plan, done: Completion) -> str:

@@ -45,7 +45,12 @@ PROJECT = "/api/projects/my-project"
         (f"{LOCAL}/score", "managed_compute", LOCAL, SCORE),
         (f"{FOUNDRY}/models", "foundry_models", FOUNDRY, MODELS),
         (f"{FOUNDRY}/models/", "foundry_models", FOUNDRY, MODELS),
-        (f"{FOUNDRY}/models/chat/completions?api-version=2024-05-01-preview", "foundry_models", FOUNDRY, MODELS),
+        (
+            f"{FOUNDRY}/models/chat/completions?api-version=2024-05-01-preview",
+            "foundry_models",
+            FOUNDRY,
+            MODELS,
+        ),
         (f"{FOUNDRY}/models/info", "foundry_models", FOUNDRY, MODELS),
         (FOUNDRY, "openai_v1", FOUNDRY, OPENAI_V1),
         (f"{FOUNDRY}/openai/v1/", "openai_v1", FOUNDRY, OPENAI_V1),
@@ -56,7 +61,12 @@ PROJECT = "/api/projects/my-project"
         (OPENAI, "openai_v1", OPENAI, OPENAI_V1),
         (f"{OPENAI}/openai", "openai_v1", OPENAI, OPENAI_V1),
         (f"{OPENAI}/openai/v1/models", "openai_v1", OPENAI, OPENAI_V1),
-        ("https://r.cognitiveservices.azure.com/", "openai_v1", "https://r.cognitiveservices.azure.com", OPENAI_V1),
+        (
+            "https://r.cognitiveservices.azure.com/",
+            "openai_v1",
+            "https://r.cognitiveservices.azure.com",
+            OPENAI_V1,
+        ),
         (f"{LOCAL}/models", "foundry_models", LOCAL, MODELS),
         (f"{LOCAL}/openai/v1", "openai_v1", LOCAL, OPENAI_V1),
         (f"{LOCAL}{PROJECT}/openai/v1", "openai_v1", LOCAL + PROJECT, OPENAI_V1),
@@ -121,11 +131,12 @@ def test_of_two_dialects_on_one_host_one_can_be_asked_for() -> None:
 
 
 @pytest.mark.parametrize("name", ["serverless", "managed_compute", "openai_v1", "foundry_models"])
-def test_a_gateway_may_put_a_path_before_any_dialect(name: str) -> None:
-    base = resolve_endpoint("https://gateway.example.com/team", name)
-    pasted = resolve_endpoint(f"https://gateway.example.com/team{base.route}", name)
+@pytest.mark.parametrize("host", ["https://gateway.example.com", "http://127.0.0.1:9"])
+def test_a_gateway_may_put_a_path_before_any_dialect(name: str, host: str) -> None:
+    base = resolve_endpoint(f"{host}/team", name)
+    pasted = resolve_endpoint(f"{host}/team{base.route}", name)
     assert pasted == base
-    assert base.base_url == "https://gateway.example.com/team"
+    assert base.base_url == f"{host}/team"
 
 
 @pytest.mark.parametrize(

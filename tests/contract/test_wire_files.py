@@ -132,7 +132,9 @@ def test_a_dialect_writes_the_bytes_of_its_golden_file(path: Path) -> None:
 def test_each_thing_that_a_dialect_writes_has_a_golden_file(dialect: str) -> None:
     missing = set(WRITERS) - {path.stem for path in FILES if path.parent.name == dialect}
     spoken = DIALECTS[dialect]
-    absent = {"score_request", "score", "score_older", "score_refused"} if not spoken.score_route else set[str]()
+    absent = (
+        {"score_request", "score", "score_older", "score_refused"} if not spoken.score_route else set[str]()
+    )
     absent |= {"health"} if not spoken.health_route else set()
     absent |= {"error_unknown_parameter", "error_policy"} if not spoken.has_policy_header else set()
     absent |= {"error_no_model"} if not spoken.needs_model else set()

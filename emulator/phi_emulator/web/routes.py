@@ -72,7 +72,9 @@ class Routes:
         if path in self._places:
             return self._places[path]
         for dialect in DIALECTS.values():
-            if dialect.model_route is not None and path.startswith(dialect.emulator_prefix + dialect.model_route):
+            if dialect.model_route is not None and path.startswith(
+                dialect.emulator_prefix + dialect.model_route
+            ):
                 return self._places[dialect.emulator_prefix + dialect.info_route]
             place = dialect.emulator_prefix + dialect.root
             if path == place or path.startswith(place + "/"):

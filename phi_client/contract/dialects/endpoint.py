@@ -185,14 +185,14 @@ def _local_dialect(path: str, wanted: Dialect | None) -> tuple[Dialect, _PathChe
     for dialect in DIALECTS.values():
         prefix = dialect.emulator_prefix
         if prefix and _is_under(path, prefix):
-            return wanted or dialect, prefix.__eq__
-    if wanted is None and (_is_under(path, "/openai") or _is_under(path, "/api/projects")):
-        wanted = OPENAI_V1
-    if wanted is None and _is_under(path, FOUNDRY_MODELS.root):
-        wanted = FOUNDRY_MODELS
-    if wanted is None and path == MANAGED_COMPUTE.score_route:
-        wanted = MANAGED_COMPUTE
-    return wanted or SERVERLESS, _PROJECT.fullmatch if wanted is OPENAI_V1 else _nothing
+            return wanted or dialect, _anything if wanted else prefix.__eq__
+    if wanted is not None:
+        return wanted, _anything
+    if _is_under(path, "/openai") or _is_under(path, "/api/projects"):
+        return OPENAI_V1, _PROJECT.fullmatch
+    if _is_under(path, FOUNDRY_MODELS.root):
+        return FOUNDRY_MODELS, _nothing
+    return MANAGED_COMPUTE if path == MANAGED_COMPUTE.score_route else SERVERLESS, _nothing
 
 
 def _split_path(path: str, dialect: Dialect) -> tuple[str, str, str | None]:
