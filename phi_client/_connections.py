@@ -68,7 +68,7 @@ class AsyncConnections:
             response.status,
             headers=response.headers,
             content=_Body(self, connection, stream),
-            extensions=response.extensions,
+            extensions=_extensions(response),
         )
 
     async def aclose(self) -> None:
@@ -95,7 +95,7 @@ class AsyncConnections:
         if not self._places.locked():
             await self._places.acquire()
             return
-        limit_s = cast("dict[str, float | None]", request.extensions.get("timeout", {})).get("pool")
+        limit_s = _extensions(request).get("timeout", {}).get("pool")
         try:
             async with asyncio.timeout(limit_s):
                 await self._places.acquire()
@@ -161,3 +161,8 @@ class _Body:
         if not self._is_closed:
             self._is_closed = True
             await self._connections.settle(self._connection, self._stream)
+
+
+def _extensions(message: object) -> dict[str, Any]:
+    """The extensions of a request or an answer, which httpcore does not type."""
+    return cast("dict[str, Any]", getattr(message, "extensions"))  # noqa: B009  # typed as unknown

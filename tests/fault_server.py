@@ -480,7 +480,7 @@ class FaultServer:
         self._tries: dict[str, int] = {}
         self._open = 0
         self._changed = threading.Condition()
-        self._tasks: set[asyncio.Task[Any]] = set()
+        self._writers: dict[asyncio.Task[Any], asyncio.StreamWriter] = {}
         self._thread: threading.Thread | None = None
 
     def __enter__(self) -> Self:
@@ -529,15 +529,14 @@ class FaultServer:
             listening.set_result(server.sockets[0].getsockname()[1])
             await self._stopping.wait()
             server.close()
-            tasks = list(self._tasks)
-            for task in tasks:
-                task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
+            for writer in self._writers.values():
+                writer.transport.abort()
+            await asyncio.gather(*self._writers)
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         task = asyncio.current_task()
         assert task is not None
-        self._tasks.add(task)
+        self._writers[task] = writer
         self._count(1)
         try:
             if self._open <= MAX_CONNECTIONS:
@@ -545,13 +544,11 @@ class FaultServer:
                     pass
         except (OSError, ValueError, asyncio.IncompleteReadError, asyncio.LimitOverrunError):
             pass  # the client is gone, or does not speak HTTP
-        except asyncio.CancelledError:
-            writer.transport.abort()
         finally:
             writer.close()
             with suppress(OSError):
                 await writer.wait_closed()
-            self._tasks.discard(task)
+            del self._writers[task]
             self._count(-1)
 
     async def _serve_one(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:

@@ -21,7 +21,8 @@ EMULATOR = ROOT / "emulator" / "phi_emulator"
 RANKS = {
     "contract": 0,
     "errors": 1, "_reasoning": 1, "_redaction": 1, "_logging": 1, "_completion": 1, "_sharing": 1, "_version": 1,
-    "_connections": 2, "_http": 2, "_options": 2, "_settings": 2, "_auth": 2, "_retrying": 2, "_exchange": 2, "_fallback": 2,
+    "_connections": 2, "_http": 2, "_options": 2, "_settings": 2, "_auth": 2, "_retrying": 2,
+    "_exchange": 2, "_fallback": 2,
     "_streams": 3, "_client": 3, "_async_client": 3, "testing": 3,
     "__init__": 4,
 }  # fmt: skip

@@ -107,3 +107,24 @@ def test_an_unknown_path_is_not_found(emulator: Emulator, credential: AzureKeyCr
         pytest.raises(ResourceNotFoundError),
     ):
         client.complete(messages=MESSAGES)
+
+
+def test_the_foundry_surface_with_its_model(emulator: Emulator, credential: AzureKeyCredential) -> None:
+    with ChatCompletionsClient(f"{emulator.root}/models", credential, model="any-deployment") as client:
+        done = client.complete(messages=MESSAGES, temperature=0)
+        updates = list(client.complete(messages=MESSAGES, temperature=0, stream=True))
+    assert done.choices[0].message.content.endswith("\\boxed{408}.")
+    assert text_of(updates) == done.choices[0].message.content
+
+
+def test_the_foundry_surface_without_a_model_says_so(
+    emulator: Emulator, credential: AzureKeyCredential
+) -> None:
+    with (
+        ChatCompletionsClient(f"{emulator.root}/models", credential) as client,
+        pytest.raises(HttpResponseError, match="No model specified in request") as caught,
+    ):
+        client.complete(messages=MESSAGES)
+    assert caught.value.status_code == 400
+    assert caught.value.error is not None
+    assert caught.value.error.code == "no_model_name"

@@ -95,3 +95,24 @@ def test_a_raw_response_has_a_request_id(emulator: Emulator) -> None:
         raw = client.chat.completions.with_raw_response.create(model=MODEL, messages=MESSAGES, temperature=0)
         done = raw.parse()
     assert done.id == f"chatcmpl-{raw.headers['x-request-id']}"
+
+
+def test_the_v1_surface_of_a_foundry_resource(emulator: Emulator) -> None:
+    with OpenAI(base_url=f"{emulator.root}/openai/v1/", api_key=emulator.key) as client:
+        done = client.chat.completions.create(model=MODEL, messages=MESSAGES, temperature=0)
+        with client.chat.completions.create(
+            model=MODEL, messages=MESSAGES, temperature=0, stream=True
+        ) as stream:
+            text = "".join(chunk.choices[0].delta.content or "" for chunk in stream if chunk.choices)
+        described = client.models.retrieve("phi-tiny-arith")
+    assert str(done.choices[0].message.content).endswith("\\boxed{408}.")
+    assert text == done.choices[0].message.content
+    assert described.id == "phi-tiny-arith"
+
+
+def test_the_v1_surface_refuses_a_wrong_key(emulator: Emulator) -> None:
+    with (
+        OpenAI(base_url=f"{emulator.root}/openai/v1/", api_key="wrong", max_retries=0) as client,
+        pytest.raises(openai.AuthenticationError, match="invalid subscription key"),
+    ):
+        client.chat.completions.create(model=MODEL, messages=MESSAGES)

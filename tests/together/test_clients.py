@@ -1,4 +1,4 @@
-"""`PhiClient` and `AsyncPhiClient` against a real emulator: the same answers from both, on both dialects."""
+"""`PhiClient` and `AsyncPhiClient` against a real emulator: the same answers from both, on every dialect."""
 
 from __future__ import annotations
 
@@ -37,11 +37,11 @@ class Caller:
 
     def complete(self, endpoint: str, key: str, **options: Any) -> Completion:
         if not self._is_async:
-            with PhiClient(endpoint, key) as client:
+            with PhiClient(endpoint, key, model="any") as client:
                 return client.complete(QUESTION, **options)
 
         async def ask() -> Completion:
-            async with AsyncPhiClient(endpoint, key) as client:
+            async with AsyncPhiClient(endpoint, key, model="any") as client:
                 return await client.complete(QUESTION, **options)
 
         return asyncio.run(ask())
@@ -52,7 +52,7 @@ class Caller:
         """Reasoning and content as they were streamed, and the completion if the stream was read to its end."""
         reasoning, content = [], []
         if not self._is_async:
-            with PhiClient(endpoint, key) as client, client.stream(QUESTION) as stream:
+            with PhiClient(endpoint, key, model="any") as client, client.stream(QUESTION) as stream:
                 for number, chunk in enumerate(stream, 1):
                     reasoning.append(chunk.reasoning)
                     content.append(chunk.content)
@@ -61,7 +61,10 @@ class Caller:
             return "".join(reasoning), "".join(content), stream.completion
 
         async def ask() -> Completion | None:
-            async with AsyncPhiClient(endpoint, key) as client, client.stream(QUESTION) as stream:
+            async with (
+                AsyncPhiClient(endpoint, key, model="any") as client,
+                client.stream(QUESTION) as stream,
+            ):
                 number = 0
                 async for chunk in stream:
                     number += 1
@@ -82,7 +85,9 @@ def caller(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> C
     return Caller(request.param)
 
 
-@pytest.mark.parametrize("path", ["", "/serverless", "/managed-compute", "/managed-compute/score"])
+@pytest.mark.parametrize(
+    "path", ["", "/serverless", "/managed-compute", "/managed-compute/score", "/models", "/openai/v1"]
+)
 def test_completing(running: Running, caller: Caller, path: str) -> None:
     done = caller.complete(running.emulator.root + path, running.emulator.key)
     assert done.reasoning == "6 times 7"
@@ -95,7 +100,7 @@ def test_completing(running: Running, caller: Caller, path: str) -> None:
     assert done.request_id
 
 
-@pytest.mark.parametrize("path", ["", "/managed-compute"])
+@pytest.mark.parametrize("path", ["", "/managed-compute", "/models", "/openai/v1"])
 def test_streaming(running: Running, caller: Caller, path: str) -> None:
     reasoning, content, done = caller.stream(running.emulator.root + path, running.emulator.key)
     assert (reasoning, content) == ("6 times 7", "The answer is \\boxed{42}.")
