@@ -103,6 +103,9 @@ class AsyncConnections:
             raise httpcore.PoolTimeout("no connection was free") from error
 
     async def _take(self, origin: httpcore.Origin) -> httpcore.AsyncHTTPConnection:
+        if self._idle and self._idle[0].has_expired():
+            # The last kept is the first taken, so the oldest would stay for ever.
+            await self._finish(self._idle.pop(0).aclose())
         while self._idle:
             kept = self._idle.pop()
             if kept.can_handle_request(origin) and kept.is_available() and not kept.has_expired():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import importlib
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -378,3 +379,16 @@ def test_a_redirect_is_not_followed_and_takes_no_key_along(phi: Driver) -> None:
     with pytest.raises(Exception, match="redirects are not followed"):
         phi.open().complete()
     assert [call.request.url.host for call in phi.router.calls] == ["phi.eastus2.models.ai.azure.com"]
+
+
+def test_the_credentials_of_azure_identity_are_taken_by_their_kind() -> None:
+    sync = importlib.import_module("azure.identity")
+    with PhiClient(URL, credential=sync.ManagedIdentityCredential()):
+        pass
+    with pytest.raises(ConfigurationError, match=r"azure\.identity\.aio"):
+        AsyncPhiClient(URL, credential=sync.AzureCliCredential())
+    # The async package needs aiohttp for its transport only; its classes can be asked without.
+    sources = importlib.import_module("azure.identity.aio")
+    AsyncPhiClient(URL, credential=sources.AzureCliCredential())
+    with pytest.raises(ConfigurationError, match=r"credential of `azure\.identity`"):
+        PhiClient(URL, credential=sources.AzureCliCredential())

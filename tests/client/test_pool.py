@@ -8,11 +8,11 @@ import subprocess
 import sys
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from phi_client import AsyncPhiClient, PhiClient
+from phi_client import APITimeoutError, AsyncPhiClient, PhiClient, Timeout
 from phi_client._http import AsyncPool, Pool
 from phi_client._sharing import ForkSafeLock
 
@@ -184,3 +184,32 @@ if {leaves == "stream"}:
         capture_output=True,
     )
     assert done.stderr == b""
+
+
+def test_a_kept_connection_that_has_expired_is_closed_and_never_used_again(server: str) -> None:
+    async def ask_twice() -> tuple[int, int]:
+        async with AsyncPhiClient(server, "k") as client:
+            await client.complete("x")
+            transport: Any = client._lanes[0].pool.get()._transport
+            (kept,) = transport._pool._idle
+            await kept.aclose()
+            content = (await client.complete("x")).content
+            assert content == "42"
+            return len(transport._pool._idle), transport._pool.busy
+
+    assert asyncio.run(ask_twice()) == (1, 0)
+
+
+def test_async_calls_wait_for_a_free_connection_and_say_so_when_none_comes(server: str) -> None:
+    async def ask() -> None:
+        async with AsyncPhiClient(server, "k", timeout=Timeout(pool=0.01), max_retries=0) as client:
+            transport: Any = client._lanes[0].pool.get()._transport
+            for _ in range(100):
+                await transport._pool._places.acquire()
+            with pytest.raises(APITimeoutError) as caught:
+                await client.complete("x")
+            assert (caught.value.phase, caught.value.request_sent) == ("pool", False)
+            transport._pool._places.release()
+            assert (await client.complete("x")).content == "42"
+
+    asyncio.run(ask())
