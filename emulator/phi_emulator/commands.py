@@ -88,6 +88,8 @@ _MODEL_OPTIONS: Final = (
     _option("port", "Port to listen on; 0 takes a free one.", int),
     _option("key", "Key that callers must present; without it the well-known one."),
     _option("queue_size", "Requests that may wait before others get 429.", int),
+    _option("loose", "Take any api-version, yes or no.", bool, "YES|NO"),
+    _option("request_timeout_ms", "How long a whole answer may take before 408.", int, "MS"),
     _option("max_body_bytes", "Largest request body.", int, "BYTES"),
     _option("log_level", "Least severe level that is logged.", click.Choice(list(LOG_LEVELS))),
 )

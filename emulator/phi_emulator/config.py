@@ -52,6 +52,10 @@ class EmulatorConfig:
     """Requests that may wait; further ones are answered with 429."""
     context: int | None = None
     """Tokens of prompt and answer together; `None` leaves it to the model."""
+    loose: bool = False
+    """Take any `api-version`; else those that the surface takes."""
+    request_timeout_ms: int | None = None
+    """How long a whole answer may take before 408, as managed compute's setting; `None` is no limit."""
     drain_seconds: float = 10.0
     """How long running requests may go on once the emulator is asked to stop."""
     max_body_bytes: int = 4 * 1024 * 1024
@@ -66,6 +70,8 @@ class EmulatorConfig:
             raise ConfigError("`key` must be printable ASCII without spaces, because it travels in a header")
         _require(self.dialect in DIALECTS, "dialect", self.dialect, f"give one of {', '.join(DIALECTS)}")
         _require(self.queue_size >= 0, "queue_size", self.queue_size, "give 0 or more")
+        limit = self.request_timeout_ms
+        _require(limit is None or limit > 0, "request_timeout_ms", limit, "give a number of milliseconds")
         _require(self.context is None or self.context > 0, "context", self.context, "give a number of tokens")
         _require(0 <= self.drain_seconds < math.inf, "drain_seconds", self.drain_seconds, "give 0 or more")
         _require(self.max_body_bytes > 0, "max_body_bytes", self.max_body_bytes, "give a number of bytes")
@@ -100,7 +106,16 @@ class EmulatorConfig:
         return logging.getLevelNamesMapping()[self.log_level.upper()]
 
 
+def _truth(text: str) -> bool:
+    words = {"1": True, "true": True, "yes": True, "0": False, "false": False, "no": False}
+    if text.strip().lower() not in words:
+        raise ValueError(text)
+    return words[text.strip().lower()]
+
+
 _READERS: Final[Mapping[str, Callable[[str], object]]] = {
+    "loose": _truth,
+    "request_timeout_ms": int,
     "port": int,
     "queue_size": int,
     "context": int,
@@ -113,7 +128,8 @@ def _read(name: str, text: str, reader: Callable[[str], object]) -> object:
     try:
         return reader(text)
     except ValueError:
-        raise ConfigError(f"`{name}` {text!r} is not a number") from None
+        kind = "yes or no" if reader is _truth else "a number"
+        raise ConfigError(f"`{name}` {text!r} is not {kind}") from None
 
 
 def _require(holds: bool, name: str, value: object, remedy: str) -> None:  # noqa: FBT001 - it is a condition

@@ -34,6 +34,8 @@ class HttpServer(uvicorn.Server):
             key=config.key,
             bound_host=config.host,
             max_body_bytes=config.max_body_bytes,
+            loose=config.loose,
+            request_timeout_ms=config.request_timeout_ms,
         )
         # Everything is named that uvicorn would otherwise choose by what happens to be installed.
         super().__init__(

@@ -17,6 +17,7 @@ __all__ = [
     "CONTAINER_CODES",
     "Refusal",
     "RefusedError",
+    "api_version_not_supported",
     "container_error",
     "context_length_exceeded",
     "detail",
@@ -211,4 +212,10 @@ def missing_model() -> Refusal:
     """400 of `/openai/v1` for a request that names no model: OpenAI's own words (inferred for Azure)."""
     message = "you must provide a model parameter"
     error = {"message": message, "type": "invalid_request_error", "param": None, "code": None}
+    return Refusal(400, {"error": error}, by_model=False)
+
+
+def api_version_not_supported() -> Refusal:
+    """400 for an unknown `api-version` (reported live on Azure OpenAI)."""
+    error = {"code": "BadRequest", "message": "API version not supported"}
     return Refusal(400, {"error": error}, by_model=False)

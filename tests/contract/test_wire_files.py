@@ -61,6 +61,12 @@ def validation_error(dialect: Dialect) -> WireResponse:
     return dialect.write_error(caught.value.refusal)
 
 
+def api_version_error(dialect: Dialect) -> WireResponse:
+    with pytest.raises(RefusedError) as caught:
+        dialect.check_api_version("2099-01-01")
+    return dialect.write_error(caught.value.refusal)
+
+
 def no_model_error(dialect: Dialect) -> WireResponse:
     with pytest.raises(RefusedError) as caught:
         dialect.read_chat_request({}, b'{"messages": [{"role": "user", "content": "x"}]}')
@@ -103,6 +109,7 @@ WRITERS: dict[str, Callable[[Dialect], WireResponse]] = {
     "error_validation": validation_error,
     "error_no_model": no_model_error,
     "error_unknown_parameter": error(lambda _: unknown_parameters(["n"], policy_given=False)),
+    "error_api_version": api_version_error,
     "error_policy": error(lambda _: unexpected_policy("ignore")),
 }
 FILES = sorted(WIRE.glob("*/*.wire"))
@@ -137,6 +144,7 @@ def test_each_thing_that_a_dialect_writes_has_a_golden_file(dialect: str) -> Non
     )
     absent |= {"health"} if not spoken.health_route else set()
     absent |= {"error_unknown_parameter", "error_policy"} if not spoken.has_policy_header else set()
+    absent |= {"error_api_version"} if spoken.api_version is None else set()
     absent |= {"error_no_model"} if not spoken.needs_model else set()
     assert missing == absent
 

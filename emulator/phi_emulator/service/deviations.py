@@ -51,8 +51,13 @@ DEVIATIONS: Final = (
     ),
     Deviation(
         "`api-version`",
-        "the query parameter is checked on some surfaces",
-        "accepted whatever it is, or missing",
+        "checked on some surfaces; what serverless says to an unknown one was never recorded",
+        "checked on serverless (may be missing) and `/models`; `--loose yes` takes any",
+    ),
+    Deviation(
+        "Time limit",
+        "managed compute ends a request after `request_timeout_ms`, 5,000 unless set",
+        "no limit unless `--request-timeout-ms` is given; whole answers only, streams go on",
     ),
     Deviation(
         "Streaming on managed compute",

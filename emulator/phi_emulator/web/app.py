@@ -12,7 +12,7 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from phi_client.contract.dialects import Dialect
-from phi_client.contract.refusals import container_error
+from phi_client.contract.refusals import RefusedError, container_error
 from phi_emulator.service.chat import ChatService
 from phi_emulator.service.errors import ServiceError, internal_error
 from phi_emulator.web.auth import check_key
@@ -31,16 +31,30 @@ logger = logging.getLogger("phi_emulator.web")
 class App:
     """The emulator as an ASGI application.
 
-    `root` is the dialect that the root speaks, `bound_host` the address that the server listens on.
+    `root` is the dialect that the root speaks, `bound_host` the address that the server listens on. `loose` takes any
+    `api-version`.
     """
 
     def __init__(
-        self, service: ChatService, *, root: Dialect, key: str, bound_host: str, max_body_bytes: int
+        self,
+        service: ChatService,
+        *,
+        root: Dialect,
+        key: str,
+        bound_host: str,
+        max_body_bytes: int,
+        loose: bool = False,
+        request_timeout_ms: int | None = None,
     ) -> None:
         self._service = service
         self._key = key
+        self._loose = loose
         self._bound_host = bound_host
-        self._routes = Routes(root, Endpoints(service, max_body_bytes=max_body_bytes), Control(service))
+        self._routes = Routes(
+            root,
+            Endpoints(service, max_body_bytes=max_body_bytes, request_timeout_ms=request_timeout_ms),
+            Control(service),
+        )
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
@@ -70,7 +84,11 @@ class App:
             if place.needs_key:
                 check_key(exchange.dialect, exchange.headers, self._key)
             handle = place.handler(exchange.request.method)
+            if place.needs_key and not self._loose:
+                exchange.dialect.check_api_version(exchange.request.query_params.get("api-version"))
             return await handle(exchange)
+        except RefusedError as error:
+            return self._error(exchange, ServiceError(error.refusal))
         except ServiceError as error:
             return self._error(exchange, error)
         except ClientDisconnect:

@@ -13,6 +13,7 @@ from starlette.types import ASGIApp
 from phi_client.contract.chat import ChatCompletion, Usage
 from phi_emulator.service.chat import ChatService
 from phi_emulator.service.errors import ServiceError
+from phi_emulator.service.responses import Answer
 from phi_emulator.service.validation import read_chat_request, read_score_request
 from phi_emulator.web.body import read_json_body
 from phi_emulator.web.disconnect import run_unless_gone
@@ -27,8 +28,11 @@ _JSON = "application/json"
 class Endpoints:
     """The handlers of all routes that dialects have."""
 
-    def __init__(self, service: ChatService, *, max_body_bytes: int) -> None:
+    def __init__(
+        self, service: ChatService, *, max_body_bytes: int, request_timeout_ms: int | None = None
+    ) -> None:
         self._service = service
+        self._limit_s = None if request_timeout_ms is None else request_timeout_ms / 1000
         self._max_body_bytes = max_body_bytes
 
     async def chat(self, exchange: Exchange) -> ASGIApp:
@@ -40,7 +44,7 @@ class Endpoints:
         exchange.answer = await self._service.answer(dialect, request, exchange.request_id)
         if request.stream:
             return ChatStreamResponse(dialect, exchange.answer, self._headers(exchange))
-        completion = await run_unless_gone(exchange.receive, exchange.answer.complete())
+        completion = await self._whole(exchange, exchange.answer)
         return self._json(exchange, dialect.write_completion(completion), completion.usage)
 
     async def score(self, exchange: Exchange) -> ASGIApp:
@@ -64,7 +68,15 @@ class Endpoints:
     async def _score(self, exchange: Exchange, body: bytes) -> ChatCompletion:
         request = await asyncio.to_thread(read_score_request, exchange.dialect, body)
         exchange.answer = await self._service.answer(exchange.dialect, request, exchange.request_id)
-        return await run_unless_gone(exchange.receive, exchange.answer.complete())
+        return await self._whole(exchange, exchange.answer)
+
+    async def _whole(self, exchange: Exchange, answer: Answer) -> ChatCompletion:
+        """The whole answer, or the front door's word that it took too long; the engine is free then."""
+        try:
+            async with asyncio.timeout(self._limit_s):
+                return await run_unless_gone(exchange.receive, answer.complete())
+        except TimeoutError:
+            raise ServiceError(exchange.dialect.timed_out) from None
 
     async def _read_body(self, exchange: Exchange) -> bytes:
         return await read_json_body(exchange.request, exchange.dialect, self._max_body_bytes)
@@ -73,6 +85,7 @@ class Endpoints:
         return Response(body, 200, self._headers(exchange, usage), media_type=_JSON)
 
     def _headers(self, exchange: Exchange, usage: Usage | None = None) -> dict[str, str]:
-        return exchange.dialect.response_headers(
+        named = exchange.dialect.response_headers(
             request_id=exchange.request_id, session=self._service.session, usage=usage
         )
+        return named | exchange.dialect.echoed_headers(exchange.headers)

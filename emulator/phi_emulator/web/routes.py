@@ -3,14 +3,15 @@
 root dialect   at  /                    serverless      at  /serverless
 control        at  /_emulator           …               at  its own `emulator_prefix`
                                         foundry_models  at  /models
-                                        openai_v1       at  /openai/v1
+                                        openai_v1       at  /openai/v1, /api/projects/…/openai/v1
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
-from typing import TypeAlias
+from typing import Final, TypeAlias
 
 from starlette.types import ASGIApp
 
@@ -21,6 +22,9 @@ from phi_emulator.web.endpoints import Endpoints
 from phi_emulator.web.exchange import Exchange
 
 __all__ = ["Handler", "Place", "Routes"]
+
+_PROJECT: Final = re.compile(r"^/api/projects/[^/]+(?=/openai/v1/)")
+"""What stands before the v1 routes when they are asked of a project of a resource."""
 
 Handler: TypeAlias = Callable[[Exchange], Awaitable[ASGIApp]]
 
@@ -69,6 +73,7 @@ class Routes:
 
     def locate(self, path: str) -> Place:
         """Where `path` leads; an unknown one belongs to the dialect under whose prefix it is."""
+        path = _PROJECT.sub("", path)
         if path in self._places:
             return self._places[path]
         for dialect in DIALECTS.values():

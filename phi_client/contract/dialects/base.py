@@ -39,7 +39,13 @@ from phi_client.contract.wire import (
     load_object,
 )
 
-__all__ = ["ApiVersion", "Dialect"]
+__all__ = ["CLIENT_ID", "ApiVersion", "Dialect"]
+
+CLIENT_ID: Final = "x-ms-client-request-id"
+"""Request header with the caller's own id of a request."""
+
+RETURN_CLIENT_ID: Final = "x-ms-return-client-request-id"
+"""Request header that asks for it back (recorded on serverless)."""
 
 _MODEL_STATUS: Final = "ms-azureml-model-error-statuscode"
 _MODEL_REASON: Final = "ms-azureml-model-error-reason"
@@ -54,10 +60,15 @@ _UNSUPPORTED_MEDIA_TYPE: Final = front_door_status(415, "Unsupported media type,
 
 @dataclass(frozen=True, slots=True)
 class ApiVersion:
-    """The `api-version` query parameter: what is sent by default, and what was seen to be taken."""
+    """The `api-version` query parameter: what is sent by default, and what was seen to be taken.
+
+    `missing` is the answer to a request without one, `None` where that was seen to work; `unknown` that to any other.
+    """
 
     default: str
     accepted: tuple[str, ...]
+    unknown: Refusal
+    missing: Refusal | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -96,8 +107,9 @@ class Dialect(ABC):
     unknown_parameters: ParameterPolicy
     has_policy_header: bool
 
-    # Response headers that name the request, best first.
+    # Response headers that name the request, best first; whether the caller's own id comes back.
     request_id_headers: tuple[str, ...]
+    echoes_client_id: Literal["never", "when asked", "always"]
 
     # What the front door and the container say; `wraps_model_errors`: as 424, the true status in a header.
     missing_key: Refusal
@@ -284,6 +296,26 @@ class Dialect(ABC):
     @abstractmethod
     def context_exceeded(self, limit: int, requested: int) -> Refusal:
         """400: the prompt is longer than the context, both in tokens."""
+
+    def check_api_version(self, given: str | None) -> None:
+        """Refuse a request whose `api-version` this surface does not take.
+
+        Raises:
+            RefusedError: it is another one, or missing where it must not be.
+        """
+        known = self.api_version
+        if known is None or given in known.accepted:
+            return
+        refusal = known.missing if given is None else known.unknown
+        if refusal is not None:
+            raise RefusedError(refusal)
+
+    def echoed_headers(self, headers: Mapping[str, str]) -> dict[str, str]:
+        """The caller's own id of the request, where this surface sends it back."""
+        given = get_header(headers, CLIENT_ID)
+        asked = (get_header(headers, RETURN_CLIENT_ID) or "").lower() == "true"
+        wanted = self.echoes_client_id == "always" or (self.echoes_client_id == "when asked" and asked)
+        return {CLIENT_ID: given} if given and wanted else {}
 
     def write_key(self, key: str) -> tuple[str, str]:
         """The header, name and value, that carries a key."""

@@ -103,12 +103,19 @@ FOUNDRY_MODELS: Final = FoundryModels(
     key_header="api-key",
     key_prefix="",
     token_scope="https://cognitiveservices.azure.com/.default",  # noqa: S106  # a scope, not a secret
-    api_version=ApiVersion("2024-05-01-preview", ("2024-05-01-preview",)),
+    # 404 was reported for a missing and for a later version; the body is inferred.
+    api_version=ApiVersion(
+        "2024-05-01-preview",
+        ("2024-05-01-preview",),
+        unknown=gateway_resource_not_found(),
+        missing=gateway_resource_not_found(),
+    ),
     deployment_header=None,
     needs_model=True,
     unknown_parameters="error",
     has_policy_header=True,
     request_id_headers=("apim-request-id", "X-Request-ID", "x-ms-request-id"),
+    echoes_client_id="always",
     missing_key=gateway_wrong_key(),
     malformed_key=gateway_wrong_key(),
     wrong_key=gateway_wrong_key(),

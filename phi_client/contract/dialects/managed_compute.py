@@ -124,6 +124,7 @@ MANAGED_COMPUTE: Final = ManagedCompute(
     unknown_parameters="pass-through",
     has_policy_header=True,
     request_id_headers=("x-request-id",),
+    echoes_client_id="never",
     # Reported live for a wrong key and for a malformed header; for a missing header inferred.
     missing_key=front_door_text(401, "key_auth_bad_header_forbidden"),
     malformed_key=front_door_text(401, "key_auth_bad_header_forbidden"),

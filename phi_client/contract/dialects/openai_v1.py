@@ -155,6 +155,7 @@ OPENAI_V1: Final = OpenAIV1(
     unknown_parameters="pass-through",
     has_policy_header=False,
     request_id_headers=("apim-request-id", "X-Request-ID", "x-ms-request-id"),
+    echoes_client_id="always",
     missing_key=gateway_wrong_key(),
     malformed_key=gateway_wrong_key(),
     wrong_key=gateway_wrong_key(),

@@ -12,6 +12,7 @@ from phi_client.contract.dialects.base import ApiVersion, Dialect
 from phi_client.contract.filter_results import SAFE_COMPLETION, SAFE_PROMPT
 from phi_client.contract.refusals import (
     Refusal,
+    api_version_not_supported,
     context_length_exceeded,
     front_door_status,
     model_text,
@@ -102,12 +103,18 @@ SERVERLESS: Final = Serverless(
     key_header="Authorization",
     key_prefix="Bearer ",
     token_scope="https://ml.azure.com/.default",  # noqa: S106  # a scope, not a secret
-    api_version=ApiVersion("2024-05-01-preview", ("2024-05-01-preview", "2024-04-01-preview")),
+    # Without one, calls were seen to work; the answer to an unknown one was seen on Azure OpenAI (inferred here).
+    api_version=ApiVersion(
+        "2024-05-01-preview",
+        ("2024-05-01-preview", "2024-04-01-preview"),
+        unknown=api_version_not_supported(),
+    ),
     deployment_header=None,
     needs_model=False,
     unknown_parameters="error",
     has_policy_header=True,
     request_id_headers=("X-Request-ID",),
+    echoes_client_id="when asked",
     missing_key=serverless_missing_key(),
     malformed_key=serverless_wrong_key(),
     wrong_key=serverless_wrong_key(),

@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
-from collections.abc import AsyncIterator, Iterator
+import threading
+from collections.abc import AsyncIterator, Callable, Iterator
 from typing import Any
 
 import httpx
@@ -23,14 +24,30 @@ ASK: dict[str, Any] = {"messages": [{"role": "user", "content": "six times seven
 MODEL_ERROR = "ms-azureml-model-error-statuscode"
 
 
+def void(_: object) -> None:
+    """Take a value, and give none."""
+
+
 class Web:
     """The application without a socket, for answers that are not streams."""
 
-    def __init__(self) -> None:
-        self.worker = Worker(lambda: ScriptedEngine(lambda _messages: "42", context_length=64))
+    def __init__(
+        self, *, before_step: Callable[[], object] = lambda: None, request_timeout_ms: int | None = None
+    ) -> None:
+        def engine() -> ScriptedEngine:
+            return ScriptedEngine(lambda _: "42", context_length=64, before_step=lambda: void(before_step()))
+
+        self.worker = Worker(engine)
         self.worker.start()
         self.service = ChatService(self.worker)
-        self.app = App(self.service, root=SERVERLESS, key=KEY, bound_host="127.0.0.1", max_body_bytes=1000)
+        self.app = App(
+            self.service,
+            root=SERVERLESS,
+            key=KEY,
+            bound_host="127.0.0.1",
+            max_body_bytes=1000,
+            request_timeout_ms=request_timeout_ms,
+        )
 
     def __call__(self, method: str, path: str, **options: Any) -> httpx.Response:
         async def send() -> httpx.Response:
@@ -228,3 +245,78 @@ def test_a_request_is_logged_without_its_text_and_key(web: Web, caplog: pytest.L
     assert line.endswith(" ms tokens=6+1")
     web("GET", "/a%0Ab")
     assert caplog.records[-1].getMessage().startswith("GET /a%0Ab 404 ")
+
+
+KEYED = {"api-key": KEY}
+
+
+@pytest.mark.parametrize(
+    ("path", "version", "status"),
+    [
+        ("/chat/completions", None, 200),
+        ("/chat/completions", "2024-05-01-preview", 200),
+        ("/chat/completions", "2024-04-01-preview", 200),
+        ("/chat/completions", "2099-01-01", 400),
+        ("/managed-compute/chat/completions", "2099-01-01", 200),
+        ("/openai/v1/chat/completions", "preview", 200),
+        ("/models/chat/completions", "2024-05-01-preview", 200),
+        ("/models/chat/completions", None, 404),
+        ("/models/chat/completions", "2024-08-01-preview", 404),
+    ],
+)
+def test_the_api_version_is_judged_as_the_surface_does(
+    web: Web, path: str, version: str | None, status: int
+) -> None:
+    query = {} if version is None else {"api-version": version}
+    answer = web("POST", path, json=ASK | {"model": "m"}, params=query, headers=AUTHORIZED | KEYED)
+    assert answer.status_code == status
+
+
+def test_a_loose_emulator_takes_any_api_version(web: Web) -> None:
+    web.app._loose = True
+    try:
+        query = {"api-version": "2099-01-01"}
+        assert web("POST", "/chat/completions", json=ASK, params=query).status_code == 200
+        missing = web("POST", "/models/chat/completions", json=ASK | {"model": "m"}, headers=KEYED)
+        assert missing.status_code == 200
+    finally:
+        web.app._loose = False
+
+
+def test_the_v1_routes_are_there_for_a_project_too(web: Web) -> None:
+    path = "/api/projects/mine/openai/v1/chat/completions"
+    assert web("POST", path, json=ASK | {"model": "m"}, headers=KEYED).status_code == 200
+    assert web("POST", "/api/projects/mine/chat/completions", json=ASK).status_code == 404
+
+
+@pytest.mark.parametrize(
+    ("path", "asks", "comes_back"),
+    [
+        ("/chat/completions", False, False),
+        ("/chat/completions", True, True),
+        ("/managed-compute/chat/completions", True, False),
+        ("/openai/v1/chat/completions", False, True),
+    ],
+)
+def test_the_callers_own_id_comes_back_where_the_surface_sends_it(
+    web: Web, path: str, asks: bool, comes_back: bool
+) -> None:
+    headers = AUTHORIZED | KEYED | {"x-ms-client-request-id": "mine-1"}
+    headers |= {"x-ms-return-client-request-id": "true"} if asks else {}
+    for body in (ASK | {"model": "m"}, {"model": "m"}):
+        answer = web("POST", path, json=body, headers=headers)
+        assert answer.headers.get("x-ms-client-request-id") == ("mine-1" if comes_back else None)
+
+
+@pytest.mark.parametrize(
+    "path", ["/chat/completions", "/managed-compute/chat/completions", "/managed-compute/score"]
+)
+def test_an_answer_that_takes_too_long_is_a_408(path: str) -> None:
+    over = threading.Event()
+    slow = Web(before_step=over.wait, request_timeout_ms=1)
+    body = ASK if path != "/managed-compute/score" else {"input_data": ["six"]}
+    try:
+        assert slow("POST", path, json=body).status_code == 408
+    finally:
+        over.set()
+        slow.worker.stop()
