@@ -26,7 +26,7 @@ import click
 from phi_client.contract.dialects import DIALECTS
 from phi_client.contract.emulator import EMULATOR_ALIAS, EMULATOR_ENDPOINT, EMULATOR_KEY
 from phi_emulator.child import NOT_FOUND, ChildRunner, client_environment
-from phi_emulator.config import LOG_LEVELS, ConfigError, EmulatorConfig, environment_name
+from phi_emulator.config import IMAGES, LOG_LEVELS, ConfigError, EmulatorConfig, environment_name
 from phi_emulator.emulator import Emulator, EmulatorError
 
 __all__ = ["phi_emulator"]
@@ -88,6 +88,7 @@ _MODEL_OPTIONS: Final = (
     _option("port", "Port to listen on; 0 takes a free one.", int),
     _option("key", "Key that callers must present; without it the well-known one."),
     _option("queue_size", "Requests that may wait before others get 429.", int),
+    _option("image", "The container behind managed compute.", click.Choice(list(IMAGES))),
     _option("loose", "Take any api-version, yes or no.", bool, "YES|NO"),
     _option("request_timeout_ms", "How long a whole answer may take before 408.", int, "MS"),
     _option("max_body_bytes", "Largest request body.", int, "BYTES"),

@@ -15,9 +15,10 @@ from phi_client.contract.dialects import DIALECTS, SERVERLESS
 from phi_client.contract.emulator import EMULATOR_HOST, EMULATOR_KEY, EMULATOR_PORT
 from phi_emulator.web.guard import is_loopback
 
-__all__ = ["LOG_LEVELS", "ConfigError", "EmulatorConfig", "environment_name"]
+__all__ = ["IMAGES", "LOG_LEVELS", "ConfigError", "EmulatorConfig", "environment_name"]
 
 _MAX_PORT: Final = 65_535
+IMAGES: Final = ("newer", "older")
 LOG_LEVELS: Final = ("debug", "info", "warning", "error")
 
 
@@ -52,6 +53,8 @@ class EmulatorConfig:
     """Requests that may wait; further ones are answered with 429."""
     context: int | None = None
     """Tokens of prompt and answer together; `None` leaves it to the model."""
+    image: str = "newer"
+    """The container behind managed compute: `newer` or `older`; they differ in routes, defaults and `/score`."""
     loose: bool = False
     """Take any `api-version`; else those that the surface takes."""
     request_timeout_ms: int | None = None
@@ -70,6 +73,7 @@ class EmulatorConfig:
             raise ConfigError("`key` must be printable ASCII without spaces, because it travels in a header")
         _require(self.dialect in DIALECTS, "dialect", self.dialect, f"give one of {', '.join(DIALECTS)}")
         _require(self.queue_size >= 0, "queue_size", self.queue_size, "give 0 or more")
+        _require(self.image in IMAGES, "image", self.image, f"give one of {', '.join(IMAGES)}")
         limit = self.request_timeout_ms
         _require(limit is None or limit > 0, "request_timeout_ms", limit, "give a number of milliseconds")
         _require(self.context is None or self.context > 0, "context", self.context, "give a number of tokens")

@@ -12,7 +12,7 @@ from typing import Final
 
 import uvicorn
 
-from phi_client.contract.dialects import DIALECTS
+from phi_client.contract.dialects import DIALECTS, MANAGED_COMPUTE_OLDER
 from phi_emulator.config import EmulatorConfig
 from phi_emulator.engine.worker import Worker
 from phi_emulator.service.chat import ChatService
@@ -28,9 +28,13 @@ class HttpServer(uvicorn.Server):
     """Serves one emulator; `ready` is set when it accepts requests, and when it never will."""
 
     def __init__(self, config: EmulatorConfig, worker: Worker) -> None:
+        dialects = dict(DIALECTS)
+        if config.image == "older":
+            dialects[MANAGED_COMPUTE_OLDER.name] = MANAGED_COMPUTE_OLDER
         app = App(
             ChatService(worker),
-            root=DIALECTS[config.dialect],
+            root=dialects[config.dialect],
+            dialects=dialects.values(),
             key=config.key,
             bound_host=config.host,
             max_body_bytes=config.max_body_bytes,

@@ -21,7 +21,7 @@ from phi_client import (
     UnprocessableEntityError,
 )
 from phi_client.contract.chat import AssistantMessage, ChatCompletion, Choice, Usage
-from phi_client.contract.dialects import MANAGED_COMPUTE, SERVERLESS
+from phi_client.contract.dialects import MANAGED_COMPUTE, MANAGED_COMPUTE_OLDER, SERVERLESS
 from phi_client.contract.error_body import HELP_TEXT
 
 if TYPE_CHECKING:
@@ -150,7 +150,8 @@ def test_managed_compute_is_asked_without_api_version_and_for_its_deployment(phi
 
 @pytest.mark.parametrize("older", [True, False])
 def test_the_score_route_completes(phi: Driver, older: bool) -> None:
-    phi.answer(httpx.Response(200, content=MANAGED_COMPUTE.write_score(completion(), older=older)))
+    container = MANAGED_COMPUTE_OLDER if older else MANAGED_COMPUTE
+    phi.answer(httpx.Response(200, content=container.write_score(completion())))
     done = phi.open(f"{MANAGED}/score").complete("hello", max_tokens=9)
     assert (done.answer, done.reasoning) == ("42", "6*7=42")
     assert done.finish_reason == (None if older else "stop")

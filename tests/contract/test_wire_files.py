@@ -7,6 +7,7 @@ Values inside the bodies are invented; shapes, keys and their order are what the
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -93,7 +94,9 @@ WRITERS: dict[str, Callable[[Dialect], WireResponse]] = {
         200, stream_of(dialect), {"Content-Type": "text/event-stream; charset=utf-8"}
     ),
     "score": lambda dialect: WireResponse(200, dialect.write_score(COMPLETION), JSON),
-    "score_older": lambda dialect: WireResponse(200, dialect.write_score(COMPLETION, older=True), JSON),
+    "score_older": lambda dialect: WireResponse(
+        200, replace(dialect, short_score=True).write_score(COMPLETION), JSON
+    ),
     "score_refused": error(lambda _: Refusal(200, {})),
     "info": lambda dialect: WireResponse(200, dialect.write_info(INFO), JSON),
     "health": lambda dialect: WireResponse(200, dialect.write_health(), JSON),

@@ -136,8 +136,24 @@ def test_info_names_the_model_that_answers(running: Running) -> None:
         running.http.get("/info", params={"api-version": "2024-05-01-preview"}).json()["model_name"]
         == "scripted"
     )
-    managed = running.http.get("/managed-compute/info")
-    assert list(managed.json()) == ["model_type", "model_provider_name", "model_name"]
+
+
+def test_the_older_container_has_an_info_route_and_answers_score_with_the_text_alone(
+    start_emulator: StartEmulator,
+) -> None:
+    older = start_emulator(image="older").http
+    info = older.get("/managed-compute/info")
+    assert list(info.json()) == ["model_type", "model_provider_name", "model_name"]
+    score = older.post("/managed-compute/score", json={"input_data": ["six times seven"]})
+    assert list(score.json()) == ["output"]
+    refused = older.post("/managed-compute/chat/completions", json=ASK | {"n": 1})
+    assert (refused.status_code, refused.headers["ms-azureml-model-error-statuscode"]) == (424, "400")
+
+
+def test_the_newer_container_has_no_info_route_and_passes_unknown_keys_on(running: Running) -> None:
+    info = running.http.get("/managed-compute/info")
+    assert (info.status_code, info.headers["ms-azureml-model-error-statuscode"]) == (424, "404")
+    assert running.http.post("/managed-compute/chat/completions", json=ASK | {"n": 1}).status_code == 200
 
 
 @pytest.mark.parametrize("path", ["/managed-compute", "/managed-compute/"])

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Iterable
 
 from starlette.requests import ClientDisconnect, Request
 from starlette.types import ASGIApp, Receive, Scope, Send
@@ -40,6 +41,7 @@ class App:
         service: ChatService,
         *,
         root: Dialect,
+        dialects: Iterable[Dialect] | None = None,
         key: str,
         bound_host: str,
         max_body_bytes: int,
@@ -54,6 +56,7 @@ class App:
             root,
             Endpoints(service, max_body_bytes=max_body_bytes, request_timeout_ms=request_timeout_ms),
             Control(service),
+            dialects=dialects,
         )
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:

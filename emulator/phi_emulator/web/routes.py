@@ -56,15 +56,23 @@ class Place:
 class Routes:
     """All paths that the emulator serves."""
 
-    def __init__(self, root: Dialect, endpoints: Endpoints, control: Control) -> None:
+    def __init__(
+        self,
+        root: Dialect,
+        endpoints: Endpoints,
+        control: Control,
+        *,
+        dialects: Iterable[Dialect] | None = None,
+    ) -> None:
         self._root = root
+        self._dialects = tuple(DIALECTS.values() if dialects is None else dialects)
         self._places: dict[str, Place] = {
             "/_emulator/health": Place(root, "/health", {"GET": control.health}, needs_key=False),
             "/_emulator/status": Place(root, "/status", {"GET": control.status}, needs_key=False),
         }
         for prefix, dialect in [
             ("", root),
-            *((dialect.emulator_prefix, dialect) for dialect in DIALECTS.values()),
+            *((dialect.emulator_prefix, dialect) for dialect in self._dialects),
         ]:
             for route, method, handler in _routes_of(dialect, endpoints):
                 self._places[prefix + route] = Place(dialect, route, {method: handler})
@@ -76,7 +84,7 @@ class Routes:
         path = _PROJECT.sub("", path)
         if path in self._places:
             return self._places[path]
-        for dialect in DIALECTS.values():
+        for dialect in self._dialects:
             if dialect.model_route is not None and path.startswith(
                 dialect.emulator_prefix + dialect.model_route
             ):
@@ -97,6 +105,7 @@ def _routes_of(dialect: Dialect, endpoints: Endpoints) -> Iterable[tuple[str, st
         yield route, "POST", endpoints.chat
     if dialect.score_route is not None:
         yield dialect.score_route, "POST", endpoints.score
-    yield dialect.info_route, "GET", endpoints.info
+    if dialect.has_info:
+        yield dialect.info_route, "GET", endpoints.info
     if dialect.health_route is not None:
         yield dialect.health_route, "GET", endpoints.health

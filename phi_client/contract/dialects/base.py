@@ -127,6 +127,10 @@ class Dialect(ABC):
     # What a user must know of the surface's future, or nothing.
     retirement: str = ""
 
+    # Whether the info route is answered at all, and whether `/score` answers with the text alone.
+    has_info: bool = True
+    short_score: bool = False
+
     # The route that describes one model, whose name follows; for surfaces that serve several.
     model_route: str | None = None
 
@@ -184,9 +188,9 @@ class Dialect(ABC):
         """The body of a whole answer."""
         return dump_json(self.shape_completion(completion).to_wire(), sort_keys=self.sorted_keys)
 
-    def write_score(self, completion: ChatCompletion, *, older: bool = False) -> bytes:
-        """The body of `/score`; `older` gives the older container's, the text alone."""
-        return dump_json(score_of_completion(self.shape_completion(completion), older=older))
+    def write_score(self, completion: ChatCompletion) -> bytes:
+        """The body of `/score`."""
+        return dump_json(score_of_completion(self.shape_completion(completion), older=self.short_score))
 
     def score_refusal(self, refusal: Refusal) -> Refusal:
         """What the score route says where the chat route says `refusal`."""

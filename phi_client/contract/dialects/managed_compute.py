@@ -5,7 +5,7 @@ source of the two serving containers, of which the older has an info route and m
 """
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from phi_client.contract.chat import ChatCompletion, ChatRequest, Usage
@@ -25,7 +25,7 @@ from phi_client.contract.request_body import validated_request
 from phi_client.contract.score import chat_body_of_score
 from phi_client.contract.wire import ContractError
 
-__all__ = ["MANAGED_COMPUTE", "ManagedCompute"]
+__all__ = ["MANAGED_COMPUTE", "MANAGED_COMPUTE_OLDER", "ManagedCompute"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -120,7 +120,7 @@ MANAGED_COMPUTE: Final = ManagedCompute(
     api_version=None,
     deployment_header="azureml-model-deployment",
     needs_model=False,
-    # The newer container, since 2026-06-04; the older one's default is `error`.
+    # Of the newer container, since 2026-06-04.
     unknown_parameters="pass-through",
     has_policy_header=True,
     request_id_headers=("x-request-id",),
@@ -135,4 +135,12 @@ MANAGED_COMPUTE: Final = ManagedCompute(
     reasoning_in="content",
     sorted_keys=False,
     default_max_tokens=SERVED_DEFAULT_MAX_TOKENS,
+    # The newer container's route is commented out; what its engine says instead was never recorded.
+    has_info=False,
 )
+"""With the newer container, `foundation-model-serve`."""
+
+MANAGED_COMPUTE_OLDER: Final = replace(
+    MANAGED_COMPUTE, unknown_parameters="error", default_max_tokens=None, has_info=True, short_score=True
+)
+"""With the older container, `foundation-model-inference`; which one a deployment has is not known."""

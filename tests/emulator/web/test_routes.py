@@ -19,7 +19,8 @@ def _routes(root: str) -> Routes:
 def test_every_route_of_every_dialect_is_served_under_its_prefix() -> None:
     paths = _routes("serverless").paths
     for dialect in DIALECTS.values():
-        routes = [*dialect.chat_routes, dialect.score_route, dialect.info_route, dialect.health_route]
+        info = dialect.info_route if dialect.has_info else None
+        routes = [*dialect.chat_routes, dialect.score_route, info, dialect.health_route]
         expected = {dialect.emulator_prefix + route for route in routes if route is not None}
         assert expected <= set(paths)
         assert all(paths[path].dialect is dialect for path in expected)
