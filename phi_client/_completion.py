@@ -6,8 +6,8 @@ It must not know how either came over the wire; it only reads wire objects.
 from dataclasses import dataclass, field
 from typing import Any
 
-from phi_client._reasoning import ReasoningSplitter, find_boxed_answer, split_reasoning
 from phi_client.contract.chat import ChatCompletion, ChatCompletionChunk, FinishReason, Usage
+from phi_client.contract.reasoning import ReasoningSplitter, find_boxed_answer, split_reasoning
 from phi_client.errors import Hop
 
 __all__ = ["Completion", "CompletionBuilder", "CompletionChunk", "Origin", "completion_of"]

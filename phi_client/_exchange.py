@@ -13,7 +13,6 @@ from urllib.parse import urlencode
 from phi_client._completion import Completion, Origin, completion_of
 from phi_client._logging import safe_url
 from phi_client._options import CallOptions, Timeout
-from phi_client._reasoning import split_reasoning
 from phi_client._redaction import redact_prompts
 from phi_client._retrying import read_retry_after
 from phi_client._settings import Target
@@ -22,6 +21,7 @@ from phi_client.contract.chat import ChatMessage, ChatRequest
 from phi_client.contract.dialects import Dialect
 from phi_client.contract.error_body import ErrorBody
 from phi_client.contract.model_info import ModelInfo
+from phi_client.contract.reasoning import split_reasoning
 from phi_client.contract.wire import ContractError, WireRequest
 from phi_client.errors import (
     APIResponseError,

@@ -20,7 +20,7 @@ EMULATOR = ROOT / "emulator" / "phi_emulator"
 # Rank of each module of the client; a module imports its own rank and those below.
 RANKS = {
     "contract": 0,
-    "errors": 1, "_reasoning": 1, "_redaction": 1, "_logging": 1, "_completion": 1, "_sharing": 1, "_version": 1,
+    "errors": 1, "_redaction": 1, "_logging": 1, "_completion": 1, "_sharing": 1, "_version": 1,
     "_connections": 2, "_http": 2, "_options": 2, "_settings": 2, "_auth": 2, "_retrying": 2,
     "_exchange": 2, "_fallback": 2,
     "_streams": 3, "_client": 3, "_async_client": 3, "testing": 3,

@@ -89,6 +89,11 @@ _MODEL_OPTIONS: Final = (
     _option("key", "Key that callers must present; without it the well-known one."),
     _option("queue_size", "Requests that may wait before others get 429.", int),
     _option("image", "The container behind managed compute.", click.Choice(list(IMAGES))),
+    _option(
+        "reasoning",
+        "Where the reasoning goes; without it as the surface does.",
+        click.Choice(["content", "reasoning_content"]),
+    ),
     _option("loose", "Take any api-version, yes or no.", bool, "YES|NO"),
     _option("request_timeout_ms", "How long a whole answer may take before 408.", int, "MS"),
     _option("max_body_bytes", "Largest request body.", int, "BYTES"),

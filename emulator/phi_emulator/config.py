@@ -9,7 +9,7 @@ import logging
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
-from typing import Any, Final, Self
+from typing import Any, Final, Literal, Self
 
 from phi_client.contract.dialects import DIALECTS, SERVERLESS
 from phi_client.contract.emulator import EMULATOR_HOST, EMULATOR_KEY, EMULATOR_PORT
@@ -55,6 +55,8 @@ class EmulatorConfig:
     """Tokens of prompt and answer together; `None` leaves it to the model."""
     image: str = "newer"
     """The container behind managed compute: `newer` or `older`; they differ in routes, defaults and `/score`."""
+    reasoning: Literal["content", "reasoning_content"] | None = None
+    """Where the reasoning goes: into `content` as `<think>`, or a field of its own; `None` is as the surface does."""
     loose: bool = False
     """Take any `api-version`; else those that the surface takes."""
     request_timeout_ms: int | None = None
@@ -74,6 +76,10 @@ class EmulatorConfig:
         _require(self.dialect in DIALECTS, "dialect", self.dialect, f"give one of {', '.join(DIALECTS)}")
         _require(self.queue_size >= 0, "queue_size", self.queue_size, "give 0 or more")
         _require(self.image in IMAGES, "image", self.image, f"give one of {', '.join(IMAGES)}")
+        places = ("content", "reasoning_content")
+        _require(
+            self.reasoning in (None, *places), "reasoning", self.reasoning, f"give one of {', '.join(places)}"
+        )
         limit = self.request_timeout_ms
         _require(limit is None or limit > 0, "request_timeout_ms", limit, "give a number of milliseconds")
         _require(self.context is None or self.context > 0, "context", self.context, "give a number of tokens")

@@ -8,11 +8,12 @@ from __future__ import annotations
 import asyncio
 import socket
 import threading
+from dataclasses import replace
 from typing import Final
 
 import uvicorn
 
-from phi_client.contract.dialects import DIALECTS, MANAGED_COMPUTE_OLDER
+from phi_client.contract.dialects import DIALECTS, MANAGED_COMPUTE_OLDER, Dialect
 from phi_emulator.config import EmulatorConfig
 from phi_emulator.engine.worker import Worker
 from phi_emulator.service.chat import ChatService
@@ -28,9 +29,7 @@ class HttpServer(uvicorn.Server):
     """Serves one emulator; `ready` is set when it accepts requests, and when it never will."""
 
     def __init__(self, config: EmulatorConfig, worker: Worker) -> None:
-        dialects = dict(DIALECTS)
-        if config.image == "older":
-            dialects[MANAGED_COMPUTE_OLDER.name] = MANAGED_COMPUTE_OLDER
+        dialects = _dialects(config)
         app = App(
             ChatService(worker),
             root=dialects[config.dialect],
@@ -70,3 +69,13 @@ class HttpServer(uvicorn.Server):
             asyncio.run(self.serve(sockets=[listening]))
         finally:
             self.ready.set()
+
+
+def _dialects(config: EmulatorConfig) -> dict[str, Dialect]:
+    """The dialects as this emulator speaks them."""
+    spoken = dict(DIALECTS)
+    if config.image == "older":
+        spoken[MANAGED_COMPUTE_OLDER.name] = MANAGED_COMPUTE_OLDER
+    if config.reasoning is not None:
+        spoken = {name: replace(dialect, reasoning_in=config.reasoning) for name, dialect in spoken.items()}
+    return spoken

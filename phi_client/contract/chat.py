@@ -32,6 +32,7 @@ __all__ = [
     "Usage",
     "content_chunk",
     "finish_chunk",
+    "reasoning_chunk",
     "role_chunk",
 ]
 
@@ -220,6 +221,11 @@ def role_chunk(*, id: str, created: int, model: str) -> ChatCompletionChunk:  # 
 def content_chunk(text: str, *, id: str, created: int, model: str) -> ChatCompletionChunk:  # noqa: A002
     """A chunk that adds `text`."""
     return _chunk(id, created, model, Delta(content=text), None)
+
+
+def reasoning_chunk(text: str, *, id: str, created: int, model: str) -> ChatCompletionChunk:  # noqa: A002
+    """A chunk that adds `text` to the reasoning where that has a field of its own (Azure documentation)."""
+    return _chunk(id, created, model, Delta(content="", reasoning_content=text), None)
 
 
 def finish_chunk(

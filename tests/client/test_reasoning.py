@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from phi_client._reasoning import ReasoningSplitter, SplitText, find_boxed_answer, split_reasoning
+from phi_client.contract.reasoning import ReasoningSplitter, SplitText, find_boxed_answer, split_reasoning
 
 WHOLES = [
     ("<think>a</think>b", "a", "b"),

@@ -108,6 +108,21 @@ def test_streaming(running: Running, caller: Caller, path: str) -> None:
     assert (done.answer, done.finish_reason) == ("42", "stop")
 
 
+@pytest.mark.parametrize("path", ["", "/managed-compute", "/managed-compute/score", "/openai/v1"])
+def test_reasoning_in_a_field_of_its_own_gives_the_same(
+    start_emulator: StartEmulator, caller: Caller, path: str
+) -> None:
+    emulator = start_emulator(reasoning="reasoning_content").emulator
+    done = caller.complete(emulator.root + path, emulator.key)
+    assert (done.reasoning, done.content) == ("6 times 7", "The answer is \\boxed{42}.")
+    assert done.raw["choices"][0]["message"]["reasoning_content"] == "6 times 7"
+    if not path.endswith("score"):
+        reasoning, content, streamed = caller.stream(emulator.root + path, emulator.key)
+        assert (reasoning, content) == (done.reasoning, done.content)
+        assert streamed is not None
+        assert (streamed.answer, streamed.finish_reason) == ("42", "stop")
+
+
 def test_leaving_a_stream_frees_the_engine(
     running: Running, caller: Caller, eventually: Eventually, caplog: pytest.LogCaptureFixture
 ) -> None:

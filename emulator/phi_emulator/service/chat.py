@@ -67,6 +67,7 @@ class ChatService:
             partial(error_of_engine, dialect=dialect),
             request_id=request_id,
             model=self._engine_info.model,
+            reasoning_in=dialect.reasoning_in,
         )
 
     @property

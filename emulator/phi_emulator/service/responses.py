@@ -6,7 +6,8 @@ It must not know routes, bytes or who listens.
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
+from typing import Literal
 
 from phi_client.contract.chat import (
     AssistantMessage,
@@ -16,8 +17,10 @@ from phi_client.contract.chat import (
     Usage,
     content_chunk,
     finish_chunk,
+    reasoning_chunk,
     role_chunk,
 )
+from phi_client.contract.reasoning import ReasoningSplitter, SplitText, split_reasoning
 from phi_emulator.engine.base import EngineError
 from phi_emulator.engine.worker import Generation, Outcome
 from phi_emulator.service.errors import ServiceError
@@ -35,6 +38,7 @@ class Answer:
         *,
         request_id: str,
         model: str,
+        reasoning_in: Literal["content", "reasoning_content"] = "content",
     ) -> None:
         self._generation = generation
         self._refusal = refusal
@@ -42,6 +46,7 @@ class Answer:
         self._id = f"chatcmpl-{request_id}"
         self._model = model
         self._created = int(time.time())
+        self._has_reasoning_field = reasoning_in == "reasoning_content"
 
     @property
     def usage(self) -> Usage | None:
@@ -58,6 +63,11 @@ class Answer:
         text = "".join([piece async for piece in self._pieces()])
         outcome = self._outcome()
         message = AssistantMessage(role="assistant", content=text)
+        if self._has_reasoning_field:
+            split = split_reasoning(text)
+            message = AssistantMessage(
+                role="assistant", content=split.content, reasoning_content=split.reasoning
+            )
         return ChatCompletion(
             id=self._id,
             object="chat.completion",
@@ -74,12 +84,25 @@ class Answer:
             ServiceError: the engine failed or was stopped.
         """
         yield role_chunk(id=self._id, created=self._created, model=self._model)
+        splitter = ReasoningSplitter() if self._has_reasoning_field else None
         async for text in self._pieces():
-            yield content_chunk(text, id=self._id, created=self._created, model=self._model)
+            for chunk in self._chunks_of(
+                SplitText(content=text) if splitter is None else splitter.feed(text)
+            ):
+                yield chunk
+        if splitter is not None:
+            for chunk in self._chunks_of(splitter.flush()):
+                yield chunk
         outcome = self._outcome()
         yield finish_chunk(
             outcome.reason.value, _usage(outcome), id=self._id, created=self._created, model=self._model
         )
+
+    def _chunks_of(self, split: SplitText) -> Iterator[ChatCompletionChunk]:
+        if split.reasoning:
+            yield reasoning_chunk(split.reasoning, id=self._id, created=self._created, model=self._model)
+        if split.content:
+            yield content_chunk(split.content, id=self._id, created=self._created, model=self._model)
 
     def cancel(self) -> None:
         """Free the engine before its next step. Does no harm after the end."""
