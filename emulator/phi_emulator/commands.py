@@ -61,11 +61,16 @@ def phi_emulator() -> None:
     """A local emulator of Phi-4-mini-reasoning on Azure, answering from a real int4 model."""
 
 
+def names(text: str) -> tuple[str, ...]:
+    """Names separated by commas or spaces."""
+    return tuple(text.replace(",", " ").split())
+
+
 def _option(field: str, text: str, kind: Any = str, metavar: str | None = None) -> Callable[[F], F]:
     """The option of a field; without it the environment decides, then the field's default."""
     default = getattr(_DEFAULTS, field)
     notes = [f"env {environment_name(field)}"]
-    if default is not None and field != "key":
+    if default not in (None, ()) and field != "key":
         notes.append(f"default {default}")
     return click.option(
         f"--{field.replace('_', '-')}",
@@ -94,6 +99,8 @@ _MODEL_OPTIONS: Final = (
         "Where the reasoning goes; without it as the surface does.",
         click.Choice(["content", "reasoning_content"]),
     ),
+    _option("deployments", "Names that Foundry's surfaces know; without it any.", names, "NAME,NAME"),
+    _option("help_text", "Append the front door's help text to the model's errors.", bool, "YES|NO"),
     _option("loose", "Take any api-version, yes or no.", bool, "YES|NO"),
     _option("request_timeout_ms", "How long a whole answer may take before 408.", int, "MS"),
     _option("max_body_bytes", "Largest request body.", int, "BYTES"),

@@ -57,6 +57,10 @@ class EmulatorConfig:
     """The container behind managed compute: `newer` or `older`; they differ in routes, defaults and `/score`."""
     reasoning: Literal["content", "reasoning_content"] | None = None
     """Where the reasoning goes: into `content` as `<think>`, or a field of its own; `None` is as the surface does."""
+    deployments: tuple[str, ...] = ()
+    """Names that Foundry's surfaces know as `model`; empty takes any."""
+    help_text: bool = False
+    """Append the front door's help text to the model's errors, which makes them no JSON, as Azure was seen to do."""
     loose: bool = False
     """Take any `api-version`; else those that the surface takes."""
     request_timeout_ms: int | None = None
@@ -125,6 +129,8 @@ def _truth(text: str) -> bool:
 
 _READERS: Final[Mapping[str, Callable[[str], object]]] = {
     "loose": _truth,
+    "help_text": _truth,
+    "deployments": lambda text: tuple(text.replace(",", " ").split()),
     "request_timeout_ms": int,
     "port": int,
     "queue_size": int,

@@ -38,6 +38,7 @@ class HttpServer(uvicorn.Server):
             bound_host=config.host,
             max_body_bytes=config.max_body_bytes,
             loose=config.loose,
+            deployments=config.deployments,
             request_timeout_ms=config.request_timeout_ms,
         )
         # Everything is named that uvicorn would otherwise choose by what happens to be installed.
@@ -76,6 +77,8 @@ def _dialects(config: EmulatorConfig) -> dict[str, Dialect]:
     spoken = dict(DIALECTS)
     if config.image == "older":
         spoken[MANAGED_COMPUTE_OLDER.name] = MANAGED_COMPUTE_OLDER
+    if config.help_text:
+        spoken = {name: replace(dialect, has_help_text=True) for name, dialect in spoken.items()}
     if config.reasoning is not None:
         spoken = {name: replace(dialect, reasoning_in=config.reasoning) for name, dialect in spoken.items()}
     return spoken

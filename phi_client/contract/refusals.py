@@ -20,6 +20,7 @@ __all__ = [
     "api_version_not_supported",
     "container_error",
     "context_length_exceeded",
+    "deployment_not_found",
     "detail",
     "front_door_status",
     "front_door_text",
@@ -35,6 +36,7 @@ __all__ = [
     "serverless_wrong_key",
     "too_many_pending_requests",
     "unexpected_policy",
+    "unknown_model",
     "unknown_parameters",
 ]
 
@@ -219,3 +221,20 @@ def api_version_not_supported() -> Refusal:
     """400 for an unknown `api-version` (reported live on Azure OpenAI)."""
     error = {"code": "BadRequest", "message": "API version not supported"}
     return Refusal(400, {"error": error}, by_model=False)
+
+
+def unknown_model(name: str) -> Refusal:
+    """400 of `/models` for a model that the resource does not have (recorded)."""
+    message = f"Unknown model: {name}"
+    error = {"code": "unknown_model", "message": message, "details": message}
+    return Refusal(400, {"error": error}, {"x-ms-error-code": "unknown_model"}, by_model=False)
+
+
+def deployment_not_found() -> Refusal:
+    """404 of `/openai/v1` for a deployment that the resource does not have (quoted in many issues)."""
+    message = (
+        "The API deployment for this resource does not exist. If you created the deployment within the last 5 "
+        "minutes, please wait a moment and try again."
+    )
+    error = {"type": "invalid_request_error", "code": "DeploymentNotFound", "message": message}
+    return Refusal(404, {"error": error}, by_model=False)

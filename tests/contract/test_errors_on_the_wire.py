@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -142,3 +143,18 @@ def test_a_long_prompt_is_refused_with_the_limit_in_words(dialect: Dialect) -> N
     assert "4096" in read.message
     assert "5000" in read.message
     assert read.status == 400
+
+
+@BOTH
+@pytest.mark.parametrize("status", [400, 422, 500])
+def test_the_help_text_after_a_models_error_hides_nothing(dialect: Dialect, status: int) -> None:
+    answer = replace(dialect, has_help_text=True).write_error(container_error(status, "why"))
+    assert answer.body.endswith(HELP_TEXT.encode())
+    read = dialect.read_error(answer.status, answer.headers, answer.body)
+    assert (read.status, read.message) == (status, "why")
+
+
+@BOTH
+def test_the_help_text_does_not_follow_what_the_front_door_says(dialect: Dialect) -> None:
+    answer = replace(dialect, has_help_text=True).write_error(dialect.wrong_key)
+    assert answer == dialect.write_error(dialect.wrong_key)

@@ -111,6 +111,7 @@ WRITERS: dict[str, Callable[[Dialect], WireResponse]] = {
     "error_context": error(lambda dialect: dialect.context_exceeded(4096, 5000)),
     "error_validation": validation_error,
     "error_no_model": no_model_error,
+    "error_unknown_model": error(lambda dialect: dialect.unknown_model("phi-99")),
     "error_unknown_parameter": error(lambda _: unknown_parameters(["n"], policy_given=False)),
     "error_api_version": api_version_error,
     "error_policy": error(lambda _: unexpected_policy("ignore")),
@@ -148,7 +149,7 @@ def test_each_thing_that_a_dialect_writes_has_a_golden_file(dialect: str) -> Non
     absent |= {"health"} if not spoken.health_route else set()
     absent |= {"error_unknown_parameter", "error_policy"} if not spoken.has_policy_header else set()
     absent |= {"error_api_version"} if spoken.api_version is None else set()
-    absent |= {"error_no_model"} if not spoken.needs_model else set()
+    absent |= {"error_no_model", "error_unknown_model"} if not spoken.needs_model else set()
     assert missing == absent
 
 

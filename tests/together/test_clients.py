@@ -16,9 +16,11 @@ from phi_client import (
     BadRequestError,
     Completion,
     ModelError,
+    NotFoundError,
     PhiClient,
     RateLimitError,
     StreamInterruptedError,
+    UnprocessableEntityError,
 )
 
 if TYPE_CHECKING:
@@ -121,6 +123,18 @@ def test_reasoning_in_a_field_of_its_own_gives_the_same(
         assert (reasoning, content) == (done.reasoning, done.content)
         assert streamed is not None
         assert (streamed.answer, streamed.finish_reason) == ("42", "stop")
+
+
+def test_a_deployment_that_is_not_there(start_emulator: StartEmulator, caller: Caller) -> None:
+    emulator = start_emulator(deployments=("phi-a", "phi-b"), help_text=True).emulator
+    with pytest.raises(NotFoundError, match="DeploymentNotFound"):
+        caller.complete(emulator.root + "/openai/v1", emulator.key)
+    with pytest.raises(BadRequestError, match="Unknown model: any"):
+        caller.complete(emulator.root + "/models", emulator.key)
+    assert caller.complete(emulator.root, emulator.key).answer == "42"
+    with pytest.raises(UnprocessableEntityError, match="temperature") as caught:
+        caller.complete(emulator.root, emulator.key, temperature=9)
+    assert "Please check this guide" not in str(caught.value)
 
 
 def test_leaving_a_stream_frees_the_engine(

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 
 from starlette.requests import ClientDisconnect, Request
 from starlette.types import ASGIApp, Receive, Scope, Send
@@ -46,6 +46,7 @@ class App:
         bound_host: str,
         max_body_bytes: int,
         loose: bool = False,
+        deployments: Collection[str] = (),
         request_timeout_ms: int | None = None,
     ) -> None:
         self._service = service
@@ -54,7 +55,12 @@ class App:
         self._bound_host = bound_host
         self._routes = Routes(
             root,
-            Endpoints(service, max_body_bytes=max_body_bytes, request_timeout_ms=request_timeout_ms),
+            Endpoints(
+                service,
+                max_body_bytes=max_body_bytes,
+                request_timeout_ms=request_timeout_ms,
+                deployments=deployments,
+            ),
             Control(service),
             dialects=dialects,
         )

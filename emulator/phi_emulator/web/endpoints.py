@@ -6,6 +6,7 @@ It must not name a dialect: every fact of the wire is asked of the one that the 
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Collection
 
 from starlette.responses import Response
 from starlette.types import ASGIApp
@@ -29,8 +30,14 @@ class Endpoints:
     """The handlers of all routes that dialects have."""
 
     def __init__(
-        self, service: ChatService, *, max_body_bytes: int, request_timeout_ms: int | None = None
+        self,
+        service: ChatService,
+        *,
+        max_body_bytes: int,
+        request_timeout_ms: int | None = None,
+        deployments: Collection[str] = (),
     ) -> None:
+        self._deployments = frozenset(deployments)
         self._service = service
         self._limit_s = None if request_timeout_ms is None else request_timeout_ms / 1000
         self._max_body_bytes = max_body_bytes
@@ -41,6 +48,8 @@ class Endpoints:
         body = await self._read_body(exchange)
         # In a thread, like all work that grows with the request: the loop serves everyone.
         request = await asyncio.to_thread(read_chat_request, dialect, exchange.headers, body, exchange.route)
+        if dialect.needs_model and self._deployments and request.model not in self._deployments:
+            raise ServiceError(dialect.unknown_model(request.model or ""))
         exchange.answer = await self._service.answer(dialect, request, exchange.request_id)
         if request.stream:
             return ChatStreamResponse(dialect, exchange.answer, self._headers(exchange))

@@ -13,7 +13,7 @@ from typing import Final, Literal
 from pydantic import ValidationError
 
 from phi_client.contract.chat import ChatCompletion, ChatCompletionChunk, ChatRequest, Usage
-from phi_client.contract.error_body import ErrorBody, error_from_object, read_error_body
+from phi_client.contract.error_body import HELP_TEXT, ErrorBody, error_from_object, read_error_body
 from phi_client.contract.events import DONE, ServerSentEvent, encode_event
 from phi_client.contract.model_info import ModelInfo
 from phi_client.contract.refusals import (
@@ -130,6 +130,9 @@ class Dialect(ABC):
     # Whether the info route is answered at all, and whether `/score` answers with the text alone.
     has_info: bool = True
     short_score: bool = False
+
+    # Whether the front door's help text follows what the model says of a failure (seen on some surfaces, some days).
+    has_help_text: bool = False
 
     # The route that describes one model, whose name follows; for surfaces that serve several.
     model_route: str | None = None
@@ -271,11 +274,17 @@ class Dialect(ABC):
         if refusal.by_model and status >= 400:  # noqa: PLR2004  # `/score` refuses with 200
             headers |= {_MODEL_STATUS: str(status), _MODEL_REASON: "model_error"}
             status = _WRAPPED if self.wraps_model_errors else status
+        help_text = HELP_TEXT.encode() if self.has_help_text and refusal.by_model else b""
         if isinstance(refusal.body, str):
             headers["Content-Type"] = "text/plain; charset=utf-8"
-            return WireResponse(status, refusal.body.encode(), headers)
+            return WireResponse(status, refusal.body.encode() + help_text, headers)
         headers["Content-Type"] = "application/json"
-        return WireResponse(status, dump_json(refusal.body), headers)
+        return WireResponse(status, dump_json(refusal.body) + help_text, headers)
+
+    def unknown_model(self, name: str) -> Refusal:
+        """What is said to a request that names a model which is not there; here that no model is looked at."""
+        del name
+        return self.unknown_route
 
     def read_error(self, status: int, headers: Mapping[str, str], body: bytes) -> ErrorBody:
         """What an answer of another status than 2xx says; `status` is the model's own behind a 424."""

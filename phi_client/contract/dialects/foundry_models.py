@@ -20,6 +20,7 @@ from phi_client.contract.refusals import (
     gateway_wrong_key,
     no_model_name,
     rate_limited,
+    unknown_model,
 )
 from phi_client.contract.wire import get_header
 
@@ -44,6 +45,10 @@ class FoundryModels(Dialect):
         if named is None:
             raise RefusedError(no_model_name())
         return request.model_copy(update={"model": named})
+
+    def unknown_model(self, name: str) -> Refusal:
+        """The front end's own words (recorded)."""
+        return unknown_model(name)
 
     def shape_completion(self, completion: ChatCompletion) -> ChatCompletion:
         """Adds the filter's annotations; which other keys come was recorded for neighbouring models only."""

@@ -19,6 +19,7 @@ from phi_client.contract.refusals import (
     Refusal,
     RefusedError,
     context_length_exceeded,
+    deployment_not_found,
     front_door_status,
     gateway_resource_not_found,
     gateway_wrong_key,
@@ -44,6 +45,11 @@ class OpenAIV1(Dialect):
         if request.model is None:
             raise RefusedError(missing_model())
         return request
+
+    def unknown_model(self, name: str) -> Refusal:
+        """A model is a deployment here."""
+        del name
+        return deployment_not_found()
 
     def read_key(self, headers: Mapping[str, str]) -> str:
         """The key in `api-key`, or as the bearer token that the openai package sends."""
