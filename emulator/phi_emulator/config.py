@@ -57,6 +57,12 @@ class EmulatorConfig:
     """The container behind managed compute: `newer` or `older`; they differ in routes, defaults and `/score`."""
     reasoning: Literal["content", "reasoning_content"] | None = None
     """Where the reasoning goes: into `content` as `<think>`, or a field of its own; `None` is as the surface does."""
+    requests_per_minute: int | None = None
+    """Requests that a deployment takes in any 60 seconds before 429; `None` is no limit."""
+    tokens_per_minute: int | None = None
+    """Tokens, prompt and budget together, that a deployment takes in any 60 seconds before 429."""
+    max_concurrent: int | None = None
+    """Requests that a deployment works on at once before 429; managed compute: 2 * its concurrency * its instances."""
     deployments: tuple[str, ...] = ()
     """Names that Foundry's surfaces know as `model`; empty takes any."""
     help_text: bool = False
@@ -84,6 +90,9 @@ class EmulatorConfig:
         _require(
             self.reasoning in (None, *places), "reasoning", self.reasoning, f"give one of {', '.join(places)}"
         )
+        for name in ("requests_per_minute", "tokens_per_minute", "max_concurrent"):
+            count = getattr(self, name)
+            _require(count is None or count > 0, name, count, "give a number above 0, or leave it out")
         limit = self.request_timeout_ms
         _require(limit is None or limit > 0, "request_timeout_ms", limit, "give a number of milliseconds")
         _require(self.context is None or self.context > 0, "context", self.context, "give a number of tokens")
@@ -132,6 +141,9 @@ _READERS: Final[Mapping[str, Callable[[str], object]]] = {
     "help_text": _truth,
     "deployments": lambda text: tuple(text.replace(",", " ").split()),
     "request_timeout_ms": int,
+    "requests_per_minute": int,
+    "tokens_per_minute": int,
+    "max_concurrent": int,
     "port": int,
     "queue_size": int,
     "context": int,

@@ -17,6 +17,7 @@ from phi_client.contract.dialects import DIALECTS, MANAGED_COMPUTE_OLDER, Dialec
 from phi_emulator.config import EmulatorConfig
 from phi_emulator.engine.worker import Worker
 from phi_emulator.service.chat import ChatService
+from phi_emulator.service.rate_limits import Limits
 from phi_emulator.web.app import App
 
 __all__ = ["HttpServer"]
@@ -30,8 +31,13 @@ class HttpServer(uvicorn.Server):
 
     def __init__(self, config: EmulatorConfig, worker: Worker) -> None:
         dialects = _dialects(config)
+        limits = Limits(
+            requests_per_minute=config.requests_per_minute,
+            tokens_per_minute=config.tokens_per_minute,
+            max_concurrent=config.max_concurrent,
+        )
         app = App(
-            ChatService(worker),
+            ChatService(worker, limits),
             root=dialects[config.dialect],
             dialects=dialects.values(),
             key=config.key,

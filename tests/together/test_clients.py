@@ -137,6 +137,34 @@ def test_a_deployment_that_is_not_there(start_emulator: StartEmulator, caller: C
     assert "Please check this guide" not in str(caught.value)
 
 
+@pytest.mark.parametrize("path", ["", "/managed-compute", "/models", "/openai/v1"])
+def test_a_limit_of_requests_a_minute(start_emulator: StartEmulator, caller: Caller, path: str) -> None:
+    emulator = start_emulator(requests_per_minute=1).emulator
+    assert caller.complete(emulator.root + path, emulator.key).answer == "42"
+    with pytest.raises(RateLimitError) as caught:
+        caller.complete(emulator.root + path, emulator.key, max_retries=0)
+    assert 50 < (caught.value.retry_after or 0) <= 60
+
+
+def test_limits_are_told_where_the_surface_tells_them(start_emulator: StartEmulator) -> None:
+    running = start_emulator(requests_per_minute=9, tokens_per_minute=10_000)
+    ask = {"model": "m", "max_tokens": 100, "messages": [{"role": "user", "content": QUESTION}]}
+    keyed = {"api-key": running.emulator.key}
+    told = running.http.post("/openai/v1/chat/completions", json=ask, headers=keyed).headers
+    assert (told["x-ratelimit-limit-requests"], told["x-ratelimit-remaining-requests"]) == ("9", "8")
+    assert (told["x-ratelimit-limit-tokens"], told["x-ratelimit-remaining-tokens"]) == ("10000", "9894")
+    silent = running.http.post("/chat/completions", json=ask).headers
+    assert not [name for name in silent if name.startswith("x-ratelimit")]
+
+
+def test_an_answer_that_has_ended_frees_its_place(start_emulator: StartEmulator, caller: Caller) -> None:
+    emulator = start_emulator(max_concurrent=1).emulator
+    for _ in range(3):
+        assert caller.complete(emulator.root, emulator.key, max_retries=0).answer == "42"
+    caller.stream(emulator.root, emulator.key, leave_after=1)
+    assert caller.complete(emulator.root, emulator.key).answer == "42"
+
+
 def test_leaving_a_stream_frees_the_engine(
     running: Running, caller: Caller, eventually: Eventually, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -20,12 +20,14 @@ from phi_emulator.engine.base import (
     Sampling,
 )
 from phi_emulator.engine.worker import Worker
-from phi_emulator.service.errors import error_of_engine
+from phi_emulator.service.errors import ServiceError, error_of_engine
+from phi_emulator.service.rate_limits import LimitExceededError, Limits, RateLimits
 from phi_emulator.service.responses import Answer
 
 __all__ = ["ChatService", "ServiceStatus"]
 
 _DEFAULT_TEMPERATURE: Final = 0.7  # OpenAPI 2024-05-01-preview, and the newer container
+_MOST_DEPLOYMENTS: Final = 1000  # names are the callers' own, so their number must have an end
 _DEFAULT_TOP_P: Final = 1.0  # OpenAPI 2024-05-01-preview
 
 
@@ -43,10 +45,12 @@ class ServiceStatus:
 
 
 class ChatService:
-    """Chat completions from one started worker."""
+    """Chat completions from one started worker, within the limits of each deployment."""
 
-    def __init__(self, worker: Worker) -> None:
+    def __init__(self, worker: Worker, limits: Limits = Limits()) -> None:  # noqa: B008  # frozen
         self._worker = worker
+        self._limits = limits
+        self._deployments: dict[tuple[str, str | None], RateLimits] = {}
         self._started = time.gmtime()
 
     async def answer(self, dialect: Dialect, request: ChatRequest, request_id: str) -> Answer:
@@ -59,16 +63,31 @@ class ChatService:
         try:
             prompt = await self._worker.encode(messages)
             sampling = self._sampling(dialect, request, len(prompt))
-            generation = self._worker.submit(prompt, sampling)
+            limits = self._limits_of(dialect, request)
+            admission = limits.admit(len(prompt) + max(sampling.max_tokens, 0))
+            try:
+                generation = self._worker.submit(prompt, sampling)
+            except EngineError:
+                limits.settle(admission, 0)
+                raise
         except EngineError as error:
             raise error_of_engine(error, dialect) from error
+        except LimitExceededError as error:
+            raise ServiceError(dialect.rate_limited(error.retry_after_s), str(error)) from None
         return Answer(
             generation,
             partial(error_of_engine, dialect=dialect),
             request_id=request_id,
             model=self._engine_info.model,
             reasoning_in=dialect.reasoning_in,
+            admission=admission,
+            settle=limits.settle,
         )
+
+    @property
+    def limits(self) -> Limits:
+        """The limits of each deployment."""
+        return self._limits
 
     @property
     def session(self) -> str:
@@ -104,6 +123,15 @@ class ChatService:
     @property
     def _engine_info(self) -> EngineInfo:
         return self._worker.info
+
+    def _limits_of(self, dialect: Dialect, request: ChatRequest) -> RateLimits:
+        """The limits of the deployment that is asked; of a surface without names there is one."""
+        deployment = (dialect.name, request.model if dialect.needs_model else None)
+        if deployment not in self._deployments:
+            if len(self._deployments) >= _MOST_DEPLOYMENTS:
+                self._deployments.pop(next(iter(self._deployments)))
+            self._deployments[deployment] = RateLimits(self._limits)
+        return self._deployments[deployment]
 
     def _sampling(self, dialect: Dialect, request: ChatRequest, prompt_tokens: int) -> Sampling:
         room = self._engine_info.context_length - prompt_tokens

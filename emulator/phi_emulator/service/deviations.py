@@ -42,7 +42,7 @@ DEVIATIONS: Final = (
     Deviation(
         "Full queue",
         "429 from rate limits by minute, or from the limit of concurrent requests",
-        "429 with `Retry-After` when as many requests wait as may wait; no limits by minute",
+        "429 with `Retry-After` when as many requests wait as may wait; limits by minute only where they are set",
     ),
     Deviation(
         "Content safety",

@@ -24,6 +24,7 @@ from phi_client.contract.reasoning import ReasoningSplitter, SplitText, split_re
 from phi_emulator.engine.base import EngineError
 from phi_emulator.engine.worker import Generation, Outcome
 from phi_emulator.service.errors import ServiceError
+from phi_emulator.service.rate_limits import Admission
 
 __all__ = ["Answer"]
 
@@ -39,7 +40,11 @@ class Answer:
         request_id: str,
         model: str,
         reasoning_in: Literal["content", "reasoning_content"] = "content",
+        admission: Admission,
+        settle: Callable[[Admission, int | None], None],
     ) -> None:
+        self.admission = admission
+        self._settle = settle
         self._generation = generation
         self._refusal = refusal
         # The recorded answers of a Phi model derive their id from the request's.
@@ -105,8 +110,10 @@ class Answer:
             yield content_chunk(split.content, id=self._id, created=self._created, model=self._model)
 
     def cancel(self) -> None:
-        """Free the engine before its next step. Does no harm after the end."""
+        """Free the engine before its next step, and the place among the limits. Does no harm after the end."""
         self._generation.cancel()
+        usage = self.usage
+        self._settle(self.admission, None if usage is None else usage.total_tokens)
 
     async def _pieces(self) -> AsyncIterator[str]:
         try:

@@ -97,4 +97,12 @@ class Endpoints:
         named = exchange.dialect.response_headers(
             request_id=exchange.request_id, session=self._service.session, usage=usage
         )
+        if exchange.answer is not None:
+            limits, admission = self._service.limits, exchange.answer.admission
+            named |= exchange.dialect.limit_headers(
+                limit_requests=limits.requests_per_minute,
+                limit_tokens=limits.tokens_per_minute,
+                remaining_requests=admission.remaining_requests,
+                remaining_tokens=admission.remaining_tokens,
+            )
         return named | exchange.dialect.echoed_headers(exchange.headers)

@@ -127,6 +127,9 @@ class Dialect(ABC):
     # What a user must know of the surface's future, or nothing.
     retirement: str = ""
 
+    # Whether answers carry `x-ratelimit-…` headers (recorded on Azure OpenAI, never on the others).
+    tells_limits: bool = False
+
     # Whether the info route is answered at all, and whether `/score` answers with the text alone.
     has_info: bool = True
     short_score: bool = False
@@ -358,6 +361,16 @@ class Dialect(ABC):
         usage: Usage | None = None,
     ) -> dict[str, str]:
         """Headers of a 2xx answer; `usage` for whole answers only, since streams have no token headers."""
+
+    def limit_headers(self, **counts: int | None) -> dict[str, str]:
+        """`x-ratelimit-limit-requests` and its sisters, where this surface sends them; `None` is left out."""
+        if not self.tells_limits:
+            return {}
+        return {
+            f"x-ratelimit-{name.replace('_', '-')}": str(count)
+            for name, count in counts.items()
+            if count is not None
+        }
 
     def read_request_id(self, headers: Mapping[str, str]) -> str | None:
         """The id to quote in a support case; a doubled `a, a` was seen and is undone."""

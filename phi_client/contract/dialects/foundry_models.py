@@ -128,6 +128,7 @@ FOUNDRY_MODELS: Final = FoundryModels(
     # No source shows a time-out of this surface (inferred).
     timed_out=front_door_status(408, "Request timed out"),
     wraps_model_errors=False,
+    tells_limits=True,
     # Documented for this api-version.
     reasoning_in="content",
     sorted_keys=True,

@@ -169,6 +169,7 @@ OPENAI_V1: Final = OpenAIV1(
     # No source shows a time-out of this surface (inferred).
     timed_out=front_door_status(408, "Request timed out"),
     wraps_model_errors=False,
+    tells_limits=True,
     # Depends on the model (documentation); which form this very model uses was never recorded.
     reasoning_in="content",
     sorted_keys=True,

@@ -1,0 +1,71 @@
+"""Limits slide: what counts is the last minute, not the last full minute."""
+
+from __future__ import annotations
+
+import pytest
+from phi_emulator.service.rate_limits import LimitExceededError, Limits, RateLimits
+
+
+class Time:
+    def __init__(self) -> None:
+        self.now = 1000.0
+
+
+def limited(**limits: int) -> tuple[RateLimits, Time]:
+    time = Time()
+    return RateLimits(Limits(**limits), now=lambda: time.now), time
+
+
+def refused_for(limits: RateLimits, tokens: int = 1) -> int:
+    with pytest.raises(LimitExceededError) as caught:
+        limits.admit(tokens)
+    return caught.value.retry_after_s
+
+
+def test_without_limits_everything_is_let_in() -> None:
+    limits, _ = limited()
+    for _ in range(1000):
+        limits.admit(10**6)
+
+
+def test_requests_are_counted_over_the_last_minute() -> None:
+    limits, time = limited(requests_per_minute=2)
+    assert limits.admit(1).remaining_requests == 1
+    time.now += 40
+    assert limits.admit(1).remaining_requests == 0
+    assert refused_for(limits) == 20
+    time.now += 20
+    limits.admit(1)
+    assert refused_for(limits) == 40
+
+
+def test_tokens_are_reserved_and_then_counted_as_taken() -> None:
+    limits, time = limited(tokens_per_minute=100)
+    first = limits.admit(90)
+    assert first.remaining_tokens == 10
+    assert refused_for(limits, 20) == 60
+    limits.settle(first, 30)
+    time.now += 1
+    assert limits.admit(70).remaining_tokens == 0
+    # The first leaves in 59 seconds, which is not enough for 40 more.
+    assert refused_for(limits, 30) == 59
+    assert refused_for(limits, 40) == 60
+
+
+def test_a_request_larger_than_the_limit_is_let_in_alone() -> None:
+    limits, time = limited(tokens_per_minute=100)
+    limits.admit(500)
+    assert refused_for(limits, 1) == 60
+    time.now += 60
+    limits.admit(500)
+
+
+def test_requests_at_once_are_limited_until_one_ends() -> None:
+    limits, time = limited(max_concurrent=1)
+    first = limits.admit(1)
+    time.now += 3600
+    assert refused_for(limits) == 1
+    limits.settle(first, None)
+    limits.settle(first, None)
+    limits.admit(1)
+    assert refused_for(limits) == 1
