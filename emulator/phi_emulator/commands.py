@@ -102,6 +102,9 @@ _MODEL_OPTIONS: Final = (
     _option("requests_per_minute", "Requests a minute that a deployment takes before 429.", int),
     _option("tokens_per_minute", "Tokens a minute that a deployment takes before 429.", int),
     _option("max_concurrent", "Requests at once that a deployment takes before 429.", int),
+    _option(
+        "content_filter", "off, default, or a JSON file of words that a prompt may not hold.", str, "FILE"
+    ),
     _option("deployments", "Names that Foundry's surfaces know; without it any.", names, "NAME,NAME"),
     _option("help_text", "Append the front door's help text to the model's errors.", bool, "YES|NO"),
     _option("loose", "Take any api-version, yes or no.", bool, "YES|NO"),

@@ -9,10 +9,12 @@ import logging
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
+from pathlib import Path
 from typing import Any, Final, Literal, Self
 
 from phi_client.contract.dialects import DIALECTS, SERVERLESS
 from phi_client.contract.emulator import EMULATOR_HOST, EMULATOR_KEY, EMULATOR_PORT
+from phi_emulator.service.content_filter import DEFAULT_RULES, Rule, RulesError, read_rules
 from phi_emulator.web.guard import is_loopback
 
 __all__ = ["IMAGES", "LOG_LEVELS", "ConfigError", "EmulatorConfig", "environment_name"]
@@ -63,6 +65,8 @@ class EmulatorConfig:
     """Tokens, prompt and budget together, that a deployment takes in any 60 seconds before 429."""
     max_concurrent: int | None = None
     """Requests that a deployment works on at once before 429; managed compute: 2 * its concurrency * its instances."""
+    content_filter: str = "off"
+    """`off`, `default` (made-up words such as `phi-filter-violence`), or a JSON file of words; refuses prompts only."""
     deployments: tuple[str, ...] = ()
     """Names that Foundry's surfaces know as `model`; empty takes any."""
     help_text: bool = False
@@ -93,6 +97,7 @@ class EmulatorConfig:
         for name in ("requests_per_minute", "tokens_per_minute", "max_concurrent"):
             count = getattr(self, name)
             _require(count is None or count > 0, name, count, "give a number above 0, or leave it out")
+        _ = self.rules
         limit = self.request_timeout_ms
         _require(limit is None or limit > 0, "request_timeout_ms", limit, "give a number of milliseconds")
         _require(self.context is None or self.context > 0, "context", self.context, "give a number of tokens")
@@ -122,6 +127,20 @@ class EmulatorConfig:
                 values[setting.name] = _read(name, text, _READERS.get(setting.name, str))
         values |= {name: value for name, value in given.items() if value is not None}
         return cls(**values)
+
+    @property
+    def rules(self) -> tuple[Rule, ...]:
+        """The rules of `content_filter`.
+
+        Raises:
+            ConfigError: its file can't be used.
+        """
+        if self.content_filter in ("off", "default"):
+            return DEFAULT_RULES if self.content_filter == "default" else ()
+        try:
+            return read_rules(Path(self.content_filter))
+        except RulesError as error:
+            raise ConfigError(f"`content_filter` must be off, default or a file of rules: {error}") from error
 
     @property
     def logging_level(self) -> int:

@@ -37,7 +37,7 @@ class HttpServer(uvicorn.Server):
             max_concurrent=config.max_concurrent,
         )
         app = App(
-            ChatService(worker, limits),
+            ChatService(worker, limits, config.rules),
             root=dialects[config.dialect],
             dialects=dialects.values(),
             key=config.key,

@@ -19,6 +19,7 @@ __all__ = [
     "RefusedError",
     "api_version_not_supported",
     "container_error",
+    "content_filtered",
     "context_length_exceeded",
     "deployment_not_found",
     "detail",
@@ -238,3 +239,21 @@ def deployment_not_found() -> Refusal:
     )
     error = {"type": "invalid_request_error", "code": "DeploymentNotFound", "message": message}
     return Refusal(404, {"error": error}, by_model=False)
+
+
+def content_filtered(results: Mapping[str, Any]) -> Refusal:
+    """400 for a prompt that the content filter refused; `results` by category (quoted from live traffic)."""
+    message = (
+        "The response was filtered due to the prompt triggering Microsoft's content management policy. "
+        "Please modify your prompt and retry."
+    )
+    inner = {"code": "ResponsibleAIPolicyViolation", "content_filter_result": dict(results)}
+    error = {
+        "message": message,
+        "type": None,
+        "param": "prompt",
+        "code": "content_filter",
+        "status": 400,
+        "innererror": inner,
+    }
+    return Refusal(400, {"error": error}, by_model=False)

@@ -25,7 +25,13 @@ from phi_client.contract.chat import (
 )
 from phi_client.contract.dialects import DIALECTS, Dialect
 from phi_client.contract.model_info import ModelInfo
-from phi_client.contract.refusals import Refusal, RefusedError, unexpected_policy, unknown_parameters
+from phi_client.contract.refusals import (
+    Refusal,
+    RefusedError,
+    content_filtered,
+    unexpected_policy,
+    unknown_parameters,
+)
 from phi_client.contract.wire import WireResponse
 
 if TYPE_CHECKING:
@@ -47,6 +53,11 @@ INFO = ModelInfo(
     served_model_name="phi-4-mini-reasoning",
     served_model_type="chat-completion",
 )
+_SAFE = {"filtered": False, "severity": "safe"}
+FILTERED = {
+    "hate": _SAFE, "jailbreak": {"filtered": True, "detected": True}, "self_harm": _SAFE, "sexual": _SAFE,
+    "violence": _SAFE,
+}  # fmt: skip
 JSON = {"Content-Type": "application/json"}
 
 
@@ -110,6 +121,7 @@ WRITERS: dict[str, Callable[[Dialect], WireResponse]] = {
     "error_rate_limited": error(lambda dialect: dialect.rate_limited(43)),
     "error_context": error(lambda dialect: dialect.context_exceeded(4096, 5000)),
     "error_validation": validation_error,
+    "error_content_filter": error(lambda _: content_filtered(FILTERED)),
     "error_no_model": no_model_error,
     "error_unknown_model": error(lambda dialect: dialect.unknown_model("phi-99")),
     "error_unknown_parameter": error(lambda _: unknown_parameters(["n"], policy_given=False)),
@@ -149,6 +161,7 @@ def test_each_thing_that_a_dialect_writes_has_a_golden_file(dialect: str) -> Non
     absent |= {"health"} if not spoken.health_route else set()
     absent |= {"error_unknown_parameter", "error_policy"} if not spoken.has_policy_header else set()
     absent |= {"error_api_version"} if spoken.api_version is None else set()
+    absent |= {"error_content_filter"} if not spoken.filters_content else set()
     absent |= {"error_no_model", "error_unknown_model"} if not spoken.needs_model else set()
     assert missing == absent
 

@@ -15,6 +15,7 @@ from phi_client import (
     AuthenticationError,
     BadRequestError,
     Completion,
+    ContentFilterError,
     ModelError,
     NotFoundError,
     PhiClient,
@@ -36,15 +37,16 @@ class Caller:
 
     def __init__(self, kind: str) -> None:
         self._is_async = kind == "async"
+        self.question = QUESTION
 
     def complete(self, endpoint: str, key: str, **options: Any) -> Completion:
         if not self._is_async:
             with PhiClient(endpoint, key, model="any") as client:
-                return client.complete(QUESTION, **options)
+                return client.complete(self.question, **options)
 
         async def ask() -> Completion:
             async with AsyncPhiClient(endpoint, key, model="any") as client:
-                return await client.complete(QUESTION, **options)
+                return await client.complete(self.question, **options)
 
         return asyncio.run(ask())
 
@@ -163,6 +165,18 @@ def test_an_answer_that_has_ended_frees_its_place(start_emulator: StartEmulator,
         assert caller.complete(emulator.root, emulator.key, max_retries=0).answer == "42"
     caller.stream(emulator.root, emulator.key, leave_after=1)
     assert caller.complete(emulator.root, emulator.key).answer == "42"
+
+
+def test_a_prompt_that_the_filter_refuses(start_emulator: StartEmulator, caller: Caller) -> None:
+    emulator = start_emulator(content_filter="default").emulator
+    caller.question = "What is PHI-filter-violence and phi-filter-jailbreak?"
+    for path in ("", "/models", "/openai/v1"):
+        with pytest.raises(ContentFilterError) as caught:
+            caller.complete(emulator.root + path, emulator.key)
+        assert caught.value.categories["violence"] == {"filtered": True, "severity": "medium"}
+        assert caught.value.categories["jailbreak"] == {"filtered": True, "detected": True}
+        assert caught.value.categories["hate"] == {"filtered": False, "severity": "safe"}
+    caller.complete(emulator.root + "/managed-compute", emulator.key)
 
 
 def test_leaving_a_stream_frees_the_engine(

@@ -6,6 +6,7 @@ It must not know HTTP. What differs between surfaces it asks the dialect.
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Final
@@ -13,6 +14,7 @@ from typing import Final
 from phi_client.contract.chat import ChatRequest
 from phi_client.contract.dialects import Dialect
 from phi_client.contract.model_info import ModelInfo
+from phi_client.contract.refusals import content_filtered
 from phi_emulator.engine.base import (
     EngineError,
     EngineInfo,
@@ -20,6 +22,7 @@ from phi_emulator.engine.base import (
     Sampling,
 )
 from phi_emulator.engine.worker import Worker
+from phi_emulator.service.content_filter import Rule, verdict
 from phi_emulator.service.errors import ServiceError, error_of_engine
 from phi_emulator.service.rate_limits import LimitExceededError, Limits, RateLimits
 from phi_emulator.service.responses import Answer
@@ -47,8 +50,14 @@ class ServiceStatus:
 class ChatService:
     """Chat completions from one started worker, within the limits of each deployment."""
 
-    def __init__(self, worker: Worker, limits: Limits = Limits()) -> None:  # noqa: B008  # frozen
+    def __init__(
+        self,
+        worker: Worker,
+        limits: Limits = Limits(),  # noqa: B008  # frozen
+        rules: Sequence[Rule] = (),
+    ) -> None:
         self._worker = worker
+        self._rules = rules
         self._limits = limits
         self._deployments: dict[tuple[str, str | None], RateLimits] = {}
         self._started = time.gmtime()
@@ -60,6 +69,10 @@ class ChatService:
             ServiceError: the prompt is too long, the queue is full, or the engine can't.
         """
         messages = [Message(message.role.value, message.text) for message in request.messages]
+        if self._rules and dialect.filters_content:
+            results = verdict(self._rules, "\n".join(message.content for message in messages))
+            if results is not None:
+                raise ServiceError(content_filtered(results))
         try:
             prompt = await self._worker.encode(messages)
             sampling = self._sampling(dialect, request, len(prompt))

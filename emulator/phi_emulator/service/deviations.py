@@ -47,7 +47,7 @@ DEVIATIONS: Final = (
     Deviation(
         "Content safety",
         "prompts and answers are filtered",
-        "nothing is filtered; serverless answers carry the annotations of a harmless one",
+        "prompts by word lists where `--content-filter` is given, answers never, which carry harmless annotations",
     ),
     Deviation(
         "`api-version`",

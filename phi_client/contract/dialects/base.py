@@ -127,6 +127,9 @@ class Dialect(ABC):
     # What a user must know of the surface's future, or nothing.
     retirement: str = ""
 
+    # Whether Azure's content filter stands before the model (managed compute has another mechanism).
+    filters_content: bool = True
+
     # Whether answers carry `x-ratelimit-…` headers (recorded on Azure OpenAI, never on the others).
     tells_limits: bool = False
 

@@ -132,6 +132,7 @@ MANAGED_COMPUTE: Final = ManagedCompute(
     unknown_route=detail(404, "Not Found"),
     timed_out=front_door_timeout(),
     wraps_model_errors=True,
+    filters_content=False,
     reasoning_in="content",
     sorted_keys=False,
     default_max_tokens=SERVED_DEFAULT_MAX_TOKENS,
