@@ -7,10 +7,12 @@ import asyncio
 import base64
 import binascii
 import inspect
+import json
 import re
 import time
 from collections.abc import AsyncGenerator, Callable, Generator
-from typing import Any, Final, Protocol, cast
+from dataclasses import dataclass
+from typing import Any, Final, Literal, Protocol, cast
 
 from phi_client._http import Auth, Request, Response
 from phi_client._settings import Target
@@ -27,6 +29,17 @@ COOL_DOWN_S: Final = 30.0
 
 _CLAIMS: Final = re.compile(r'\bclaims="([^"]*)"')
 _UNAUTHORIZED: Final = 401
+
+
+@dataclass(frozen=True, slots=True)
+class Way:
+    """How a credential is asked, and what its failure means."""
+
+    arguments: dict[str, str]
+    on_failure: Literal["keep a good token", "raise", "keep the refusal"]
+
+
+_USUAL: Final = Way({}, "keep a good token")
 
 
 class AccessToken(Protocol):
@@ -71,8 +84,8 @@ class TokenAuth(Auth):
     """Sets a bearer token, kept until it is about to expire; one is asked for at a time.
 
     Without a credential, `DefaultAzureCredential` of azure-identity is made when the first token is needed.
-    A 401 that carries a claims challenge, or says that the token is invalid, gets one more try with a new
-    token.
+    A 401 that carries a claims challenge, or says that the token is invalid, gets one more try, if the
+    credential has another token to give.
 
     Raises:
         CredentialError: (when a request is sent) no token could be had.
@@ -100,30 +113,32 @@ class TokenAuth(Auth):
         token = self._usable()
         if token is None:
             with self._lock:
-                token = self._usable() or self._renew({})
+                token = self._usable() or self._renew(_USUAL)
         _set_bearer(request, token)
         response = yield request
-        arguments = _renewal_of(response)
-        if arguments is not None:
+        for way in _ways_to_renew(response, self._now()):
             with self._lock:
-                newer = self._newer_than(token) or self._renew(arguments, must_be_new=True)
-            _set_bearer(request, newer)
-            yield request
+                newer = self._newer_than(token) or self._renew(way)
+            if newer.token != token.token:
+                _set_bearer(request, newer)
+                yield request
+                return
 
     async def async_auth_flow(self, request: Request) -> AsyncGenerator[Request, Response]:
         """As the sync flow."""
         token = self._usable()
         if token is None:
             async with self._async_lock.get():
-                token = self._usable() or await self._renew_async({})
+                token = self._usable() or await self._renew_async(_USUAL)
         _set_bearer(request, token)
         response = yield request
-        arguments = _renewal_of(response)
-        if arguments is not None:
+        for way in _ways_to_renew(response, self._now()):
             async with self._async_lock.get():
-                newer = self._newer_than(token) or await self._renew_async(arguments, must_be_new=True)
-            _set_bearer(request, newer)
-            yield request
+                newer = self._newer_than(token) or await self._renew_async(way)
+            if newer.token != token.token:
+                _set_bearer(request, newer)
+                yield request
+                return
 
     def _usable(self) -> AccessToken | None:
         """The token that may be sent now; none when the caller should wait for a new one."""
@@ -136,27 +151,27 @@ class TokenAuth(Auth):
         """The token that another request got while this one waited."""
         return self._token if self._token is not None and self._token.token != refused.token else None
 
-    def _renew(self, arguments: dict[str, str], *, must_be_new: bool = False) -> AccessToken:
+    def _renew(self, way: Way) -> AccessToken:
         self._is_renewing = True
         try:
-            token = cast("TokenCredential", self._made()).get_token(self._scope, **arguments)
+            token = cast("TokenCredential", self._made()).get_token(self._scope, **way.arguments)
         except Exception as error:  # noqa: BLE001  # credentials are foreign code and raise anything
-            return self._fallback(error, must_be_new=must_be_new)
+            return self._fallback(error, way)
         else:
             return self._kept(token)
         finally:
             self._is_renewing = False
 
-    async def _renew_async(self, arguments: dict[str, str], *, must_be_new: bool = False) -> AccessToken:
+    async def _renew_async(self, way: Way) -> AccessToken:
         if self._is_default:
             # The async default credential needs aiohttp; the sync one on a thread needs nothing more.
-            return await asyncio.to_thread(self._renew, arguments, must_be_new=must_be_new)
+            return await asyncio.to_thread(self._renew, way)
         credential = cast("AsyncTokenCredential", self._credential)
         self._is_renewing = True
         try:
-            token = await credential.get_token(self._scope, **arguments)
+            token = await credential.get_token(self._scope, **way.arguments)
         except Exception as error:  # noqa: BLE001  # credentials are foreign code and raise anything
-            return self._fallback(error, must_be_new=must_be_new)
+            return self._fallback(error, way)
         else:
             return self._kept(token)
         finally:
@@ -178,11 +193,14 @@ class TokenAuth(Auth):
             self._credential = cast("TokenCredential", DefaultAzureCredential())
         return self._credential
 
-    def _fallback(self, error: Exception, *, must_be_new: bool) -> AccessToken:
+    def _fallback(self, error: Exception, way: Way) -> AccessToken:
         token = self._token
-        if token is not None and not must_be_new and token.expires_on > self._now():
-            self._renew_at = self._now() + COOL_DOWN_S
-            return token
+        if token is not None:
+            if way.on_failure == "keep the refusal":
+                return token
+            if way.on_failure == "keep a good token" and token.expires_on > self._now():
+                self._renew_at = self._now() + COOL_DOWN_S
+                return token
         reason = (str(error).splitlines() or [""])[0]
         raise CredentialError(
             f"no token from {type(self._credential).__name__}: {type(error).__name__}: {reason} "
@@ -225,21 +243,34 @@ def _set_bearer(request: Request, token: AccessToken) -> None:
     request.headers["Authorization"] = f"Bearer {token.token}"
 
 
-def _renewal_of(response: Response) -> dict[str, str] | None:
-    """How to ask for another token after a 401 that calls for one; `None` when another won't help."""
+def _ways_to_renew(response: Response, now: float) -> list[Way]:
+    """How to ask for another token after a 401 that calls for one, in order; none when another won't help.
+
+    Credentials answer from a cache of their own, and may give the refused token again. Claims pass that cache by,
+    with the credentials that know them.
+    """
     if response.status_code != _UNAUTHORIZED:
-        return None
+        return []
+    newest = json.dumps({"access_token": {"nbf": _essential(int(now))}})
+    past_the_cache = [Way({}, "raise"), Way({"claims": newest}, "keep the refusal")]
     if response.headers.get("x-ms-error-reason", "").lower().startswith("invalid jwt"):
         # How serverless says it (recorded), without a challenge.
-        return {}
+        return past_the_cache
     challenge = response.headers.get("WWW-Authenticate", "")
     if not challenge.lower().startswith("bearer"):
-        return None
+        return []
     claims = _CLAIMS.search(challenge)
     if claims is not None:
         try:
             padded = claims[1] + "=" * (-len(claims[1]) % 4)
-            return {"claims": base64.b64decode(padded, altchars=b"-_", validate=True).decode()}
+            return [
+                Way({"claims": base64.b64decode(padded, altchars=b"-_", validate=True).decode()}, "raise")
+            ]
         except (binascii.Error, UnicodeDecodeError):
-            return None
-    return {} if 'error="invalid_token"' in challenge else None
+            return []
+    return past_the_cache if 'error="invalid_token"' in challenge else []
+
+
+def _essential(not_before: int) -> dict[str, object]:
+    """The claim with which Entra's own challenges ask for a token that is no older than now."""
+    return {"essential": True, "value": str(not_before)}

@@ -5,13 +5,18 @@ from __future__ import annotations
 import asyncio
 import base64
 import importlib
+import json
 import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import TYPE_CHECKING, Any, Self
 
 import httpx
 import pytest
+from azure.identity import ManagedIdentityCredential
+from azure.identity.aio import ManagedIdentityCredential as AsyncManagedIdentityCredential
 
 from phi_client import AsyncPhiClient, AuthenticationError, ConfigurationError, CredentialError, PhiClient
 from phi_client._auth import TokenAuth
@@ -158,6 +163,132 @@ def test_serverless_says_that_a_token_is_invalid_without_a_challenge(phi: Driver
     phi.answer(invalid, httpx.Response(200, json=OK))
     assert with_credential(phi, credential).complete().content == "42"
     assert len(credential.asked) == 2
+
+
+INVALID_TOKEN = {"WWW-Authenticate": 'Bearer error="invalid_token"'}
+
+
+@dataclass
+class CachingCredential(Credential):
+    """Gives the same token until it is asked with claims; `knows_claims` makes that bring another one."""
+
+    knows_claims: bool = True
+
+    def get_token(self, *scopes: str, **kwargs: Any) -> Token:
+        self.asked.append((scopes, kwargs))
+        is_new = bool(kwargs) and self.knows_claims
+        return Token("new" if is_new else "cached", int(self.now) + self.lifetime)
+
+
+def test_a_credential_that_repeats_the_refused_token_is_asked_past_its_cache(phi: Driver) -> None:
+    credential = CachingCredential()
+    phi.answer(httpx.Response(401, headers=INVALID_TOKEN), httpx.Response(200, json=OK))
+    assert with_credential(phi, credential).complete().content == "42"
+    claims = json.loads(credential.asked[2][1]["claims"])
+    assert claims == {"access_token": {"nbf": {"essential": True, "value": "1000"}}}
+    assert bearers(phi)[-1] == "Bearer new"
+
+
+def test_a_refused_token_is_not_sent_again_when_there_is_no_other(phi: Driver) -> None:
+    phi.answer(httpx.Response(401, headers=INVALID_TOKEN), httpx.Response(200, json=OK))
+    with pytest.raises(AuthenticationError):
+        with_credential(phi, CachingCredential(knows_claims=False)).complete()
+    assert phi.router.calls.call_count == 1
+
+
+def test_a_credential_that_takes_no_claims_leaves_the_refusal_as_the_answer(phi: Driver) -> None:
+    class Refusing(CachingCredential):
+        def get_token(self, *scopes: str, **kwargs: Any) -> Token:
+            if kwargs:
+                raise RuntimeError("log in again")
+            return super().get_token(*scopes)
+
+    phi.answer(httpx.Response(401, headers=INVALID_TOKEN))
+    with pytest.raises(AuthenticationError):
+        with_credential(phi, Refusing()).complete()
+
+
+def test_managed_identity_of_azure_identity_brings_another_token_than_the_refused_one(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    with TokenService() as tokens:
+        monkeypatch.setenv("IDENTITY_ENDPOINT", tokens.url)
+        monkeypatch.setenv("IDENTITY_HEADER", "secret")
+        seen: list[str] = []
+
+        def refuse_the_first(request: httpx.Request) -> httpx.Response:
+            seen.append(request.headers["authorization"])
+            return (
+                httpx.Response(401, headers=INVALID_TOKEN) if len(seen) == 1 else httpx.Response(200, json=OK)
+            )
+
+        transport = httpx.MockTransport(refuse_the_first)
+        with (
+            ManagedIdentityCredential() as credential,
+            PhiClient(URL, credential=credential, http_client=httpx.Client(transport=transport)) as client,
+        ):
+            assert client.complete("hi").content == "42"
+    assert seen == ["Bearer token-1", "Bearer token-2"]
+
+
+def test_the_async_managed_identity_brings_another_token_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def run() -> list[str]:
+        seen: list[str] = []
+
+        def refuse_the_first(request: httpx.Request) -> httpx.Response:
+            seen.append(request.headers["authorization"])
+            return (
+                httpx.Response(401, headers=INVALID_TOKEN) if len(seen) == 1 else httpx.Response(200, json=OK)
+            )
+
+        http_client = httpx.AsyncClient(transport=httpx.MockTransport(refuse_the_first))
+        async with (
+            AsyncManagedIdentityCredential() as credential,
+            AsyncPhiClient(URL, credential=credential, http_client=http_client) as client,
+        ):
+            assert (await client.complete("hi")).content == "42"
+        return seen
+
+    with TokenService() as tokens:
+        monkeypatch.setenv("IDENTITY_ENDPOINT", tokens.url)
+        monkeypatch.setenv("IDENTITY_HEADER", "secret")
+        assert asyncio.run(run()) == ["Bearer token-1", "Bearer token-2"]
+
+
+class TokenService:
+    """The endpoint that App Service gives to managed identities, on loopback: `token-1`, `token-2` …"""
+
+    def __enter__(self) -> Self:
+        given = iter(range(1, 9))
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_GET(self) -> None:
+                answer = {
+                    "access_token": f"token-{next(given)}",
+                    "expires_on": str(int(time.time()) + 3600),
+                    "resource": "https://ml.azure.com",
+                    "token_type": "Bearer",
+                }
+                body = json.dumps(answer).encode()
+                self.send_response(200)
+                self.send_header("Content-Type", "application/json")
+                self.send_header("Content-Length", str(len(body)))
+                self.end_headers()
+                self.wfile.write(body)
+
+            def log_message(self, format: str, *args: object) -> None:  # noqa: A002  # the base class names it
+                pass
+
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.01})
+        self._thread.start()
+        self.url = f"http://127.0.0.1:{self._server.server_port}/token"
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._server.shutdown()
+        self._server.server_close()
+        self._thread.join()
 
 
 def test_after_a_renewal_that_failed_the_old_token_serves_for_a_while_unasked(phi: Driver) -> None:
