@@ -202,6 +202,8 @@ def chat_exchange(
         fields["model"] = target.model
     if stream:
         fields["stream"] = True
+        if endpoint.dialect.streams_usage == "on request":
+            fields.setdefault("stream_options", {"include_usage": True})
     # Unchecked on purpose: ranges are the service's to judge, and differ between its images.
     request = ChatRequest.model_construct(
         messages=[_unchecked(message) for message in _listed(messages)], **fields

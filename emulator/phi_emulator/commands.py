@@ -15,7 +15,7 @@ import queue
 import shutil
 import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from importlib import metadata
 from types import FrameType, TracebackType
@@ -26,7 +26,15 @@ import click
 from phi_client.contract.dialects import DIALECTS
 from phi_client.contract.emulator import EMULATOR_ALIAS, EMULATOR_ENDPOINT, EMULATOR_KEY
 from phi_emulator.child import NOT_FOUND, ChildRunner, client_environment
-from phi_emulator.config import IMAGES, LOG_LEVELS, ConfigError, EmulatorConfig, environment_name
+from phi_emulator.config import (
+    IMAGES,
+    LOG_LEVELS,
+    READERS,
+    REASONING,
+    ConfigError,
+    EmulatorConfig,
+    environment_name,
+)
 from phi_emulator.emulator import Emulator, EmulatorError
 
 __all__ = ["phi_emulator"]
@@ -61,12 +69,9 @@ def phi_emulator() -> None:
     """A local emulator of Phi-4-mini-reasoning on Azure, answering from a real int4 model."""
 
 
-def names(text: str) -> tuple[str, ...]:
-    """Names separated by commas or spaces."""
-    return tuple(text.replace(",", " ").split())
-
-
-def _option(field: str, text: str, kind: Any = str, metavar: str | None = None) -> Callable[[F], F]:
+def _option(
+    field: str, text: str, metavar: str | None = None, choices: Sequence[str] = ()
+) -> Callable[[F], F]:
     """The option of a field; without it the environment decides, then the field's default."""
     default = getattr(_DEFAULTS, field)
     notes = [f"env {environment_name(field)}"]
@@ -75,7 +80,7 @@ def _option(field: str, text: str, kind: Any = str, metavar: str | None = None) 
     return click.option(
         f"--{field.replace('_', '-')}",
         field,
-        type=kind,
+        type=click.Choice(choices) if choices else READERS.get(field, str),
         metavar=metavar,
         default=None,
         help=f"{text} [{'; '.join(notes)}]",
@@ -84,37 +89,30 @@ def _option(field: str, text: str, kind: Any = str, metavar: str | None = None) 
 
 _MODEL_OPTIONS: Final = (
     _option(
-        "model",
-        "Name of a known model, or a GenAI model folder; without it the bundled model.",
-        metavar="NAME|PATH",
+        "model", "Name of a known model, or a GenAI model folder; without it the bundled model.", "NAME|PATH"
     ),
-    _option("context", "Tokens of prompt and answer together.", int, "TOKENS"),
-    _option("dialect", "What the root speaks.", click.Choice(list(DIALECTS))),
-    _option("port", "Port to listen on; 0 takes a free one.", int),
-    _option("key", "Key that callers must present; without it the well-known one."),
-    _option("queue_size", "Requests that may wait before others get 429.", int),
-    _option("image", "The container behind managed compute.", click.Choice(list(IMAGES))),
-    _option(
-        "reasoning",
-        "Where the reasoning goes; without it as the surface does.",
-        click.Choice(["content", "reasoning_content"]),
-    ),
-    _option("requests_per_minute", "Requests a minute that a deployment takes before 429.", int),
-    _option("tokens_per_minute", "Tokens a minute that a deployment takes before 429.", int),
-    _option("max_concurrent", "Requests at once that a deployment takes before 429.", int),
-    _option(
-        "content_filter", "off, default, or a JSON file of words that a prompt may not hold.", str, "FILE"
-    ),
-    _option("deployments", "Names that Foundry's surfaces know; without it any.", names, "NAME,NAME"),
-    _option("help_text", "Append the front door's help text to the model's errors.", bool, "YES|NO"),
-    _option("loose", "Take any api-version, yes or no.", bool, "YES|NO"),
-    _option("request_timeout_ms", "How long a whole answer may take before 408.", int, "MS"),
-    _option("max_body_bytes", "Largest request body.", int, "BYTES"),
-    _option("log_level", "Least severe level that is logged.", click.Choice(list(LOG_LEVELS))),
+    _option("context", "Tokens of prompt and answer together.", "TOKENS"),
+    _option("dialect", "What the root speaks.", choices=list(DIALECTS)),
+    _option("port", "Port to listen on; 0 takes a free one.", "PORT"),
+    _option("key", "Key that callers must present; without it the well-known one.", "KEY"),
+    _option("queue_size", "Requests that may wait before others get 429.", "COUNT"),
+    _option("image", "The container behind managed compute.", choices=IMAGES),
+    _option("reasoning", "Where the reasoning goes; without it as the surface does.", choices=REASONING),
+    _option("requests_per_minute", "Requests a minute that a deployment takes before 429.", "COUNT"),
+    _option("tokens_per_minute", "Tokens a minute that a deployment takes before 429.", "COUNT"),
+    _option("max_concurrent", "Requests at once that a deployment takes before 429.", "COUNT"),
+    _option("max_output_tokens", "Longest answer, as a hosted service may cap it.", "TOKENS"),
+    _option("content_filter", "off, default, or a JSON file of words that block or annotate.", "FILE"),
+    _option("deployments", "Names of deployments; without it any.", "NAME,NAME"),
+    _option("help_text", "Append the front door's help text to the model's errors.", "YES|NO"),
+    _option("loose", "Take any api-version, yes or no.", "YES|NO"),
+    _option("request_timeout_ms", "How long an answer may take before 408, or its stream's end.", "MS"),
+    _option("max_body_bytes", "Largest request body.", "BYTES"),
+    _option("log_level", "Least severe level that is logged.", choices=LOG_LEVELS),
 )
 _SERVER_OPTIONS: Final = (
-    _option("host", "Address to listen on; one that others can reach needs a key of your own."),
-    _option("drain_seconds", "How long running requests may go on after Ctrl-C.", float, "SECONDS"),
+    _option("host", "Address to listen on; one that others can reach needs a key of your own.", "ADDRESS"),
+    _option("drain_seconds", "How long running requests may go on after Ctrl-C.", "SECONDS"),
 )
 
 

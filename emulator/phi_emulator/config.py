@@ -17,10 +17,19 @@ from phi_client.contract.emulator import EMULATOR_HOST, EMULATOR_KEY, EMULATOR_P
 from phi_emulator.service.content_filter import DEFAULT_RULES, Rule, RulesError, read_rules
 from phi_emulator.web.guard import is_loopback
 
-__all__ = ["IMAGES", "LOG_LEVELS", "ConfigError", "EmulatorConfig", "environment_name"]
+__all__ = [
+    "IMAGES",
+    "LOG_LEVELS",
+    "READERS",
+    "REASONING",
+    "ConfigError",
+    "EmulatorConfig",
+    "environment_name",
+]
 
 _MAX_PORT: Final = 65_535
 IMAGES: Final = ("newer", "older")
+REASONING: Final = ("content", "reasoning_content")
 LOG_LEVELS: Final = ("debug", "info", "warning", "error")
 
 
@@ -55,6 +64,8 @@ class EmulatorConfig:
     """Requests that may wait; further ones are answered with 429."""
     context: int | None = None
     """Tokens of prompt and answer together; `None` leaves it to the model."""
+    max_output_tokens: int | None = None
+    """The longest answer in tokens, as a hosted service may cap it; `None` is what the context holds."""
     image: str = "newer"
     """The container behind managed compute: `newer` or `older`; they differ in routes, defaults and `/score`."""
     reasoning: Literal["content", "reasoning_content"] | None = None
@@ -66,15 +77,17 @@ class EmulatorConfig:
     max_concurrent: int | None = None
     """Requests that a deployment works on at once before 429; managed compute: 2 * its concurrency * its instances."""
     content_filter: str = "off"
-    """`off`, `default` (made-up words such as `phi-filter-violence`), or a JSON file of words; refuses prompts only."""
+    """`off`, `default` (made-up words such as `phi-filter-violence`), or a JSON file of words."""
+    rules: tuple[Rule, ...] = field(init=False, repr=False)
+    """What `content_filter` names, read once."""
     deployments: tuple[str, ...] = ()
-    """Names that Foundry's surfaces know as `model`; empty takes any."""
+    """Names of deployments, as `model` on Foundry's surfaces, in a header on managed compute; empty takes any."""
     help_text: bool = False
     """Append the front door's help text to the model's errors, which makes them no JSON, as Azure was seen to do."""
     loose: bool = False
     """Take any `api-version`; else those that the surface takes."""
     request_timeout_ms: int | None = None
-    """How long a whole answer may take before 408, as managed compute's setting; `None` is no limit."""
+    """How long an answer may take before 408, or before its stream is broken off; `None` is no limit."""
     drain_seconds: float = 10.0
     """How long running requests may go on once the emulator is asked to stop."""
     max_body_bytes: int = 4 * 1024 * 1024
@@ -90,14 +103,12 @@ class EmulatorConfig:
         _require(self.dialect in DIALECTS, "dialect", self.dialect, f"give one of {', '.join(DIALECTS)}")
         _require(self.queue_size >= 0, "queue_size", self.queue_size, "give 0 or more")
         _require(self.image in IMAGES, "image", self.image, f"give one of {', '.join(IMAGES)}")
-        places = ("content", "reasoning_content")
-        _require(
-            self.reasoning in (None, *places), "reasoning", self.reasoning, f"give one of {', '.join(places)}"
-        )
-        for name in ("requests_per_minute", "tokens_per_minute", "max_concurrent"):
+        places = f"give one of {', '.join(REASONING)}"
+        _require(self.reasoning in (None, *REASONING), "reasoning", self.reasoning, places)
+        for name in ("requests_per_minute", "tokens_per_minute", "max_concurrent", "max_output_tokens"):
             count = getattr(self, name)
             _require(count is None or count > 0, name, count, "give a number above 0, or leave it out")
-        _ = self.rules
+        object.__setattr__(self, "rules", _rules(self.content_filter))  # frozen for everyone else
         limit = self.request_timeout_ms
         _require(limit is None or limit > 0, "request_timeout_ms", limit, "give a number of milliseconds")
         _require(self.context is None or self.context > 0, "context", self.context, "give a number of tokens")
@@ -121,26 +132,14 @@ class EmulatorConfig:
         """
         values: dict[str, Any] = {}
         for setting in fields(cls):
+            if not setting.init:
+                continue
             name = environment_name(setting.name)
             text = environ.get(name)
             if text:
-                values[setting.name] = _read(name, text, _READERS.get(setting.name, str))
+                values[setting.name] = _read(name, text, READERS.get(setting.name, str))
         values |= {name: value for name, value in given.items() if value is not None}
         return cls(**values)
-
-    @property
-    def rules(self) -> tuple[Rule, ...]:
-        """The rules of `content_filter`.
-
-        Raises:
-            ConfigError: its file can't be used.
-        """
-        if self.content_filter in ("off", "default"):
-            return DEFAULT_RULES if self.content_filter == "default" else ()
-        try:
-            return read_rules(Path(self.content_filter))
-        except RulesError as error:
-            raise ConfigError(f"`content_filter` must be off, default or a file of rules: {error}") from error
 
     @property
     def logging_level(self) -> int:
@@ -148,20 +147,36 @@ class EmulatorConfig:
         return logging.getLevelNamesMapping()[self.log_level.upper()]
 
 
-def _truth(text: str) -> bool:
+def _rules(content_filter: str) -> tuple[Rule, ...]:
+    if content_filter in ("off", "default"):
+        return DEFAULT_RULES if content_filter == "default" else ()
+    try:
+        return read_rules(Path(content_filter))
+    except RulesError as error:
+        raise ConfigError(f"`content_filter` must be off, default or a file of rules: {error}") from error
+
+
+def yes_or_no(text: str) -> bool:
+    """True for yes, false for no, and what else is said for them."""
     words = {"1": True, "true": True, "yes": True, "0": False, "false": False, "no": False}
     if text.strip().lower() not in words:
         raise ValueError(text)
     return words[text.strip().lower()]
 
 
-_READERS: Final[Mapping[str, Callable[[str], object]]] = {
-    "loose": _truth,
-    "help_text": _truth,
-    "deployments": lambda text: tuple(text.replace(",", " ").split()),
+def names(text: str) -> tuple[str, ...]:
+    """Names separated by commas or spaces."""
+    return tuple(text.replace(",", " ").split())
+
+
+READERS: Final[Mapping[str, Callable[[str], object]]] = {
+    "loose": yes_or_no,
+    "help_text": yes_or_no,
+    "deployments": names,
     "request_timeout_ms": int,
     "requests_per_minute": int,
     "tokens_per_minute": int,
+    "max_output_tokens": int,
     "max_concurrent": int,
     "port": int,
     "queue_size": int,
@@ -169,13 +184,14 @@ _READERS: Final[Mapping[str, Callable[[str], object]]] = {
     "drain_seconds": float,
     "max_body_bytes": int,
 }
+"""How the text of a field is read, in the environment and on the command line; a field without one is text."""
 
 
 def _read(name: str, text: str, reader: Callable[[str], object]) -> object:
     try:
         return reader(text)
     except ValueError:
-        kind = "yes or no" if reader is _truth else "a number"
+        kind = "yes or no" if reader is yes_or_no else "a number"
         raise ConfigError(f"`{name}` {text!r} is not {kind}") from None
 
 

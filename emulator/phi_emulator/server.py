@@ -37,7 +37,7 @@ class HttpServer(uvicorn.Server):
             max_concurrent=config.max_concurrent,
         )
         app = App(
-            ChatService(worker, limits, config.rules),
+            ChatService(worker, limits, config.rules, max_output_tokens=config.max_output_tokens),
             root=dialects[config.dialect],
             dialects=dialects.values(),
             key=config.key,

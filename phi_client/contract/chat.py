@@ -9,7 +9,7 @@ tolerantly, since recorded traffic leaves out, nulls and adds keys (recordings i
 
 from collections.abc import Mapping
 from enum import StrEnum
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal, Self, cast
 
 from pydantic import BeforeValidator, Field, model_validator
 
@@ -30,10 +30,12 @@ __all__ = [
     "Role",
     "TextPart",
     "Usage",
+    "annotation_chunk",
     "content_chunk",
     "finish_chunk",
     "reasoning_chunk",
     "role_chunk",
+    "usage_chunk",
 ]
 
 KnownFinishReason = Literal["stop", "length", "content_filter", "tool_calls", "model_length", "error"]
@@ -137,6 +139,12 @@ class ChatRequest(WireModel):
         return self.model_extra or {}
 
     @property
+    def wants_usage(self) -> bool:
+        """Whether a stream's usage is asked for, as the OpenAI API has it."""
+        options = self.extra.get("stream_options")
+        return isinstance(options, dict) and bool(cast("dict[str, object]", options).get("include_usage"))
+
+    @property
     def stop_strings(self) -> tuple[str, ...]:
         """`stop` in one form."""
         if self.stop is None:
@@ -230,15 +238,33 @@ def reasoning_chunk(text: str, *, id: str, created: int, model: str) -> ChatComp
 
 def finish_chunk(
     finish_reason: FinishReason,
-    usage: Usage,
+    usage: Usage | None,
     *,
     id: str,  # noqa: A002  # the wire's name
     created: int,
     model: str,
+    content_filter_results: dict[str, Any] | None = None,
 ) -> ChatCompletionChunk:
     """The last chunk: finish reason and usage together, and an empty text (recorded serverless stream)."""
     last = _chunk(id, created, model, Delta(content=""), finish_reason)
-    return last.model_copy(update={"usage": usage})
+    if content_filter_results is not None:
+        annotated = {"content_filter_results": content_filter_results}
+        last = last.model_copy(update={"choices": [last.choices[0].model_copy(update=annotated)]})
+    return last if usage is None else last.model_copy(update={"usage": usage})
+
+
+def usage_chunk(usage: Usage, *, id: str, created: int, model: str) -> ChatCompletionChunk:  # noqa: A002
+    """The chunk after the last one, for those who asked: usage, and no choice (the OpenAI API)."""
+    return ChatCompletionChunk(
+        id=id, object="chat.completion.chunk", created=created, model=model, choices=[], usage=usage
+    )
+
+
+def annotation_chunk(prompt_filter_results: list[dict[str, Any]]) -> ChatCompletionChunk:
+    """The chunk before the first one, with the content filter's word on the prompt (seen on Azure OpenAI)."""
+    return ChatCompletionChunk(
+        id="", object="", created=0, model="", choices=[], prompt_filter_results=prompt_filter_results
+    )
 
 
 def _chunk(

@@ -9,12 +9,13 @@ wrapped in 424 by managed compute.
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 from phi_client.contract.error_body import HELP_TEXT
 
 __all__ = [
     "CONTAINER_CODES",
+    "Limit",
     "Refusal",
     "RefusedError",
     "api_version_not_supported",
@@ -32,9 +33,11 @@ __all__ = [
     "missing_model",
     "model_text",
     "no_model_name",
+    "no_valid_deployment",
     "rate_limited",
     "serverless_missing_key",
     "serverless_wrong_key",
+    "too_many_headers",
     "too_many_pending_requests",
     "unexpected_policy",
     "unknown_model",
@@ -55,6 +58,10 @@ CONTAINER_CODES: Final[Mapping[int, str]] = {
     504: "Gateway Timeout",
 }
 """`error.code` by status (source of the serving container)."""
+
+
+Limit = Literal["requests", "tokens", "concurrency"]
+"""What a 429 is about: a count by minute, or requests at once."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -239,6 +246,20 @@ def deployment_not_found() -> Refusal:
     )
     error = {"type": "invalid_request_error", "code": "DeploymentNotFound", "message": message}
     return Refusal(404, {"error": error}, by_model=False)
+
+
+def no_valid_deployment() -> Refusal:
+    """404 of managed compute where no deployment takes the request (quoted from live traffic in issues)."""
+    text = (
+        "No valid deployments to route to. Please check that the endpoint has at least one deployment with positive "
+        "weight values or use a deployment specific header to route."
+    )
+    return front_door_text(404, text + HELP_TEXT)
+
+
+def too_many_headers() -> Refusal:
+    """431 of a Foundry resource for more custom headers than it takes (documented; the body is inferred)."""
+    return front_door_status(431, "Request header fields too large: at most 10 custom headers are accepted")
 
 
 def content_filtered(results: Mapping[str, Any]) -> Refusal:

@@ -103,7 +103,12 @@ def test_a_models_error_keeps_its_own_status(dialect: Dialect, status: int) -> N
 
 @BOTH
 def test_what_the_front_door_says_is_never_wrapped(dialect: Dialect) -> None:
-    for refusal in (dialect.missing_key, dialect.wrong_key, dialect.rate_limited(7), dialect.timed_out):
+    for refusal in (
+        dialect.missing_key,
+        dialect.wrong_key,
+        dialect.rate_limited(7, limit="requests"),
+        dialect.timed_out,
+    ):
         answer = dialect.write_error(refusal)
         assert answer.status == refusal.status
         assert "ms-azureml-model-error-statuscode" not in answer.headers

@@ -19,16 +19,17 @@ from phi_client.contract.chat import (
     ChatRequest,
     Choice,
     Usage,
+    annotation_chunk,
     content_chunk,
     finish_chunk,
     role_chunk,
 )
 from phi_client.contract.dialects import DIALECTS, Dialect
+from phi_client.contract.filter_results import SAFE_PROMPT
 from phi_client.contract.model_info import ModelInfo
 from phi_client.contract.refusals import (
     Refusal,
     RefusedError,
-    content_filtered,
     unexpected_policy,
     unknown_parameters,
 )
@@ -62,7 +63,10 @@ JSON = {"Content-Type": "application/json"}
 
 
 def stream_of(dialect: Dialect) -> bytes:
-    chunks = [role_chunk(**HEAD), content_chunk("42", **HEAD), finish_chunk("stop", USAGE, **HEAD)]
+    usage = USAGE if dialect.streams_usage == "unasked" else None
+    chunks = [role_chunk(**HEAD), content_chunk("42", **HEAD), finish_chunk("stop", usage, **HEAD)]
+    if dialect.opens_with_annotations:
+        chunks.insert(0, annotation_chunk(SAFE_PROMPT))
     return b"".join(map(dialect.write_chunk, chunks)) + dialect.write_done()
 
 
@@ -118,12 +122,14 @@ WRITERS: dict[str, Callable[[Dialect], WireResponse]] = {
     "error_too_large": error(lambda dialect: dialect.payload_too_large),
     "error_media_type": error(lambda dialect: dialect.unsupported_media_type),
     "error_timed_out": error(lambda dialect: dialect.timed_out),
-    "error_rate_limited": error(lambda dialect: dialect.rate_limited(43)),
+    "error_rate_limited": error(
+        lambda dialect: dialect.rate_limited(43, limit="tokens", remaining_requests=8)
+    ),
     "error_context": error(lambda dialect: dialect.context_exceeded(4096, 5000)),
     "error_validation": validation_error,
-    "error_content_filter": error(lambda _: content_filtered(FILTERED)),
+    "error_content_filter": error(lambda dialect: dialect.prompt_filtered(FILTERED)),
     "error_no_model": no_model_error,
-    "error_unknown_model": error(lambda dialect: dialect.unknown_model("phi-99")),
+    "error_unknown_deployment": error(lambda dialect: dialect.unknown_deployment("phi-99")),
     "error_unknown_parameter": error(lambda _: unknown_parameters(["n"], policy_given=False)),
     "error_api_version": api_version_error,
     "error_policy": error(lambda _: unexpected_policy("ignore")),
@@ -161,8 +167,8 @@ def test_each_thing_that_a_dialect_writes_has_a_golden_file(dialect: str) -> Non
     absent |= {"health"} if not spoken.health_route else set()
     absent |= {"error_unknown_parameter", "error_policy"} if not spoken.has_policy_header else set()
     absent |= {"error_api_version"} if spoken.api_version is None else set()
-    absent |= {"error_content_filter"} if not spoken.filters_content else set()
-    absent |= {"error_no_model", "error_unknown_model"} if not spoken.needs_model else set()
+    absent |= {"error_no_model"} if not spoken.needs_model else set()
+    absent |= {"error_unknown_deployment"} if not (spoken.needs_model or spoken.deployment_header) else set()
     assert missing == absent
 
 

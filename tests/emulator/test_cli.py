@@ -15,7 +15,7 @@ from phi_emulator.child import client_environment
 from phi_emulator.commands import phi_emulator
 from phi_emulator.config import EmulatorConfig, environment_name
 
-FIELDS = {field.name for field in fields(EmulatorConfig)}
+FIELDS = {field.name for field in fields(EmulatorConfig) if field.init}
 WITHOUT_THE_EXTRA = """
 import sys
 from importlib.machinery import PathFinder

@@ -176,7 +176,45 @@ def test_a_prompt_that_the_filter_refuses(start_emulator: StartEmulator, caller:
         assert caught.value.categories["violence"] == {"filtered": True, "severity": "medium"}
         assert caught.value.categories["jailbreak"] == {"filtered": True, "detected": True}
         assert caught.value.categories["hate"] == {"filtered": False, "severity": "safe"}
-    caller.complete(emulator.root + "/managed-compute", emulator.key)
+    with pytest.raises(ModelError, match="violates azure ai content safety setting") as refused:
+        caller.complete(emulator.root + "/managed-compute", emulator.key)
+    assert refused.value.inner_status == 400
+
+
+@pytest.mark.parametrize("path", ["", "/models", "/openai/v1"])
+def test_an_answer_that_the_filter_cuts(start_emulator: StartEmulator, caller: Caller, path: str) -> None:
+    emulator = start_emulator("<think>6*7</think>so PHI-FILTER-HATE 42", content_filter="default").emulator
+    done = caller.complete(emulator.root + path, emulator.key)
+    assert (done.content, done.reasoning, done.finish_reason) == ("", "", "content_filter")
+    reasoning, content, streamed = caller.stream(emulator.root + path, emulator.key)
+    assert (reasoning, content) == ("6*7", "so ")
+    assert streamed is not None
+    assert streamed.finish_reason == "content_filter"
+    assert streamed.usage is not None
+    assert done.usage is not None
+    assert streamed.usage.prompt_tokens == done.usage.prompt_tokens > 0
+
+
+def test_an_answer_that_managed_compute_blanks(start_emulator: StartEmulator, caller: Caller) -> None:
+    emulator = start_emulator("so phi-filter-hate 42", content_filter="default").emulator
+    done = caller.complete(emulator.root + "/managed-compute", emulator.key)
+    assert (done.content, done.finish_reason) == ("", "stop")
+    _, content, streamed = caller.stream(emulator.root + "/managed-compute", emulator.key)
+    assert content == "so "
+    assert streamed is not None
+    assert streamed.finish_reason == "stop"
+
+
+def test_a_stream_that_lasts_too_long_is_interrupted(
+    start_emulator: StartEmulator, caller: Caller, caplog: pytest.LogCaptureFixture
+) -> None:
+    running = start_emulator(request_timeout_ms=50)
+    running.gate.close()
+    running.gate.allow(12)
+    with pytest.raises(StreamInterruptedError) as caught:
+        caller.stream(running.emulator.root + "/managed-compute", running.emulator.key)
+    assert caught.value.partial.reasoning.startswith("6")
+    assert "broken off at its limit of 0.05 s" in caplog.text
 
 
 def test_leaving_a_stream_frees_the_engine(

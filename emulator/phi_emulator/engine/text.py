@@ -10,8 +10,26 @@ Knows text only. Text that could still become a stop string is held back, so a p
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Protocol
 
-__all__ = ["StopStrings"]
+__all__ = ["StopStrings", "TextMachine"]
+
+
+class TextMachine(Protocol):
+    """What a text goes through piece by piece, and what may end it."""
+
+    @property
+    def stopped(self) -> bool:
+        """Whether the text has ended here; nothing more is shown."""
+        ...
+
+    def feed(self, text: str) -> str:
+        """Take the next piece; return what may be shown now."""
+        ...
+
+    def flush(self) -> str:
+        """There is no more: return what was held back."""
+        ...
 
 
 class StopStrings:
@@ -20,6 +38,7 @@ class StopStrings:
     def __init__(self, stops: Sequence[str]) -> None:
         self._stops = tuple(stop for stop in stops if stop)
         self._longest = max(map(len, self._stops), default=0)
+        self._starts = frozenset(stop[:length] for stop in self._stops for length in range(1, len(stop)))
         self._held = ""
         self.stopped = False
 
@@ -47,7 +66,6 @@ class StopStrings:
     def _possible_start(self) -> int:
         """Length of the longest end of the held text that begins some stop string."""
         for length in range(min(self._longest - 1, len(self._held)), 0, -1):
-            end = self._held[-length:]
-            if any(stop.startswith(end) for stop in self._stops):
+            if self._held[-length:] in self._starts:
                 return length
         return 0

@@ -33,7 +33,7 @@ from phi_emulator.engine.base import (
     Step,
 )
 from phi_emulator.engine.scheduler import Scheduler
-from phi_emulator.engine.text import StopStrings
+from phi_emulator.engine.text import StopStrings, TextMachine
 
 __all__ = ["Generation", "Outcome", "Worker", "WorkerStatus"]
 
@@ -105,7 +105,7 @@ class _Sequence:
     generation: Generation
     prompt: Sequence[int]
     sampling: Sampling
-    stops: StopStrings
+    machines: Sequence[TextMachine]
     completion_tokens: int = field(default=0)
 
 
@@ -166,8 +166,12 @@ class Worker:
         """
         return await asyncio.to_thread(self._loaded.result().encode, messages)
 
-    def submit(self, prompt: Sequence[int], sampling: Sampling) -> Generation:
+    def submit(
+        self, prompt: Sequence[int], sampling: Sampling, *, watch: TextMachine | None = None
+    ) -> Generation:
         """Queue a prompt; call from the event loop that will read the answer.
+
+        `watch` sees the text on the worker's thread, after the stop strings, and may change or end it.
 
         Raises:
             PromptTooLongError: prompt and `max_tokens` don't fit the context.
@@ -180,13 +184,14 @@ class Worker:
             raise PromptTooLongError(len(prompt), self.info.context_length)
         sequence = next(self._numbers)
         generation = Generation(sequence, self._cancel)
+        machines = (StopStrings(sampling.stop), *(() if watch is None else (watch,)))
         with self._changed:
             if self._broken:
                 raise EngineFailedError("the engine broke down")
             if self._stopping:
                 raise EngineStoppedError("the engine is stopping")
             self._scheduler.submit(sequence, tokens)
-            self._sequences[sequence] = _Sequence(generation, prompt, sampling, StopStrings(sampling.stop))
+            self._sequences[sequence] = _Sequence(generation, prompt, sampling, machines)
             self._changed.notify()
         return generation
 
@@ -247,10 +252,13 @@ class Worker:
         if state is None:
             return
         state.completion_tokens += step.token is not None
-        text = state.stops.feed(step.text)
-        end = EndReason.STOP if state.stops.stopped else step.end
-        if end is not None:
-            text += state.stops.flush()
+        text, end = step.text, step.end
+        for machine in state.machines:
+            text = machine.feed(text)
+            if machine.stopped:
+                end = EndReason.STOP
+            if end is not None:
+                text += machine.flush()
         if text:
             state.generation.send(text)
         if end is not None:

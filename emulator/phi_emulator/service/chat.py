@@ -5,16 +5,16 @@ It must not know HTTP. What differs between surfaces it asks the dialect.
 
 from __future__ import annotations
 
+import asyncio
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
 from typing import Final
 
 from phi_client.contract.chat import ChatRequest
 from phi_client.contract.dialects import Dialect
+from phi_client.contract.filter_results import PROMPT_CATEGORIES, filter_results
 from phi_client.contract.model_info import ModelInfo
-from phi_client.contract.refusals import content_filtered
 from phi_emulator.engine.base import (
     EngineError,
     EngineInfo,
@@ -22,15 +22,14 @@ from phi_emulator.engine.base import (
     Sampling,
 )
 from phi_emulator.engine.worker import Worker
-from phi_emulator.service.content_filter import Rule, verdict
-from phi_emulator.service.errors import ServiceError, error_of_engine
-from phi_emulator.service.rate_limits import LimitExceededError, Limits, RateLimits
+from phi_emulator.service.content_filter import ContentFilter, Rule
+from phi_emulator.service.errors import ServiceError, error_of_engine, error_of_limit
+from phi_emulator.service.rate_limits import Deployments, LimitExceededError, Limits
 from phi_emulator.service.responses import Answer
 
 __all__ = ["ChatService", "ServiceStatus"]
 
 _DEFAULT_TEMPERATURE: Final = 0.7  # OpenAPI 2024-05-01-preview, and the newer container
-_MOST_DEPLOYMENTS: Final = 1000  # names are the callers' own, so their number must have an end
 _DEFAULT_TOP_P: Final = 1.0  # OpenAPI 2024-05-01-preview
 
 
@@ -48,59 +47,85 @@ class ServiceStatus:
 
 
 class ChatService:
-    """Chat completions from one started worker, within the limits of each deployment."""
+    """Chat completions from one started worker, within the limits of each deployment.
+
+    `max_output_tokens` is what a hosted service would let an answer have at most; `None` is what the context holds.
+    """
 
     def __init__(
         self,
         worker: Worker,
         limits: Limits = Limits(),  # noqa: B008  # frozen
         rules: Sequence[Rule] = (),
+        *,
+        max_output_tokens: int | None = None,
     ) -> None:
         self._worker = worker
-        self._rules = rules
-        self._limits = limits
-        self._deployments: dict[tuple[str, str | None], RateLimits] = {}
+        self._filter = ContentFilter(rules)
+        self._max_output_tokens = max_output_tokens
+        self._deployments = Deployments(limits)
         self._started = time.gmtime()
 
-    async def answer(self, dialect: Dialect, request: ChatRequest, request_id: str) -> Answer:
-        """Queue a request; the answer is in the making when this returns.
+    async def answer(
+        self, dialect: Dialect, request: ChatRequest, request_id: str, *, deployment: str | None = None
+    ) -> Answer:
+        """Queue a request; the answer is in the making when this returns. `deployment` is who is asked, by name.
 
         Raises:
-            ServiceError: the prompt is too long, the queue is full, or the engine can't.
+            ServiceError: a limit is reached, the prompt is blocked or too long, the queue is full, or the engine can't.
         """
         messages = [Message(message.role.value, message.text) for message in request.messages]
-        if self._rules and dialect.filters_content:
-            results = verdict(self._rules, "\n".join(message.content for message in messages))
-            if results is not None:
-                raise ServiceError(content_filtered(results))
+        limits = self._deployments.of((dialect.name, deployment))
         try:
             prompt = await self._worker.encode(messages)
             sampling = self._sampling(dialect, request, len(prompt))
-            limits = self._limits_of(dialect, request)
             admission = limits.admit(len(prompt) + max(sampling.max_tokens, 0))
-            try:
-                generation = self._worker.submit(prompt, sampling)
-            except EngineError:
-                limits.settle(admission, 0)
-                raise
         except EngineError as error:
             raise error_of_engine(error, dialect) from error
         except LimitExceededError as error:
-            raise ServiceError(dialect.rate_limited(error.retry_after_s), str(error)) from None
+            raise error_of_limit(error, dialect) from None
+        try:
+            found = await self._judge(dialect, messages)
+            watch = self._filter.watch_answer()
+            generation = self._worker.submit(prompt, sampling, watch=watch)
+        except EngineError as error:
+            limits.settle(admission, 0)
+            raise error_of_engine(error, dialect) from error
+        except BaseException:
+            # A prompt that was judged is paid for.
+            limits.settle(admission, len(prompt))
+            raise
         return Answer(
             generation,
-            partial(error_of_engine, dialect=dialect),
+            dialect,
             request_id=request_id,
             model=self._engine_info.model,
-            reasoning_in=dialect.reasoning_in,
             admission=admission,
             settle=limits.settle,
+            prompt_found=found,
+            watch=watch,
+            includes_usage=request.wants_usage,
         )
+
+    async def _judge(self, dialect: Dialect, messages: Sequence[Message]) -> Mapping[str, str]:
+        """What the content filter finds in a prompt that it lets pass.
+
+        Raises:
+            ServiceError: it blocks the prompt.
+        """
+        if not self._filter.is_on:
+            return {}
+        # In a thread: the time that it takes grows with the prompt and the rules.
+        text = "\n".join(message.content for message in messages)
+        verdict = await asyncio.to_thread(self._filter.judge_prompt, text)
+        if verdict.is_blocked:
+            raise ServiceError(dialect.prompt_filtered(filter_results(PROMPT_CATEGORIES, verdict.found)))
+        return verdict.found
 
     @property
     def limits(self) -> Limits:
-        """The limits of each deployment."""
-        return self._limits
+        """The limits that each deployment has."""
+        return self._deployments.limits
 
     @property
     def session(self) -> str:
@@ -137,18 +162,11 @@ class ChatService:
     def _engine_info(self) -> EngineInfo:
         return self._worker.info
 
-    def _limits_of(self, dialect: Dialect, request: ChatRequest) -> RateLimits:
-        """The limits of the deployment that is asked; of a surface without names there is one."""
-        deployment = (dialect.name, request.model if dialect.needs_model else None)
-        if deployment not in self._deployments:
-            if len(self._deployments) >= _MOST_DEPLOYMENTS:
-                self._deployments.pop(next(iter(self._deployments)))
-            self._deployments[deployment] = RateLimits(self._limits)
-        return self._deployments[deployment]
-
     def _sampling(self, dialect: Dialect, request: ChatRequest, prompt_tokens: int) -> Sampling:
         room = self._engine_info.context_length - prompt_tokens
         wanted = request.max_tokens or dialect.default_max_tokens or room
+        if self._max_output_tokens is not None:
+            wanted = min(wanted, self._max_output_tokens)
         return Sampling(
             # Clients ask for what the real model's context holds; see `deviations`. No room at all the worker refuses.
             max_tokens=min(wanted, room),

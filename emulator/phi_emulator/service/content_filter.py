@@ -1,25 +1,40 @@
-"""Rules by which a prompt is refused as the content filter would. It must not know HTTP, dialects or real harm.
+"""Rules by which prompts and answers are blocked as the content filter would. It must not know HTTP or real harm.
 
 A rule is a word, the category that it stands for and a severity. The words that come with the emulator are made up, so
 that nothing but a test meets them; words of one's own come from a JSON file, `{"violence": {"word": "high"}}`.
+
+    prompt ── judge_prompt() ──► Verdict: blocked, or annotated
+    answer ── watch_answer() ──► AnswerFilter: cuts the text before the first blocking word
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, NamedTuple, cast
 
-__all__ = ["DEFAULT_RULES", "Rule", "RulesError", "read_rules", "verdict"]
+from phi_client.contract.filter_results import (
+    COMPLETION_CATEGORIES,
+    PROMPT_CATEGORIES,
+    SEVERITIES,
+    filter_results,
+    is_detector,
+    is_filtered,
+)
+from phi_emulator.engine.text import StopStrings
 
-CATEGORIES: Final = ("hate", "jailbreak", "self_harm", "sexual", "violence")
-SEVERITIES: Final = ("low", "medium", "high")
-_DETECTED: Final = "jailbreak"
+__all__ = ["DEFAULT_RULES", "AnswerFilter", "ContentFilter", "Rule", "RulesError", "Verdict", "read_rules"]
+
+CATEGORIES: Final = tuple(sorted({*PROMPT_CATEGORIES, *COMPLETION_CATEGORIES}))
+MAX_RULES: Final = 1000
+MAX_WORD_LENGTH: Final = 200
+MAX_FILE_BYTES: Final = 1024 * 1024
 
 
 class Rule(NamedTuple):
-    """A word that stands for something harmful."""
+    """A word, folded, that stands for something harmful."""
 
     word: str
     category: str
@@ -27,12 +42,96 @@ class Rule(NamedTuple):
 
 
 DEFAULT_RULES: Final = tuple(
-    Rule(f"phi-filter-{category.replace('_', '-')}", category, "medium") for category in CATEGORIES
+    Rule(f"phi-{what}-{category.replace('_', '-')}", category, severity)
+    for category in CATEGORIES
+    for what, severity in (("filter", "medium"), ("note", "low"))
+    if severity == "medium" or not is_detector(category)
 )
+"""`phi-filter-violence` blocks, `phi-note-violence` is annotated; what a detector finds always blocks."""
 
 
 class RulesError(ValueError):
     """A file of rules can't be used; the message says why."""
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What was found in a text: the worst severity by category."""
+
+    found: Mapping[str, str]
+
+    @property
+    def is_blocked(self) -> bool:
+        """Whether any of it blocks."""
+        return any(is_filtered(category, severity) for category, severity in self.found.items())
+
+
+class ContentFilter:
+    """The rules of one emulator."""
+
+    def __init__(self, rules: Sequence[Rule] = ()) -> None:
+        self._of_prompts = tuple(rule for rule in rules if rule.category in PROMPT_CATEGORIES)
+        self._of_answers = tuple(rule for rule in rules if rule.category in COMPLETION_CATEGORIES)
+        self.is_on = bool(rules)
+
+    def judge_prompt(self, text: str) -> Verdict:
+        """What stands in a prompt. Takes time with its length: not for an event loop."""
+        folded = _fold(text)
+        return Verdict(_worst([rule for rule in self._of_prompts if rule.word in folded]))
+
+    def watch_answer(self) -> AnswerFilter | None:
+        """What an answer goes through piece by piece; nothing without rules."""
+        return AnswerFilter(self._of_answers) if self._of_answers else None
+
+
+class AnswerFilter:
+    """Cuts one answer before the first word that blocks, and notes the others. See `StopStrings` for what it shows."""
+
+    def __init__(self, rules: Sequence[Rule]) -> None:
+        self._blocking = [rule for rule in rules if is_filtered(rule.category, rule.severity)]
+        self._harmless = [rule for rule in rules if not is_filtered(rule.category, rule.severity)]
+        self._stops = StopStrings([rule.word for rule in self._blocking])
+        self._held = ""
+        self._end = ""
+        self._longest = max((len(rule.word) for rule in self._harmless), default=0)
+        self._hits: set[Rule] = set()
+
+    @property
+    def stopped(self) -> bool:
+        """Whether the answer was cut."""
+        return self._stops.stopped
+
+    @property
+    def results(self) -> dict[str, Any]:
+        """The annotation of what has been seen so far."""
+        return filter_results(COMPLETION_CATEGORIES, _worst(self._hits))
+
+    def feed(self, text: str) -> str:
+        """Take the next piece; return what may be shown now."""
+        if self.stopped:
+            return ""
+        folded = _fold(text)
+        self._held += text
+        shown = len(self._stops.feed(folded))
+        passed, self._held = self._held[:shown], self._held[shown:]
+        if self._stops.stopped:
+            rest = _fold(self._held)
+            self._hits.update(rule for rule in self._blocking if rest.startswith(rule.word))
+        self._note(_fold(passed))
+        return passed
+
+    def flush(self) -> str:
+        """The answer has ended: return what was held back."""
+        self._stops.flush()
+        passed, self._held = ("" if self.stopped else self._held), ""
+        self._note(_fold(passed))
+        return passed
+
+    def _note(self, folded: str) -> None:
+        if self._harmless and folded:
+            seen = self._end + folded
+            self._hits.update(rule for rule in self._harmless if rule.word in seen)
+            self._end = seen[-self._longest :]
 
 
 def read_rules(path: Path) -> tuple[Rule, ...]:
@@ -42,39 +141,49 @@ def read_rules(path: Path) -> tuple[Rule, ...]:
         RulesError: it can't be read, or holds something else.
     """
     try:
-        value: Any = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+        if path.stat().st_size > MAX_FILE_BYTES:
+            raise RulesError(f"larger than {MAX_FILE_BYTES} bytes")
+        return _rules_of(json.loads(path.read_text(encoding="utf-8")))
+    except RecursionError as error:
+        raise RulesError(f"{path}: nested too deeply") from error
+    except (OSError, ValueError) as error:  # a `RulesError` is a `ValueError`
         raise RulesError(f"{path}: {error}") from error
+
+
+def _rules_of(value: object) -> tuple[Rule, ...]:
     if not isinstance(value, dict):
-        raise RulesError(f"{path}: an object of categories is expected")
+        raise RulesError("an object of categories is expected")
     rules: list[Rule] = []
     for category, words in cast("dict[str, object]", value).items():
         if category not in CATEGORIES:
-            raise RulesError(f"{path}: {category!r} is not one of {', '.join(CATEGORIES)}")
+            raise RulesError(f"{category!r} is not one of {', '.join(CATEGORIES)}")
         if not isinstance(words, dict):
-            raise RulesError(f"{path}: {category!r} must hold an object of words and severities")
-        for word, severity in cast("dict[str, object]", words).items():
-            if not word or severity not in SEVERITIES:
-                raise RulesError(f"{path}: {word!r} must be a word with one of {', '.join(SEVERITIES)}")
-            rules.append(Rule(word.lower(), category, severity))
+            raise RulesError(f"{category!r} must hold an object of words and severities")
+        rules += [_rule(category, *item) for item in cast("dict[str, object]", words).items()]
+    if len(rules) > MAX_RULES:
+        raise RulesError(f"{len(rules)} words, but {MAX_RULES} at most")
     return tuple(rules)
 
 
-def verdict(rules: Sequence[Rule], text: str) -> Mapping[str, Mapping[str, object]] | None:
-    """The result by category for a text in which a rule's word stands, or `None` when it is harmless."""
+def _rule(category: str, word: str, severity: object) -> Rule:
+    if not word.strip() or len(word) > MAX_WORD_LENGTH:
+        raise RulesError(f"{word[:MAX_WORD_LENGTH]!r} must be a word of 1 to {MAX_WORD_LENGTH} characters")
+    if severity not in SEVERITIES[1:]:
+        raise RulesError(f"{word!r} needs one of {', '.join(SEVERITIES[1:])}, not {severity!r}")
+    return Rule(_fold(word), category, str(severity))
+
+
+def _fold(text: str) -> str:
+    """`text` in small letters, as long as it was: what is found in it stands at the same place in the original."""
     lowered = text.lower()
-    hits = [rule for rule in rules if rule.word in lowered]
-    if not hits:
-        return None
+    if len(lowered) == len(text):
+        return lowered
+    return "".join(small if len(small := letter.lower()) == 1 else letter for letter in text)
+
+
+def _worst(rules: Sequence[Rule] | set[Rule]) -> dict[str, str]:
     worst: dict[str, str] = {}
-    for rule in hits:
+    for rule in rules:
         known = worst.get(rule.category, SEVERITIES[0])
         worst[rule.category] = max(known, rule.severity, key=SEVERITIES.index)
-    return {category: _result(category, worst.get(category)) for category in CATEGORIES}
-
-
-def _result(category: str, severity: str | None) -> Mapping[str, object]:
-    is_hit = severity is not None
-    if category == _DETECTED:
-        return {"filtered": is_hit, "detected": is_hit}
-    return {"filtered": is_hit, "severity": severity or "safe"}
+    return worst

@@ -42,12 +42,14 @@ DEVIATIONS: Final = (
     Deviation(
         "Full queue",
         "429 from rate limits by minute, or from the limit of concurrent requests",
-        "429 with `Retry-After` when as many requests wait as may wait; limits by minute only where they are set",
+        "429 with `Retry-After` when as many requests wait as may wait; limits by minute only where they are set, on "
+        "managed compute too, in its words for concurrent requests",
     ),
     Deviation(
         "Content safety",
-        "prompts and answers are filtered",
-        "prompts by word lists where `--content-filter` is given, answers never, which carry harmless annotations",
+        "prompts and answers are judged by classifiers",
+        "by word lists where `--content-filter` is given, from Azure's default threshold (medium) on; else all is "
+        "annotated as harmless",
     ),
     Deviation(
         "`api-version`",
@@ -57,7 +59,23 @@ DEVIATIONS: Final = (
     Deviation(
         "Time limit",
         "managed compute ends a request after `request_timeout_ms`, 5,000 unless set",
-        "no limit unless `--request-timeout-ms` is given; whole answers only, streams go on",
+        "no limit unless `--request-timeout-ms` is given: 408 for a whole answer, a stream is broken off",
+    ),
+    Deviation(
+        "Rate limits",
+        "each surface's own estimate of tokens; refused requests may count",
+        "a request reserves prompt and budget until it ends; one that is left keeps that for its minute; one that is not "
+        "valid doesn't count",
+    ),
+    Deviation(
+        "Swagger",
+        "`/swagger.json` of managed compute was never published for this model",
+        "a document of our own: the routes and the schema of a chat request",
+    ),
+    Deviation(
+        "Custom headers",
+        "Foundry resources take at most 10 custom headers; which ones count is not said",
+        "headers of HTTP, of proxies, of Azure and of its official clients don't count",
     ),
     Deviation(
         "Streaming on managed compute",

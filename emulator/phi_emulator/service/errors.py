@@ -15,8 +15,9 @@ from phi_emulator.engine.base import (
     PromptTooLongError,
     QueueFullError,
 )
+from phi_emulator.service.rate_limits import LimitExceededError
 
-__all__ = ["ServiceError", "error_of_engine", "internal_error"]
+__all__ = ["ServiceError", "error_of_engine", "error_of_limit", "internal_error"]
 
 
 class ServiceError(Exception):
@@ -38,7 +39,7 @@ def error_of_engine(error: EngineError, dialect: Dialect) -> ServiceError:
         case PromptTooLongError():
             refusal = dialect.context_exceeded(error.context_length, error.prompt_tokens)
         case QueueFullError():
-            refusal = dialect.rate_limited(error.retry_after_s)
+            refusal = dialect.rate_limited(error.retry_after_s, limit="concurrency")
         case PromptError():
             refusal = container_error(400, f"The messages do not fit the model's chat template: {error}")
         case EngineStoppedError():
@@ -47,4 +48,12 @@ def error_of_engine(error: EngineError, dialect: Dialect) -> ServiceError:
             refusal = container_error(500, "The engine broke down; restart the emulator.")
         case _:
             refusal = container_error(500, "The engine failed.")
+    return ServiceError(refusal, str(error))
+
+
+def error_of_limit(error: LimitExceededError, dialect: Dialect) -> ServiceError:
+    """What a caller is told when a limit of the deployment is reached."""
+    refusal = dialect.rate_limited(
+        error.retry_after_s, limit=error.limit, remaining_requests=error.remaining_requests
+    )
     return ServiceError(refusal, str(error))

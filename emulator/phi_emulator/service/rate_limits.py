@@ -1,7 +1,7 @@
 """Limits of requests and tokens in any 60 seconds, and of requests at once. It must not know HTTP, dialects or engines.
 
 A request reserves its prompt and its whole budget, as the service's own estimate does; when it ends, what it really
-took replaces the reservation.
+took replaces the reservation. One that is left before its end keeps it.
 """
 
 from __future__ import annotations
@@ -9,13 +9,14 @@ from __future__ import annotations
 import math
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, Literal
 
-__all__ = ["Admission", "LimitExceededError", "Limits", "RateLimits"]
+__all__ = ["Admission", "Deployments", "LimitExceededError", "Limits", "RateLimits"]
 
 WINDOW_S: Final = 60.0
+MOST_DEPLOYMENTS: Final = 1000  # names are the callers' own, so their number must have an end
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,11 +29,18 @@ class Limits:
 
 
 class LimitExceededError(Exception):
-    """There is no room now; `retry_after_s` is when there may be."""
+    """There is no room now; `retry_after_s` is when there may be, `remaining_requests` what else is left."""
 
-    def __init__(self, retry_after_s: int) -> None:
-        super().__init__(f"no room for {retry_after_s} s")
+    def __init__(
+        self,
+        limit: Literal["requests", "tokens", "concurrency"],
+        retry_after_s: int,
+        remaining_requests: int | None,
+    ) -> None:
+        super().__init__(f"the limit of {limit} is reached; there may be room in {retry_after_s} s")
+        self.limit: Literal["requests", "tokens", "concurrency"] = limit
         self.retry_after_s = retry_after_s
+        self.remaining_requests = remaining_requests
 
 
 @dataclass(slots=True)
@@ -44,15 +52,18 @@ class Admission:
     remaining_requests: int | None = None
     remaining_tokens: int | None = None
     is_running: bool = True
+    is_recent: bool = True
 
 
 class RateLimits:
     """The state of one deployment. Used from one event loop, so it needs no lock."""
 
     def __init__(self, limits: Limits, *, now: Callable[[], float] = time.monotonic) -> None:
-        self.limits = limits
+        self._limits = limits
         self._now = now
+        self._counts = limits != Limits()
         self._recent: deque[Admission] = deque()
+        self._used = 0
         self._running = 0
 
     def admit(self, tokens: int) -> Admission:
@@ -61,31 +72,51 @@ class RateLimits:
         Raises:
             LimitExceededError: a limit is reached.
         """
-        limits, now = self.limits, self._now()
-        while self._recent and self._recent[0].at <= now - WINDOW_S:
-            self._recent.popleft()
+        limits, now = self._limits, self._now()
+        if not self._counts:
+            return Admission(now, tokens)
+        self._forget(now)
+        left = _left(limits.requests_per_minute, len(self._recent))
         if limits.max_concurrent is not None and self._running >= limits.max_concurrent:
-            raise LimitExceededError(1)
-        if limits.requests_per_minute is not None and len(self._recent) >= limits.requests_per_minute:
+            raise LimitExceededError("concurrency", 1, left)
+        if limits.requests_per_minute is not None and left == 0:
             oldest = self._recent[len(self._recent) - limits.requests_per_minute]
-            raise LimitExceededError(_wait_s(oldest, now))
-        used = sum(admission.tokens for admission in self._recent)
+            raise LimitExceededError("requests", _wait_s(oldest, now), 0)
         # One request larger than the whole limit is let in alone, or it never would be.
-        if limits.tokens_per_minute is not None and used and used + tokens > limits.tokens_per_minute:
-            raise LimitExceededError(_wait_s(self._enough(used + tokens - limits.tokens_per_minute), now))
+        limit = limits.tokens_per_minute
+        if limit is not None and self._used and self._used + tokens > limit:
+            raise LimitExceededError("tokens", _wait_s(self._enough(self._used + tokens - limit), now), left)
         admission = Admission(now, tokens)
         self._recent.append(admission)
+        self._used += tokens
         self._running += 1
         admission.remaining_requests = _left(limits.requests_per_minute, len(self._recent))
-        admission.remaining_tokens = _left(limits.tokens_per_minute, used + tokens)
+        admission.remaining_tokens = _left(limit, self._used)
         return admission
 
     def settle(self, admission: Admission, tokens: int | None) -> None:
         """The request has ended, having taken `tokens`; `None` leaves what it reserved. Repeating it does no harm."""
-        if admission.is_running:
-            admission.is_running = False
-            self._running -= 1
-            admission.tokens = admission.tokens if tokens is None else tokens
+        if not admission.is_running or not self._counts:
+            return
+        admission.is_running = False
+        self._running -= 1
+        if tokens is not None:
+            if admission.is_recent:
+                self._used += tokens - admission.tokens
+            admission.tokens = tokens
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether nothing runs and nothing counts any more."""
+        self._forget(self._now())
+        return not self._running and not self._recent
+
+    def _forget(self, now: float) -> None:
+        """Let go of what is older than the window."""
+        while self._recent and self._recent[0].at <= now - WINDOW_S:
+            oldest = self._recent.popleft()
+            oldest.is_recent = False
+            self._used -= oldest.tokens
 
     def _enough(self, tokens: int) -> Admission:
         """The admission whose leaving the window makes room for so many more tokens."""
@@ -94,6 +125,27 @@ class RateLimits:
             if tokens <= 0:
                 return admission
         return self._recent[-1]
+
+
+class Deployments:
+    """The limits of each deployment, by any name. When all places are taken by busy ones, newcomers share one."""
+
+    def __init__(self, limits: Limits, *, now: Callable[[], float] = time.monotonic) -> None:
+        self.limits = limits
+        self._now = now
+        self._by_name: dict[Hashable, RateLimits] = {}
+        self._shared = RateLimits(limits, now=now)
+
+    def of(self, name: Hashable) -> RateLimits:
+        """The limits of the deployment of that name."""
+        found = self._by_name.get(name)
+        if found is None:
+            if len(self._by_name) >= MOST_DEPLOYMENTS:
+                self._by_name = {name: limits for name, limits in self._by_name.items() if not limits.is_idle}
+            if len(self._by_name) >= MOST_DEPLOYMENTS:
+                return self._shared
+            found = self._by_name[name] = RateLimits(self.limits, now=self._now)
+        return found
 
 
 def _wait_s(admission: Admission, now: float) -> int:

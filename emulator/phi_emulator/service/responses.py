@@ -6,52 +6,65 @@ It must not know routes, bytes or who listens.
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncIterator, Callable, Iterator
-from typing import Literal
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from typing import TypedDict
 
 from phi_client.contract.chat import (
     AssistantMessage,
     ChatCompletion,
     ChatCompletionChunk,
     Choice,
+    FinishReason,
     Usage,
+    annotation_chunk,
     content_chunk,
     finish_chunk,
     reasoning_chunk,
     role_chunk,
+    usage_chunk,
 )
+from phi_client.contract.dialects import Dialect
+from phi_client.contract.filter_results import prompt_filter_results
 from phi_client.contract.reasoning import ReasoningSplitter, SplitText, split_reasoning
 from phi_emulator.engine.base import EngineError
 from phi_emulator.engine.worker import Generation, Outcome
-from phi_emulator.service.errors import ServiceError
+from phi_emulator.service.content_filter import AnswerFilter
+from phi_emulator.service.errors import error_of_engine
 from phi_emulator.service.rate_limits import Admission
 
 __all__ = ["Answer"]
 
 
 class Answer:
-    """One answer. Ask for `complete()` or for `chunks()`, once, and call `cancel()` in the end in any case."""
+    """One answer. Ask for `complete()` or for `chunks()`, once, and call `cancel()` in the end in any case.
+
+    `prompt_found` is what the content filter found in the prompt, `watch` what it does to the answer.
+    """
 
     def __init__(
         self,
         generation: Generation,
-        refusal: Callable[[EngineError], ServiceError],
+        dialect: Dialect,
         *,
         request_id: str,
         model: str,
-        reasoning_in: Literal["content", "reasoning_content"] = "content",
         admission: Admission,
         settle: Callable[[Admission, int | None], None],
+        prompt_found: Mapping[str, str],
+        watch: AnswerFilter | None,
+        includes_usage: bool,
     ) -> None:
         self.admission = admission
         self._settle = settle
         self._generation = generation
-        self._refusal = refusal
+        self._dialect = dialect
         # The recorded answers of a Phi model derive their id from the request's.
         self._id = f"chatcmpl-{request_id}"
         self._model = model
         self._created = int(time.time())
-        self._has_reasoning_field = reasoning_in == "reasoning_content"
+        self._prompt_results = prompt_filter_results(prompt_found)
+        self._watch = watch
+        self._includes_usage = includes_usage
 
     @property
     def usage(self) -> Usage | None:
@@ -66,29 +79,41 @@ class Answer:
             ServiceError: the engine failed or was stopped.
         """
         text = "".join([piece async for piece in self._pieces()])
-        outcome = self._outcome()
+        outcome, reason = self._ending()
         message = AssistantMessage(role="assistant", content=text)
-        if self._has_reasoning_field:
+        if self._is_blocked:
+            # What a blocked answer said is not sent at all.
+            message = AssistantMessage(role="assistant")
+            if not self._dialect.annotates:
+                message = message.model_copy(update={"content": ""})
+        elif self._has_reasoning_field:
             split = split_reasoning(text)
             message = AssistantMessage(
                 role="assistant", content=split.content, reasoning_content=split.reasoning
             )
+        choice = Choice(index=0, message=message, finish_reason=reason)
+        if self._watch is not None:
+            choice = choice.model_copy(update={"content_filter_results": self._watch.results})
         return ChatCompletion(
             id=self._id,
             object="chat.completion",
             created=self._created,
             model=self._model,
-            choices=[Choice(index=0, message=message, finish_reason=outcome.reason.value)],
+            choices=[choice],
             usage=_usage(outcome),
+            prompt_filter_results=self._prompt_results,
         )
 
     async def chunks(self) -> AsyncIterator[ChatCompletionChunk]:
-        """The role, the text as it comes, then finish reason and usage.
+        """The role, the text as it comes, then finish reason and usage; with what else the surface streams.
 
         Raises:
             ServiceError: the engine failed or was stopped.
         """
-        yield role_chunk(id=self._id, created=self._created, model=self._model)
+        if self._dialect.opens_with_annotations:
+            yield annotation_chunk(self._prompt_results)
+        head = self._head
+        yield self._chunk(role_chunk(**head))
         splitter = ReasoningSplitter() if self._has_reasoning_field else None
         async for text in self._pieces():
             for chunk in self._chunks_of(
@@ -98,16 +123,28 @@ class Answer:
         if splitter is not None:
             for chunk in self._chunks_of(splitter.flush()):
                 yield chunk
-        outcome = self._outcome()
-        yield finish_chunk(
-            outcome.reason.value, _usage(outcome), id=self._id, created=self._created, model=self._model
+        outcome, reason = self._ending()
+        usage = _usage(outcome)
+        is_unasked = self._dialect.streams_usage == "unasked"
+        results = (
+            None if self._watch is None or not self._dialect.opens_with_annotations else self._watch.results
         )
+        last = finish_chunk(reason, usage if is_unasked else None, **head, content_filter_results=results)
+        yield last if is_unasked else self._chunk(last)
+        if self._includes_usage and not is_unasked:
+            yield usage_chunk(usage, **head)
 
     def _chunks_of(self, split: SplitText) -> Iterator[ChatCompletionChunk]:
         if split.reasoning:
-            yield reasoning_chunk(split.reasoning, id=self._id, created=self._created, model=self._model)
+            yield self._chunk(reasoning_chunk(split.reasoning, **self._head))
         if split.content:
-            yield content_chunk(split.content, id=self._id, created=self._created, model=self._model)
+            yield self._chunk(content_chunk(split.content, **self._head))
+
+    def _chunk(self, chunk: ChatCompletionChunk) -> ChatCompletionChunk:
+        """`chunk`, whose usage is null where usage comes later because it was asked for (the OpenAI API)."""
+        if self._includes_usage and self._dialect.streams_usage == "on request":
+            return chunk.model_copy(update={"usage": None})
+        return chunk
 
     def cancel(self) -> None:
         """Free the engine before its next step, and the place among the limits. Does no harm after the end."""
@@ -115,18 +152,40 @@ class Answer:
         usage = self.usage
         self._settle(self.admission, None if usage is None else usage.total_tokens)
 
+    @property
+    def _head(self) -> _Head:
+        return {"id": self._id, "created": self._created, "model": self._model}
+
+    @property
+    def _has_reasoning_field(self) -> bool:
+        return self._dialect.reasoning_in == "reasoning_content"
+
+    @property
+    def _is_blocked(self) -> bool:
+        return self._watch is not None and self._watch.stopped
+
+    def _ending(self) -> tuple[Outcome, FinishReason]:
+        """How the generation ended, and what is said of it; where answers are blanked, nothing is (see `Facts`)."""
+        outcome = self._generation.outcome
+        if outcome is None:
+            raise RuntimeError("the generation ended without an outcome")
+        is_told = self._is_blocked and self._dialect.annotates
+        return outcome, "content_filter" if is_told else outcome.reason.value
+
     async def _pieces(self) -> AsyncIterator[str]:
         try:
             async for text in self._generation:
                 yield text
         except EngineError as error:
-            raise self._refusal(error) from error
+            raise error_of_engine(error, self._dialect) from error
 
-    def _outcome(self) -> Outcome:
-        outcome = self._generation.outcome
-        if outcome is None:
-            raise RuntimeError("the generation ended without an outcome")
-        return outcome
+
+class _Head(TypedDict):
+    """What all chunks of an answer begin with."""
+
+    id: str
+    created: int
+    model: str
 
 
 def _usage(outcome: Outcome) -> Usage:

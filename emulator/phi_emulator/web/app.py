@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Collection, Iterable
+from collections.abc import Iterable, Sequence
 
 from starlette.requests import ClientDisconnect, Request
 from starlette.types import ASGIApp, Receive, Scope, Send
@@ -46,7 +46,7 @@ class App:
         bound_host: str,
         max_body_bytes: int,
         loose: bool = False,
-        deployments: Collection[str] = (),
+        deployments: Sequence[str] = (),
         request_timeout_ms: int | None = None,
     ) -> None:
         self._service = service
@@ -92,6 +92,7 @@ class App:
             check_source(exchange.headers, self._bound_host)
             if place.needs_key:
                 check_key(exchange.dialect, exchange.headers, self._key)
+            exchange.dialect.check_headers(exchange.headers)
             handle = place.handler(exchange.request.method)
             if place.needs_key and not self._loose:
                 exchange.dialect.check_api_version(exchange.request.query_params.get("api-version"))

@@ -6,15 +6,18 @@ It must not name a dialect: every fact of the wire is asked of the one that the 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Collection
+import json
+from collections.abc import Sequence
+from typing import Final
 
 from starlette.responses import Response
 from starlette.types import ASGIApp
 
-from phi_client.contract.chat import ChatCompletion, Usage
+from phi_client.contract.chat import ChatCompletion, ChatRequest, Usage
+from phi_client.contract.wire import get_header
 from phi_emulator.service.chat import ChatService
 from phi_emulator.service.errors import ServiceError
-from phi_emulator.service.responses import Answer
+from phi_emulator.service.openapi import openapi_of
 from phi_emulator.service.validation import read_chat_request, read_score_request
 from phi_emulator.web.body import read_json_body
 from phi_emulator.web.disconnect import run_unless_gone
@@ -23,7 +26,9 @@ from phi_emulator.web.sse_response import ChatStreamResponse
 
 __all__ = ["Endpoints"]
 
-_JSON = "application/json"
+_JSON: Final = "application/json"
+_DEPLOYMENT: Final = "phi-emulator-1"
+"""The deployment that answers for an endpoint whose deployments have no names given."""
 
 
 class Endpoints:
@@ -35,9 +40,9 @@ class Endpoints:
         *,
         max_body_bytes: int,
         request_timeout_ms: int | None = None,
-        deployments: Collection[str] = (),
+        deployments: Sequence[str] = (),
     ) -> None:
-        self._deployments = frozenset(deployments)
+        self._deployments = tuple(deployments)
         self._service = service
         self._limit_s = None if request_timeout_ms is None else request_timeout_ms / 1000
         self._max_body_bytes = max_body_bytes
@@ -48,12 +53,12 @@ class Endpoints:
         body = await self._read_body(exchange)
         # In a thread, like all work that grows with the request: the loop serves everyone.
         request = await asyncio.to_thread(read_chat_request, dialect, exchange.headers, body, exchange.route)
-        if dialect.needs_model and self._deployments and request.model not in self._deployments:
-            raise ServiceError(dialect.unknown_model(request.model or ""))
-        exchange.answer = await self._service.answer(dialect, request, exchange.request_id)
+        await self._ask(exchange, request)
         if request.stream:
-            return ChatStreamResponse(dialect, exchange.answer, self._headers(exchange))
-        completion = await self._whole(exchange, exchange.answer)
+            return ChatStreamResponse(
+                dialect, exchange.answered, self._headers(exchange), limit_s=self._limit_s
+            )
+        completion = await self._whole(exchange)
         return self._json(exchange, dialect.write_completion(completion), completion.usage)
 
     async def score(self, exchange: Exchange) -> ASGIApp:
@@ -74,16 +79,34 @@ class Endpoints:
         """That the deployment is there."""
         return self._json(exchange, exchange.dialect.write_health())
 
+    async def swagger(self, exchange: Exchange) -> ASGIApp:
+        """The routes, as OpenAPI."""
+        document = openapi_of(exchange.dialect, self._service.status.model)
+        return self._json(exchange, json.dumps(document).encode())
+
     async def _score(self, exchange: Exchange, body: bytes) -> ChatCompletion:
         request = await asyncio.to_thread(read_score_request, exchange.dialect, body)
-        exchange.answer = await self._service.answer(exchange.dialect, request, exchange.request_id)
-        return await self._whole(exchange, exchange.answer)
+        await self._ask(exchange, request)
+        return await self._whole(exchange)
 
-    async def _whole(self, exchange: Exchange, answer: Answer) -> ChatCompletion:
+    async def _ask(self, exchange: Exchange, request: ChatRequest) -> None:
+        """Have the request answered by the deployment that it names."""
+        dialect = exchange.dialect
+        if dialect.needs_model:
+            exchange.deployment = request.model
+        elif dialect.deployment_header is not None:
+            named = get_header(exchange.headers, dialect.deployment_header)
+            exchange.deployment = named or next(iter(self._deployments), _DEPLOYMENT)
+        name = exchange.deployment
+        if name is not None and self._deployments and name not in self._deployments:
+            raise ServiceError(dialect.unknown_deployment(name))
+        exchange.answer = await self._service.answer(dialect, request, exchange.request_id, deployment=name)
+
+    async def _whole(self, exchange: Exchange) -> ChatCompletion:
         """The whole answer, or the front door's word that it took too long; the engine is free then."""
         try:
             async with asyncio.timeout(self._limit_s):
-                return await run_unless_gone(exchange.receive, answer.complete())
+                return await run_unless_gone(exchange.receive, exchange.answered.complete())
         except TimeoutError:
             raise ServiceError(exchange.dialect.timed_out) from None
 
@@ -95,7 +118,10 @@ class Endpoints:
 
     def _headers(self, exchange: Exchange, usage: Usage | None = None) -> dict[str, str]:
         named = exchange.dialect.response_headers(
-            request_id=exchange.request_id, session=self._service.session, usage=usage
+            request_id=exchange.request_id,
+            session=self._service.session,
+            deployment=exchange.deployment,
+            usage=usage,
         )
         if exchange.answer is not None:
             limits, admission = self._service.limits, exchange.answer.admission

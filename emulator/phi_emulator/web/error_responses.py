@@ -20,6 +20,8 @@ def error_response(exchange: Exchange, error: ServiceError, *, session: str) -> 
     headers: dict[str, str] = {}
     if error.refusal not in (dialect.missing_key, dialect.malformed_key, dialect.wrong_key):
         # The front door refuses a key before the request has an id (recorded: no `X-Request-ID` on 401).
-        headers |= dialect.response_headers(request_id=exchange.request_id, session=session)
+        headers |= dialect.response_headers(
+            request_id=exchange.request_id, session=session, deployment=exchange.deployment
+        )
         headers |= dialect.echoed_headers(exchange.headers)
     return Response(wire.body, wire.status, headers | dict(wire.headers))

@@ -28,6 +28,14 @@ class Exchange:
     started: float = field(default_factory=time.perf_counter)
     status: int | None = None
     answer: Answer | None = None
+    deployment: str | None = None
+
+    @property
+    def answered(self) -> Answer:
+        """The answer, once the service was asked for one."""
+        if self.answer is None:
+            raise RuntimeError("the service was not asked yet")
+        return self.answer
 
     @property
     def headers(self) -> Mapping[str, str]:

@@ -107,5 +107,7 @@ def _routes_of(dialect: Dialect, endpoints: Endpoints) -> Iterable[tuple[str, st
         yield dialect.score_route, "POST", endpoints.score
     if dialect.has_info:
         yield dialect.info_route, "GET", endpoints.info
+    if dialect.swagger_route is not None:
+        yield dialect.swagger_route, "GET", endpoints.swagger
     if dialect.health_route is not None:
         yield dialect.health_route, "GET", endpoints.health

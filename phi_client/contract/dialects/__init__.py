@@ -3,8 +3,9 @@
 It must not send anything: a dialect only turns what is meant into what is on the wire, and back.
 """
 
-from phi_client.contract.dialects.base import ApiVersion, Dialect
+from phi_client.contract.dialects.base import Dialect
 from phi_client.contract.dialects.endpoint import DIALECTS, Endpoint, EndpointError, resolve_endpoint
+from phi_client.contract.dialects.facts import ApiVersion
 from phi_client.contract.dialects.foundry_models import FOUNDRY_MODELS
 from phi_client.contract.dialects.managed_compute import MANAGED_COMPUTE, MANAGED_COMPUTE_OLDER
 from phi_client.contract.dialects.openai_v1 import OPENAI_V1

@@ -1,34 +1,33 @@
-"""What every dialect answers, in one order, and what all of them share.
+"""What all dialects share: how a request, an answer and an error become bytes, and are read again.
 
-It must not name a surface: what is particular stands in that surface's own file, as data where possible.
+It must not name a surface: what is particular stands in that surface's own file, as data (`Facts`) where possible.
 Functions that write what another reads stand together: the client uses one of each pair, an emulator the
 other.
 """
 
-from abc import ABC, abstractmethod
-from collections.abc import Mapping
+import re
+from abc import abstractmethod
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Final, Literal
+from typing import Any, Final
 
 from pydantic import ValidationError
 
-from phi_client.contract.chat import ChatCompletion, ChatCompletionChunk, ChatRequest, Usage
+from phi_client.contract.chat import (
+    AssistantMessage,
+    ChatCompletion,
+    ChatCompletionChunk,
+    ChatRequest,
+    Choice,
+    Usage,
+)
+from phi_client.contract.dialects.facts import Facts
 from phi_client.contract.error_body import HELP_TEXT, ErrorBody, error_from_object, read_error_body
 from phi_client.contract.events import DONE, ServerSentEvent, encode_event
+from phi_client.contract.filter_results import SAFE_COMPLETION, SAFE_PROMPT
 from phi_client.contract.model_info import ModelInfo
-from phi_client.contract.refusals import (
-    Refusal,
-    RefusedError,
-    detail,
-    front_door_status,
-)
-from phi_client.contract.request_body import (
-    EXTRA_PARAMETERS,
-    ParameterPolicy,
-    apply_policy,
-    read_json,
-    validated_request,
-)
+from phi_client.contract.refusals import Limit, Refusal, RefusedError, content_filtered, too_many_headers
+from phi_client.contract.request_body import EXTRA_PARAMETERS, apply_policy, read_json, validated_request
 from phi_client.contract.score import completion_of_score, score_body_of_chat, score_of_completion
 from phi_client.contract.wire import (
     ContractError,
@@ -39,7 +38,7 @@ from phi_client.contract.wire import (
     load_object,
 )
 
-__all__ = ["CLIENT_ID", "ApiVersion", "Dialect"]
+__all__ = ["CLIENT_ID", "Dialect"]
 
 CLIENT_ID: Final = "x-ms-client-request-id"
 """Request header with the caller's own id of a request."""
@@ -47,105 +46,22 @@ CLIENT_ID: Final = "x-ms-client-request-id"
 RETURN_CLIENT_ID: Final = "x-ms-return-client-request-id"
 """Request header that asks for it back (recorded on serverless)."""
 
+_KNOWN_HEADER: Final = re.compile(
+    # HTTP's own and what proxies add, the services' own, and what their official clients send.
+    r"accept(-.*)?|authorization|cache-control|connection|content-.*|cookie|date|expect|forwarded|from|host|if-.*"
+    r"|origin|pragma|priority|range|referer|sec-.*|te|trailer|transfer-encoding|upgrade(-.*)?|user-agent|via"
+    r"|traceparent|tracestate|x-forwarded-.*|x-request-id|api-key|extra-parameters|azureml-.*|x-ms-.*|x-stainless-.*"
+)
 _MODEL_STATUS: Final = "ms-azureml-model-error-statuscode"
 _MODEL_REASON: Final = "ms-azureml-model-error-reason"
 # Reasons that an Envoy filter's source gives without a status of their own.
 _STATUS_OF_REASON: Final = {"too_many_pending_request": 429, "model_not_ready": 503}
 _WRAPPED: Final = 424
-_METHOD_NOT_ALLOWED: Final = detail(405, "Method Not Allowed")
-# No source shows these two: the statuses are HTTP's own, the bodies inferred.
-_PAYLOAD_TOO_LARGE: Final = front_door_status(413, "Request body too large")
-_UNSUPPORTED_MEDIA_TYPE: Final = front_door_status(415, "Unsupported media type, use application/json")
-
-
-@dataclass(frozen=True, slots=True)
-class ApiVersion:
-    """The `api-version` query parameter: what is sent by default, and what was seen to be taken.
-
-    `missing` is the answer to a request without one, `None` where that was seen to work; `unknown` that to any other.
-    """
-
-    default: str
-    accepted: tuple[str, ...]
-    unknown: Refusal
-    missing: Refusal | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
-class Dialect(ABC):
+class Dialect(Facts):
     """One shape on the wire. An emulator changes an answer with `dataclasses.replace`."""
-
-    name: str
-
-    # Which hosts speak it, and under which path an emulator serves it beside others.
-    host_suffixes: tuple[str, ...]
-    emulator_prefix: str
-
-    # The path that all routes begin with, and that people paste for short.
-    root: str
-
-    # Routes; the first chat route is the default. `free_routes` never refuse an unknown parameter.
-    chat_routes: tuple[str, ...]
-    free_routes: tuple[str, ...]
-    score_route: str | None
-    info_route: str
-    health_route: str | None
-
-    # How a key travels (a token always as `Authorization: Bearer`), and the scope of an Entra token.
-    key_header: str
-    key_prefix: str
-    token_scope: str
-
-    # `None`: the surface has no such parameter.
-    api_version: ApiVersion | None
-
-    # The request header that names a deployment, if there is one; whether the body must name a model.
-    deployment_header: str | None
-    needs_model: bool
-
-    # What happens to a key outside the schema when the caller says nothing, and whether a header can say it.
-    unknown_parameters: ParameterPolicy
-    has_policy_header: bool
-
-    # Response headers that name the request, best first; whether the caller's own id comes back.
-    request_id_headers: tuple[str, ...]
-    echoes_client_id: Literal["never", "when asked", "always"]
-
-    # What the front door and the container say; `wraps_model_errors`: as 424, the true status in a header.
-    missing_key: Refusal
-    malformed_key: Refusal
-    wrong_key: Refusal
-    unknown_route: Refusal
-    timed_out: Refusal
-    wraps_model_errors: bool
-
-    # Where the reasoning is, whether keys come in alphabetical order, and a missing `max_tokens`.
-    reasoning_in: Literal["content", "reasoning_content"]
-    sorted_keys: bool
-    default_max_tokens: int | None
-
-    # What a user must know of the surface's future, or nothing.
-    retirement: str = ""
-
-    # Whether Azure's content filter stands before the model (managed compute has another mechanism).
-    filters_content: bool = True
-
-    # Whether answers carry `x-ratelimit-…` headers (recorded on Azure OpenAI, never on the others).
-    tells_limits: bool = False
-
-    # Whether the info route is answered at all, and whether `/score` answers with the text alone.
-    has_info: bool = True
-    short_score: bool = False
-
-    # Whether the front door's help text follows what the model says of a failure (seen on some surfaces, some days).
-    has_help_text: bool = False
-
-    # The route that describes one model, whose name follows; for surfaces that serve several.
-    model_route: str | None = None
-
-    method_not_allowed: Refusal = _METHOD_NOT_ALLOWED
-    payload_too_large: Refusal = _PAYLOAD_TOO_LARGE
-    unsupported_media_type: Refusal = _UNSUPPORTED_MEDIA_TYPE
 
     def write_chat_request(
         self,
@@ -191,7 +107,45 @@ class Dialect(ABC):
 
     def shape_completion(self, completion: ChatCompletion) -> ChatCompletion:
         """`completion` with all that this surface always sends, and nothing that it never sends."""
-        return completion.model_copy(update={"object": "chat.completion"})
+        choices: list[Any] = []
+        for choice in completion.choices:
+            message = self.message_members(choice.message)
+            if choice.finish_reason == "content_filter" and choice.message.content is None:
+                del message["content"]
+            members: dict[str, Any] = {
+                "index": choice.index,
+                "message": choice.message.model_copy(update=message),
+                "finish_reason": choice.finish_reason,
+            }
+            if self.annotates:
+                members["content_filter_results"] = choice.content_filter_results or SAFE_COMPLETION
+            choices.append(choice.model_copy(update=members | self.choice_members(choice)))
+        shaped: dict[str, Any] = {
+            "object": "chat.completion",
+            "choices": choices,
+            "usage": Usage(**self.usage_members(completion.usage or Usage())),
+        }
+        if self.annotates:
+            shaped["prompt_filter_results"] = completion.prompt_filter_results or SAFE_PROMPT
+        return completion.model_copy(update=shaped | self.completion_members(completion))
+
+    def message_members(self, message: AssistantMessage) -> dict[str, Any]:
+        """Keys of the message that are sent even when they are empty."""
+        return {"role": message.role or "assistant", "content": message.content}
+
+    def choice_members(self, choice: Choice) -> dict[str, Any]:
+        """Keys beside the message that are sent even when they are empty."""
+        del choice
+        return {}
+
+    def usage_members(self, usage: Usage) -> dict[str, Any]:
+        """All keys of the usage."""
+        return usage.model_dump()
+
+    def completion_members(self, completion: ChatCompletion) -> dict[str, Any]:
+        """Keys at the top that are sent even when they are empty."""
+        del completion
+        return {}
 
     def write_completion(self, completion: ChatCompletion) -> bytes:
         """The body of a whole answer."""
@@ -223,7 +177,11 @@ class Dialect(ABC):
 
     def write_chunk(self, chunk: ChatCompletionChunk) -> bytes:
         """The event that carries `chunk`."""
-        return encode_event(dump_json(chunk.to_wire(), sort_keys=self.sorted_keys))
+        return encode_event(dump_json(self.shape_chunk(chunk).to_wire(), sort_keys=self.sorted_keys))
+
+    def shape_chunk(self, chunk: ChatCompletionChunk) -> ChatCompletionChunk:
+        """`chunk` with all that this surface always sends."""
+        return chunk
 
     def write_done(self) -> bytes:
         """The event that ends a stream."""
@@ -287,8 +245,8 @@ class Dialect(ABC):
         headers["Content-Type"] = "application/json"
         return WireResponse(status, dump_json(refusal.body) + help_text, headers)
 
-    def unknown_model(self, name: str) -> Refusal:
-        """What is said to a request that names a model which is not there; here that no model is looked at."""
+    def unknown_deployment(self, name: str) -> Refusal:
+        """What is said to a request for a model or a deployment that is not there; here no name is looked at."""
         del name
         return self.unknown_route
 
@@ -309,8 +267,14 @@ class Dialect(ABC):
         )
 
     @abstractmethod
-    def rate_limited(self, retry_after_s: int) -> Refusal:
-        """429: the service, or an engine's full queue, has no room."""
+    def rate_limited(
+        self, retry_after_s: int, *, limit: Limit, remaining_requests: int | None = None
+    ) -> Refusal:
+        """429: a limit is reached, or an engine's queue is full."""
+
+    def prompt_filtered(self, results: Mapping[str, Any]) -> Refusal:
+        """What is said to a prompt that the content filter blocks; `results` by category."""
+        return content_filtered(results)
 
     @abstractmethod
     def context_exceeded(self, limit: int, requested: int) -> Refusal:
@@ -328,6 +292,17 @@ class Dialect(ABC):
         refusal = known.missing if given is None else known.unknown
         if refusal is not None:
             raise RefusedError(refusal)
+
+    def check_headers(self, names: Iterable[str]) -> None:
+        """Refuse a request with more custom headers than this surface takes.
+
+        Raises:
+            RefusedError: 431.
+        """
+        if self.max_custom_headers is not None:
+            custom = sum(not _KNOWN_HEADER.fullmatch(name.lower()) for name in names)
+            if custom > self.max_custom_headers:
+                raise RefusedError(too_many_headers())
 
     def echoed_headers(self, headers: Mapping[str, str]) -> dict[str, str]:
         """The caller's own id of the request, where this surface sends it back."""

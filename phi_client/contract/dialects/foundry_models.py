@@ -6,20 +6,18 @@ issues. Its retirement was announced for 2026-08-26; whether it was switched off
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 
-from phi_client.contract.chat import ChatCompletion, ChatRequest, Usage
-from phi_client.contract.dialects.base import ApiVersion, Dialect
-from phi_client.contract.filter_results import SAFE_COMPLETION, SAFE_PROMPT
+from phi_client.contract.chat import ChatCompletionChunk, ChatRequest, Delta
+from phi_client.contract.dialects.facts import ApiVersion
+from phi_client.contract.dialects.gateway import MAX_CUSTOM_HEADERS, Gateway
 from phi_client.contract.refusals import (
     Refusal,
     RefusedError,
-    context_length_exceeded,
     front_door_status,
     gateway_resource_not_found,
     gateway_wrong_key,
     no_model_name,
-    rate_limited,
     unknown_model,
 )
 from phi_client.contract.wire import get_header
@@ -31,7 +29,7 @@ MODEL_HEADER: Final = "x-ms-model-mesh-model-name"
 
 
 @dataclass(frozen=True, kw_only=True)
-class FoundryModels(Dialect):
+class FoundryModels(Gateway):
     """What `/models` does differently."""
 
     def read_chat_request(
@@ -46,52 +44,25 @@ class FoundryModels(Dialect):
             raise RefusedError(no_model_name())
         return request.model_copy(update={"model": named})
 
-    def unknown_model(self, name: str) -> Refusal:
+    def shape_chunk(self, chunk: ChatCompletionChunk) -> ChatCompletionChunk:
+        """With the empty keys that a DeepSeek deployment was seen to send in every chunk."""
+        choices = [
+            choice.model_copy(
+                update={
+                    "delta": Delta.model_validate(
+                        {"role": None, "content": None, "tool_calls": None} | choice.delta.to_wire()
+                    ),
+                    "logprobs": None,
+                    "matched_stop": None,
+                }
+            )
+            for choice in chunk.choices
+        ]
+        return chunk.model_copy(update={"choices": choices, "usage": chunk.usage})
+
+    def unknown_deployment(self, name: str) -> Refusal:
         """The front end's own words (recorded)."""
         return unknown_model(name)
-
-    def shape_completion(self, completion: ChatCompletion) -> ChatCompletion:
-        """Adds the filter's annotations; which other keys come was recorded for neighbouring models only."""
-        choices: list[Any] = []
-        for choice in completion.choices:
-            members = {"role": choice.message.role or "assistant", "content": choice.message.content}
-            update = {
-                "index": choice.index,
-                "message": choice.message.model_copy(update=members),
-                "finish_reason": choice.finish_reason,
-                "content_filter_results": choice.content_filter_results or SAFE_COMPLETION,
-            }
-            choices.append(choice.model_copy(update=update))
-        return completion.model_copy(
-            update={
-                "object": "chat.completion",
-                "choices": choices,
-                "prompt_filter_results": completion.prompt_filter_results or SAFE_PROMPT,
-                "usage": Usage(**(completion.usage or Usage()).model_dump()),
-            }
-        )
-
-    def rate_limited(self, retry_after_s: int) -> Refusal:
-        """The shape of Azure OpenAI, with which the surface shares its gateway (inferred)."""
-        return rate_limited(retry_after_s)
-
-    def context_exceeded(self, limit: int, requested: int) -> Refusal:
-        """The engine's own object, passed through (reported live)."""
-        return context_length_exceeded(limit, requested, as_string=False)
-
-    def response_headers(
-        self,
-        *,
-        request_id: str,
-        session: str | None = None,
-        deployment: str | None = None,  # noqa: ARG002  # this surface does not name it
-        usage: Usage | None = None,  # noqa: ARG002  # this surface has no token headers
-    ) -> dict[str, str]:
-        """The gateway's headers."""
-        headers = {"apim-request-id": request_id, "X-Request-ID": request_id, "x-ms-rai-invoked": "true"}
-        if session is not None:
-            headers["azureml-model-session"] = session
-        return headers
 
 
 FOUNDRY_MODELS: Final = FoundryModels(
@@ -129,6 +100,7 @@ FOUNDRY_MODELS: Final = FoundryModels(
     timed_out=front_door_status(408, "Request timed out"),
     wraps_model_errors=False,
     tells_limits=True,
+    max_custom_headers=MAX_CUSTOM_HEADERS,
     # Documented for this api-version.
     reasoning_in="content",
     sorted_keys=True,

@@ -5,6 +5,7 @@ source of the two serving containers, of which the older has an info route and m
 """
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
@@ -13,12 +14,15 @@ from phi_client.contract.dialects.base import Dialect
 from phi_client.contract.limits import SERVED_DEFAULT_MAX_TOKENS
 from phi_client.contract.model_info import ModelInfo
 from phi_client.contract.refusals import (
+    Limit,
     Refusal,
     RefusedError,
+    container_error,
     context_length_exceeded,
     detail,
     front_door_text,
     front_door_timeout,
+    no_valid_deployment,
     too_many_pending_requests,
 )
 from phi_client.contract.request_body import validated_request
@@ -78,9 +82,22 @@ class ManagedCompute(Dialect):
         }
         return json.dumps(known, indent=4).encode()
 
-    def rate_limited(self, retry_after_s: int) -> Refusal:
+    def rate_limited(
+        self, retry_after_s: int, *, limit: Limit, remaining_requests: int | None = None
+    ) -> Refusal:
         """An empty body with a reason header; whether `Retry-After` is sent is not known (inferred)."""
+        del limit, remaining_requests
         return too_many_pending_requests(retry_after_s)
+
+    def unknown_deployment(self, name: str) -> Refusal:
+        """The front door's word for a header that names no deployment."""
+        del name
+        return no_valid_deployment()
+
+    def prompt_filtered(self, results: Mapping[str, Any]) -> Refusal:
+        """The container's own words, where a deployment has content safety (source of the containers)."""
+        del results
+        return container_error(400, "request input violates azure ai content safety setting.")
 
     def context_exceeded(self, limit: int, requested: int) -> Refusal:
         """The engine's object as a string inside the container's `message`."""
@@ -113,6 +130,7 @@ MANAGED_COMPUTE: Final = ManagedCompute(
     score_route="/score",
     info_route="/info",
     health_route="/",
+    swagger_route="/swagger.json",
     key_header="Authorization",
     key_prefix="Bearer ",
     token_scope="https://ml.azure.com/.default",  # noqa: S106  # a scope, not a secret
@@ -132,7 +150,7 @@ MANAGED_COMPUTE: Final = ManagedCompute(
     unknown_route=detail(404, "Not Found"),
     timed_out=front_door_timeout(),
     wraps_model_errors=True,
-    filters_content=False,
+    annotates=False,
     reasoning_in="content",
     sorted_keys=False,
     default_max_tokens=SERVED_DEFAULT_MAX_TOKENS,

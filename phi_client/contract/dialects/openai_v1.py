@@ -11,20 +11,17 @@ from urllib.parse import quote
 
 from pydantic import ValidationError
 
-from phi_client.contract.chat import ChatCompletion, ChatRequest, Usage
-from phi_client.contract.dialects.base import Dialect
-from phi_client.contract.filter_results import SAFE_COMPLETION, SAFE_PROMPT
+from phi_client.contract.chat import ChatCompletion, ChatCompletionChunk, ChatRequest, Choice, Usage
+from phi_client.contract.dialects.gateway import MAX_CUSTOM_HEADERS, Gateway
 from phi_client.contract.model_info import ModelInfo
 from phi_client.contract.refusals import (
     Refusal,
     RefusedError,
-    context_length_exceeded,
     deployment_not_found,
     front_door_status,
     gateway_resource_not_found,
     gateway_wrong_key,
     missing_model,
-    rate_limited,
 )
 from phi_client.contract.wire import ContractError, WireRequest, dump_json, get_header, load_object
 
@@ -34,7 +31,7 @@ _BEARER: Final = "bearer "
 
 
 @dataclass(frozen=True, kw_only=True)
-class OpenAIV1(Dialect):
+class OpenAIV1(Gateway):
     """What `/openai/v1` does differently."""
 
     def read_chat_request(
@@ -46,7 +43,7 @@ class OpenAIV1(Dialect):
             raise RefusedError(missing_model())
         return request
 
-    def unknown_model(self, name: str) -> Refusal:
+    def unknown_deployment(self, name: str) -> Refusal:
         """A model is a deployment here."""
         del name
         return deployment_not_found()
@@ -60,28 +57,21 @@ class OpenAIV1(Dialect):
             raise RefusedError(self.missing_key)
         return value[len(_BEARER) :].strip()
 
-    def shape_completion(self, completion: ChatCompletion) -> ChatCompletion:
-        """Adds the filter's annotations, `logprobs` and `system_fingerprint` (recorded Azure OpenAI)."""
-        choices: list[Any] = []
-        for choice in completion.choices:
-            members = {"role": choice.message.role or "assistant", "content": choice.message.content}
-            update = {
-                "index": choice.index,
-                "message": choice.message.model_copy(update=members),
-                "finish_reason": choice.finish_reason,
-                "content_filter_results": choice.content_filter_results or SAFE_COMPLETION,
-                "logprobs": getattr(choice, "logprobs", None),
-            }
-            choices.append(choice.model_copy(update=update))
-        return completion.model_copy(
-            update={
-                "object": "chat.completion",
-                "choices": choices,
-                "prompt_filter_results": completion.prompt_filter_results or SAFE_PROMPT,
-                "system_fingerprint": getattr(completion, "system_fingerprint", None),
-                "usage": Usage(**(completion.usage or Usage()).model_dump()),
-            }
-        )
+    def choice_members(self, choice: Choice) -> dict[str, Any]:
+        """`logprobs` (recorded Azure OpenAI)."""
+        return {"logprobs": getattr(choice, "logprobs", None)}
+
+    def completion_members(self, completion: ChatCompletion) -> dict[str, Any]:
+        """`system_fingerprint` (recorded Azure OpenAI)."""
+        return {"system_fingerprint": getattr(completion, "system_fingerprint", None)}
+
+    def shape_chunk(self, chunk: ChatCompletionChunk) -> ChatCompletionChunk:
+        """With the annotations of each choice, empty ones too (seen on Azure OpenAI)."""
+        choices = [
+            choice.model_copy(update={"content_filter_results": choice.content_filter_results or {}})
+            for choice in chunk.choices
+        ]
+        return chunk.model_copy(update={"choices": choices})
 
     def write_info_request(self, *, api_version: str | None = None, model: str | None = None) -> WireRequest:
         """The list of models, or one of them; this surface has no info route."""
@@ -117,26 +107,16 @@ class OpenAIV1(Dialect):
         except ValidationError as error:
             raise ContractError("the models route's answer does not fit") from error
 
-    def rate_limited(self, retry_after_s: int) -> Refusal:
-        """As recorded on Azure OpenAI."""
-        return rate_limited(retry_after_s)
-
-    def context_exceeded(self, limit: int, requested: int) -> Refusal:
-        """The engine's own object, passed through (reported live)."""
-        return context_length_exceeded(limit, requested, as_string=False)
-
     def response_headers(
         self,
         *,
         request_id: str,
         session: str | None = None,
         deployment: str | None = None,
-        usage: Usage | None = None,  # noqa: ARG002  # this surface has no token headers
+        usage: Usage | None = None,
     ) -> dict[str, str]:
-        """The gateway's headers (recorded)."""
-        headers = {"apim-request-id": request_id, "X-Request-ID": request_id, "x-ms-rai-invoked": "true"}
-        if session is not None:
-            headers["azureml-model-session"] = session
+        """The gateway's headers, and the deployment (seen on Azure OpenAI)."""
+        headers = super().response_headers(request_id=request_id, session=session, usage=usage)
         if deployment is not None:
             headers["x-ms-deployment-name"] = deployment
         return headers
@@ -170,6 +150,10 @@ OPENAI_V1: Final = OpenAIV1(
     timed_out=front_door_status(408, "Request timed out"),
     wraps_model_errors=False,
     tells_limits=True,
+    max_custom_headers=MAX_CUSTOM_HEADERS,
+    # As seen on Azure OpenAI; usage is the OpenAI API's own option.
+    opens_with_annotations=True,
+    streams_usage="on request",
     # Depends on the model (documentation); which form this very model uses was never recorded.
     reasoning_in="content",
     sorted_keys=True,

@@ -7,10 +7,11 @@ model's, unless a line says otherwise.
 from dataclasses import dataclass
 from typing import Any, Final
 
-from phi_client.contract.chat import ChatCompletion, Usage
-from phi_client.contract.dialects.base import ApiVersion, Dialect
-from phi_client.contract.filter_results import SAFE_COMPLETION, SAFE_PROMPT
+from phi_client.contract.chat import AssistantMessage, Usage
+from phi_client.contract.dialects.base import Dialect
+from phi_client.contract.dialects.facts import ApiVersion
 from phi_client.contract.refusals import (
+    Limit,
     Refusal,
     api_version_not_supported,
     context_length_exceeded,
@@ -28,42 +29,24 @@ __all__ = ["SERVERLESS", "Serverless"]
 class Serverless(Dialect):
     """What serverless does differently."""
 
-    def shape_completion(self, completion: ChatCompletion) -> ChatCompletion:
-        """Adds the filter's annotations and the keys that are sent although they are empty."""
-        choices: list[Any] = []
-        for choice in completion.choices:
-            message = choice.message
-            update = {
-                "role": message.role or "assistant",
-                "content": message.content,
-                "reasoning_content": message.reasoning_content,
-                "tool_calls": message.tool_calls or [],
-            }
-            shaped = {
-                "index": choice.index,
-                "message": message.model_copy(update=update),
-                "finish_reason": choice.finish_reason,
-                "content_filter_results": choice.content_filter_results or SAFE_COMPLETION,
-            }
-            choices.append(choice.model_copy(update=shaped))
-        given = completion.usage or Usage()
-        counts: dict[str, Any] = {
-            "audio_prompt_tokens": 0,
-            "image_prompt_tokens": 0,
-            "prompt_tokens_details": None,
+    def message_members(self, message: AssistantMessage) -> dict[str, Any]:
+        """The keys that are sent although they are empty."""
+        return {
+            **super().message_members(message),
+            "reasoning_content": message.reasoning_content,
+            "tool_calls": message.tool_calls or [],
         }
-        counts |= given.model_dump()
-        return completion.model_copy(
-            update={
-                "object": "chat.completion",
-                "choices": choices,
-                "prompt_filter_results": completion.prompt_filter_results or SAFE_PROMPT,
-                "usage": Usage(**counts),
-            }
-        )
 
-    def rate_limited(self, retry_after_s: int) -> Refusal:
+    def usage_members(self, usage: Usage) -> dict[str, Any]:
+        """With the counts of a model that also takes sounds and pictures."""
+        others = {"audio_prompt_tokens": 0, "image_prompt_tokens": 0, "prompt_tokens_details": None}
+        return others | super().usage_members(usage)
+
+    def rate_limited(
+        self, retry_after_s: int, *, limit: Limit, remaining_requests: int | None = None
+    ) -> Refusal:
         """The shape of Azure OpenAI, because no serverless 429 was ever published (inferred)."""
+        del limit, remaining_requests
         return rate_limited(retry_after_s)
 
     def context_exceeded(self, limit: int, requested: int) -> Refusal:

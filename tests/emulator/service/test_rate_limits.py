@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from phi_emulator.service.rate_limits import LimitExceededError, Limits, RateLimits
+from phi_emulator.service.rate_limits import Deployments, LimitExceededError, Limits, RateLimits
 
 
 class Time:
@@ -69,3 +69,56 @@ def test_requests_at_once_are_limited_until_one_ends() -> None:
     limits.settle(first, None)
     limits.admit(1)
     assert refused_for(limits) == 1
+
+
+def test_a_refusal_says_which_limit_it_is_and_what_else_is_left() -> None:
+    limits, _ = limited(requests_per_minute=3, tokens_per_minute=100, max_concurrent=2)
+    first = limits.admit(60)
+    with pytest.raises(LimitExceededError) as caught:
+        limits.admit(60)
+    assert (caught.value.limit, caught.value.remaining_requests) == ("tokens", 2)
+    limits.admit(10)
+    with pytest.raises(LimitExceededError) as caught:
+        limits.admit(1)
+    assert (caught.value.limit, caught.value.remaining_requests) == ("concurrency", 1)
+    limits.settle(first, 20)
+    limits.settle(limits.admit(1), 1)
+    with pytest.raises(LimitExceededError) as caught:
+        limits.admit(1)
+    assert (caught.value.limit, caught.value.remaining_requests) == ("requests", 0)
+
+
+def test_what_ends_after_its_minute_changes_nothing_any_more() -> None:
+    limits, time = limited(tokens_per_minute=100)
+    first = limits.admit(90)
+    time.now += 61
+    assert limits.admit(90).remaining_tokens == 10
+    limits.settle(first, 0)
+    assert refused_for(limits, 11) == 60
+
+
+def test_without_limits_nothing_is_kept() -> None:
+    limits, _ = limited()
+    limits.settle(limits.admit(1), 1)
+    limits.admit(1)
+    assert limits.is_idle
+
+
+def test_names_without_end_do_not_reset_the_limit_of_one_in_use() -> None:
+    time = Time()
+    deployments = Deployments(Limits(requests_per_minute=1), now=lambda: time.now)
+    deployments.of("mine").admit(1)
+    for number in range(3000):
+        deployments.of(number)
+    assert refused_for(deployments.of("mine")) == 60
+
+
+def test_busy_deployments_without_end_share_one_limit() -> None:
+    time = Time()
+    deployments = Deployments(Limits(requests_per_minute=1), now=lambda: time.now)
+    for number in range(1001):
+        deployments.of(number).admit(1)
+    assert refused_for(deployments.of("one more")) == 60
+    time.now += 60
+    deployments.of("one more").admit(1)
+    assert deployments.of("one more") is deployments.of("one more")

@@ -220,7 +220,7 @@ def test_control_routes_can_only_be_read(web: Web) -> None:
 def test_an_error_of_ours_is_500_without_its_text(
     web: Web, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    async def fail(*arguments: object) -> None:
+    async def fail(*arguments: object, **named: object) -> None:
         raise RuntimeError("a secret")
 
     monkeypatch.setattr(web.service, "answer", fail)
