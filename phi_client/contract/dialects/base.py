@@ -30,6 +30,7 @@ from phi_client.contract.request_body import (
     validated_request,
 )
 from phi_client.contract.score import completion_of_score, score_body_of_chat, score_of_completion
+from phi_client.contract.tokens import TokenRules
 from phi_client.contract.wire import (
     ContractError,
     WireRequest,
@@ -115,6 +116,7 @@ class Dialect(ABC):
     missing_key: Refusal
     malformed_key: Refusal
     wrong_key: Refusal
+    token_rules: TokenRules
     unknown_route: Refusal
     timed_out: Refusal
     wraps_model_errors: bool
