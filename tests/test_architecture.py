@@ -38,9 +38,12 @@ ALLOWED = {
 EMULATOR_ALLOWED = {
     "models": {"phi_emulator.models", "numpy", "huggingface_hub", "onnx", "onnx_ir"},
     "engine": {"phi_emulator.models", "phi_emulator.engine", "numpy", "onnxruntime_genai", "onnx", "onnx_ir"},
-    "service": {"phi_emulator.models", "phi_emulator.engine", "phi_emulator.service", "phi_client.contract"},
+    "service": {
+        "phi_emulator.models", "phi_emulator.engine", "phi_emulator.service", "phi_client.contract",
+        "jwt", "cryptography",
+    },
     "web": {"phi_emulator.service", "phi_emulator.web", "phi_client.contract", "starlette"},
-}
+}  # fmt: skip
 THE_ENGINE = EMULATOR / "engine" / "ort.py"
 
 CLIENT_FILES = sorted(CLIENT.rglob("*.py"))
