@@ -26,7 +26,14 @@ import click
 from phi_client.contract.dialects import DIALECTS
 from phi_client.contract.emulator import EMULATOR_ALIAS, EMULATOR_ENDPOINT, EMULATOR_KEY
 from phi_emulator.child import NOT_FOUND, ChildRunner, client_environment
-from phi_emulator.config import IMAGES, LOG_LEVELS, ConfigError, EmulatorConfig, environment_name
+from phi_emulator.config import (
+    IMAGES,
+    LOG_LEVELS,
+    ConfigError,
+    EmulatorConfig,
+    environment_name,
+    read_surface_keys,
+)
 from phi_emulator.emulator import Emulator, EmulatorError
 
 __all__ = ["phi_emulator"]
@@ -82,6 +89,23 @@ def _option(field: str, text: str, kind: Any = str, metavar: str | None = None) 
     )
 
 
+def _surface_keys(
+    _context: click.Context, _option: click.Parameter, words: tuple[str, ...]
+) -> dict[str, tuple[str, ...]] | None:
+    try:
+        return read_surface_keys(words) or None
+    except ConfigError as error:
+        raise click.BadParameter(str(error)) from error
+
+
+_SURFACE_KEYS: Final = click.option(
+    "--surface-key",
+    "surface_keys",
+    multiple=True,
+    metavar="NAME=KEY",
+    callback=_surface_keys,
+    help=f"Key of one surface, in the place of --key; may be repeated. [env {environment_name('surface_keys')}]",
+)
 _MODEL_OPTIONS: Final = (
     _option(
         "model",
@@ -92,6 +116,9 @@ _MODEL_OPTIONS: Final = (
     _option("dialect", "What the root speaks.", click.Choice(list(DIALECTS))),
     _option("port", "Port to listen on; 0 takes a free one.", int),
     _option("key", "Key that callers must present; without it the well-known one."),
+    _SURFACE_KEYS,
+    _option("tenant", "Entra tenant whose tokens are taken.", metavar="GUID|DOMAIN"),
+    _option("token_seconds", "How long the tokens that the emulator issues are good for.", int, "SECONDS"),
     _option("queue_size", "Requests that may wait before others get 429.", int),
     _option("image", "The container behind managed compute.", click.Choice(list(IMAGES))),
     _option(

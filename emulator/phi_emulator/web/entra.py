@@ -20,14 +20,13 @@ from urllib.parse import parse_qs
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp
 
+from phi_client.contract.emulator import EMULATOR_ENTRA
 from phi_emulator.service.entra import CLIENT_ID, AccessToken, Authority, issuer_of
 from phi_emulator.web.auth import is_same
 from phi_emulator.web.body import read_body
 from phi_emulator.web.exchange import Exchange
 
-__all__ = ["ROOT", "Entra"]
-
-ROOT: Final = "/_emulator/entra"
+__all__ = ["Entra"]
 
 _MAX_BODY_BYTES: Final = 64 * 1024
 _MAX_FIELDS: Final = 50
@@ -53,7 +52,7 @@ class Entra:
     async def metadata(self, exchange: Exchange) -> ASGIApp:
         """OpenID's description of a tenant, which leads to the other routes."""
         tenant = self._tenant(exchange)
-        url = f"{exchange.request.url.scheme}://{exchange.headers.get('host')}{ROOT}/{tenant}"
+        url = f"{exchange.request.url.scheme}://{exchange.headers.get('host')}{EMULATOR_ENTRA}/{tenant}"
         known = {
             "issuer": issuer_of(tenant),
             "token_endpoint": f"{url}/oauth2/v2.0/token",

@@ -16,10 +16,10 @@ from typing import Final, TypeAlias
 from starlette.types import ASGIApp
 
 from phi_client.contract.dialects import DIALECTS, Dialect
+from phi_client.contract.emulator import EMULATOR_ENTRA
 from phi_emulator.service.errors import ServiceError
 from phi_emulator.web.control import Control
 from phi_emulator.web.endpoints import Endpoints
-from phi_emulator.web.entra import ROOT as ENTRA
 from phi_emulator.web.entra import Entra
 from phi_emulator.web.exchange import Exchange
 
@@ -128,7 +128,7 @@ def _routes_of(dialect: Dialect, endpoints: Endpoints) -> Iterable[tuple[str, st
 
 def _entra_routes(entra: Entra) -> Mapping[str, Mapping[str, Handler]]:
     """By pattern; where Azure's path names no tenant, one may be put before it."""
-    one, maybe = f"{ENTRA}/{_TENANT}", f"{ENTRA}(?:/{_TENANT})?"
+    one, maybe = f"{EMULATOR_ENTRA}/{_TENANT}", f"{EMULATOR_ENTRA}(?:/{_TENANT})?"
     return {
         rf"{one}(?:/v2\.0)?/\.well-known/openid-configuration": {"GET": entra.metadata},
         rf"{one}/discovery(?:/v2\.0)?/keys": {"GET": entra.keys},
