@@ -176,6 +176,12 @@ def test_making_and_closing_a_client_with_a_key_loads_no_credential_library() ->
     assert not [module for module in loaded if module.partition(".")[0] in HEAVY]
 
 
+def test_the_emulators_server_loads_no_cryptography_before_the_first_token() -> None:
+    loaded = loaded_after("import phi_emulator.server, phi_emulator.service.entra")
+    assert "uvicorn" in loaded
+    assert not [module for module in loaded if module.partition(".")[0] in ("jwt", "cryptography", "azure")]
+
+
 def test_the_contract_loads_neither_http_nor_retries() -> None:
     script = (
         "import types, pathlib; package = types.ModuleType('phi_client'); "
