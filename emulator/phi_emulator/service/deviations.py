@@ -70,6 +70,16 @@ DEVIATIONS: Final = (
         "a `Host` or `Origin` that is not this machine's is refused with 403, against DNS rebinding",
     ),
     Deviation(
+        "Entra ID",
+        "a role on the resource decides who may use it; clocks may differ by minutes",
+        "every identity may, but the one that is there to be refused; a token ends on the second",
+    ),
+    Deviation(
+        "Entra ID on serverless",
+        "tokens were recorded to work in 2025, while the documentation says that they don't",
+        "tokens are taken",
+    ),
+    Deviation(
         "Sampling",
         "the engine's own random numbers",
         "`seed` repeats an answer on the same machine and model only",
