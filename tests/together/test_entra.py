@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from azure.ai.inference import ChatCompletionsClient
+from azure.ai.inference.models import ChatRequestMessage, UserMessage
 from azure.core.credentials import AzureKeyCredential
 from azure.core.exceptions import ServiceRequestError
 from azure.identity import (
@@ -246,18 +247,17 @@ def test_azure_ai_inference_sends_no_token_over_plain_http(
 ) -> None:
     emulator = start_emulator().emulator
     sign_in(emulator)
-    messages = [{"role": "user", "content": QUESTION}]
+    messages: list[ChatRequestMessage] = [UserMessage(QUESTION)]
     scopes = ["https://ml.azure.com/.default"]
     with ManagedIdentityCredential() as credential:
         token = credential.get_token(*scopes).token
         with ChatCompletionsClient(emulator.root, credential, credential_scopes=scopes) as client:  # noqa: SIM117
             with pytest.raises(ServiceRequestError, match="not permitted for non-TLS protected"):
-                client.complete(body={"messages": messages})
+                client.complete(messages=messages)
     # As a key it sends the same token, and the emulator takes it.
     with ChatCompletionsClient(emulator.root, AzureKeyCredential(token)) as client:
-        assert (
-            client.complete(body={"messages": messages}).choices[0].message.content.endswith("\\boxed{42}.")
-        )
+        done = client.complete(messages=messages)
+    assert done.choices[0].message.content.endswith("\\boxed{42}.")
 
 
 def test_a_client_secret_credential_wants_an_authority_with_https(start_emulator: StartEmulator) -> None:

@@ -124,7 +124,7 @@ class Authority:
 
         signing = self._key()
         now = int(self._clock())
-        whose = (tenant or self.tenant).lower()
+        whose = self.tenant if tenant is None else tenant.lower()
         oid = str(uuid.uuid5(uuid.NAMESPACE_URL, f"{whose}/{client_id}"))
         claims: dict[str, Any] = {
             "aud": audience,

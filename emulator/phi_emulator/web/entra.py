@@ -118,7 +118,7 @@ class Entra:
         return JSONResponse(_identity_answer(token), headers=_NOT_STORED)
 
     def _tenant(self, exchange: Exchange) -> str:
-        return exchange.parameters.get("tenant") or self._authority.tenant
+        return exchange.parameters.get("tenant", self._authority.tenant).lower()
 
     async def _token_of_identity(self, exchange: Exchange, resource: str) -> AccessToken:
         query = exchange.request.query_params

@@ -104,6 +104,11 @@ class ManagedCompute(Dialect):
         return headers
 
 
+def _wrong_tenant(tenant: str) -> Refusal:
+    del tenant
+    return front_door_text(403, "Tenant mismatch: Token tenant does not match resource tenant")
+
+
 MANAGED_COMPUTE: Final = ManagedCompute(
     name="managed_compute",
     host_suffixes=(".inference.ml.azure.com",),
@@ -134,9 +139,7 @@ MANAGED_COMPUTE: Final = ManagedCompute(
     # front door (inferred).
     token_rules=TokenRules(
         wrong_token=front_door_text(401, "key_auth_access_denied"),
-        wrong_tenant=lambda _: front_door_text(
-            403, "Tenant mismatch: Token tenant does not match resource tenant"
-        ),
+        wrong_tenant=_wrong_tenant,
         no_role=front_door_text(401, "key_auth_access_denied"),
     ),
     unknown_route=detail(404, "Not Found"),

@@ -90,6 +90,11 @@ class Serverless(Dialect):
         return headers
 
 
+def _wrong_tenant(tenant: str) -> Refusal:
+    del tenant
+    return serverless_wrong_key()
+
+
 SERVERLESS: Final = Serverless(
     name="serverless",
     # The second suffix is that of early deployments (2024 documentation).
@@ -123,7 +128,7 @@ SERVERLESS: Final = Serverless(
     token_rules=TokenRules(
         wrong_token=serverless_wrong_key(),
         # What is said to these two was never recorded (inferred).
-        wrong_tenant=lambda _: serverless_wrong_key(),
+        wrong_tenant=_wrong_tenant,
         no_role=serverless_no_role(),
     ),
     unknown_route=model_text(404, "NOT FOUND"),

@@ -195,8 +195,10 @@ def test_the_metadata_leads_to_the_key_and_to_tokens(web: Web) -> None:
 
 
 def test_the_tenant_in_the_path_issues_the_token(web: Web) -> None:
-    answer = web("POST", "/_emulator/entra/Contoso.example/oauth2/v2.0/token", data=CREDENTIALS)
-    assert claims_of(answer.json()["access_token"])["tid"] == "contoso.example"
+    known = web("GET", "/_emulator/entra/Contoso.example/v2.0/.well-known/openid-configuration").json()
+    answer = web("POST", known["token_endpoint"], data=CREDENTIALS)
+    claims = claims_of(answer.json()["access_token"])
+    assert (claims["tid"], claims["iss"]) == ("contoso.example", known["issuer"])
     imds = web(
         "GET",
         "/_emulator/entra/contoso.example/metadata/identity/oauth2/token",
