@@ -38,9 +38,12 @@ ALLOWED = {
 EMULATOR_ALLOWED = {
     "models": {"phi_emulator.models", "numpy", "huggingface_hub", "onnx", "onnx_ir"},
     "engine": {"phi_emulator.models", "phi_emulator.engine", "numpy", "onnxruntime_genai", "onnx", "onnx_ir"},
-    "service": {"phi_emulator.models", "phi_emulator.engine", "phi_emulator.service", "phi_client.contract"},
+    "service": {
+        "phi_emulator.models", "phi_emulator.engine", "phi_emulator.service", "phi_client.contract",
+        "jwt", "cryptography",
+    },
     "web": {"phi_emulator.service", "phi_emulator.web", "phi_client.contract", "starlette"},
-}
+}  # fmt: skip
 THE_ENGINE = EMULATOR / "engine" / "ort.py"
 
 CLIENT_FILES = sorted(CLIENT.rglob("*.py"))
@@ -171,6 +174,12 @@ def test_importing_the_client_loads_nothing_heavy() -> None:
 def test_making_and_closing_a_client_with_a_key_loads_no_credential_library() -> None:
     loaded = loaded_after("import phi_client; phi_client.PhiClient('emulator').close()")
     assert not [module for module in loaded if module.partition(".")[0] in HEAVY]
+
+
+def test_the_emulators_server_loads_no_cryptography_before_the_first_token() -> None:
+    loaded = loaded_after("import phi_emulator.server, phi_emulator.service.entra")
+    assert "uvicorn" in loaded
+    assert not [module for module in loaded if module.partition(".")[0] in ("jwt", "cryptography", "azure")]
 
 
 def test_the_contract_loads_neither_http_nor_retries() -> None:

@@ -34,6 +34,7 @@ from phi_emulator.config import (
     ConfigError,
     EmulatorConfig,
     environment_name,
+    read_surface_keys,
 )
 from phi_emulator.emulator import Emulator, EmulatorError
 
@@ -87,6 +88,23 @@ def _option(
     )
 
 
+def _surface_keys(
+    _context: click.Context, _option: click.Parameter, words: tuple[str, ...]
+) -> dict[str, tuple[str, ...]] | None:
+    try:
+        return read_surface_keys(words) or None
+    except ConfigError as error:
+        raise click.BadParameter(str(error)) from error
+
+
+_SURFACE_KEYS: Final = click.option(
+    "--surface-key",
+    "surface_keys",
+    multiple=True,
+    metavar="NAME=KEY",
+    callback=_surface_keys,
+    help=f"Key of one surface, in the place of --key; may be repeated. [env {environment_name('surface_keys')}]",
+)
 _MODEL_OPTIONS: Final = (
     _option(
         "model", "Name of a known model, or a GenAI model folder; without it the bundled model.", "NAME|PATH"
@@ -95,6 +113,9 @@ _MODEL_OPTIONS: Final = (
     _option("dialect", "What the root speaks.", choices=list(DIALECTS)),
     _option("port", "Port to listen on; 0 takes a free one.", "PORT"),
     _option("key", "Key that callers must present; without it the well-known one.", "KEY"),
+    _SURFACE_KEYS,
+    _option("tenant", "Entra tenant whose tokens are taken.", "GUID|DOMAIN"),
+    _option("token_seconds", "How long the tokens that the emulator issues are good for.", "SECONDS"),
     _option("queue_size", "Requests that may wait before others get 429.", "COUNT"),
     _option("image", "The container behind managed compute.", choices=IMAGES),
     _option("reasoning", "Where the reasoning goes; without it as the surface does.", choices=REASONING),

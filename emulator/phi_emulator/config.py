@@ -7,14 +7,17 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Callable, Mapping
+import re
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, Final, Literal, Self
 
 from phi_client.contract.dialects import DIALECTS, SERVERLESS
 from phi_client.contract.emulator import EMULATOR_HOST, EMULATOR_KEY, EMULATOR_PORT
+from phi_client.contract.tokens import is_token
 from phi_emulator.service.content_filter import DEFAULT_RULES, Rule, RulesError, read_rules
+from phi_emulator.service.entra import DEFAULT_TENANT
 from phi_emulator.web.guard import is_loopback
 
 __all__ = [
@@ -25,9 +28,11 @@ __all__ = [
     "ConfigError",
     "EmulatorConfig",
     "environment_name",
+    "read_surface_keys",
 ]
 
 _MAX_PORT: Final = 65_535
+_TENANT: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9.-]{0,63}")
 IMAGES: Final = ("newer", "older")
 REASONING: Final = ("content", "reasoning_content")
 LOG_LEVELS: Final = ("debug", "info", "warning", "error")
@@ -56,6 +61,14 @@ class EmulatorConfig:
     """0 takes a free port."""
     key: str = field(default=EMULATOR_KEY, repr=False)
     """What callers must present. The default is public."""
+    surface_keys: Mapping[str, tuple[str, ...]] = field(
+        default_factory=dict[str, tuple[str, ...]], repr=False
+    )
+    """Keys of single surfaces, by the name of the dialect, in the place of `key`."""
+    tenant: str = DEFAULT_TENANT
+    """The Entra tenant whose tokens are taken."""
+    token_seconds: int = 3600
+    """How long the tokens that the emulator issues are good for."""
     model: str | None = None
     """Name or folder of the model; `None` takes the best that is there."""
     dialect: str = SERVERLESS.name
@@ -98,8 +111,14 @@ class EmulatorConfig:
     def __post_init__(self) -> None:
         _require(bool(self.host), "host", self.host, "give an address, such as 127.0.0.1")
         _require(0 <= self.port <= _MAX_PORT, "port", self.port, f"give 0 to {_MAX_PORT}")
-        if not self.key or not self.key.isascii() or not self.key.isprintable() or " " in self.key:
-            raise ConfigError("`key` must be printable ASCII without spaces, because it travels in a header")
+        _check_key("key", self.key)
+        for name, keys in self.surface_keys.items():
+            _require(name in DIALECTS, "surface_keys", name, f"give one of {', '.join(DIALECTS)}")
+            for key in keys:
+                _check_key("surface_keys", key)
+        has_tenant = _TENANT.fullmatch(self.tenant) is not None
+        _require(has_tenant, "tenant", self.tenant, "give a GUID or a domain")
+        _require(self.token_seconds > 0, "token_seconds", self.token_seconds, "give a number of seconds")
         _require(self.dialect in DIALECTS, "dialect", self.dialect, f"give one of {', '.join(DIALECTS)}")
         _require(self.queue_size >= 0, "queue_size", self.queue_size, "give 0 or more")
         _require(self.image in IMAGES, "image", self.image, f"give one of {', '.join(IMAGES)}")
@@ -117,7 +136,8 @@ class EmulatorConfig:
         _require(
             self.log_level in LOG_LEVELS, "log_level", self.log_level, f"give one of {', '.join(LOG_LEVELS)}"
         )
-        if not is_loopback(self.host) and self.key == EMULATOR_KEY:
+        taken = {self.key}.union(*self.surface_keys.values())
+        if not is_loopback(self.host) and EMULATOR_KEY in taken:
             raise ConfigError(
                 f"`host` {self.host!r} can be reached from other machines, and the well-known key is public: "
                 f"give a key of your own with `--key` or `{environment_name('key')}`"
@@ -141,10 +161,30 @@ class EmulatorConfig:
         values |= {name: value for name, value in given.items() if value is not None}
         return cls(**values)
 
+    def key_of(self, dialect: str) -> str:
+        """A key that opens the surface of `dialect`."""
+        return next(iter(self.surface_keys.get(dialect, ())), self.key)
+
     @property
     def logging_level(self) -> int:
         """`log_level` as the logging module counts it."""
         return logging.getLevelNamesMapping()[self.log_level.upper()]
+
+
+def read_surface_keys(words: Iterable[str]) -> dict[str, tuple[str, ...]]:
+    """The keys in words such as `serverless=KEY`; a surface may be named several times.
+
+    Raises:
+        ConfigError: a word has no such form. It is not repeated, because it may be a key.
+    """
+    found: dict[str, tuple[str, ...]] = {}
+    for word in words:
+        name, separator, key = word.partition("=")
+        if not separator or name not in DIALECTS:
+            surfaces = ", ".join(DIALECTS)
+            raise ConfigError(f"`surface_keys` takes words such as `serverless=KEY`; surfaces are {surfaces}")
+        found[name] = (*found.get(name, ()), key)
+    return found
 
 
 def _rules(content_filter: str) -> tuple[Rule, ...]:
@@ -173,6 +213,8 @@ READERS: Final[Mapping[str, Callable[[str], object]]] = {
     "loose": yes_or_no,
     "help_text": yes_or_no,
     "deployments": names,
+    "surface_keys": lambda text: read_surface_keys(text.split()),
+    "token_seconds": int,
     "request_timeout_ms": int,
     "requests_per_minute": int,
     "tokens_per_minute": int,
@@ -190,9 +232,18 @@ READERS: Final[Mapping[str, Callable[[str], object]]] = {
 def _read(name: str, text: str, reader: Callable[[str], object]) -> object:
     try:
         return reader(text)
+    except ConfigError:
+        raise
     except ValueError:
         kind = "yes or no" if reader is yes_or_no else "a number"
         raise ConfigError(f"`{name}` {text!r} is not {kind}") from None
+
+
+def _check_key(name: str, key: str) -> None:
+    if not key or not key.isascii() or not key.isprintable() or " " in key:
+        raise ConfigError(f"`{name}` must be printable ASCII without spaces, because it travels in a header")
+    if is_token(key):
+        raise ConfigError(f"`{name}` has the form of a signed token, and would be taken for one")
 
 
 def _require(holds: bool, name: str, value: object, remedy: str) -> None:  # noqa: FBT001 - it is a condition

@@ -12,12 +12,14 @@ import errno
 import math
 import socket
 import threading
+import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from types import TracebackType
 from typing import TYPE_CHECKING, Final, Self
 
 from phi_client.contract.dialects import DIALECTS, SERVERLESS
+from phi_client.contract.emulator import EMULATOR_ENTRA
 from phi_emulator.config import EmulatorConfig
 from phi_emulator.engine.base import Engine, EngineInfo, ModelLoadError
 from phi_emulator.engine.worker import Worker
@@ -61,16 +63,21 @@ class Emulator:
     """An emulator in this process; a context manager that starts and stops it.
 
     Without `config` it takes the defaults and a free port. `make_engine` is called on the engine's thread and stands
-    for the model that `config` names; it is meant for tests.
+    for the model that `config` names, `clock` tells the time by which tokens expire; both are meant for tests.
     """
 
     def __init__(
-        self, config: EmulatorConfig | None = None, *, make_engine: Callable[[], Engine] | None = None
+        self,
+        config: EmulatorConfig | None = None,
+        *,
+        make_engine: Callable[[], Engine] | None = None,
+        clock: Callable[[], float] = time.time,
     ) -> None:
         self.config = EmulatorConfig(port=0) if config is None else config
         self.description = ""
         """A phrase on the model that answers; empty until started, and for an engine of your own."""
         self._make_engine = make_engine
+        self._clock = clock
         self._socket: socket.socket | None = None
         self._bound_port = 0
         self._worker: Worker | None = None
@@ -105,7 +112,7 @@ class Emulator:
             self._socket.close()
             raise
         self._worker = worker
-        self._server = HttpServer(self.config, worker)
+        self._server = HttpServer(self.config, worker, clock=self._clock)
         self._thread = threading.Thread(
             target=self._server.serve_until_stopped,
             args=(self._socket,),
@@ -144,8 +151,12 @@ class Emulator:
 
     @property
     def key(self) -> str:
-        """What callers must present."""
-        return self.config.key
+        """What callers of `endpoint` must present."""
+        return self.config.key_of(self.config.dialect)
+
+    def key_of(self, dialect: str) -> str:
+        """What callers of `endpoint_of(dialect)` must present."""
+        return self.config.key_of(dialect)
 
     @property
     def endpoint(self) -> str:
@@ -158,6 +169,11 @@ class Emulator:
             return self.root
         spoken = DIALECTS[dialect]
         return self.root + spoken.emulator_prefix + spoken.root
+
+    @property
+    def entra_url(self) -> str:
+        """The URL for `AZURE_POD_IDENTITY_AUTHORITY_HOST`, where azure-identity gets tokens for this emulator."""
+        return self.root + EMULATOR_ENTRA
 
     @property
     def root(self) -> str:

@@ -8,6 +8,8 @@ from __future__ import annotations
 import asyncio
 import socket
 import threading
+import time
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Final
 
@@ -17,6 +19,7 @@ from phi_client.contract.dialects import DIALECTS, MANAGED_COMPUTE_OLDER, Dialec
 from phi_emulator.config import EmulatorConfig
 from phi_emulator.engine.worker import Worker
 from phi_emulator.service.chat import ChatService
+from phi_emulator.service.entra import Authority
 from phi_emulator.service.rate_limits import Limits
 from phi_emulator.web.app import App
 
@@ -29,7 +32,9 @@ _KEEP_ALIVE_S: Final = 75
 class HttpServer(uvicorn.Server):
     """Serves one emulator; `ready` is set when it accepts requests, and when it never will."""
 
-    def __init__(self, config: EmulatorConfig, worker: Worker) -> None:
+    def __init__(
+        self, config: EmulatorConfig, worker: Worker, *, clock: Callable[[], float] = time.time
+    ) -> None:
         dialects = _dialects(config)
         limits = Limits(
             requests_per_minute=config.requests_per_minute,
@@ -41,6 +46,8 @@ class HttpServer(uvicorn.Server):
             root=dialects[config.dialect],
             dialects=dialects.values(),
             key=config.key,
+            surface_keys=config.surface_keys,
+            authority=Authority(config.tenant, lifetime_s=config.token_seconds, clock=clock),
             bound_host=config.host,
             max_body_bytes=config.max_body_bytes,
             loose=config.loose,

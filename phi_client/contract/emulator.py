@@ -6,7 +6,14 @@ opens nothing but a process on the same machine.
 
 from typing import Final
 
-__all__ = ["EMULATOR_ALIAS", "EMULATOR_ENDPOINT", "EMULATOR_HOST", "EMULATOR_KEY", "EMULATOR_PORT"]
+__all__ = [
+    "EMULATOR_ALIAS",
+    "EMULATOR_ENDPOINT",
+    "EMULATOR_ENTRA",
+    "EMULATOR_HOST",
+    "EMULATOR_KEY",
+    "EMULATOR_PORT",
+]
 
 EMULATOR_ALIAS: Final = "emulator"
 """The word that stands for endpoint and key in `PHI_ENDPOINT`."""
@@ -15,3 +22,5 @@ EMULATOR_HOST: Final = "127.0.0.1"
 EMULATOR_PORT: Final = 16180
 EMULATOR_ENDPOINT: Final = "http://127.0.0.1:16180"
 EMULATOR_KEY: Final = "phi-emulator-well-known-key-0000"
+EMULATOR_ENTRA: Final = "/_emulator/entra"
+"""The path under which the emulator imitates Entra ID."""

@@ -8,7 +8,7 @@ wrapped in 424 by managed compute.
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Final, Literal
 
 from phi_client.contract.error_body import HELP_TEXT
@@ -36,6 +36,7 @@ __all__ = [
     "no_valid_deployment",
     "rate_limited",
     "serverless_missing_key",
+    "serverless_no_role",
     "serverless_wrong_key",
     "too_many_headers",
     "too_many_pending_requests",
@@ -162,6 +163,11 @@ def serverless_wrong_key() -> Refusal:
     message = "Auth token validation failed. Please provide a valid key or a valid AAD token"
     body = {"statusCode": 401, "message": message}
     return Refusal(401, body, {"x-ms-error-reason": "Invalid JWT."}, by_model=False)
+
+
+def serverless_no_role() -> Refusal:
+    """401 for a token whose identity may not use the deployment: as for a bad one, which it is not (inferred)."""
+    return replace(serverless_wrong_key(), headers={})
 
 
 def front_door_text(status: int, text: str) -> Refusal:

@@ -103,12 +103,11 @@ def test_a_models_error_keeps_its_own_status(dialect: Dialect, status: int) -> N
 
 @BOTH
 def test_what_the_front_door_says_is_never_wrapped(dialect: Dialect) -> None:
+    of_tokens = dialect.token_rules
     for refusal in (
-        dialect.missing_key,
-        dialect.wrong_key,
-        dialect.rate_limited(7, limit="requests"),
-        dialect.timed_out,
-    ):
+        dialect.missing_key, dialect.wrong_key, dialect.rate_limited(7, limit="requests"), dialect.timed_out,
+        of_tokens.wrong_token, of_tokens.wrong_tenant("t"), of_tokens.no_role,
+    ):  # fmt: skip
         answer = dialect.write_error(refusal)
         assert answer.status == refusal.status
         assert "ms-azureml-model-error-statuscode" not in answer.headers

@@ -47,6 +47,7 @@ COMPLETION = ChatCompletion(
     choices=[Choice(index=0, message=AssistantMessage(content="<think>6*7</think>42"), finish_reason="stop")],
     usage=USAGE,
 )
+TENANT = "11111111-2222-3333-4444-555555555555"
 INFO = ModelInfo(
     model_name="phi-4-mini-reasoning",
     model_type="chat-completion",
@@ -117,6 +118,9 @@ WRITERS: dict[str, Callable[[Dialect], WireResponse]] = {
     "health": lambda dialect: WireResponse(200, dialect.write_health(), JSON),
     "error_missing_key": error(lambda dialect: dialect.missing_key),
     "error_wrong_key": error(lambda dialect: dialect.wrong_key),
+    "error_wrong_token": error(lambda dialect: dialect.token_rules.wrong_token),
+    "error_wrong_tenant": error(lambda dialect: dialect.token_rules.wrong_tenant(TENANT)),
+    "error_no_role": error(lambda dialect: dialect.token_rules.no_role),
     "error_unknown_route": error(lambda dialect: dialect.unknown_route),
     "error_method": error(lambda dialect: dialect.method_not_allowed),
     "error_too_large": error(lambda dialect: dialect.payload_too_large),

@@ -7,13 +7,15 @@ import subprocess
 import sys
 from collections.abc import Mapping
 from dataclasses import fields
+from typing import Self
 
 import click
 import pytest
 from click.testing import CliRunner
+from phi_emulator import Emulator, EmulatorConfig, EmulatorError, commands
 from phi_emulator.child import client_environment
 from phi_emulator.commands import phi_emulator
-from phi_emulator.config import EmulatorConfig, environment_name
+from phi_emulator.config import environment_name
 
 FIELDS = {field.name for field in fields(EmulatorConfig) if field.init}
 WITHOUT_THE_EXTRA = """
@@ -60,6 +62,34 @@ def test_the_version_is_shown() -> None:
 )
 def test_wrong_usage_exits_with_2(arguments: list[str]) -> None:
     assert CliRunner().invoke(phi_emulator, arguments, env={"PHI_EMULATOR_KEY": None}).exit_code == 2
+
+
+def test_the_key_of_a_surface_that_is_not_there_is_not_repeated() -> None:
+    result = CliRunner().invoke(phi_emulator, ["serve", "--surface-key", "azure=hush-hush"])
+    assert result.exit_code == 2
+    assert "surfaces are serverless, managed_compute" in " ".join(result.output.split())
+    assert "hush-hush" not in result.output
+
+
+def test_the_keys_of_surfaces_may_be_repeated(monkeypatch: pytest.MonkeyPatch) -> None:
+    given: list[EmulatorConfig] = []
+
+    class Refused(Emulator):
+        """Takes the settings and does not start, because they are all that the test is about."""
+
+        def start(self) -> Self:
+            given.append(self.config)
+            raise EmulatorError("not started")
+
+    monkeypatch.setattr(commands, "Emulator", Refused)
+    monkeypatch.setenv("PHI_EMULATOR_SURFACE_KEYS", "openai_v1=from-the-environment")
+    words = ["serverless=a", "serverless=b", "openai_v1=c"]
+    CliRunner().invoke(phi_emulator, ["serve", *(part for word in words for part in ("--surface-key", word))])
+    CliRunner().invoke(phi_emulator, ["serve"])
+    assert [config.surface_keys for config in given] == [
+        {"serverless": ("a", "b"), "openai_v1": ("c",)},
+        {"openai_v1": ("from-the-environment",)},
+    ]
 
 
 def test_an_unknown_model_exits_with_1_and_one_line() -> None:

@@ -38,6 +38,13 @@ def test_numbers_are_read_from_the_environment() -> None:
         {"key": "a b"},
         {"key": "schlüssel"},
         {"key": "line\n"},
+        {"key": "eyJhbGciOiJub25lIn0.e30."},
+        {"surface_keys": {"serverless": ("a b",)}},
+        {"surface_keys": {"serverless": ("eyJhbGciOiJub25lIn0.e30.",)}},
+        {"surface_keys": {"azure": ("k",)}},
+        {"tenant": ""},
+        {"tenant": "a/b"},
+        {"token_seconds": 0},
         {"dialect": "telepathy"},
         {"queue_size": -1},
         {"context": 0},
@@ -67,5 +74,28 @@ def test_loopback_does_with_the_well_known_key(host: str) -> None:
     assert EmulatorConfig(host=host).key == EMULATOR_KEY
 
 
-def test_the_key_is_not_shown() -> None:
-    assert "secret" not in repr(EmulatorConfig(key="secret"))
+def test_a_host_that_others_reach_needs_keys_of_ones_own_for_each_surface() -> None:
+    with pytest.raises(ConfigError, match="`--key` or `PHI_EMULATOR_KEY`"):
+        EmulatorConfig(host="0.0.0.0", key="mine", surface_keys={"serverless": (EMULATOR_KEY,)})
+
+
+def test_keys_of_surfaces_are_words() -> None:
+    words = "serverless=a managed_compute=b=, managed_compute=c"
+    config = EmulatorConfig.from_environment({"PHI_EMULATOR_SURFACE_KEYS": words}, key="mine")
+    assert config.surface_keys == {"serverless": ("a",), "managed_compute": ("b=,", "c")}
+    assert [config.key_of(name) for name in ("serverless", "managed_compute", "openai_v1")] == [
+        "a",
+        "b=,",
+        "mine",
+    ]
+
+
+@pytest.mark.parametrize("word", ["hush-hush", "azure=hush-hush", "=hush-hush"])
+def test_a_word_that_is_no_key_of_a_surface_is_not_repeated(word: str) -> None:
+    with pytest.raises(ConfigError, match="`serverless=KEY`") as caught:
+        EmulatorConfig.from_environment({"PHI_EMULATOR_SURFACE_KEYS": word})
+    assert "hush-hush" not in str(caught.value)
+
+
+def test_the_keys_are_not_shown() -> None:
+    assert "secret" not in repr(EmulatorConfig(key="secret", surface_keys={"serverless": ("secret",)}))

@@ -88,6 +88,7 @@ class StartEmulator(Protocol):
         *,
         engine: dict[str, Any] | None = None,
         wrap: Callable[[ScriptedEngine], Engine] = ...,
+        clock: Callable[[], float] = ...,
         **config: Any,
     ) -> Running: ...
 
@@ -116,13 +117,14 @@ def start_emulator() -> Iterator[StartEmulator]:
             *,
             engine: dict[str, Any] | None = None,
             wrap: Callable[[ScriptedEngine], Engine] = lambda scripted: scripted,
+            clock: Callable[[], float] = time.time,
             **config: Any,
         ) -> Running:
             gate = Gate()
             answer = reply if callable(reply) else lambda _messages: str(reply)
             scripted = ScriptedEngine(answer, before_step=gate, **(engine or {}))
             emulator = Emulator(
-                EmulatorConfig(**{"port": 0} | config), make_engine=lambda: wrap(scripted)
+                EmulatorConfig(**{"port": 0} | config), make_engine=lambda: wrap(scripted), clock=clock
             ).start()
             cleanup.callback(emulator.stop, drain_seconds=0)
             running = Running(emulator, scripted, gate)

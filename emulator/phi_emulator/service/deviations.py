@@ -64,8 +64,8 @@ DEVIATIONS: Final = (
     Deviation(
         "Rate limits",
         "each surface's own estimate of tokens; refused requests may count",
-        "a request reserves prompt and budget until it ends; one that is left keeps that for its minute; one that is not "
-        "valid doesn't count",
+        "a request reserves prompt and budget until it ends; one that is left keeps that for its minute; one that is "
+        "not valid doesn't count",
     ),
     Deviation(
         "Swagger",
@@ -86,6 +86,16 @@ DEVIATIONS: Final = (
         "Foreign hosts and origins",
         "no such check",
         "a `Host` or `Origin` that is not this machine's is refused with 403, against DNS rebinding",
+    ),
+    Deviation(
+        "Entra ID",
+        "a role on the resource decides who may use it; clocks may differ by minutes",
+        "every identity may, but the one that is there to be refused; a token ends on the second",
+    ),
+    Deviation(
+        "Entra ID on serverless",
+        "tokens were recorded to work in 2025, while the documentation says that they don't",
+        "tokens are taken",
     ),
     Deviation(
         "Sampling",

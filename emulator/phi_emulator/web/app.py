@@ -7,18 +7,21 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from starlette.requests import ClientDisconnect, Request
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from phi_client.contract.dialects import Dialect
+from phi_client.contract.emulator import EMULATOR_KEY
 from phi_client.contract.refusals import RefusedError, container_error
 from phi_emulator.service.chat import ChatService
+from phi_emulator.service.entra import Authority
 from phi_emulator.service.errors import ServiceError, internal_error
-from phi_emulator.web.auth import check_key
+from phi_emulator.web.auth import Gate
 from phi_emulator.web.control import Control
 from phi_emulator.web.endpoints import Endpoints
+from phi_emulator.web.entra import Entra
 from phi_emulator.web.error_responses import error_response
 from phi_emulator.web.exchange import Exchange
 from phi_emulator.web.guard import check_source
@@ -33,7 +36,7 @@ class App:
     """The emulator as an ASGI application.
 
     `root` is the dialect that the root speaks, `bound_host` the address that the server listens on. `loose` takes any
-    `api-version`.
+    `api-version`. `key` opens every surface without keys in `surface_keys`, and `authority` issues tokens.
     """
 
     def __init__(
@@ -43,6 +46,8 @@ class App:
         root: Dialect,
         dialects: Iterable[Dialect] | None = None,
         key: str,
+        surface_keys: Mapping[str, Sequence[str]] | None = None,
+        authority: Authority | None = None,
         bound_host: str,
         max_body_bytes: int,
         loose: bool = False,
@@ -50,9 +55,10 @@ class App:
         request_timeout_ms: int | None = None,
     ) -> None:
         self._service = service
-        self._key = key
         self._loose = loose
         self._bound_host = bound_host
+        authority = authority or Authority()
+        self._gate = Gate(key, authority, surface_keys)
         self._routes = Routes(
             root,
             Endpoints(
@@ -62,6 +68,7 @@ class App:
                 deployments=deployments,
             ),
             Control(service),
+            Entra(authority, secret=None if key == EMULATOR_KEY else key),
             dialects=dialects,
         )
 
@@ -71,7 +78,7 @@ class App:
             raise NotImplementedError(f"only HTTP is served, not {scope['type']}")
         request = Request(scope, receive)
         place = self._routes.locate(scope["path"])
-        exchange = Exchange(request, receive, place.dialect, place.route)
+        exchange = Exchange(request, receive, place.dialect, place.route, place.parameters)
         try:
             response = await self._respond(exchange, place)
             exchange.status = getattr(response, "status_code", None)
@@ -91,7 +98,7 @@ class App:
         try:
             check_source(exchange.headers, self._bound_host)
             if place.needs_key:
-                check_key(exchange.dialect, exchange.headers, self._key)
+                await self._gate.check(exchange.dialect, exchange.headers)
             exchange.dialect.check_headers(exchange.headers)
             handle = place.handler(exchange.request.method)
             if place.needs_key and not self._loose:

@@ -1,26 +1,63 @@
-"""Checks the key of a request, as the dialect carries it. It must not know where the key comes from."""
+"""Checks the key or the token of a request, as the dialect carries it. It must not know where either comes from."""
 
 from __future__ import annotations
 
+import asyncio
 import hmac
-from collections.abc import Mapping
+import logging
+from collections.abc import Collection, Mapping
 
 from phi_client.contract.dialects import Dialect
 from phi_client.contract.refusals import RefusedError
+from phi_client.contract.tokens import read_token
+from phi_emulator.service.entra import Authority, check_token
 from phi_emulator.service.errors import ServiceError
 
-__all__ = ["check_key"]
+__all__ = ["Gate", "is_same"]
+
+logger = logging.getLogger("phi_emulator.web")
 
 
-def check_key(dialect: Dialect, headers: Mapping[str, str], key: str) -> None:
-    """Let a request pass that presents `key`.
+class Gate:
+    """Lets a request pass that presents a key of its surface, or a token of `authority` for it.
 
-    Raises:
-        ServiceError: there is no key, or another.
+    `key` opens every surface but those that `surface_keys` gives keys of their own, by the name of the dialect.
     """
-    try:
-        given = dialect.read_key(headers)
-    except RefusedError as error:
-        raise ServiceError(error.refusal) from None
-    if not hmac.compare_digest(given.encode(), key.encode()):
-        raise ServiceError(dialect.wrong_key)
+
+    def __init__(
+        self, key: str, authority: Authority, surface_keys: Mapping[str, Collection[str]] | None = None
+    ) -> None:
+        self._key = key
+        self._authority = authority
+        self._surface_keys = dict(surface_keys or {})
+
+    async def check(self, dialect: Dialect, headers: Mapping[str, str]) -> None:
+        """Let the request pass.
+
+        Raises:
+            ServiceError: there is neither key nor token, or it is none of this surface.
+        """
+        token = read_token(headers)
+        if token is None:
+            self._check_key(dialect, headers)
+            return
+        try:
+            # In a thread: the first token brings libraries with it.
+            await asyncio.to_thread(check_token, self._authority, dialect, token)
+        except ServiceError as error:
+            logger.info("token refused on %s: %s", dialect.name, error)
+            raise
+
+    def _check_key(self, dialect: Dialect, headers: Mapping[str, str]) -> None:
+        try:
+            given = dialect.read_key(headers)
+        except RefusedError as error:
+            raise ServiceError(error.refusal) from None
+        keys = self._surface_keys.get(dialect.name) or (self._key,)
+        if not any([is_same(given, key) for key in keys]):  # noqa: C419 - each is compared, whichever fits
+            raise ServiceError(dialect.wrong_key)
+
+
+def is_same(given: str, key: str) -> bool:
+    """Whether both are equal, in a time that doesn't tell where they differ."""
+    return hmac.compare_digest(given.encode(), key.encode())

@@ -7,7 +7,7 @@ from starlette.requests import Request
 from phi_client.contract.dialects import Dialect
 from phi_emulator.service.errors import ServiceError
 
-__all__ = ["read_json_body"]
+__all__ = ["read_body", "read_json_body"]
 
 
 async def read_json_body(request: Request, dialect: Dialect, max_bytes: int) -> bytes:
@@ -21,6 +21,16 @@ async def read_json_body(request: Request, dialect: Dialect, max_bytes: int) -> 
     if content_type != "application/json":
         # A web page can send any other type across origins without asking first.
         raise ServiceError(dialect.unsupported_media_type)
+    return await read_body(request, dialect, max_bytes)
+
+
+async def read_body(request: Request, dialect: Dialect, max_bytes: int) -> bytes:
+    """The body of a request, whatever it is.
+
+    Raises:
+        ServiceError: 413 for more than `max_bytes`.
+        ClientDisconnect: the client left before the end.
+    """
     if int(request.headers.get("content-length") or 0) > max_bytes:
         raise ServiceError(dialect.payload_too_large)
     body = bytearray()

@@ -18,7 +18,9 @@ def error_response(exchange: Exchange, error: ServiceError, *, session: str) -> 
     dialect = exchange.dialect
     wire = dialect.write_error(error.refusal)
     headers: dict[str, str] = {}
-    if error.refusal not in (dialect.missing_key, dialect.malformed_key, dialect.wrong_key):
+    rules = dialect.token_rules
+    of_tokens = () if rules.are_named else (rules.wrong_token, rules.no_role)
+    if error.refusal not in (dialect.missing_key, dialect.malformed_key, dialect.wrong_key, *of_tokens):
         # The front door refuses a key before the request has an id (recorded: no `X-Request-ID` on 401).
         headers |= dialect.response_headers(
             request_id=exchange.request_id, session=session, deployment=exchange.deployment

@@ -18,12 +18,16 @@ __all__ = ["Exchange"]
 
 @dataclass(slots=True)
 class Exchange:
-    """A request with its dialect, the route within it, and an id that is always a GUID (as documented)."""
+    """A request with its dialect, the route within it, and an id that is always a GUID (as documented).
+
+    `parameters` are the parts of the path that differ from request to request.
+    """
 
     request: Request
     receive: Receive
     dialect: Dialect
     route: str
+    parameters: Mapping[str, str] = field(default_factory=dict[str, str])
     request_id: str = field(default_factory=lambda: str(uuid.uuid4()))
     started: float = field(default_factory=time.perf_counter)
     status: int | None = None

@@ -2,7 +2,7 @@
 
 root dialect   at  /                    serverless      at  /serverless
 control        at  /_emulator           …               at  its own `emulator_prefix`
-                                        foundry_models  at  /models
+entra          at  /_emulator/entra     foundry_models  at  /models
                                         openai_v1       at  /openai/v1, /api/projects/…/openai/v1
 """
 
@@ -10,21 +10,26 @@ from __future__ import annotations
 
 import re
 from collections.abc import Awaitable, Callable, Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Final, TypeAlias
 
 from starlette.types import ASGIApp
 
 from phi_client.contract.dialects import DIALECTS, Dialect
+from phi_client.contract.emulator import EMULATOR_ENTRA
 from phi_emulator.service.errors import ServiceError
 from phi_emulator.web.control import Control
 from phi_emulator.web.endpoints import Endpoints
+from phi_emulator.web.entra import Entra
 from phi_emulator.web.exchange import Exchange
 
 __all__ = ["Handler", "Place", "Routes"]
 
 _PROJECT: Final = re.compile(r"^/api/projects/[^/]+(?=/openai/v1/)")
 """What stands before the v1 routes when they are asked of a project of a resource."""
+
+_TENANT: Final = r"(?P<tenant>[A-Za-z0-9][A-Za-z0-9.-]{0,63})"
+"""A GUID or a domain."""
 
 Handler: TypeAlias = Callable[[Exchange], Awaitable[ASGIApp]]
 
@@ -37,6 +42,7 @@ class Place:
     route: str
     handlers: Mapping[str, Handler]
     needs_key: bool = True
+    parameters: Mapping[str, str] = field(default_factory=dict[str, str])
 
     def handler(self, method: str) -> Handler:
         """Who handles `method`.
@@ -61,6 +67,7 @@ class Routes:
         root: Dialect,
         endpoints: Endpoints,
         control: Control,
+        entra: Entra,
         *,
         dialects: Iterable[Dialect] | None = None,
     ) -> None:
@@ -70,6 +77,9 @@ class Routes:
             "/_emulator/health": Place(root, "/health", {"GET": control.health}, needs_key=False),
             "/_emulator/status": Place(root, "/status", {"GET": control.status}, needs_key=False),
         }
+        self._patterns = [
+            (re.compile(pattern), handlers) for pattern, handlers in _entra_routes(entra).items()
+        ]
         for prefix, dialect in [
             ("", root),
             *((dialect.emulator_prefix, dialect) for dialect in self._dialects),
@@ -84,6 +94,11 @@ class Routes:
         path = _PROJECT.sub("", path)
         if path in self._places:
             return self._places[path]
+        for pattern, handlers in self._patterns:
+            found = pattern.fullmatch(path)
+            if found is not None:
+                given = {name: value for name, value in found.groupdict().items() if value is not None}
+                return Place(self._root, path, handlers, needs_key=False, parameters=given)
         for dialect in self._dialects:
             if dialect.model_route is not None and path.startswith(
                 dialect.emulator_prefix + dialect.model_route
@@ -96,7 +111,7 @@ class Routes:
 
     @property
     def paths(self) -> Mapping[str, Place]:
-        """Every known path."""
+        """Every path that is known as it stands."""
         return self._places
 
 
@@ -111,3 +126,15 @@ def _routes_of(dialect: Dialect, endpoints: Endpoints) -> Iterable[tuple[str, st
         yield dialect.swagger_route, "GET", endpoints.swagger
     if dialect.health_route is not None:
         yield dialect.health_route, "GET", endpoints.health
+
+
+def _entra_routes(entra: Entra) -> Mapping[str, Mapping[str, Handler]]:
+    """By pattern; where Azure's path names no tenant, one may be put before it."""
+    one, maybe = f"{EMULATOR_ENTRA}/{_TENANT}", f"{EMULATOR_ENTRA}(?:/{_TENANT})?"
+    return {
+        rf"{one}(?:/v2\.0)?/\.well-known/openid-configuration": {"GET": entra.metadata},
+        rf"{one}/discovery(?:/v2\.0)?/keys": {"GET": entra.keys},
+        rf"{one}/oauth2/v2\.0/token": {"POST": entra.token},
+        rf"{maybe}/metadata/identity/oauth2/token": {"GET": entra.imds},
+        rf"{maybe}/msi/token": {"GET": entra.app_service},
+    }

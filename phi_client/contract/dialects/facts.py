@@ -9,6 +9,7 @@ from typing import Final, Literal
 
 from phi_client.contract.refusals import Refusal, detail, front_door_status
 from phi_client.contract.request_body import ParameterPolicy
+from phi_client.contract.tokens import TokenRules
 
 __all__ = ["ApiVersion", "Facts"]
 
@@ -75,6 +76,7 @@ class Facts(ABC):
     missing_key: Refusal
     malformed_key: Refusal
     wrong_key: Refusal
+    token_rules: TokenRules
     unknown_route: Refusal
     timed_out: Refusal
     wraps_model_errors: bool

@@ -20,6 +20,7 @@ from phi_client.contract.refusals import (
     no_model_name,
     unknown_model,
 )
+from phi_client.contract.tokens import gateway_token_rules
 from phi_client.contract.wire import get_header
 
 __all__ = ["FOUNDRY_MODELS", "MODEL_HEADER", "FoundryModels"]
@@ -95,6 +96,7 @@ FOUNDRY_MODELS: Final = FoundryModels(
     missing_key=gateway_wrong_key(),
     malformed_key=gateway_wrong_key(),
     wrong_key=gateway_wrong_key(),
+    token_rules=gateway_token_rules(),
     unknown_route=gateway_resource_not_found(),
     # No source shows a time-out of this surface (inferred).
     timed_out=front_door_status(408, "Request timed out"),

@@ -27,6 +27,7 @@ from phi_client.contract.refusals import (
 )
 from phi_client.contract.request_body import validated_request
 from phi_client.contract.score import chat_body_of_score
+from phi_client.contract.tokens import TokenRules
 from phi_client.contract.wire import ContractError
 
 __all__ = ["MANAGED_COMPUTE", "MANAGED_COMPUTE_OLDER", "ManagedCompute"]
@@ -120,6 +121,11 @@ class ManagedCompute(Dialect):
         return headers
 
 
+def _wrong_tenant(tenant: str) -> Refusal:
+    del tenant
+    return front_door_text(403, "Tenant mismatch: Token tenant does not match resource tenant")
+
+
 MANAGED_COMPUTE: Final = ManagedCompute(
     name="managed_compute",
     host_suffixes=(".inference.ml.azure.com",),
@@ -147,6 +153,13 @@ MANAGED_COMPUTE: Final = ManagedCompute(
     missing_key=front_door_text(401, "key_auth_bad_header_forbidden"),
     malformed_key=front_door_text(401, "key_auth_bad_header_forbidden"),
     wrong_key=front_door_text(401, "key_auth_access_denied"),
+    # The statuses are documented; the words are those for a key, and for a tenant those of a batch endpoint's
+    # front door (inferred).
+    token_rules=TokenRules(
+        wrong_token=front_door_text(401, "key_auth_access_denied"),
+        wrong_tenant=_wrong_tenant,
+        no_role=front_door_text(401, "key_auth_access_denied"),
+    ),
     unknown_route=detail(404, "Not Found"),
     timed_out=front_door_timeout(),
     wraps_model_errors=True,

@@ -23,6 +23,7 @@ from phi_client.contract.refusals import (
     gateway_wrong_key,
     missing_model,
 )
+from phi_client.contract.tokens import gateway_token_rules
 from phi_client.contract.wire import ContractError, WireRequest, dump_json, get_header, load_object
 
 __all__ = ["OPENAI_V1", "OpenAIV1"]
@@ -145,6 +146,8 @@ OPENAI_V1: Final = OpenAIV1(
     missing_key=gateway_wrong_key(),
     malformed_key=gateway_wrong_key(),
     wrong_key=gateway_wrong_key(),
+    # The gateway's own 401 names this audience, and the documentation of the v1 API uses it as well.
+    token_rules=gateway_token_rules("https://cognitiveservices.azure.com"),
     unknown_route=gateway_resource_not_found(),
     # No source shows a time-out of this surface (inferred).
     timed_out=front_door_status(408, "Request timed out"),

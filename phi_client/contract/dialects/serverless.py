@@ -19,8 +19,10 @@ from phi_client.contract.refusals import (
     model_text,
     rate_limited,
     serverless_missing_key,
+    serverless_no_role,
     serverless_wrong_key,
 )
+from phi_client.contract.tokens import TokenRules
 
 __all__ = ["SERVERLESS", "Serverless"]
 
@@ -71,6 +73,11 @@ class Serverless(Dialect):
         return headers
 
 
+def _wrong_tenant(tenant: str) -> Refusal:
+    del tenant
+    return serverless_wrong_key()
+
+
 SERVERLESS: Final = Serverless(
     name="serverless",
     # The second suffix is that of early deployments (2024 documentation).
@@ -101,6 +108,12 @@ SERVERLESS: Final = Serverless(
     missing_key=serverless_missing_key(),
     malformed_key=serverless_wrong_key(),
     wrong_key=serverless_wrong_key(),
+    token_rules=TokenRules(
+        wrong_token=serverless_wrong_key(),
+        # What is said to these two was never recorded (inferred).
+        wrong_tenant=_wrong_tenant,
+        no_role=serverless_no_role(),
+    ),
     unknown_route=model_text(404, "NOT FOUND"),
     # No source shows a time-out of this surface (inferred).
     timed_out=front_door_status(408, "Request timed out"),

@@ -6,6 +6,7 @@ from typing import Any, cast
 
 from phi_emulator.web.control import Control
 from phi_emulator.web.endpoints import Endpoints
+from phi_emulator.web.entra import Entra
 from phi_emulator.web.routes import Routes
 
 from phi_client.contract.dialects import DIALECTS, MANAGED_COMPUTE, SERVERLESS
@@ -13,7 +14,9 @@ from phi_client.contract.dialects import DIALECTS, MANAGED_COMPUTE, SERVERLESS
 
 def _routes(root: str) -> Routes:
     nobody = cast("Any", None)
-    return Routes(DIALECTS[root], Endpoints(nobody, max_body_bytes=1), Control(nobody))
+    return Routes(
+        DIALECTS[root], Endpoints(nobody, max_body_bytes=1), Control(nobody), Entra(nobody, secret=None)
+    )
 
 
 def test_every_route_of_every_dialect_is_served_under_its_prefix() -> None:
