@@ -377,6 +377,7 @@ def test_response_headers_are_those_of_the_surface() -> None:
     whole = SERVERLESS.response_headers(request_id="r", session="dep-m-1", usage=usage)
     assert whole == {
         "X-Request-ID": "r", "x-ms-rai-invoked": "true", "azureml-model-session": "dep-m-1",
+        "Request-Context": "appId=cid-v1:00000000-0000-0000-0000-000000000000",
         "prompt_token_len": "3", "sampling_token_len": "4",
     }  # fmt: skip
     assert "prompt_token_len" not in SERVERLESS.response_headers(request_id="r")

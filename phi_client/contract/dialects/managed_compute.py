@@ -20,6 +20,7 @@ from phi_client.contract.refusals import (
     container_error,
     context_length_exceeded,
     detail,
+    downstream_unavailable,
     front_door_text,
     front_door_timeout,
     no_valid_deployment,
@@ -162,6 +163,7 @@ MANAGED_COMPUTE: Final = ManagedCompute(
     ),
     unknown_route=detail(404, "Not Found"),
     timed_out=front_door_timeout(),
+    engine_failed=downstream_unavailable(),
     wraps_model_errors=True,
     annotates=False,
     reasoning_in="content",
@@ -173,6 +175,11 @@ MANAGED_COMPUTE: Final = ManagedCompute(
 """With the newer container, `foundation-model-serve`."""
 
 MANAGED_COMPUTE_OLDER: Final = replace(
-    MANAGED_COMPUTE, unknown_parameters="error", default_max_tokens=None, has_info=True, short_score=True
+    MANAGED_COMPUTE,
+    unknown_parameters="error",
+    default_max_tokens=None,
+    has_info=True,
+    short_score=True,
+    engine_failed=container_error(500, "An error occurred during the request processing."),
 )
 """With the older container, `foundation-model-inference`; which one a deployment has is not known."""

@@ -19,6 +19,7 @@ from phi_client.contract.refusals import (
     RefusedError,
     deployment_not_found,
     front_door_status,
+    gateway_backend_failed,
     gateway_resource_not_found,
     gateway_wrong_key,
     missing_model,
@@ -151,6 +152,7 @@ OPENAI_V1: Final = OpenAIV1(
     unknown_route=gateway_resource_not_found(),
     # No source shows a time-out of this surface (inferred).
     timed_out=front_door_status(408, "Request timed out"),
+    engine_failed=gateway_backend_failed(),
     wraps_model_errors=False,
     tells_limits=True,
     max_custom_headers=MAX_CUSTOM_HEADERS,

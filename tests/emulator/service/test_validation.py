@@ -9,6 +9,7 @@ from phi_emulator.service.errors import ServiceError
 from phi_emulator.service.validation import check_supported
 
 from phi_client.contract.chat import ChatRequest
+from phi_client.contract.dialects import MANAGED_COMPUTE
 
 QUESTION = [{"role": "user", "content": "six times seven"}]
 TOOL = {"type": "function", "function": {"name": "f"}}
@@ -29,7 +30,7 @@ TOOL = {"type": "function", "function": {"name": "f"}}
 )
 def test_it_is_refused_with_400(options: dict[str, Any], words: str) -> None:
     with pytest.raises(ServiceError) as raised:
-        check_supported(ChatRequest.model_validate({"messages": QUESTION} | options))
+        check_supported(MANAGED_COMPUTE, ChatRequest.model_validate({"messages": QUESTION} | options))
     assert raised.value.refusal.status == 400
     assert raised.value.refusal.by_model
     assert words in str(raised.value.refusal.body)
@@ -45,4 +46,4 @@ def test_it_is_refused_with_400(options: dict[str, Any], words: str) -> None:
     ],
 )
 def test_it_is_accepted(options: dict[str, Any]) -> None:
-    check_supported(ChatRequest.model_validate({"messages": QUESTION} | options))
+    check_supported(MANAGED_COMPUTE, ChatRequest.model_validate({"messages": QUESTION} | options))

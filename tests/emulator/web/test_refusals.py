@@ -283,6 +283,20 @@ def test_a_loose_emulator_takes_any_api_version(web: Web) -> None:
         web.app._loose = False
 
 
+@pytest.mark.parametrize("path", ["/chat/completions", "/models/chat/completions"])
+def test_a_version_of_2025_has_the_reasoning_in_a_field_of_its_own(web: Web, path: str) -> None:
+    web.app._loose = True
+    try:
+        query = {"api-version": "2025-04-01"}
+        later = web("POST", path, json=ASK | {"model": "m"}, params=query, headers=AUTHORIZED | KEYED)
+        first = web("POST", path, json=ASK | {"model": "m"}, headers=AUTHORIZED | KEYED)
+    finally:
+        web.app._loose = False
+    # The scripted answer has no reasoning: an empty field says that there is one.
+    assert later.json()["choices"][0]["message"]["reasoning_content"] == ""
+    assert first.json()["choices"][0]["message"].get("reasoning_content") is None
+
+
 def test_the_v1_routes_are_there_for_a_project_too(web: Web) -> None:
     path = "/api/projects/mine/openai/v1/chat/completions"
     assert web("POST", path, json=ASK | {"model": "m"}, headers=KEYED).status_code == 200
