@@ -57,7 +57,7 @@ def test_every_route_is_listed(facts: Any, name: str) -> None:
 
 
 def _note(facts: Any, surface: str, name: str) -> str:
-    return next(fact.note for fact in facts if fact.name == name and surface in fact.surfaces)
+    return str(next(fact.note for fact in facts if fact.name == name and surface in fact.surfaces))
 
 
 @pytest.mark.parametrize("name", DIALECTS)
