@@ -59,8 +59,8 @@ requests = st.fixed_dictionaries(
     optional={
         "model": texts,
         "temperature": st.floats(0, 1),
-        "top_p": st.none() | st.floats(0, 1),
-        "max_tokens": st.integers(0, 2**31 - 1),
+        "top_p": st.floats(0, 1),
+        "max_tokens": st.none() | st.integers(0, 2**31 - 1),
         "stop": texts | st.lists(texts, min_size=1, max_size=2),
         "seed": st.integers(-(2**63), 2**63 - 1),
         "presence_penalty": st.floats(-2, 2),

@@ -29,9 +29,7 @@ from phi_emulator.service.responses import Answer
 
 __all__ = ["ChatService", "ServiceStatus"]
 
-_DEFAULT_TEMPERATURE: Final = 0.7  # OpenAPI 2024-05-01-preview, and the newer container
 _MOST_DEPLOYMENTS: Final = 1000  # names are the callers' own, so their number must have an end
-_DEFAULT_TOP_P: Final = 1.0  # OpenAPI 2024-05-01-preview
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,8 +150,8 @@ class ChatService:
         return Sampling(
             # Clients ask for what the real model's context holds; see `deviations`. No room at all the worker refuses.
             max_tokens=min(wanted, room),
-            temperature=_DEFAULT_TEMPERATURE if request.temperature is None else request.temperature,
-            top_p=_DEFAULT_TOP_P if request.top_p is None else request.top_p,
+            temperature=request.temperature,
+            top_p=request.top_p,
             seed=request.seed,
             stop=request.stop_strings,
         )
