@@ -52,7 +52,7 @@ DEVIATIONS: Final = (
     Deviation(
         "`api-version`",
         "checked on some surfaces; what serverless says to an unknown one was never recorded",
-        "checked on serverless (may be missing) and `/models`; `--loose yes` takes any",
+        "checked on serverless (may be missing), `/models` and `/openai/deployments`; `--loose yes` takes any",
     ),
     Deviation(
         "Time limit",
