@@ -119,10 +119,13 @@ class _FunctionCall(WireModel):
 
 
 class ToolCall(WireModel):
-    """A call of a tool in the history of a conversation (source of the serving container)."""
+    """A call of a tool in the history of a conversation.
 
-    id: str | None = None
-    type: Literal["function"] = "function"
+    Required keys are the OpenAPI's; the rule for the name is that of the serving container (its source).
+    """
+
+    id: str
+    type: Literal["function"]
     function: _FunctionCall
 
 
@@ -146,6 +149,8 @@ class ChatMessage(WireModel):
             raise ValueError(f"content must be a string for the role {self.role.value}")
         if isinstance(self.content, list) and not self.content:
             raise ValueError("content can not be an empty list")
+        if self.tool_call_id is None and self.role is Role.TOOL:
+            raise ValueError("tool_call_id is required for the role tool")
         return self
 
     @property

@@ -66,7 +66,8 @@ def body_of(fields: dict[str, Any]) -> dict[str, Any]:
         {"response_format": {"type": "text"}}, {"response_format": {"type": "JSON_OBJECT"}}, {"response_format": None},
         {"tools": [{"type": "function", "function": {"name": "f"}}], "tool_choice": "auto"},
         {"tool_choice": {"type": "function", "function": {"name": "f"}}},
-        {"messages": [{"role": "system", "content": "x"}, USER, {"role": "assistant"}, {"role": "tool"}]},
+        {"messages": [{"role": "system", "content": "x"}, USER, {"role": "assistant"}]},
+        {"messages": [USER, {"role": "tool", "tool_call_id": "1"}]},
         part(type="text", text="x"),
         part(type="image_url", image_url={"url": "https://x/y.png", "detail": "low"}),
         part(type="audio_url", audio_url={"url": "https://x/y.wav"}),
@@ -182,6 +183,8 @@ def test_a_function_has_a_name_that_programs_allow(name: str) -> None:
     [
         {"max_tokens": 2**31}, {"seed": 2**63}, {"seed": -(2**63) - 1}, {"stop": []}, {"tools": []},
         {"messages": [{"role": "user"}]}, {"messages": [{"role": "user", "content": []}]},
+        {"messages": [{"role": "tool", "content": "x"}]},
+        {"messages": [ASSISTANT | {"tool_calls": [{"type": "function", "function": {"name": "f", "arguments": ""}}]}]},
         {"messages": [{"role": "system", "content": [{"type": "text", "text": "x"}]}]},
     ],
     ids=repr,
