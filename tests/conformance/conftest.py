@@ -33,10 +33,10 @@ def is_idle_after_a_step(running: Running) -> bool:
 
 
 @contextmanager
-def serving(**config: Any) -> Iterator[Running]:
+def serving(*, context_tokens: int = CONTEXT_TOKENS, **config: Any) -> Iterator[Running]:
     """A scripted emulator with these settings, which stops whatever its engine is waiting for."""
     gate = Gate()
-    engine = ScriptedEngine(lambda _: REASONED, before_step=gate, context_length=CONTEXT_TOKENS)
+    engine = ScriptedEngine(lambda _: REASONED, before_step=gate, context_length=context_tokens)
     settings: dict[str, Any] = {"port": 0, "max_body_bytes": MAX_BODY_BYTES} | config
     with ExitStack() as cleanup:
         emulator = Emulator(EmulatorConfig(**settings), make_engine=lambda: engine).start()
