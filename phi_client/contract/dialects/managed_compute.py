@@ -8,7 +8,7 @@ import json
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
-from phi_client.contract.chat import ChatCompletion, ChatRequest, Usage
+from phi_client.contract.chat import ChatCompletion, ChatCompletionChunk, ChatRequest, ChunkChoice, Usage
 from phi_client.contract.dialects.base import Dialect
 from phi_client.contract.limits import SERVED_DEFAULT_MAX_TOKENS
 from phi_client.contract.model_info import ModelInfo
@@ -68,6 +68,14 @@ class ManagedCompute(Dialect):
                 "usage": usage.model_dump(),
             }
         )
+
+    def write_chunk(self, chunk: ChatCompletionChunk) -> bytes:
+        """Without `logprobs` and the filter's annotations, which the container's model of a chunk does not have."""
+        choices = [
+            ChunkChoice(index=choice.index, delta=choice.delta, finish_reason=choice.finish_reason)
+            for choice in chunk.choices
+        ]
+        return super().write_chunk(chunk.model_copy(update={"choices": choices}))
 
     def write_info(self, info: ModelInfo) -> bytes:
         """Three keys, printed with four spaces (the older container)."""
