@@ -224,10 +224,7 @@ def is_known(failure: Failure, case: Case, response: schemathesis.Response, plac
     if kind == "RejectedPositiveData":
         return _all_known(response, REFUSED_THOUGH_VALID)
     if kind == "AcceptedNegativeData":
-        negative = {location.value for location, component in _components(case) if component.mode.is_negative}
-        # Unknown parameters are ignored everywhere, and serverless answers without a version (seen to work).
-        is_body_right = "body" not in negative or OPTIONS.is_valid(as_the_container_reads(case.body))
-        return is_body_right and ("query" not in negative or place == "/serverless" or _has_version(case))
+        return _is_wrong_for_the_file_alone(case, place)
     if kind == "JsonSchemaError" and status >= 400:
         return any(re.search(known.shows, text) for known in OTHER_ENVELOPES)
     if response.headers["content-type"] == ["text/event-stream; charset=utf-8"]:
@@ -237,6 +234,19 @@ def is_known(failure: Failure, case: Case, response: schemathesis.Response, plac
         # Recorded from a Phi deployment, although the file's object is not nullable.
         return place == "/serverless" and _is_valid_but_for_null_details(response)
     return False
+
+
+def _is_wrong_for_the_file_alone(case: Case, place: str) -> bool:
+    """True when each part of a request that the file calls wrong is one that the service takes."""
+    wrong = {location.value for location, component in _components(case) if component.mode.is_negative}
+    policy = dict(case.headers or {}).get("extra-parameters", "error")
+    takes = {
+        "body": lambda: OPTIONS.is_valid(as_the_container_reads(case.body)),
+        # Unknown parameters are ignored everywhere, and serverless answers without a version (seen to work).
+        "query": lambda: place == "/serverless" or _has_version(case),
+        "header": lambda: policy in ("error", "drop", "pass-through"),
+    }
+    return all(takes[part]() for part in wrong)
 
 
 def _components(case: Case) -> list[tuple[Any, Any]]:
