@@ -35,6 +35,11 @@ DEVIATIONS: Final = (
         "refused with 400",
     ),
     Deviation(
+        "What only the OpenAPI forbids",
+        "the container takes messages without content or `tool_call_id`, and an empty `stop` or `tools`",
+        "refused with 422, in words of our own",
+    ),
+    Deviation(
         "Extra parameters",
         "passed to the engine, as far as it knows them (`n`, `top_k`, …)",
         "the policy is Azure's; what is passed on is ignored",
