@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from phi_client.contract.chat import ChatRequest
+from phi_client.contract.chat import ChatRequest, PartType
 from phi_client.contract.dialects import Dialect
 from phi_client.contract.refusals import RefusedError, container_error, detail
 from phi_emulator.service.errors import ServiceError
@@ -53,7 +53,10 @@ def check_supported(dialect: Dialect, request: ChatRequest) -> None:
     if request.tools is not None or request.tool_choice is not None:
         # The older container's own words (its source).
         raise ServiceError(detail(400, "Tools and tool_choice are not supported."))
-    if request.response_format is not None and request.response_format.type != "text":
+    if any(part.type != PartType.TEXT for message in request.messages for part in message.parts):
+        # The engine's words, without the path of the model that it puts before them (reported of vLLM).
+        raise _unsupported("The served model is not a multimodal model")
+    if request.response_format is not None and request.response_format.type.lower() != "text":
         raise ServiceError(dialect.unsupported_format(request.response_format.type))
     for name in ("presence_penalty", "frequency_penalty"):
         if getattr(request, name):

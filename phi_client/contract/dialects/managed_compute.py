@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
-from phi_client.contract.chat import ChatCompletion, ChatRequest, Usage
+from phi_client.contract.chat import ChatCompletion, ChatCompletionChunk, ChatRequest, ChunkChoice, Usage
 from phi_client.contract.dialects.base import Dialect
 from phi_client.contract.limits import SERVED_DEFAULT_MAX_TOKENS
 from phi_client.contract.model_info import ModelInfo
@@ -74,6 +74,14 @@ class ManagedCompute(Dialect):
                 "usage": usage.model_dump(),
             }
         )
+
+    def shape_chunk(self, chunk: ChatCompletionChunk) -> ChatCompletionChunk:
+        """Without `logprobs` and the filter's annotations, which the container's model of a chunk does not have."""
+        choices = [
+            ChunkChoice(index=choice.index, delta=choice.delta, finish_reason=choice.finish_reason)
+            for choice in chunk.choices
+        ]
+        return chunk.model_copy(update={"choices": choices})
 
     def write_info(self, info: ModelInfo) -> bytes:
         """Three keys, printed with four spaces (the older container)."""

@@ -1,22 +1,28 @@
 """The v1 API of a Foundry or Azure OpenAI resource, `…/openai/v1`, the named replacement of `/models`.
 
+Its older form, `…/openai/deployments/NAME/…?api-version=`, differs in where the model is named and in the version.
+
 It must not know other surfaces. Facts are from the documentation and from recorded traffic of Azure OpenAI;
 how a Phi model answers here was never recorded.
 """
 
+import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final, cast
 from urllib.parse import quote
 
 from pydantic import ValidationError
 
 from phi_client.contract.chat import ChatCompletion, ChatCompletionChunk, ChatRequest, Choice, Usage
+from phi_client.contract.dialects.base import Dialect
+from phi_client.contract.dialects.facts import ApiVersion
 from phi_client.contract.dialects.gateway import MAX_CUSTOM_HEADERS, Gateway
 from phi_client.contract.model_info import ModelInfo
 from phi_client.contract.refusals import (
     Refusal,
     RefusedError,
+    api_version_not_supported,
     deployment_not_found,
     front_door_status,
     gateway_backend_failed,
@@ -27,9 +33,10 @@ from phi_client.contract.refusals import (
 from phi_client.contract.tokens import gateway_token_rules
 from phi_client.contract.wire import ContractError, WireRequest, dump_json, get_header, load_object
 
-__all__ = ["OPENAI_V1", "OpenAIV1"]
+__all__ = ["OPENAI_V1", "OpenAIV1", "is_deployment_route", "older_form"]
 
 _BEARER: Final = "bearer "
+_DEPLOYMENT: Final = re.compile(r"/openai/deployments/(?P<name>[^/]+)/chat/completions")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,8 +46,11 @@ class OpenAIV1(Gateway):
     def read_chat_request(
         self, headers: Mapping[str, str], body: bytes, *, route: str | None = None
     ) -> ChatRequest:
-        """As everywhere, but the body must name the deployment as `model`."""
+        """As everywhere, but the body must name the deployment as `model`, unless the path does."""
         request = super().read_chat_request(headers, body, route=route)
+        named = _DEPLOYMENT.fullmatch(route or "")
+        if named is not None:
+            return request.model_copy(update={"model": named["name"]})
         if request.model is None:
             raise RefusedError(missing_model())
         return request
@@ -165,3 +175,29 @@ OPENAI_V1: Final = OpenAIV1(
     default_max_tokens=None,
     model_route="/openai/v1/models/",
 )
+
+_OLDER_VERSIONS: Final = (
+    "2023-05-15", "2024-02-01", "2024-06-01", "2024-10-21",
+    "2024-08-01-preview", "2024-09-01-preview", "2024-10-01-preview", "2024-12-01-preview",
+    "2025-01-01-preview", "2025-02-01-preview", "2025-03-01-preview", "2025-04-01-preview",
+)  # fmt: skip
+
+
+def is_deployment_route(path: str) -> bool:
+    """True for the chat route of the older form, which names a deployment."""
+    return _DEPLOYMENT.fullmatch(path) is not None
+
+
+def older_form(dialect: Dialect) -> Dialect:
+    """The same surface under `/openai/deployments/NAME`, as the openai package's `AzureOpenAI` speaks to it.
+
+    The version must be one of those that the documentation lists (an unknown one: reported live; none: inferred from
+    the neighbouring `/models`). That a Phi deployment answers here as it does under `/openai/v1` is inferred.
+    """
+    versions = ApiVersion(
+        "2024-10-21",
+        _OLDER_VERSIONS,
+        unknown=api_version_not_supported(),
+        missing=gateway_resource_not_found(),
+    )
+    return replace(dialect, root="/openai/deployments", api_version=versions)

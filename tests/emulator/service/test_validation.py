@@ -12,6 +12,7 @@ from phi_client.contract.chat import ChatRequest
 from phi_client.contract.dialects import MANAGED_COMPUTE
 
 QUESTION = [{"role": "user", "content": "six times seven"}]
+PICTURE = {"type": "image_url", "image_url": {"url": "https://example.com/a.png"}}
 TOOL = {"type": "function", "function": {"name": "f"}}
 
 
@@ -23,6 +24,7 @@ TOOL = {"type": "function", "function": {"name": "f"}}
         ({"tools": [TOOL]}, "Tools and tool_choice are not supported."),
         ({"tool_choice": "auto"}, "Tools and tool_choice are not supported."),
         ({"response_format": {"type": "json_object"}}, "json_object"),
+        ({"messages": [{"role": "user", "content": [PICTURE]}]}, "is not a multimodal model"),
         ({"max_tokens": 0}, "max_tokens must be at least 1, got 0."),
         ({"top_p": 0}, "top_p must be in (0, 1]"),
         ({"stop": ["a", ""]}, "empty string"),
@@ -40,8 +42,9 @@ def test_it_is_refused_with_400(options: dict[str, Any], words: str) -> None:
     "options",
     [
         {},
-        {"presence_penalty": 0, "frequency_penalty": None},
-        {"response_format": {"type": "text"}},
+        {"presence_penalty": 0, "frequency_penalty": 0.0},
+        {"response_format": {"type": "Text"}},
+        {"messages": [{"role": "user", "content": [{"type": "text", "text": "x"}]}]},
         {"max_tokens": 1, "top_p": 1, "temperature": 0, "stop": ["a"], "seed": 1, "stream": True},
     ],
 )

@@ -262,6 +262,9 @@ KEYED = {"api-key": KEY}
         ("/models/chat/completions", "2024-05-01-preview", 200),
         ("/models/chat/completions", None, 404),
         ("/models/chat/completions", "2024-08-01-preview", 404),
+        ("/openai/deployments/m/chat/completions", "2024-10-21", 200),
+        ("/openai/deployments/m/chat/completions", None, 404),
+        ("/openai/deployments/m/chat/completions", "2099-01-01", 400),
     ],
 )
 def test_the_api_version_is_judged_as_the_surface_does(
@@ -301,6 +304,15 @@ def test_the_v1_routes_are_there_for_a_project_too(web: Web) -> None:
     path = "/api/projects/mine/openai/v1/chat/completions"
     assert web("POST", path, json=ASK | {"model": "m"}, headers=KEYED).status_code == 200
     assert web("POST", "/api/projects/mine/chat/completions", json=ASK).status_code == 404
+
+
+def test_the_path_of_the_older_form_names_the_deployment(web: Web) -> None:
+    query = {"api-version": "2024-10-21"}
+    path = "/openai/deployments/a%20name/chat/completions"
+    assert web("POST", path, json=ASK, params=query, headers=KEYED).status_code == 200
+    answer = web("POST", "/openai/deployments/m/embeddings", json=ASK, params=query, headers=KEYED)
+    assert (answer.status_code, answer.json()["error"]["message"]) == (404, "Resource not found")
+    assert web("POST", "/serverless" + path, json=ASK, params=query).content == b"NOT FOUND"
 
 
 @pytest.mark.parametrize(
