@@ -11,7 +11,18 @@ from typing import Final
 
 __all__ = ["main"]
 
-_NEEDED: Final = ("click", "numpy", "onnxruntime_genai", "starlette", "uvicorn")
+_NEEDED: Final = (
+    "click",
+    "filelock",
+    "huggingface_hub",
+    "numpy",
+    "onnxruntime_genai",
+    "platformdirs",
+    "psutil",
+    "rich",
+    "starlette",
+    "uvicorn",
+)
 _INSTALL: Final = 'pip install "phi-client[emulator]"'
 _USAGE_ERROR: Final = 2
 

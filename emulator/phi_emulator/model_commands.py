@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -23,6 +23,7 @@ from phi_emulator.models.manifest import Manifest, ManifestError, ModelFile, che
 from phi_emulator.models.store import Store, StoredModel, StoreError, free_bytes, human_size
 
 if TYPE_CHECKING:
+    from phi_emulator.models.download import Plan
     from phi_emulator.models.pull import Progress
 
 __all__ = ["models", "obtain_model"]
@@ -68,7 +69,9 @@ def list_(store: Store) -> None:
                 if reference not in here:
                     have = begun.get(reference)
                     state = f"begun, {human_size(have.size)} are here" if have else "can be pulled"
-                    rows.append((reference, state, f"about {human_size(variant.about_bytes)}", entry.repository))
+                    rows.append(
+                        (reference, state, f"about {human_size(variant.about_bytes)}", entry.repository)
+                    )
         for reference, model in here.items():
             damage = model.damage()
             state = f"damaged: {damage[0]}" if damage else "here"
@@ -78,7 +81,9 @@ def list_(store: Store) -> None:
             rows.append((name, "here" if folder.is_dir() else "gone", "", str(folder)))
     widths = [max(len(row[column]) for row in rows) for column in range(3)]
     for row in rows:
-        click.echo("  ".join([*(cell.ljust(width) for cell, width in zip(row, widths, strict=False)), row[3]]))
+        click.echo(
+            "  ".join([*(cell.ljust(width) for cell, width in zip(row, widths, strict=False)), row[3]])
+        )
 
 
 @models.command()
@@ -130,8 +135,10 @@ def verify(store: Store, name: str) -> None:
         progress.begin(f"verifying {model.manifest.reference}", model.manifest.size)
         damage = model.verify(progress.advance)
     if damage:
-        remedy = f"`phi-emulator models pull {name}` fetches what is wrong" if name.partition(":")[0] in CATALOG else (
-            "import it again"
+        remedy = (
+            f"`phi-emulator models pull {name}` fetches what is wrong"
+            if name.partition(":")[0] in CATALOG
+            else ("import it again")
         )
         raise click.ClickException("; ".join(damage) + f": {remedy}")
     click.echo(f"{model.manifest.reference} is whole: {len(model.manifest.files)} files")
@@ -236,35 +243,38 @@ def _pull(
 ) -> None:
     from phi_emulator.models.download import Hub  # noqa: PLC0415 - slow to import, and needed here alone
     from phi_emulator.models.pull import pull as pull_model  # noqa: PLC0415
-    from phi_emulator.models.pull import still_to_fetch  # noqa: PLC0415
 
     reference = f"{entry.name}:{variant.name}"
-    hub = Hub()
-    plan = hub.plan(entry, variant, revision)
-    held = store.find(entry.name, variant.name)
-    if held is None or held.manifest.revision != plan.revision:
-        missing = still_to_fetch(store, plan)
-        click.echo(
-            f"{reference} from {entry.repository} at {plan.revision[:12]}: {len(plan.files)} files, "
-            f"{human_size(plan.size)}, {entry.licence} licence\n"
-            f"to fetch: {human_size(missing)}, about {_duration(missing)} at 100 Mbit/s; "
-            f"free in {store.home}: {human_size(free_bytes(store.home))}",
-            err=True,
-        )
-        if held is not None:
-            click.echo(f"it takes the place of {held.manifest.revision[:12]}", err=True)
-        _ask("Download?", yes=yes, otherwise=f"run `phi-emulator models pull {reference} --yes`")
     try:
+        hub = Hub()
+        plan = hub.plan(entry, variant, revision)
+        held = store.find(entry.name, variant.name)
+        if held is None or held.manifest.revision != plan.revision:
+            _announce(store, plan, held)
+            _ask("Download?", yes=yes, otherwise=f"run `phi-emulator models pull {reference} --yes`")
         with _progress() as progress:
             model, was_fetched = pull_model(store, plan, hub, progress)
-    except KeyboardInterrupt:
-        missing = human_size(still_to_fetch(store, plan))
-        click.echo(
-            f"\nstopped, {missing} are missing: `phi-emulator models pull {reference}` goes on from here", err=True
-        )
+    except (KeyboardInterrupt, click.Abort):
+        click.echo(f"\nstopped: `phi-emulator models pull {reference}` goes on from what is here", err=True)
         sys.exit(_INTERRUPTED)
     state = "is here, verified" if was_fetched else "was here already, and is whole"
     click.echo(f"{reference} {state}: {model.folder}", err=True)
+
+
+def _announce(store: Store, plan: Plan, held: StoredModel | None) -> None:
+    """Say what is about to be fetched, before it is."""
+    from phi_emulator.models.pull import still_to_fetch  # noqa: PLC0415
+
+    entry, missing = plan.entry, still_to_fetch(store, plan)
+    click.echo(
+        f"{entry.name}:{plan.variant.name} from {entry.repository} at {plan.revision[:12]}: {len(plan.files)} files, "
+        f"{human_size(plan.size)}, {entry.licence} licence\n"
+        f"to fetch: {human_size(missing)}, about {_duration(missing)} at 100 Mbit/s; "
+        f"free in {store.home}: {human_size(free_bytes(store.home))}",
+        err=True,
+    )
+    if held is not None:
+        click.echo(f"it takes the place of {held.manifest.revision[:12]}", err=True)
 
 
 def _in_catalog(name: str) -> tuple[CatalogEntry, Variant]:
@@ -272,7 +282,9 @@ def _in_catalog(name: str) -> tuple[CatalogEntry, Variant]:
     entry = CATALOG.get(head)
     if entry is None or not entry.repository:
         names = ", ".join(f"`{known.name}`" for known in CATALOG.values() if known.repository)
-        raise StoreError(f"`{name}` can't be pulled: {names} can; for a folder of yours there is `models add`")
+        raise StoreError(
+            f"`{name}` can't be pulled: {names} can; for a folder of yours there is `models add`"
+        )
     variant = entry.variant(wanted or None)
     if variant is None:
         names = ", ".join(f"`{known.name}`" for known in entry.variants)
@@ -347,5 +359,3 @@ def _progress() -> Iterator[Progress]:
 
     with show_progress(sys.stderr) as progress:
         yield progress
-
-

@@ -47,7 +47,9 @@ def export_model(
                     reader = _Reader(content, progress)
                     archive.addfile(_member(file.path, file.size), reader)
                 if reader.sha256 != file.sha256:
-                    raise StoreError(f"`{file.path}` is damaged: run `phi-emulator models pull {manifest.reference}`")
+                    raise StoreError(
+                        f"`{file.path}` is damaged: run `phi-emulator models pull {manifest.reference}`"
+                    )
         flush(draft)
         draft.rename(path)
     except OSError as error:
@@ -78,9 +80,13 @@ def import_model(
                 finally:  # an import doesn't go on later; after `place` there is nothing left
                     store.clear_incoming(manifest.name, manifest.variant)
     except (tarfile.TarError, ManifestError, EOFError) as error:
-        raise StoreError(f"{str(path)!r} is no archive that `models export` made, or is cut off: {error}") from error
+        raise StoreError(
+            f"{str(path)!r} is no archive that `models export` made, or is cut off: {error}"
+        ) from error
     except OSError as error:
-        raise StoreError(f"can't read {str(path)!r} or write to the store: {error.strerror or error}") from error
+        raise StoreError(
+            f"can't read {str(path)!r} or write to the store: {error.strerror or error}"
+        ) from error
 
 
 def _read_manifest(archive: tarfile.TarFile) -> Manifest:

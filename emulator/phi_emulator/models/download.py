@@ -17,7 +17,7 @@ from typing import BinaryIO, Final, TypeVar
 from urllib.parse import urlsplit
 
 import httpx
-from huggingface_hub import HfApi, constants, get_session, hf_hub_url, hf_raise_for_status, is_offline_mode
+from huggingface_hub import HfApi, constants, get_session, hf_hub_url, hf_raise_for_status
 from huggingface_hub.errors import (
     GatedRepoError,
     HfHubHTTPError,
@@ -27,7 +27,7 @@ from huggingface_hub.errors import (
     RevisionNotFoundError,
 )
 from huggingface_hub.hf_api import RepoFile
-from huggingface_hub.utils import build_hf_headers
+from huggingface_hub.utils import build_hf_headers  # type: ignore[attr-defined]  # exported at run time
 
 from phi_emulator.models.catalog import CatalogEntry, Variant
 from phi_emulator.models.manifest import ManifestError, check_path
@@ -40,7 +40,6 @@ _API_TIMEOUT_S: Final = 30.0
 _LONGEST_WAIT_S: Final = 300
 _TRANSIENT: Final = (408, 429, 500, 502, 503, 504)
 _RANGE_REFUSED: Final = 416
-_PUBLIC: Final = "https://huggingface.co"
 _KEPT: Final = "what came is kept, and `phi-emulator models pull` goes on from there"
 _MIRROR: Final = "or name a mirror in `HF_ENDPOINT`"
 _IMPORT: Final = "or carry the model over with `phi-emulator models export` and `import`"
@@ -99,8 +98,6 @@ class Hub:
         Raises:
             HubError: the hub can't be reached, refuses, or lists what can't be used.
         """
-        if is_offline_mode():
-            raise HubError(f"`HF_HUB_OFFLINE` is set, so nothing is asked for: unset it, {_IMPORT}")
         api = HfApi(endpoint=self.endpoint)
         repository = entry.repository
 
@@ -161,7 +158,7 @@ class Hub:
     def _read_into(self, growing: _Growing, url: str) -> None:
         """Ask for what is missing and append it."""
         offset = growing.size
-        if growing.is_full:
+        if growing.is_full():
             return
         headers = build_hf_headers()
         headers["Accept-Encoding"] = "identity"  # the bytes on the wire are counted
@@ -175,7 +172,7 @@ class Hub:
             self._was_reached = True
             for chunk in response.iter_bytes(_CHUNK):
                 growing.append(chunk)
-                if growing.is_full:
+                if growing.is_full():
                     return
         raise httpx.RemoteProtocolError("the body ended early")
 
@@ -202,32 +199,19 @@ class Hub:
 
     def _explain(self, error: Exception, repository: str) -> str:
         """What happened and what to do; never the hub's own text, which may hold a signed address."""
-        host, page = self._host, f"{_PUBLIC}/{repository}"
+        host = self._host
         if isinstance(error, OfflineModeIsEnabled):
             return f"`HF_HUB_OFFLINE` is set, so nothing is asked for: unset it, {_IMPORT}"
         if isinstance(error, HfHubHTTPError):
-            status = error.response.status_code
-            if isinstance(error, GatedRepoError) or status == httpx.codes.FORBIDDEN:
-                return f"{host} refuses `{repository}`: accept its conditions at {page}, then set `HF_TOKEN`"
-            if isinstance(error, RevisionNotFoundError):
-                return f"`{repository}` on {host} has no such revision: leave `--revision` out"
-            if isinstance(error, RemoteEntryNotFoundError):
-                return f"`{repository}` on {host} has no such folder or file any more: run `pull` again"
-            if isinstance(error, RepositoryNotFoundError) or status == httpx.codes.UNAUTHORIZED:
-                return (
-                    f"{host} has no `{repository}`, or not for everybody: "
-                    "check `HF_TOKEN` (set it, or unset one that has expired) and `HF_ENDPOINT`"
-                )
-            if status == httpx.codes.TOO_MANY_REQUESTS:
-                return f"{host} takes no more requests for now: wait some minutes, or set `HF_TOKEN`; {_KEPT}"
-            return f"{host} answers {status}: try again later; {_KEPT}"
-        if isinstance(error, httpx.ProxyError):
-            return f"the proxy gives no way to {host}: check `HTTPS_PROXY` and `NO_PROXY`, {_IMPORT}"
+            return _explain_status(error, host, repository)
         if isinstance(error, httpx.UnsupportedProtocol):
             return "`HF_ENDPOINT` is no address: give one that begins with https://"
-        if not self._was_reached:
-            return f"can't reach {host} ({type(error).__name__}): check the network and `HTTPS_PROXY`, {_MIRROR}, {_IMPORT}"
-        return f"the connection to {host} breaks again and again ({type(error).__name__}): try again later; {_KEPT}"
+        what = type(error).__name__
+        if isinstance(error, httpx.ProxyError):
+            return f"the proxy gives no way to {host}: check `HTTPS_PROXY` and `NO_PROXY`, {_IMPORT}"
+        if self._was_reached:
+            return f"the connection to {host} breaks again and again ({what}): try again later; {_KEPT}"
+        return f"can't reach {host} ({what}): check the network and `HTTPS_PROXY`, {_MIRROR}, {_IMPORT}"
 
     @property
     def _host(self) -> str:
@@ -248,7 +232,6 @@ class _Growing:
         while chunk := out.read(_CHUNK):
             self._hash(chunk)
 
-    @property
     def is_full(self) -> bool:
         return self.size >= self._file.size
 
@@ -283,10 +266,29 @@ class _Growing:
             self._git.update(chunk)
 
 
+def _explain_status(error: HfHubHTTPError, host: str, repository: str) -> str:
+    status = error.response.status_code
+    if isinstance(error, GatedRepoError) or status == httpx.codes.FORBIDDEN:
+        page = f"https://huggingface.co/{repository}"
+        return f"{host} refuses `{repository}`: accept its conditions at {page}, then set `HF_TOKEN`"
+    if isinstance(error, RevisionNotFoundError):
+        return f"`{repository}` on {host} has no such revision: leave `--revision` out"
+    if isinstance(error, RemoteEntryNotFoundError):
+        return f"`{repository}` on {host} has no such folder or file any more: pull again"
+    if isinstance(error, RepositoryNotFoundError) or status == httpx.codes.UNAUTHORIZED:
+        return (
+            f"{host} has no `{repository}`, or not for everybody: "
+            "check `HF_TOKEN` (set it, or unset one that has expired) and `HF_ENDPOINT`"
+        )
+    if status == httpx.codes.TOO_MANY_REQUESTS:
+        return f"{host} takes no more requests for now: wait some minutes, or set `HF_TOKEN`; {_KEPT}"
+    return f"{host} answers {status}: try again later; {_KEPT}"
+
+
 def _continues(response: httpx.Response, offset: int) -> bool:
     """Whether the body begins at `offset`; a server may ignore that it was asked to."""
     if response.status_code == httpx.codes.PARTIAL_CONTENT:
-        return response.headers.get("Content-Range", "").startswith(f"bytes {offset}-")
+        return str(response.headers.get("Content-Range")).startswith(f"bytes {offset}-")
     return response.status_code >= httpx.codes.BAD_REQUEST and response.status_code != _RANGE_REFUSED
 
 

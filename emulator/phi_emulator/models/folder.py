@@ -63,7 +63,9 @@ def resolve_model(wanted: str | None = None, store: Store | None = None) -> Mode
         if not folder.is_dir():
             names = [*CATALOG, *(model.manifest.reference for model in store.models()), *store.registered()]
             known = ", ".join(f"`{name}`" for name in dict.fromkeys(names))
-            raise ModelNotFoundError(f"{wanted!r} is neither a known model ({known}) nor a folder: give one of them")
+            raise ModelNotFoundError(
+                f"{wanted!r} is neither a known model ({known}) nor a folder: give one of them"
+            )
         found = ModelFolder(folder.resolve().name, folder.resolve(), "a model folder of yours")
     check_folder(found.folder)
     return found
@@ -140,7 +142,9 @@ def check_folder(folder: Path) -> None:
         settings = _read_json(folder / "tokenizer_config.json")
         has_template = bool(settings.get("chat_template")) or (folder / "chat_template.jinja").is_file()
     except (OSError, ValueError, AttributeError) as error:
-        raise ModelNotFoundError(f"{str(folder / 'tokenizer_config.json')!r} can't be read: {again}") from error
+        raise ModelNotFoundError(
+            f"{str(folder / 'tokenizer_config.json')!r} can't be read: {again}"
+        ) from error
     if not has_template:
         raise ModelNotFoundError(
             f"{str(folder)!r} has no chat template: put `chat_template.jinja` there, or `chat_template` "

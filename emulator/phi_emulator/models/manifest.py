@@ -14,7 +14,16 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path, PurePosixPath
 from typing import Any, Final, Self
 
-__all__ = ["MANIFEST", "Manifest", "ManifestError", "ModelFile", "check_name", "check_path", "chunks_of", "sha256_of"]
+__all__ = [
+    "MANIFEST",
+    "Manifest",
+    "ManifestError",
+    "ModelFile",
+    "check_name",
+    "check_path",
+    "chunks_of",
+    "sha256_of",
+]
 
 MANIFEST: Final = "phi-emulator.json"
 """The manifest's own file name, beside the files that it lists."""
@@ -140,16 +149,21 @@ class Manifest:
             ManifestError: it is something else, or of a later version.
         """
         try:
-            data: dict[str, Any] = json.loads(text)
-            if data.pop("format") != _FORMAT:
-                raise ManifestError("a later version of phi-emulator made this: update phi-emulator")
-            files = tuple(ModelFile(str(f["path"]), int(f["size"]), str(f["sha256"])) for f in data.pop("files"))
-            placed_ns = int(data.pop("placed_ns"))
-            texts = {field.name for field in fields(cls)} - {"files", "placed_ns"}
-            if set(data) != texts or not all(isinstance(value, str) for value in data.values()):
-                raise ManifestError("it has other fields than a manifest")
-            return cls(files=files, placed_ns=placed_ns, **data)
+            return cls._from_data(json.loads(text))
         except ManifestError:
             raise
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise ManifestError("it is no manifest of a model") from error
+
+    @classmethod
+    def _from_data(cls, data: dict[str, Any]) -> Self:
+        if data.pop("format") != _FORMAT:
+            raise ManifestError("a later version of phi-emulator made this: update phi-emulator")
+        files = tuple(
+            ModelFile(str(file["path"]), int(file["size"]), str(file["sha256"])) for file in data.pop("files")
+        )
+        placed_ns = int(data.pop("placed_ns"))
+        texts = {field.name for field in fields(cls)} - {"files", "placed_ns"}
+        if set(data) != texts or not all(isinstance(value, str) for value in data.values()):
+            raise ManifestError("it has other fields than a manifest")
+        return cls(files=files, placed_ns=placed_ns, **data)

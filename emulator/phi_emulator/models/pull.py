@@ -11,7 +11,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from phi_emulator.models.manifest import Manifest, ModelFile, chunks_of, sha256_of
-from phi_emulator.models.store import PART, Store, StoredModel, StoreError, check_space, flush, free_bytes, human_size
+from phi_emulator.models.store import (
+    PART,
+    Store,
+    StoredModel,
+    StoreError,
+    check_space,
+    flush,
+    free_bytes,
+    human_size,
+)
 
 if TYPE_CHECKING:
     from phi_emulator.models.download import Plan, RemoteFile
@@ -86,9 +95,10 @@ def pull(
             files = tuple(ModelFile(file.path, file.size, done[file.path]) for file in plan.files)
             return store.place(_manifest(plan, files)), True
         except OSError as error:
+            missing = human_size(still_to_fetch(store, plan))
             raise StoreError(
-                f"can't write to {str(incoming)!r} ({error.strerror or error}); {human_size(still_to_fetch(store, plan))} "
-                "are missing: make room, or set PHI_EMULATOR_HOME to a folder on another disk, then pull again"
+                f"can't write to {str(incoming)!r} ({error.strerror or error}), {missing} are missing: make room, "
+                "or set PHI_EMULATOR_HOME to a folder on another disk, then pull again"
             ) from error
 
 

@@ -25,7 +25,17 @@ import platformdirs
 
 from phi_emulator.models.manifest import MANIFEST, Manifest, ManifestError, check_name, sha256_of
 
-__all__ = ["PART", "Partial", "Store", "StoreError", "StoredModel", "check_space", "flush", "free_bytes", "human_size"]
+__all__ = [
+    "PART",
+    "Partial",
+    "Store",
+    "StoreError",
+    "StoredModel",
+    "check_space",
+    "flush",
+    "free_bytes",
+    "human_size",
+]
 
 PART: Final = ".part"
 """The ending of a file that is not whole yet."""
@@ -83,9 +93,7 @@ class Store:
     Nothing is written before something is put into it. `clock` tells nanoseconds since 1970.
     """
 
-    def __init__(
-        self, home: str | Path | None = None, *, clock: Callable[[], int] = time.time_ns
-    ) -> None:
+    def __init__(self, home: str | Path | None = None, *, clock: Callable[[], int] = time.time_ns) -> None:
         default = platformdirs.user_data_path("phi-emulator", appauthor=False)
         self.home = Path(home).expanduser().absolute() if home else default
         self._models = self.home / "models"
