@@ -12,7 +12,9 @@ from phi_emulator.engine.base import ModelLoadError
 
 __all__ = ["load_error"]
 
-_AGAIN: Final = "its files are damaged or do not fit together: get them again (`phi-emulator models pull` in the store)"
+_AGAIN: Final = (
+    "its files are damaged or do not fit together: get them again (`phi-emulator models pull` in the store)"
+)
 _OTHER_BUILD: Final = (
     "it asks for an execution provider that the installed ONNX Runtime GenAI lacks: "
     "serve a folder that is built for the CPU, such as `phi-4-mini-reasoning:cpu-int4`"

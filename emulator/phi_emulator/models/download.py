@@ -170,7 +170,7 @@ class Hub:
                 growing.restart()
             hf_raise_for_status(response)
             self._was_reached = True
-            for chunk in response.iter_bytes(_CHUNK):
+            for chunk in response.iter_bytes():  # as they come: what waits in a buffer would be lost
                 growing.append(chunk)
                 if growing.is_full():
                     return

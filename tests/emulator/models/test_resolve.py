@@ -12,7 +12,7 @@ def folder_with(path: Path, *names: str, graph: str = "model.onnx") -> Path:
     config = {"model": {"decoder": {"filename": graph}}}
     (path / "genai_config.json").write_text(json.dumps(config), encoding="utf-8")
     for name in names:
-        (path / name).touch()
+        (path / name).write_text('{"chat_template": "{{ messages }}"}', encoding="utf-8")
     return path
 
 
