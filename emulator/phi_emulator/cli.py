@@ -19,8 +19,8 @@ _NEEDED: Final = (
     "onnxruntime_genai",
     "platformdirs",
     "psutil",
-    "rich",
     "starlette",
+    "tqdm",
     "uvicorn",
 )
 _INSTALL: Final = 'pip install "phi-client[emulator]"'

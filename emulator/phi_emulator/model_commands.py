@@ -1,14 +1,14 @@
 """The commands `phi-emulator models …`, and what `serve` asks before it fetches a model.
 
-What is said to the user and asked of him; what happens is the store's business. Must not import `huggingface_hub` or
-`rich` before something is to be fetched or shown: `serve` with a model that is here does without them.
+What is said to the user and asked of him; what happens is the store's business. Must not import `huggingface_hub`
+before something is to be fetched: `serve` with a model that is here does without them.
 """
 
 from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -345,7 +345,7 @@ def _duration(size: int) -> str:
 
 
 @contextmanager
-def _told() -> Iterator[None]:
+def _told() -> Generator[None]:
     """Say what went wrong in one line, with exit status 1."""
     try:
         yield
@@ -354,8 +354,8 @@ def _told() -> Iterator[None]:
 
 
 @contextmanager
-def _progress() -> Iterator[Progress]:
-    from phi_emulator.progress import show_progress  # noqa: PLC0415 - imports `rich`
+def _progress() -> Generator[Progress]:
+    from phi_emulator.progress import show_progress  # noqa: PLC0415 - serving needs it not
 
     with show_progress(sys.stderr) as progress:
         yield progress

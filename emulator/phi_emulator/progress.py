@@ -5,79 +5,88 @@ It must not know what the work is.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Final, TextIO
+from typing import TYPE_CHECKING, Final, Never, TextIO
 
 from phi_emulator.models.store import human_size
 
 if TYPE_CHECKING:
-    from rich.progress import Progress as Bars
-    from rich.progress import TaskID
+    from tqdm import tqdm
 
-__all__ = ["show_progress"]
+__all__ = ["Bars", "Lines", "show_progress"]
 
-_LINES: Final = 10
-"""Lines for a stage, where there is no terminal."""
-_WORTH_LINES: Final = 50_000_000
+_STEPS: Final = 10
+"""Lines for a long stage, where there is no terminal."""
+_LONG: Final = 50_000_000
 
 
-class _Lines:
-    """Writes a line when a stage begins, and at each tenth of a large one."""
+class Lines:
+    """Writes a line when a stage begins, and at each tenth of a long one."""
 
     def __init__(self, out: TextIO) -> None:
         self._out = out
         self._text, self._total, self._done, self._told = "", 0, 0, 0
 
-    def begin(self, text: str, total: int) -> None:
-        self._text, self._total, self._done, self._told = text, total, 0, 0
-        print(f"{text} ({human_size(total)})", file=self._out, flush=True)
+    def begin(self, text: str, total: int, done: int = 0) -> None:
+        """As `models.pull.Progress` says."""
+        self._text, self._total, self._done = text, total, done
+        self._told = self._step()
+        went_on = f", {human_size(done)} of it are here" if done else ""
+        print(f"{text} ({human_size(total)}{went_on})", file=self._out, flush=True)
 
     def advance(self, count: int) -> None:
+        """As `models.pull.Progress` says."""
         self._done += count
-        reached = self._done * _LINES // self._total if self._total else 0
-        if reached > self._told and self._total >= _WORTH_LINES:
+        if self._step() > self._told and self._total >= _LONG:
             print(f"  {self._text}: {100 * self._done // self._total} %", file=self._out, flush=True)
-        self._told = reached
+        self._told = self._step()
+
+    def _step(self) -> int:
+        return self._done * _STEPS // self._total if self._total else 0
 
 
-class _Bar:
-    """Moves a bar with speed and time left."""
+class Bars:
+    """Moves a bar for each stage, with speed and time left."""
 
-    def __init__(self, bars: Bars) -> None:
-        self._bars = bars
-        self._task: TaskID | None = None
+    def __init__(self, out: TextIO) -> None:
+        self._out = out
+        self._bar: tqdm[Never] | None = None
 
-    def begin(self, text: str, total: int) -> None:
-        self._task = self._bars.add_task(text, total=total)
+    def begin(self, text: str, total: int, done: int = 0) -> None:
+        """As `models.pull.Progress` says."""
+        from tqdm import tqdm  # noqa: PLC0415 - a terminal alone needs it
+
+        self.close()
+        self._bar = tqdm(
+            desc=text,
+            total=total,
+            initial=done,
+            unit="B",
+            unit_scale=True,
+            file=self._out,
+            dynamic_ncols=True,
+        )
 
     def advance(self, count: int) -> None:
-        if self._task is not None:
-            self._bars.advance(self._task, count)
+        """As `models.pull.Progress` says."""
+        if self._bar is not None:
+            self._bar.update(count)
+
+    def close(self) -> None:
+        """End the bar's line."""
+        if self._bar is not None:
+            self._bar.close()
 
 
 @contextmanager
-def show_progress(out: TextIO) -> Iterator[_Lines | _Bar]:
+def show_progress(out: TextIO) -> Generator[Lines | Bars]:
     """What hears of the progress, while the work goes on."""
     if not out.isatty():
-        yield _Lines(out)
+        yield Lines(out)
         return
-    from rich.console import Console  # noqa: PLC0415 - slow to import, and a terminal alone needs it
-    from rich.progress import (  # noqa: PLC0415
-        BarColumn,
-        DownloadColumn,
-        Progress,
-        TextColumn,
-        TimeRemainingColumn,
-        TransferSpeedColumn,
-    )
-
-    columns = (
-        TextColumn("{task.description}", markup=False),
-        BarColumn(),
-        DownloadColumn(),
-        TransferSpeedColumn(),
-        TimeRemainingColumn(),
-    )
-    with Progress(*columns, console=Console(file=out)) as bars:
-        yield _Bar(bars)
+    bars = Bars(out)
+    try:
+        yield bars
+    finally:
+        bars.close()

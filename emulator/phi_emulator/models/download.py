@@ -12,6 +12,7 @@ import hashlib
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from http import HTTPStatus
 from pathlib import Path, PurePosixPath
 from typing import BinaryIO, Final, TypeVar
 from urllib.parse import urlsplit
@@ -39,7 +40,6 @@ _CHUNK: Final = 1 << 20
 _API_TIMEOUT_S: Final = 30.0
 _LONGEST_WAIT_S: Final = 300
 _TRANSIENT: Final = (408, 429, 500, 502, 503, 504)
-_RANGE_REFUSED: Final = 416
 _KEPT: Final = "what came is kept, and `phi-emulator models pull` goes on from there"
 _MIRROR: Final = "or name a mirror in `HF_ENDPOINT`"
 _IMPORT: Final = "or carry the model over with `phi-emulator models export` and `import`"
@@ -268,28 +268,31 @@ class _Growing:
 
 def _explain_status(error: HfHubHTTPError, host: str, repository: str) -> str:
     status = error.response.status_code
-    if isinstance(error, GatedRepoError) or status == httpx.codes.FORBIDDEN:
+    if isinstance(error, GatedRepoError) or status == HTTPStatus.FORBIDDEN:
         page = f"https://huggingface.co/{repository}"
         return f"{host} refuses `{repository}`: accept its conditions at {page}, then set `HF_TOKEN`"
     if isinstance(error, RevisionNotFoundError):
         return f"`{repository}` on {host} has no such revision: leave `--revision` out"
     if isinstance(error, RemoteEntryNotFoundError):
         return f"`{repository}` on {host} has no such folder or file any more: pull again"
-    if isinstance(error, RepositoryNotFoundError) or status == httpx.codes.UNAUTHORIZED:
+    if isinstance(error, RepositoryNotFoundError) or status == HTTPStatus.UNAUTHORIZED:
         return (
             f"{host} has no `{repository}`, or not for everybody: "
             "check `HF_TOKEN` (set it, or unset one that has expired) and `HF_ENDPOINT`"
         )
-    if status == httpx.codes.TOO_MANY_REQUESTS:
+    if status == HTTPStatus.TOO_MANY_REQUESTS:
         return f"{host} takes no more requests for now: wait some minutes, or set `HF_TOKEN`; {_KEPT}"
     return f"{host} answers {status}: try again later; {_KEPT}"
 
 
 def _continues(response: httpx.Response, offset: int) -> bool:
     """Whether the body begins at `offset`; a server may ignore that it was asked to."""
-    if response.status_code == httpx.codes.PARTIAL_CONTENT:
+    if response.status_code == HTTPStatus.PARTIAL_CONTENT:
         return str(response.headers.get("Content-Range")).startswith(f"bytes {offset}-")
-    return response.status_code >= httpx.codes.BAD_REQUEST and response.status_code != _RANGE_REFUSED
+    return (
+        response.status_code >= HTTPStatus.BAD_REQUEST
+        and response.status_code != HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE
+    )
 
 
 def _wait_s(error: Exception, failures: int) -> float:

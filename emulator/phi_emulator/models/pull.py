@@ -31,8 +31,8 @@ __all__ = ["Fetcher", "Progress", "pull", "still_to_fetch"]
 class Progress(Protocol):
     """Hears how work goes on, to show it."""
 
-    def begin(self, text: str, total: int) -> None:
-        """A stage begins; `total` is its bytes."""
+    def begin(self, text: str, total: int, done: int = 0) -> None:
+        """A stage begins; `total` is its bytes, `done` those that were there before."""
         ...
 
     def advance(self, count: int) -> None:
@@ -88,8 +88,7 @@ def pull(
             for file in plan.files:
                 part = part_of(incoming, file)
                 if file.path not in done:
-                    progress.begin(file.path, file.size)
-                    progress.advance(part.stat().st_size if part.is_file() else 0)
+                    progress.begin(file.path, file.size, part.stat().st_size if part.is_file() else 0)
                     done[file.path] = fetcher.fetch(plan, file, part, progress.advance)
                     part.replace(incoming / file.path)
             files = tuple(ModelFile(file.path, file.size, done[file.path]) for file in plan.files)

@@ -15,7 +15,7 @@ import json
 import os
 import shutil
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -138,7 +138,7 @@ class Store:
             _discard(folder)
 
     @contextmanager
-    def lock(self, name: str, variant: str) -> Iterator[None]:
+    def lock(self, name: str, variant: str) -> Generator[None]:
         """Hold a model against other processes; the system frees it when this process ends, however it ends.
 
         Raises:

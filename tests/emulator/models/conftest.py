@@ -23,7 +23,7 @@ class Heard:
         self.stages: list[tuple[str, int]] = []
         self.counts: list[int] = []
 
-    def begin(self, text: str, total: int) -> None:
+    def begin(self, text: str, total: int, done: int = 0) -> None:
         self.stages.append((text, total))
 
     def advance(self, count: int) -> None:

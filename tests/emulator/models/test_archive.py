@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import io
 import json
-import resource
 import tarfile
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 from phi_emulator.models.archive import export_model, import_model
 from phi_emulator.models.manifest import MANIFEST
-from phi_emulator.models.store import PART, Store, StoredModel, StoreError
+from phi_emulator.models.store import Store, StoredModel, StoreError
+
+from tests.limits import largest_file
 
 if TYPE_CHECKING:
     from tests.emulator.models.conftest import Heard
@@ -182,32 +182,6 @@ def test_room_is_checked_on_both_ways(
     with pytest.raises(StoreError, match="make room"):
         import_model(other, archive, heard, free=lambda _folder: 1000)
     assert (other.models(), other.partials()) == ([], [])
-
-
-@contextmanager
-def largest_file(size: int) -> Iterator[None]:
-    """Let the system refuse to write more: what a full disk does, and no user may set up a full disk."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
-
-
-def test_a_disk_that_fills_up_while_writing_is_said_and_the_pull_goes_on_later(
-    pull: Pull, store: Store
-) -> None:
-    # Python ignores SIGXFSZ, so the write fails with EFBIG where a full disk gives ENOSPC: the same way for us.
-    with (
-        largest_file(1_000_000),
-        pytest.raises(StoreError, match=r"can't write to .* are missing: make room"),
-    ):
-        pull()
-    assert store.models() == []
-    (part,) = store.home.rglob(f"*{PART}")
-    assert part.stat().st_size == 1_000_000
-    assert pull().verify() == []
 
 
 def test_a_disk_that_fills_up_leaves_no_half_archive(

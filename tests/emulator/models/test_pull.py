@@ -14,6 +14,7 @@ from phi_emulator.models.download import Hub, HubError
 from phi_emulator.models.store import PART, Store, StoredModel, StoreError
 
 from tests.hub_server import CPU_FOLDER, HubServer
+from tests.limits import largest_file
 
 if TYPE_CHECKING:
     from tests.emulator.models.conftest import Heard
@@ -185,7 +186,7 @@ def test_a_file_that_the_new_commit_lacks_does_not_stay(pull: Pull, server: HubS
     assert not (pull().folder / "added_tokens.json").exists()
 
 
-REFUSALS = {
+REFUSALS: dict[str, dict[str, Any]] = {
     "check `HF_TOKEN`": {"status": 401},
     "unset one that has expired": {
         "status": 401,
@@ -307,6 +308,21 @@ def test_room_is_needed_only_for_what_is_missing(pull: Pull, server: HubServer) 
 
     assert pull(free=little).verify() == []
     assert len(asked) == 1
+
+
+def test_a_disk_that_fills_up_while_writing_is_said_and_the_pull_goes_on_later(
+    pull: Pull, store: Store
+) -> None:
+    # Python ignores SIGXFSZ, so the write fails with EFBIG where a full disk gives ENOSPC: the same way for us.
+    with (
+        largest_file(1_000_000),
+        pytest.raises(StoreError, match=r"can't write to .* are missing: make room"),
+    ):
+        pull()
+    assert store.models() == []
+    (part,) = store.home.rglob(f"*{PART}")
+    assert part.stat().st_size == 1_000_000
+    assert pull().verify() == []
 
 
 def test_two_pulls_of_one_model_do_not_mix(pull: Pull, server: HubServer, store: Store) -> None:
