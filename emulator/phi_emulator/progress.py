@@ -5,6 +5,7 @@ It must not know what the work is.
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Generator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final, Never, TextIO
@@ -65,7 +66,7 @@ class Bars:
             unit="B",
             unit_scale=True,
             file=self._out,
-            dynamic_ncols=True,
+            ncols=shutil.get_terminal_size().columns,  # also where a terminal says that it has none
         )
 
     def advance(self, count: int) -> None:

@@ -185,7 +185,7 @@ def test_what_is_to_come_is_said_in_plain_lines(start: Start, server: HubServer)
         in text
     )
     assert "to fetch: 2.7 MB, about less than a minute at 100 Mbit/s; free in" in text
-    assert f"{DATA} (2.6 MB)\n" in text
+    assert "downloading 11 files (2.7 MB)\n" in text
     assert "\x1b" not in text
 
 
@@ -243,7 +243,7 @@ def test_on_a_terminal_the_user_is_asked_first(
     assert not reply
     assert (server.sent(DATA) > 0) is (status == 0)
     if status == 0:
-        assert b"model.onnx.data: 100%" in said
+        assert b"downloading 11 files: 100%" in said
 
 
 def test_serving_the_bundled_model_loads_nothing_that_only_a_pull_needs(

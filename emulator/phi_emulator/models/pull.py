@@ -84,19 +84,20 @@ def pull(
         try:
             incoming.mkdir(parents=True, exist_ok=True)
             done = _sift(incoming, plan, progress)
-            check_space(incoming, still_to_fetch(store, plan), free)
+            missing = still_to_fetch(store, plan)
+            check_space(incoming, missing, free)
+            progress.begin(f"downloading {len(plan.files)} files", plan.size, plan.size - missing)
             for file in plan.files:
                 part = part_of(incoming, file)
                 if file.path not in done:
-                    progress.begin(file.path, file.size, part.stat().st_size if part.is_file() else 0)
                     done[file.path] = fetcher.fetch(plan, file, part, progress.advance)
                     part.replace(incoming / file.path)
             files = tuple(ModelFile(file.path, file.size, done[file.path]) for file in plan.files)
             return store.place(_manifest(plan, files)), True
         except OSError as error:
-            missing = human_size(still_to_fetch(store, plan))
+            rest = human_size(still_to_fetch(store, plan))
             raise StoreError(
-                f"can't write to {str(incoming)!r} ({error.strerror or error}), {missing} are missing: make room, "
+                f"can't write to {str(incoming)!r} ({error.strerror or error}), {rest} are missing: make room, "
                 "or set PHI_EMULATOR_HOME to a folder on another disk, then pull again"
             ) from error
 

@@ -20,11 +20,11 @@ class Heard:
     """A progress that only remembers."""
 
     def __init__(self) -> None:
-        self.stages: list[tuple[str, int]] = []
+        self.stages: list[tuple[str, int, int]] = []
         self.counts: list[int] = []
 
     def begin(self, text: str, total: int, done: int = 0) -> None:
-        self.stages.append((text, total))
+        self.stages.append((text, total, done))
 
     def advance(self, count: int) -> None:
         self.counts.append(count)

@@ -56,10 +56,18 @@ def test_a_listing_in_several_pages_is_read_to_its_end(pull: Pull, server: HubSe
     assert len(pull().manifest.files) == len(server.listing(CPU_FOLDER))
 
 
-def test_progress_adds_up_to_the_size_of_each_file(pull: Pull, heard: Heard) -> None:
-    manifest = pull().manifest
-    assert heard.stages == [(file.path, file.size) for file in manifest.files]
-    assert sum(heard.counts) == manifest.size
+def test_progress_adds_up_to_what_is_fetched(pull: Pull, heard: Heard, server: HubServer) -> None:
+    server.fail(DATA, cut_after=700_000)
+    server.fail(DATA, status=503, times=5)
+    with pytest.raises(HubError):
+        pull()
+    came = sum(heard.counts)
+    heard.counts.clear()
+    size = pull().manifest.size
+    assert heard.stages[0] == ("downloading 11 files", size, 0)
+    assert heard.stages[-1] == ("downloading 11 files", size, came)
+    verified = sum(total for text, total, _ in heard.stages if text.startswith("verifying"))
+    assert sum(heard.counts) == verified + size - came
 
 
 def test_a_model_that_is_here_and_whole_is_not_fetched_again(pull: Pull, server: HubServer) -> None:
