@@ -59,6 +59,7 @@ class Bars:
         from tqdm import tqdm  # noqa: PLC0415 - a terminal alone needs it
 
         self.close()
+        width, height = shutil.get_terminal_size()  # tqdm shows nothing where a terminal gives its size as 0
         self._bar = tqdm(
             desc=text,
             total=total,
@@ -66,7 +67,8 @@ class Bars:
             unit="B",
             unit_scale=True,
             file=self._out,
-            ncols=shutil.get_terminal_size().columns,  # also where a terminal says that it has none
+            ncols=width,
+            nrows=height,
         )
 
     def advance(self, count: int) -> None:
