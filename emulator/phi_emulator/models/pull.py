@@ -78,6 +78,7 @@ def pull(
         if held is not None and held.manifest.revision == plan.revision:
             progress.begin("verifying what is here", held.manifest.size)
             if not held.verify(progress.advance):
+                store.sweep(held)
                 return held, False
             store.take_back(held)
         incoming = store.incoming(name, variant)

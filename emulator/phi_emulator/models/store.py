@@ -174,10 +174,15 @@ class Store:
             _discard(folder)
         incoming.rename(folder)
         flush(folder.parent)
-        for other in folder.parent.iterdir():
-            if other != folder:
+        placed = StoredModel(manifest, folder)
+        self.sweep(placed)
+        return placed
+
+    def sweep(self, model: StoredModel) -> None:
+        """Delete what else is there under the model's name and variant: what it replaced. Needs the lock."""
+        for other in model.folder.parent.iterdir():
+            if other != model.folder:
                 _discard(other)
-        return StoredModel(manifest, folder)
 
     def take_back(self, model: StoredModel) -> None:
         """Make a damaged model an unfinished pull again, so that only what is wrong is fetched. Needs the lock."""
