@@ -52,6 +52,7 @@ class Request:
     token: str | None
     origin: str
     """`hub` or `storage`."""
+    user_agent: str
     sent: int = 0
 
 
@@ -256,4 +257,5 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _note(self, path: str, sent: int = 0) -> None:
         asked, token = self.headers.get("Range"), self.headers.get("Authorization")
-        self.hub.requests.append(Request(self.command, path, asked, token, self.origin, sent))
+        agent = str(self.headers.get("User-Agent"))
+        self.hub.requests.append(Request(self.command, path, asked, token, self.origin, agent, sent))

@@ -241,6 +241,8 @@ def obtain_model(config: EmulatorConfig, *, yes: bool) -> EmulatorConfig:
 def _pull(
     store: Store, entry: CatalogEntry, variant: Variant, *, revision: str | None = None, yes: bool
 ) -> None:
+    # Without it, `huggingface_hub` tells the hub what else is installed. It reads this once, when it is imported.
+    os.environ["HF_HUB_DISABLE_TELEMETRY"] = "1"
     from phi_emulator.models.download import Hub  # noqa: PLC0415 - slow to import, and needed here alone
     from phi_emulator.models.pull import pull as pull_model  # noqa: PLC0415
 
@@ -254,7 +256,7 @@ def _pull(
             _ask("Download?", yes=yes, otherwise=f"run `phi-emulator models pull {reference} --yes`")
         with _progress() as progress:
             model, was_fetched = pull_model(store, plan, hub, progress)
-    except (KeyboardInterrupt, click.Abort):
+    except KeyboardInterrupt:
         click.echo(f"\nstopped: `phi-emulator models pull {reference}` goes on from what is here", err=True)
         sys.exit(_INTERRUPTED)
     state = "is here, verified" if was_fetched else "was here already, and is whole"
@@ -273,6 +275,8 @@ def _announce(store: Store, plan: Plan, held: StoredModel | None) -> None:
         f"free in {store.home}: {human_size(free_bytes(store.home))}",
         err=True,
     )
+    if plan.variant.execution_provider != "CPUExecutionProvider":
+        click.echo(f"it needs an ONNX Runtime GenAI with {plan.variant.execution_provider}", err=True)
     if held is not None:
         click.echo(f"it takes the place of {held.manifest.revision[:12]}", err=True)
 
@@ -334,7 +338,11 @@ def _ask(question: str, *, yes: bool, otherwise: str) -> None:
         return
     if not (sys.stdin.isatty() and sys.stderr.isatty()):
         raise StoreError(f"not a terminal, so nobody can be asked: {otherwise}")
-    if not click.confirm(question, err=True):
+    try:
+        agrees = click.confirm(question, err=True)
+    except click.Abort:
+        sys.exit(_INTERRUPTED)
+    if not agrees:
         click.echo("nothing was done", err=True)
         sys.exit(1)
 

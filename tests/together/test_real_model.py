@@ -189,6 +189,12 @@ def test_what_is_to_come_is_said_in_plain_lines(start: Start, server: HubServer)
     assert "\x1b" not in text
 
 
+def test_the_hub_is_not_told_what_else_is_on_the_machine(start: Start, server: HubServer) -> None:
+    assert outcome(start("models", "pull", NAME, "--yes", AI_AGENT="some-agent"))[0] == 0
+    told = {part.partition("/")[0] for request in server.requests for part in request.user_agent.split("; ")}
+    assert told == {"phi-emulator", "hf_hub", "python"}
+
+
 def test_offline_mode_asks_nobody(start: Start, server: HubServer) -> None:
     status, text = outcome(start("models", "pull", NAME, "--yes", HF_HUB_OFFLINE="1"))
     assert (status, server.requests) == (1, [])

@@ -39,6 +39,7 @@ __all__ = ["Hub", "HubError", "Plan", "RemoteFile"]
 _CHUNK: Final = 1 << 20
 _API_TIMEOUT_S: Final = 30.0
 _LONGEST_WAIT_S: Final = 300
+_US: Final = "phi-emulator"
 _TRANSIENT: Final = (408, 429, 500, 502, 503, 504)
 _KEPT: Final = "what came is kept, and `phi-emulator models pull` goes on from there"
 _MIRROR: Final = "or name a mirror in `HF_ENDPOINT`"
@@ -98,7 +99,7 @@ class Hub:
         Raises:
             HubError: the hub can't be reached, refuses, or lists what can't be used.
         """
-        api = HfApi(endpoint=self.endpoint)
+        api = HfApi(endpoint=self.endpoint, library_name=_US)
         repository = entry.repository
 
         def ask() -> tuple[str, list[RepoFile]]:
@@ -160,7 +161,7 @@ class Hub:
         offset = growing.size
         if growing.is_full():
             return
-        headers = build_hf_headers()
+        headers = build_hf_headers(library_name=_US)
         headers["Accept-Encoding"] = "identity"  # the bytes on the wire are counted
         if offset:
             headers["Range"] = f"bytes={offset}-"

@@ -7,12 +7,14 @@ published form, stand for them; so these tests hold what the emulator makes of s
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
 import onnxruntime_genai
 import pytest
-from phi_emulator.engine.base import Message
+from phi_emulator.engine.base import Message, Sampling
+from phi_emulator.engine.ort import OrtEngine
 from phi_emulator.engine.prompt import PromptEncoder
 from phi_emulator.models import resolve_model
 
@@ -118,6 +120,29 @@ def test_think_tags_are_ordinary_text(tokenizer: Any) -> None:
 
 def test_both_stop_ids_end_a_turn(tokenizer: Any) -> None:
     assert [int(token) for token in tokenizer.eos_token_ids] == STOPS
+
+
+def test_what_the_folder_says_on_sampling_decides_nothing(tmp_path: Path) -> None:
+    # The contract's defaults and the request decide. With this folder's own settings all seeds would give one text.
+    shutil.copytree(resolve_model().folder, tmp_path / "model")
+    path = tmp_path / "model" / "genai_config.json"
+    config = json.loads(path.read_text(encoding="utf-8"))
+    config["search"] |= {"do_sample": True, "temperature": 0.01, "top_k": 1, "top_p": 0.01}
+    path.write_text(json.dumps(config), encoding="utf-8")
+    engine = OrtEngine(tmp_path / "model", model="real")
+    prompt = engine.encode([Message("user", "1+1")])
+    texts = dict.fromkeys(range(4), "")
+    for seed in texts:
+        engine.open(seed, prompt, Sampling(max_tokens=8, temperature=5, seed=seed))
+    ended: set[int] = set()
+    while len(ended) < len(texts):
+        for step in engine.step():
+            texts[step.sequence] += step.text
+            if step.end is not None:
+                ended.add(step.sequence)
+                engine.release(step.sequence)
+    engine.close()
+    assert len(set(texts.values())) > 1
 
 
 def test_the_bundled_folder_stops_at_the_same_tokens() -> None:
