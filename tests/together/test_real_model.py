@@ -189,6 +189,12 @@ def test_what_is_to_come_is_said_in_plain_lines(start: Start, server: HubServer)
     assert "\x1b" not in text
 
 
+def test_another_variant_says_what_it_needs(start: Start) -> None:
+    status, text = outcome(start("models", "pull", f"{NAME}:gpu-int4", "--yes"))
+    assert status == 0
+    assert "it needs an ONNX Runtime GenAI with CUDAExecutionProvider" in text
+
+
 def test_the_hub_is_not_told_what_else_is_on_the_machine(start: Start, server: HubServer) -> None:
     assert outcome(start("models", "pull", NAME, "--yes", AI_AGENT="some-agent"))[0] == 0
     told = {part.partition("/")[0] for request in server.requests for part in request.user_agent.split("; ")}

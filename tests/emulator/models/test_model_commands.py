@@ -8,15 +8,12 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner, Result
-from huggingface_hub import constants
 from phi_emulator.commands import phi_emulator
 from phi_emulator.config import EmulatorConfig
 from phi_emulator.model_commands import obtain_model
 from phi_emulator.models import BUNDLED
 from phi_emulator.models.catalog import PHI_4_MINI_REASONING
 from phi_emulator.models.store import Store, StoredModel
-
-from tests.hub_server import HubServer
 
 Pull = Callable[[], StoredModel]
 NAME = "phi-4-mini-reasoning"
@@ -139,16 +136,6 @@ def test_rm_deletes_what_was_begun(store: Store) -> None:
 def test_what_can_not_be_done_is_said_in_one_line(store: Store, arguments: list[str], expected: str) -> None:
     assert expected in fails(store, *arguments)
     assert store.models() == []
-
-
-def test_another_variant_says_what_it_needs(
-    server: HubServer, store: Store, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(constants, "ENDPOINT", server.endpoint)  # read from the environment at import
-    result = CliRunner().invoke(
-        phi_emulator, ["models", "--home", str(store.home), "pull", f"{NAME}:gpu-int4", "--yes"]
-    )
-    assert "it needs an ONNX Runtime GenAI with CUDAExecutionProvider" in result.output
 
 
 def test_serve_takes_the_pulled_model_and_else_the_bundled_one(pull: Pull, store: Store) -> None:
