@@ -241,8 +241,6 @@ def obtain_model(config: EmulatorConfig, *, yes: bool) -> EmulatorConfig:
 def _pull(
     store: Store, entry: CatalogEntry, variant: Variant, *, revision: str | None = None, yes: bool
 ) -> None:
-    # Without it, `huggingface_hub` tells the hub what else is installed. It reads this once, when it is imported.
-    os.environ["HF_HUB_DISABLE_TELEMETRY"] = "1"
     from phi_emulator.models.download import Hub  # noqa: PLC0415 - slow to import, and needed here alone
     from phi_emulator.models.pull import pull as pull_model  # noqa: PLC0415
 

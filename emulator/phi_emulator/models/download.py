@@ -9,6 +9,7 @@ interrupted, and 5 GB are worth going on with.
 from __future__ import annotations
 
 import hashlib
+import os
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -17,8 +18,16 @@ from pathlib import Path, PurePosixPath
 from typing import BinaryIO, Final, TypeVar
 from urllib.parse import urlsplit
 
+from phi_emulator.models.catalog import CatalogEntry, Variant
+from phi_emulator.models.manifest import ManifestError, check_path
+from phi_emulator.models.store import StoreError, flush
+
+# Without it, `huggingface_hub` asks the hub for a list of programs to look for, and tells it which of them runs here.
+# It reads the environment once, when it is imported.
+os.environ["HF_HUB_DISABLE_TELEMETRY"] = "1"
+
 import httpx
-from huggingface_hub import HfApi, constants, get_session, hf_hub_url, hf_raise_for_status
+from huggingface_hub import HfApi, close_session, constants, get_session, hf_hub_url, hf_raise_for_status
 from huggingface_hub.errors import (
     GatedRepoError,
     HfHubHTTPError,
@@ -29,10 +38,6 @@ from huggingface_hub.errors import (
 )
 from huggingface_hub.hf_api import RepoFile
 from huggingface_hub.utils import build_hf_headers  # type: ignore[attr-defined]  # exported at run time
-
-from phi_emulator.models.catalog import CatalogEntry, Variant
-from phi_emulator.models.manifest import ManifestError, check_path
-from phi_emulator.models.store import StoreError, flush
 
 __all__ = ["Hub", "HubError", "Plan", "RemoteFile"]
 
@@ -92,6 +97,10 @@ class Hub:
     retries: int = 5
     sleep: Callable[[float], None] = time.sleep
     _was_reached: bool = field(default=False, init=False)
+
+    def close(self) -> None:
+        """Close its connections; the process does that too when it ends."""
+        close_session()
 
     def plan(self, entry: CatalogEntry, variant: Variant, revision: str | None = None) -> Plan:
         """Ask what the variant consists of at the catalog's revision, or at another one.

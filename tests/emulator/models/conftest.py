@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from huggingface_hub import close_session
 from phi_emulator.models.catalog import PHI_4_MINI_REASONING
 from phi_emulator.models.download import Hub
 from phi_emulator.models.pull import pull
@@ -47,7 +46,6 @@ def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[HubServer]:
         monkeypatch.delenv(name, raising=False)
     with HubServer() as server:
         yield server
-    close_session()
 
 
 @pytest.fixture
@@ -57,8 +55,10 @@ def waits() -> list[float]:
 
 
 @pytest.fixture
-def hub(server: HubServer, waits: list[float]) -> Hub:
-    return Hub(server.endpoint, sleep=waits.append)
+def hub(server: HubServer, waits: list[float]) -> Iterator[Hub]:
+    hub = Hub(server.endpoint, sleep=waits.append)
+    yield hub
+    hub.close()
 
 
 Pull = Callable[..., StoredModel]
