@@ -158,15 +158,13 @@ def rm(store: Store, name: str, yes: bool) -> None:  # noqa: FBT001 - click's
             store.register(name, None)
             click.echo(f"{name} is no name any more; its folder stays")
             return
-        model, variant = _find(store, name), name.partition(":")[2]
-        known = CATALOG.get(name.partition(":")[0])
-        if model is not None:
+        head, _, variant = name.partition(":")
+        if model := _find(store, name):
             variant = model.manifest.variant
-        elif not variant and known is not None and known.variants:
-            variant = known.variants[0].name
-        head = name.partition(":")[0]
-        begun = any((partial.name, partial.variant) == (head, variant) for partial in store.partials())
-        if model is None and not begun:
+        elif not variant and (entry := CATALOG.get(head)) and (default := entry.variant()):
+            variant = default.name
+        begun = {(partial.name, partial.variant) for partial in store.partials()}
+        if model is None and (head, variant) not in begun:
             raise StoreError(f"`{name}` is not in the store: `phi-emulator models list` shows what is")
         _ask(f"Delete {head}:{variant}?", yes=yes, otherwise="give `--yes`")
         click.echo(f"deleted {head}:{variant}, {human_size(store.remove(head, variant))} are free again")

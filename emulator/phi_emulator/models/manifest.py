@@ -29,7 +29,8 @@ MANIFEST: Final = "phi-emulator.json"
 """The manifest's own file name, beside the files that it lists."""
 _FORMAT: Final = 1
 _CHUNK: Final = 1 << 20
-_NAME: Final = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
+# Two hyphens stand between name and variant where both are in one file name.
+_NAME: Final = re.compile(r"(?!.*--)[a-z0-9][a-z0-9._-]{0,63}")
 _SHA256: Final = re.compile(r"[0-9a-f]{64}")
 # What Windows refuses or reads as something else; a path of a repository needs none of it.
 _BAD_IN_PATH: Final = re.compile(r'[\x00-\x1f\\:*?"<>|]')
@@ -46,7 +47,9 @@ def check_name(name: str) -> str:
         ManifestError: it can't.
     """
     if not _NAME.fullmatch(name):
-        raise ManifestError(f"{name!r} can't be a name: use a-z, 0-9, `.`, `_` and `-`, at most 64 of them")
+        raise ManifestError(
+            f"{name!r} can't be a name: use a-z, 0-9, `.`, `_` and single `-`, at most 64 of them"
+        )
     return name
 
 

@@ -121,7 +121,7 @@ def test_a_home_that_can_not_be_written_names_the_variable(tmp_path: Path) -> No
         pass
 
 
-@pytest.mark.parametrize("name", ["", "../a", "A", "a/b", "a:b", ".a", "a" * 65])
+@pytest.mark.parametrize("name", ["", "../a", "A", "a/b", "a:b", ".a", "a--b", "a" * 65])
 def test_names_that_are_no_folders_are_refused(name: str) -> None:
     with pytest.raises(ManifestError):
         check_name(name)
