@@ -95,7 +95,7 @@ def head_of(surface: str, name: str) -> dict[str, str]:
 
 def origin_of(surface: str, name: str) -> str:
     """The origin of a golden file, or nothing."""
-    return head_of(surface, name).get("origin", "")
+    return head_of(surface, name).get("origin", "").partition(" ")[0]
 
 
 def _errors() -> Iterator[list[str]]:

@@ -36,8 +36,25 @@ ALLOWED = {
 }
 # What each folder of the emulator may import of the two packages and of others.
 EMULATOR_ALLOWED = {
-    "models": {"phi_emulator.models", "numpy", "huggingface_hub", "onnx", "onnx_ir"},
-    "engine": {"phi_emulator.models", "phi_emulator.engine", "numpy", "onnxruntime_genai", "onnx", "onnx_ir"},
+    "models": {
+        "phi_emulator.models",
+        "filelock",
+        "huggingface_hub",
+        "httpx",
+        "numpy",
+        "onnx",
+        "onnx_ir",
+        "platformdirs",
+    },
+    "engine": {
+        "phi_emulator.models",
+        "phi_emulator.engine",
+        "numpy",
+        "onnxruntime_genai",
+        "onnx",
+        "onnx_ir",
+        "psutil",
+    },
     "service": {
         "phi_emulator.models", "phi_emulator.engine", "phi_emulator.service", "phi_client.contract",
         "jwt", "cryptography",

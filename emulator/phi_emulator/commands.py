@@ -1,10 +1,10 @@
 """The commands of `phi-emulator`: options in, a configuration out, and what is said to the user.
 
-It must not know how requests are answered. Every option is a field of `EmulatorConfig`.
+It must not know how requests are answered. Every option is a field of `EmulatorConfig`, but for `--yes`.
 
 Exit statuses: 0 after a clean stop, Ctrl-C and SIGTERM included · 1 could not start · 2 wrong usage · 128 + n when a
-second signal n cut the stop short. `exec` gives the child's own, 128 + n when signal n ended it, 127 and 126 when the
-command was not found or can't be run.
+second signal n cut the stop short, 130 when Ctrl-C did so to a download. `exec` gives the child's own, 128 + n when
+signal n ended it, 127 and 126 when the command was not found or can't be run.
 """
 
 from __future__ import annotations
@@ -37,6 +37,7 @@ from phi_emulator.config import (
     read_surface_keys,
 )
 from phi_emulator.emulator import Emulator, EmulatorError
+from phi_emulator.model_commands import models, obtain_model
 
 __all__ = ["phi_emulator"]
 
@@ -107,8 +108,12 @@ _SURFACE_KEYS: Final = click.option(
 )
 _MODEL_OPTIONS: Final = (
     _option(
-        "model", "Name of a known model, or a GenAI model folder; without it the bundled model.", "NAME|PATH"
+        "model",
+        "Name of a known model, or a GenAI model folder; without it the bundled model, or in `serve` the pulled "
+        "Phi-4-mini-reasoning if it is here.",
+        "NAME|PATH",
     ),
+    _option("home", "Folder of the pulled models; without it the user's data folder.", "FOLDER"),
     _option("context", "Tokens of prompt and answer together.", "TOKENS"),
     _option("dialect", "What the root speaks.", choices=list(DIALECTS)),
     _option("port", "Port to listen on; 0 takes a free one.", "PORT"),
@@ -146,11 +151,15 @@ def _options(options: tuple[Callable[[F], F], ...]) -> Callable[[F], F]:
     return decorate
 
 
+phi_emulator.add_command(models)
+
+
 @phi_emulator.command()
 @_options(_SERVER_OPTIONS + _MODEL_OPTIONS)
-def serve(**flags: Any) -> None:
+@click.option("--yes", is_flag=True, help="Download the model without asking, if it is not here.")
+def serve(yes: bool, **flags: Any) -> None:  # noqa: FBT001 - click's
     """Serve until Ctrl-C or SIGTERM, which let running requests end; a second one stops at once."""
-    config = _configure(flags)
+    config = obtain_model(_configure(flags), yes=yes)
     with _StopSignals() as signals:
         emulator = _start(Emulator(config))
         click.echo(_banner(emulator), err=True)

@@ -70,7 +70,9 @@ class EmulatorConfig:
     token_seconds: int = 3600
     """How long the tokens that the emulator issues are good for."""
     model: str | None = None
-    """Name or folder of the model; `None` takes the best that is there."""
+    """Name or folder of the model; `None` is the bundled one, whatever else is on the machine."""
+    home: str | None = None
+    """Folder of the pulled models; `None` is the user's data folder."""
     dialect: str = SERVERLESS.name
     """What the root speaks; every dialect is also served under its own path."""
     queue_size: int = 64

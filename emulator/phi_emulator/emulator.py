@@ -43,11 +43,11 @@ def find_model(config: EmulatorConfig) -> tuple[str, Callable[[], Engine]]:
     Raises:
         EmulatorError: there is no such model.
     """
-    from phi_emulator.models import ModelNotFoundError, resolve_model  # noqa: PLC0415 - see `make_engine`
+    from phi_emulator.models import Store, StoreError, resolve_model  # noqa: PLC0415 - see `make_engine`
 
     try:
-        found = resolve_model(config.model)
-    except ModelNotFoundError as error:
+        found = resolve_model(config.model, Store(config.home))
+    except StoreError as error:
         raise EmulatorError(str(error)) from error
 
     def make_engine() -> Engine:

@@ -2,10 +2,13 @@
 
 import re
 from collections.abc import Iterator
+from dataclasses import fields
 from pathlib import Path
 
 import pytest
 from phi_emulator import Emulator, EmulatorConfig
+from phi_emulator.config import environment_name
+from phi_emulator.model_commands import models
 
 import phi_client
 from phi_client import CompletionOptions
@@ -59,6 +62,20 @@ def test_every_environment_variable_is_in_the_reference() -> None:
     used = set(re.findall(r'"(PHI_[A-Z_]+)"', sources))
     assert used
     assert {name for name in used if f"`{name}`" not in text} == set()
+
+
+def test_every_command_on_models_is_in_the_emulators_reference() -> None:
+    text = (ROOT / "emulator/README.md").read_text(encoding="utf-8")
+    assert [name for name in models.commands if f"`phi-emulator models {name}" not in text] == []
+
+
+def test_every_setting_of_the_emulator_is_in_its_reference() -> None:
+    text = (ROOT / "emulator/README.md").read_text(encoding="utf-8")
+    assert [
+        field.name
+        for field in fields(EmulatorConfig)
+        if field.init and f"`{environment_name(field.name)}`" not in text
+    ] == []
 
 
 def test_ci_runs_the_commands_of_the_readme() -> None:

@@ -26,11 +26,12 @@ from phi_emulator.engine.base import (
     EngineFailedError,
     EngineInfo,
     Message,
-    ModelLoadError,
     PromptError,
     Sampling,
     Step,
 )
+from phi_emulator.engine.load_errors import load_error
+from phi_emulator.engine.memory import check_memory
 from phi_emulator.engine.prompt import PromptEncoder
 
 __all__ = ["OrtEngine"]
@@ -68,21 +69,23 @@ class OrtEngine:
 
     def __init__(self, folder: Path, *, model: str, context_length: int | None = None) -> None:
         og.disable_telemetry_events()
+        try:
+            self._load(folder, model, context_length)
+        except (RuntimeError, OSError, ValueError, LookupError, TypeError) as error:
+            raise load_error(folder, error) from error
+
+    def _load(self, folder: Path, model: str, context_length: int | None) -> None:
         settings = json.loads((folder / "genai_config.json").read_text(encoding="utf-8"))
         declared: int = settings["model"]["context_length"]
         pool: dict[str, int] | None = settings.get("engine", {}).get("dynamic_batching")
         self._seeded = pool is not None
         served = min(declared, context_length or (declared if pool else STATIC_CONTEXT))
-        try:
-            config = og.Config(str(folder))
-            config.overlay(json.dumps({"model": {"context_length": served}}))
-            self._model = og.Model(config)
-            self._engine = og.Engine(self._model)
-            self._tokenizer = og.Tokenizer(str(folder))
-        except RuntimeError as error:
-            raise ModelLoadError(
-                f"ONNX Runtime GenAI can't load the model in {str(folder)!r}: {error}"
-            ) from error
+        check_memory(folder, settings, served)
+        config = og.Config(str(folder))
+        config.overlay(json.dumps({"model": {"context_length": served}}))
+        self._model = og.Model(config)
+        self._engine = og.Engine(self._model)
+        self._tokenizer = og.Tokenizer(str(folder))
         self._events = self._engine.create_event_buffer(64)
         self._open: dict[int, _Open] = {}
         self._numbers: dict[Any, int] = {}
@@ -91,6 +94,7 @@ class OrtEngine:
             lambda text: [int(token) for token in self._tokenizer.encode(text)],
             _control_tokens(folder),
         )
+        self._encoder([Message("user", "1 + 1")])  # a template that can't be used is better known now
         self._info = EngineInfo(
             model=model,
             source=str(folder),
