@@ -16,6 +16,7 @@ from phi_client.contract.filter_results import PROMPT_CATEGORIES, filter_results
 from phi_client.contract.refusals import (
     Refusal,
     RefusedError,
+    container_error,
     detail,
     front_door_status,
     front_door_text,
@@ -187,6 +188,20 @@ CATALOGUE: Final = (
     ),
     ErrorRow("engine_failed", "the engine breaks down", _ALL, lambda dialect: dialect.engine_failed),
     # What follows no emulator has a reason to send.
+    ErrorRow(
+        "container_failed",
+        "an exception in the container",
+        (M,),
+        lambda _: container_error(500, "An error occurred during the request processing: a reason"),
+        is_sent=False,
+    ),
+    ErrorRow(
+        "model_not_ready",
+        "a deployment that is still starting",
+        (M,),
+        lambda _: Refusal(424, "", {"ms-azureml-model-error-reason": "model_not_ready"}, by_model=False),
+        is_sent=False,
+    ),
     ErrorRow(
         "rate_limit_reached",
         "the front end's own limit of requests",
