@@ -283,7 +283,7 @@ def _unchecked(message: Message) -> ChatMessage:
     fields = message.to_wire() if isinstance(message, ChatMessage) else dict(message)
     content = fields.get("content")
     if fields.get("role") == "assistant":
-        fields.pop("reasoning_content", None)
-        if isinstance(content, str) and "</think>" in content:
-            fields["content"] = split_reasoning(content).content
+        has_field = bool(fields.pop("reasoning_content", None))
+        if isinstance(content, str) and "think>" in content:
+            fields["content"] = split_reasoning(content, reasoning_elsewhere=has_field).content
     return ChatMessage.model_construct(**fields)

@@ -29,8 +29,10 @@ from phi_client.errors import ConfigurationError, ParseError, PhiError, Reasonin
 __all__ = ["DEFAULT_REASKS", "ParsedCompletion", "Parsing", "find_json"]
 
 DEFAULT_REASKS: Final = 2
-MOST_TRIES: Final = 10_000
-"""Places in a content at which JSON is looked for."""
+MOST_MISSES: Final = 1000
+"""Places in a content that look like JSON and are none, after which no more is looked for."""
+MOST_VALUES: Final = 100
+"""Values in a content that are tried, from the last."""
 
 _M = TypeVar("_M", bound=BaseModel)
 
@@ -148,9 +150,9 @@ def find_json(content: str) -> Iterator[str]:
     """
     if content.strip():
         yield content.strip()
-    yield from reversed(list(_values(content)))
+    yield from reversed(list(_values(content))[-MOST_VALUES:])
     fences = [fence[1].strip() for fence in _FENCE.finditer(content)]
-    yield from reversed(fences)
+    yield from reversed([inside for inside in fences if inside][-MOST_VALUES:])
     boxed = find_boxed_answer(content)
     if boxed:
         yield boxed
@@ -161,15 +163,12 @@ def find_json(content: str) -> Iterator[str]:
 def _values(text: str) -> Iterator[str]:
     """Objects and arrays that stand in `text`, none inside another."""
     decoder = json.JSONDecoder()
-    place = 0
-    for _ in range(MOST_TRIES):
-        found = _BEGINNING.search(text, place)
-        if found is None:
-            return
+    place = misses = 0
+    while misses < MOST_MISSES and (found := _BEGINNING.search(text, place)):
         try:
             _, end = decoder.raw_decode(text, found.start())
         except (ValueError, RecursionError):
-            place = found.start() + 1
+            place, misses = found.start() + 1, misses + 1
             continue
         yield text[found.start() : end]
         place = end
