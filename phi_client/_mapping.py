@@ -27,7 +27,7 @@ from phi_client._pacing import Pacer, Ticket
 from phi_client._retrying import LONGEST_ASKED_WAIT_S, Clock, RetryEvent, RetryHook
 from phi_client._settings import Target
 from phi_client._totals import Prices, cost_of
-from phi_client.contract.chat import ChatCompletion, ChatMessage
+from phi_client.contract.chat import ChatCompletion, ChatMessage, Usage
 from phi_client.errors import (
     APIStatusError,
     AuthenticationError,
@@ -188,8 +188,7 @@ class MapWork(Generic[_T]):
             raise outcome
         completion = outcome if isinstance(outcome, Completion) else None
         error = outcome if isinstance(outcome, PhiError) else None
-        usage = usage_of(completion, error)
-        self.pacer.end(start.ticket, None if usage is None else float(usage.total_tokens))
+        self.pacer.end(start.ticket, _taken(usage_of(completion, error), error))
         retries = start.retries + self._earlier_retries.pop(start.position, 0)
         if error is not None and self._returns_to_wait(start.position, error, retries):
             return []
@@ -347,6 +346,13 @@ def _check_input(position: int, messages: object) -> None:
         raise ConfigurationError(
             f"the input {position} is no prompt and no list of messages: give a string, or a list"
         )
+
+
+def _taken(usage: Usage | None, error: PhiError | None) -> float | None:
+    """The tokens that count at the service; `None` where that is not known."""
+    if isinstance(error, RateLimitError):
+        return 0.0
+    return None if usage is None else float(usage.total_tokens)
 
 
 def _length_of(messages: str | Sequence[Message]) -> int:

@@ -177,8 +177,8 @@ def test_an_older_answer_does_not_replace_what_a_newer_one_said() -> None:
 
 @pytest.mark.parametrize("seed", range(20))
 @pytest.mark.parametrize("limits", [Limits(requests_per_minute=30), Limits(tokens_per_minute=3000)])
-def test_a_service_that_tells_its_limits_hardly_ever_refuses(limits: Limits, seed: int) -> None:
-    """Two hundred requests to the emulator's own limits, with others who use them too."""
+def test_a_service_that_tells_its_limits_never_refuses(limits: Limits, seed: int) -> None:
+    """Two hundred requests of two sizes to the emulator's own limits."""
     chance = random.Random(seed)
     line = Line()
     service = RateLimits(limits, now=lambda: line.seconds)
@@ -218,4 +218,4 @@ def test_a_service_that_tells_its_limits_hardly_ever_refuses(limits: Limits, see
         else:
             line.seconds += wait_s + 0.001
         assert line.seconds < 3600
-    assert refused <= 2
+    assert refused == 0
