@@ -171,7 +171,10 @@ HEAVY = (
 )  # fmt: skip
 LAZY = {
     f"phi_client.{name}"
-    for name in ("_mapping", "_map_threads", "_map_tasks", "_pacing", "_checkpoint", "_progress", "_grading", "_equivalence")
+    for name in (
+        "_mapping", "_map_threads", "_map_tasks", "_pacing", "_checkpoint", "_progress",
+        "_grading", "_equivalence",
+    )
 }  # fmt: skip
 
 

@@ -91,7 +91,9 @@ def test_a_broken_line_in_the_middle_is_not_thrown_away(tmp_path: Path) -> None:
     assert "line 2 of the checkpoint" in refusal(path)
 
 
-@pytest.mark.parametrize("content", [b"my notes\n", b"my notes", b'{"a": 1}\n', b'{"a": 1}', b"[1]\n", b"\xff\xfe\n"])
+@pytest.mark.parametrize(
+    "content", [b"my notes\n", b"my notes", b'{"a": 1}\n', b'{"a": 1}', b"[1]\n", b"\xff\xfe\n"]
+)
 def test_a_file_of_something_else_is_left_as_it_is(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "c.jsonl"
     path.write_bytes(content)
@@ -100,7 +102,11 @@ def test_a_file_of_something_else_is_left_as_it_is(tmp_path: Path, content: byte
 
 @pytest.mark.parametrize(
     ("keys", "says"),
-    [(["a", "x", "c"], "item 1 (line 3)"), (["a"], "there are 1 inputs"), (["b", "a", "c"], "item 0 (line 2)")],
+    [
+        (["a", "x", "c"], "item 1 (line 3)"),
+        (["a"], "there are 1 inputs"),
+        (["b", "a", "c"], "item 0 (line 2)"),
+    ],
 )
 def test_other_inputs_are_noticed(tmp_path: Path, keys: list[str], says: str) -> None:
     written(tmp_path / "c.jsonl", done(0), done(1))
@@ -149,6 +155,11 @@ def test_a_key_tells_prompts_and_options_apart_and_nothing_else() -> None:
     message = {"role": "user", "content": "x"}
     assert key_of("x", {"seed": 1, "top_p": 1}) == key_of([message], {"top_p": 1, "seed": 1})
     assert key_of("x", {}) == key_of([ChatMessage.model_validate(message)], {})
-    others = [key_of("y", {}), key_of("x", {"seed": 1}), key_of("x", {"seed": 2}), key_of([message, message], {})]
+    others = [
+        key_of("y", {}),
+        key_of("x", {"seed": 1}),
+        key_of("x", {"seed": 2}),
+        key_of([message, message], {}),
+    ]
     assert len({key_of("x", {}), *others}) == 5
     assert key_of("\ud800", {}) != key_of("\udc00", {})

@@ -74,7 +74,9 @@ def test_forms_say_when_they_do_not_decide(one: str, other: str) -> None:
     assert are_same(read_form(one), read_form(other)) is None
 
 
-@pytest.mark.parametrize("answer", ["", "9" * 5000, "1/" + "9" * 5000, "{" * 10_000, " " * 100_000, r"\text{" * 9999])
+@pytest.mark.parametrize(
+    "answer", ["", "9" * 5000, "1/" + "9" * 5000, "{" * 10_000, " " * 100_000, r"\text{" * 9999]
+)
 def test_any_text_has_a_form(answer: str) -> None:
     assert are_same(read_form(answer), read_form(answer)) is True
 
@@ -138,7 +140,8 @@ def test_without_math_verify_forms_alone_decide() -> None:
         "import importlib.util; importlib.util.find_spec = lambda name: None; "
         "from phi_client._grading import Grader; from phi_client._equivalence import read_form; "
         "grader = Grader(); "
-        "print(grader.are_same(read_form('0.5'), read_form('1/2')), grader.are_same(read_form('2x'), read_form('x+x')), "
+        "print(grader.are_same(read_form('0.5'), read_form('1/2')), "
+        "grader.are_same(read_form('2x'), read_form('x+x')), "
         "grader.undecided, grader._process)"
     )
     root = Path(_grading.__file__).parents[1]

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
+import subprocess
+import sys
 import threading
 from collections import Counter
 from typing import TYPE_CHECKING, Any
@@ -218,7 +220,9 @@ def test_a_refusal_that_outlasts_the_retries_sends_the_item_back_to_wait(
 
 
 def test_a_refusal_that_never_ends_is_an_error_in_the_end(phi: Driver) -> None:
-    service = Service(phi, lambda number, attempt: httpx.Response(429) if number == 1 else None, max_retries=1)
+    service = Service(
+        phi, lambda number, attempt: httpx.Response(429) if number == 1 else None, max_retries=1
+    )
     result = phi.map(PROMPTS[:3])
     assert isinstance(result[1].error, RateLimitError)
     assert answers(result) == ["0", None, "2"]
@@ -230,7 +234,8 @@ def test_a_refusal_that_never_ends_is_an_error_in_the_end(phi: Driver) -> None:
 def test_a_refusal_is_not_waited_out_where_nobody_wants_to_or_for_a_day(phi: Driver, options: Any) -> None:
     wait = "86400" if "headers" in options else "1"
     service = Service(
-        phi, lambda number, attempt: httpx.Response(429, headers={"Retry-After": wait}) if number == 1 else None
+        phi,
+        lambda number, attempt: httpx.Response(429, headers={"Retry-After": wait}) if number == 1 else None,
     )
     assert isinstance(phi.map(PROMPTS[:3], **options)[1].error, RateLimitError)
     assert service.asked[1] == 1
@@ -328,7 +333,10 @@ def test_the_callers_own_hook_is_told_too(phi: Driver) -> None:
 
 
 def test_each_item_has_the_deadline_for_itself(phi: Driver, fake_time: FakeTime) -> None:
-    Service(phi, lambda number, attempt: httpx.Response(503, headers={"Retry-After": "9"}) if number == 1 else None)
+    Service(
+        phi,
+        lambda number, attempt: httpx.Response(503, headers={"Retry-After": "9"}) if number == 1 else None,
+    )
     result = phi.map(PROMPTS[:3], deadline=5, concurrency=1)
     assert [type(item.error).__name__ for item in result] == ["NoneType", "InternalServerError", "NoneType"]
     assert not isinstance(result[1].error, APITimeoutError)
@@ -358,7 +366,9 @@ def test_what_can_not_work_is_refused_before_anything_is_sent(
 
 def test_a_checkpoint_keeps_what_is_finished_and_only_the_rest_is_sent(phi: Driver, tmp_path: Path) -> None:
     path = tmp_path / "c.jsonl"
-    service = Service(phi, lambda number, attempt: httpx.Response(503) if number == 4 and attempt < 3 else None)
+    service = Service(
+        phi, lambda number, attempt: httpx.Response(503) if number == 4 and attempt < 3 else None
+    )
     first = phi.map_as_completed(PROMPTS, checkpoint=path, concurrency=2, leave_after=15)
     kept = {json.loads(line)["position"] for line in path.read_text().splitlines()[1:]}
     assert kept == {item.position for item in first}
@@ -387,7 +397,9 @@ def test_a_restored_completion_equals_the_one_that_was_kept(phi: Driver, tmp_pat
 
 def test_failed_items_are_sent_again(phi: Driver, tmp_path: Path) -> None:
     path = tmp_path / "c.jsonl"
-    service = Service(phi, lambda number, attempt: httpx.Response(400) if attempt == 1 and number == 2 else None)
+    service = Service(
+        phi, lambda number, attempt: httpx.Response(400) if attempt == 1 and number == 2 else None
+    )
     assert len(phi.map(PROMPTS[:5], checkpoint=path).failed) == 1
     error = next(line for line in map(json.loads, path.read_text().splitlines()) if "error" in line)
     assert error["error"]["type"] == "BadRequestError"
@@ -452,3 +464,14 @@ def test_a_clock_of_ones_own_is_used_for_waits_between_items(phi: Driver, fake_t
     assert isinstance(fake_time.clock(), Clock)
     phi.map(PROMPTS[:1])
     assert fake_time.waits == [33]
+
+
+def test_without_a_bar_its_code_is_not_loaded() -> None:
+    script = (
+        "import sys; from phi_client import PhiClient; PhiClient('emulator').map([], progress=False); "
+        "print([name for name in sys.modules if name in ('phi_client._progress', 'phi_client._grading')])"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=True, timeout=30
+    )
+    assert done.stdout.strip() == "[]"

@@ -105,7 +105,10 @@ def test_the_schema_follows_the_prompt(phi: Driver) -> None:
     [
         ([{"role": "system", "content": "brief"}, {"role": "user", "content": "x"}], ["system", "user"]),
         ([ChatMessage.model_validate({"role": "user", "content": "x"})], ["user"]),
-        ([{"role": "user", "content": "x"}, {"role": "assistant", "content": "y"}], ["user", "assistant", "user"]),
+        (
+            [{"role": "user", "content": "x"}, {"role": "assistant", "content": "y"}],
+            ["user", "assistant", "user"],
+        ),
         ([{"role": "user", "content": [{"type": "text", "text": "x"}]}], ["user"]),
     ],
 )
@@ -205,9 +208,7 @@ def test_no_time_is_left_to_ask_again_after_the_deadline() -> None:
         deadline.applied_to({})
 
 
-@pytest.mark.parametrize(
-    ("arguments", "says"), [((dict,), "pydantic"), ((Product(product=1),), "pydantic")]
-)
+@pytest.mark.parametrize(("arguments", "says"), [((dict,), "pydantic"), ((Product(product=1),), "pydantic")])
 def test_what_is_no_model_is_refused(phi: Driver, arguments: tuple[Any], says: str) -> None:
     route = phi.open().answer()
     with pytest.raises(ConfigurationError, match=says):
@@ -219,7 +220,14 @@ def test_what_is_no_model_is_refused(phi: Driver, arguments: tuple[Any], says: s
 
 @pytest.mark.parametrize(
     "content",
-    ['{"a": ' * 60_000, "[" * 200_000, '{"a' * 100_000, "```" * 50_000, r"\boxed{" * 50_000, '{"' + "x" * 10**6],
+    [
+        '{"a": ' * 60_000,
+        "[" * 200_000,
+        '{"a' * 100_000,
+        "```" * 50_000,
+        r"\boxed{" * 50_000,
+        '{"' + "x" * 10**6,
+    ],
     ids=["nested objects", "nested lists", "strings", "fences", "boxes", "one long string"],
 )
 def test_content_made_to_be_slow_is_not(content: str) -> None:

@@ -90,7 +90,9 @@ def test_the_answer_that_most_samples_give_wins_however_it_is_written(phi: Drive
 
 def test_algebra_joins_votes_where_math_verify_is_installed(phi: Driver) -> None:
     pytest.importorskip("math_verify", reason="the extra `eval` is not installed")
-    by_seed(phi, boxed("5"), boxed(r"\sqrt{12}"), boxed("5"), boxed(r"2\sqrt{3}"), boxed(r"\sqrt{4} \sqrt{3}"))
+    by_seed(
+        phi, boxed("5"), boxed(r"\sqrt{12}"), boxed("5"), boxed(r"2\sqrt{3}"), boxed(r"\sqrt{4} \sqrt{3}")
+    )
     found = phi.solve(PROBLEM, 5, seed=0)
     assert [(vote.answer, vote.count) for vote in found.votes] == [(r"\sqrt{12}", 3), ("5", 2)]
     assert found.undecided == 0

@@ -8,7 +8,7 @@ from phi_client import AsyncPhiClient, MapResult, PhiClient
 
 
 def _print(result: MapResult[str]) -> None:
-    answers = [None if item.completion is None else item.completion.answer for item in result]
+    answers = [None if item.completion is None else item.completion.content for item in result]
     restored = sum(item.is_restored for item in result)
     print(json.dumps({"answers": answers, "restored": restored, "failed": len(result.failed)}))
 
