@@ -22,12 +22,12 @@ class Line:
         self.seconds = 0.0
         self.pacer = Pacer(ceiling, Clock(now=lambda: self.seconds))
 
-    def answer(self, status: int = 200, tokens: float = TOKENS, **headers: str) -> Ticket:
+    def answer(self, status: int = 200, **headers: str) -> Ticket:
         """One request and its answer."""
-        ticket = self.pacer.start(tokens)
+        ticket = self.pacer.start(TOKENS)
         named = {name.replace("_", "-"): value for name, value in headers.items()}
         self.pacer.observe(ticket, status, named)
-        self.pacer.end(ticket, tokens)
+        self.pacer.end(ticket, TOKENS)
         return ticket
 
     def wait_s(self, running: int = 0, tokens: float = TOKENS) -> float:
@@ -99,7 +99,7 @@ def test_what_is_left_of_a_limit_is_not_overdrawn(kind: str) -> None:
     line = Line()
     cost = 1 if kind == "requests" else 10
     headers = {f"x_ratelimit_limit_{kind}": str(5 * cost), f"x_ratelimit_remaining_{kind}": str(4 * cost)}
-    line.answer(**headers)
+    line.answer(200, **headers)
     for _ in range(4):
         line.seconds += 1
         assert line.wait_s() == 0

@@ -14,6 +14,7 @@ import threading
 from collections import Counter
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -74,6 +75,10 @@ class Runner:
         self._cleanup.callback(process.kill)
         return process
 
+    def has_kept(self, items: int) -> bool:
+        """Whether so many items are in the checkpoint."""
+        return self.kept() >= items
+
     def kept(self) -> int:
         """Items in the checkpoint."""
         if not self.checkpoint.exists():
@@ -98,7 +103,7 @@ def test_two_thousand_prompts_killed_at_five_moments_are_each_answered_once(
     moments = sorted(random.Random(SEED).sample(range(1, COUNT - 50), 5))
     for moment in moments:
         process = runner.start(kind, COUNT)
-        eventually(lambda moment=moment: runner.kept() >= moment)
+        eventually(partial(runner.has_kept, moment))
         process.send_signal(signal.SIGKILL)
         assert process.wait() == -signal.SIGKILL
         # The file ends where the kill found it; it may be torn.
