@@ -91,7 +91,9 @@ def test_algebra_decides_where_forms_do_not(grader: Grader) -> None:
     with grader:
         assert grader.are_same(read_form(r"\sqrt{12}"), read_form(r"2\sqrt{3}"))
         assert grader.are_same(read_form("x^2+2x+1"), read_form("(x+1)^2"))
+        # math-verify says so in one direction only.
         assert grader.are_same(read_form(r"0 \le x < 1"), read_form("[0,1)"))
+        assert grader.are_same(read_form("[0,1)"), read_form(r"0 \le x < 1"))
         assert not grader.are_same(read_form("x^2+1"), read_form("y^2+1"))
         process = grader._process
         assert process is not None
@@ -158,3 +160,15 @@ def test_an_interpreter_that_can_not_be_started_leaves_it_to_the_forms(
     with grader:
         assert not grader.are_same(read_form(r"\sqrt{4}"), read_form("2"))
     assert "math-verify can't be started" in caplog.text
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="it has no such limits")
+def test_what_a_forgotten_process_takes_is_bounded() -> None:
+    script = (
+        "import resource; from phi_client._grading_worker import limit_resources; limit_resources(); "
+        "print(resource.getrlimit(resource.RLIMIT_CPU)[0], resource.getrlimit(resource.RLIMIT_AS)[0])"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=True, timeout=30
+    )
+    assert done.stdout.split() == ["120", str(2 * 1024**3)]

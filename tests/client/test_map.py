@@ -19,6 +19,7 @@ from phi_client import (
     AuthenticationError,
     ConfigurationError,
     ContentFilterError,
+    ErrorBody,
     InternalServerError,
     MapItem,
     MapResult,
@@ -263,22 +264,60 @@ def test_limits_in_the_headers_are_kept(phi: Driver, fake_time: FakeTime) -> Non
     assert 180 <= fake_time.seconds - 1000 < 190
 
 
+def work_of(count: int, fake_time: FakeTime, **options: Any) -> MapWork[str]:
+    """The state of a `map` of so many prompts of 20 characters, which nobody carries."""
+    with PhiClient(ENDPOINT, "a-key") as client:
+        settings = client._settings.with_options(options)
+    return MapWork(
+        ["x" * 20] * count,
+        [{}] * count,
+        settings.options,
+        targets=settings.targets,
+        concurrency=count,
+        clock=fake_time.clock(),
+    )
+
+
+def limit_of_tokens(limit: int, used: float) -> dict[str, str]:
+    return {
+        "x-ratelimit-limit-tokens": str(limit),
+        "x-ratelimit-remaining-tokens": str(limit - int(used)),
+    }
+
+
+REFUSED = RateLimitError("", status_code=429, body=ErrorBody(message=""), retry_after=86400)
+
+
+def test_a_refused_request_takes_no_tokens(fake_time: FakeTime) -> None:
+    work = work_of(4, fake_time, max_tokens=395)
+    first, second = work.next(), work.next()
+    assert isinstance(first, Start)
+    assert isinstance(second, Start)
+    work.pacer.observe(second.ticket, 200, limit_of_tokens(1000, 800))
+    assert work.next() == 60
+    work.finish(first, REFUSED)
+    assert isinstance(work.next(), Start)
+
+
+def test_a_repeated_request_counts_from_its_repetition(fake_time: FakeTime) -> None:
+    work = work_of(2, fake_time, max_tokens=595)
+    start = work.next()
+    assert isinstance(start, Start)
+    work.pacer.observe(start.ticket, 200, limit_of_tokens(1000, 600))
+    assert work.next() == 60
+    fake_time.seconds += 10
+    start.watched(None)(RetryEvent(1, REFUSED, 5, ENDPOINT, ENDPOINT))
+    assert start.retries == 1
+    assert work.next() == 65
+
+
 @pytest.mark.parametrize(("max_tokens", "room_for"), [(400, 2), (40, 22), (None, 4)])
 def test_the_budget_of_tokens_counts_against_a_limit(
     fake_time: FakeTime, max_tokens: int | None, room_for: int
 ) -> None:
     """A prompt of 20 characters counts as 5 tokens; without a budget an answer is taken to need 1000."""
     limit = 1000 if max_tokens else 4500
-    with PhiClient(ENDPOINT, "a-key", max_retries=0) as client:
-        settings = client._settings.with_options({"max_tokens": max_tokens})
-    work = MapWork(
-        ["x" * 20] * 50,
-        [{}] * 50,
-        settings.options,
-        targets=settings.targets,
-        concurrency=50,
-        clock=fake_time.clock(),
-    )
+    work = work_of(50, fake_time, max_tokens=max_tokens)
     first = work.next()
     assert isinstance(first, Start)
     for _ in range(50):
@@ -287,10 +326,7 @@ def test_the_budget_of_tokens_counts_against_a_limit(
     work.pacer.observe(
         first.ticket,
         200,
-        {
-            "x-ratelimit-limit-tokens": str(limit),
-            "x-ratelimit-remaining-tokens": str(limit - int(first.ticket.tokens)),
-        },
+        limit_of_tokens(limit, first.ticket.tokens),
     )
     started = 1
     while isinstance(step := work.next(), Start):
@@ -475,3 +511,19 @@ def test_without_a_bar_its_code_is_not_loaded() -> None:
         [sys.executable, "-c", script], capture_output=True, text=True, check=True, timeout=30
     )
     assert done.stdout.strip() == "[]"
+
+
+def test_the_checkpoint_is_forced_to_the_disk_once_a_second(
+    phi: Driver, fake_time: FakeTime, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # What has reached a disk can't be seen from a process, so the call is counted.
+    forced: list[float] = []
+    monkeypatch.setattr("os.fsync", lambda descriptor: forced.append(fake_time.seconds))
+
+    def reply(number: int, attempt: int) -> None:
+        fake_time.seconds += 0.25
+
+    Service(phi, reply)
+    phi.map(PROMPTS, checkpoint=tmp_path / "c.jsonl", concurrency=1)
+    assert 10 <= len(forced) <= 11
+    assert forced[-1] == fake_time.seconds

@@ -154,7 +154,7 @@ def test_ctrl_c_ends_what_runs_and_says_how_to_go_on(
 def test_an_interrupted_sync_map_hangs_up_although_the_process_lives_on(
     start_emulator: StartEmulator, eventually: Eventually, caplog: pytest.LogCaptureFixture
 ) -> None:
-    running = start_emulator(Asked(), engine={"max_running": 4})
+    running = start_emulator("many words that take many steps to say", engine={"max_running": 4})
     running.gate.close()
 
     def interrupt() -> None:
@@ -174,11 +174,11 @@ def test_an_interrupted_sync_map_hangs_up_although_the_process_lives_on(
         eventually(lambda: running.status()["running"] == 0)
         # One step was about to begin; the callers were gone before the next.
         assert running.engine.steps <= before + 2
-        assert client.complete("number 7").content == "7"
+        assert client.complete("number 7").content.startswith("many")
 
 
 def test_a_cancelled_async_map_hangs_up(start_emulator: StartEmulator, eventually: Eventually) -> None:
-    running = start_emulator(Asked(), engine={"max_running": 4})
+    running = start_emulator("many words that take many steps to say", engine={"max_running": 4})
     running.gate.close()
 
     async def run() -> None:
@@ -188,9 +188,11 @@ def test_a_cancelled_async_map_hangs_up(start_emulator: StartEmulator, eventuall
             work.cancel()
             with pytest.raises(asyncio.CancelledError):
                 await work
+            before = running.engine.steps
             running.gate.allow()
             await asyncio.to_thread(eventually, lambda: running.status()["running"] == 0)
-            assert (await client.complete("number 7")).content == "7"
+            assert running.engine.steps <= before + 2
+            assert (await client.complete("number 7")).content.startswith("many")
 
     asyncio.run(run())
 
