@@ -4,7 +4,8 @@ It must not decide anything: what goes next, and what came of it, is the work's.
 """
 
 import threading
-from collections.abc import Callable, Generator, Sequence
+import time
+from collections.abc import Callable, Generator, Iterable, Sequence
 from queue import Empty, SimpleQueue
 from typing import Any, Final, TypeVar
 
@@ -20,7 +21,7 @@ _Ended = tuple[Start[Any], Completion | BaseException]
 
 # Without a limit a wait could not be interrupted on Windows.
 _LONGEST_WAIT_S: Final = 0.5
-_LAST_WAIT_S: Final = 5.0
+_LAST_WAIT_S: Final = 1.0
 
 
 def run_in_threads(
@@ -65,9 +66,15 @@ def run_in_threads(
     finally:
         work.stop()
         cut()
-        for thread in threads.values():
-            thread.join(_LAST_WAIT_S)
+        _join(threads.values())
         work.close()
+
+
+def _join(threads: Iterable[threading.Thread]) -> None:
+    """Wait for threads that are about to end; those that can't be cut are left to themselves."""
+    end = time.monotonic() + _LAST_WAIT_S
+    for thread in threads:
+        thread.join(max(0.0, end - time.monotonic()))
 
 
 def _next(ended: "SimpleQueue[_Ended]", wait_s: float) -> _Ended | None:

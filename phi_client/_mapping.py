@@ -305,7 +305,8 @@ class MapWork(Generic[_T]):
             raise error
 
     def _make_progress(self, *, shown: bool | None) -> Any:
-        if not (sys.stderr.isatty() if shown is None and sys.stderr else shown):
+        # There is no standard error where there is no console.
+        if not sys.stderr or not (sys.stderr.isatty() if shown is None else shown):
             return None
         from phi_client._progress import Progress  # noqa: PLC0415  # only where a bar is wanted
 

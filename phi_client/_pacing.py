@@ -8,9 +8,9 @@ until the last 60 seconds have room for it, so that the limit is not met in the 
 beyond our own requests is taken to be other callers', for the 60 seconds in which it counts.
 """
 
+import heapq
 import math
 import threading
-from collections import deque
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Final, Literal
@@ -36,6 +36,7 @@ class Ticket:
     tokens: float
     own_before: Mapping[_Kind, float]
     """What the requests before it and itself came to in its window."""
+    is_recent: bool = True
 
     def cost(self, kind: _Kind) -> float:
         """What it takes of a limit."""
@@ -64,7 +65,9 @@ class Pacer:
         self._paused_until = -math.inf
         self._last_number = -1
         self._slowed_at = -1
-        self._tickets: deque[Ticket] = deque()
+        # By the time at which they count. One that was repeated is in it twice; its own time tells which is meant.
+        self._tickets: list[tuple[float, int, Ticket]] = []
+        self._used: dict[_Kind, float] = dict.fromkeys(_KINDS, 0.0)
         self._quotas: dict[_Kind, _Quota] = {kind: _Quota() for kind in _KINDS}
 
     @property
@@ -89,8 +92,10 @@ class Pacer:
             self._forget(now)
             self._last_number += 1
             ticket = Ticket(self._last_number, now, tokens, {})
-            self._tickets.append(ticket)
-            ticket.own_before = {kind: self._own(kind) for kind in _KINDS}
+            heapq.heappush(self._tickets, (ticket.at, ticket.number, ticket))
+            for kind in _KINDS:
+                self._used[kind] += ticket.cost(kind)
+            ticket.own_before = dict(self._used)
             return ticket
 
     def observe(self, ticket: Ticket, status: int, headers: Mapping[str, str]) -> None:
@@ -108,12 +113,18 @@ class Pacer:
     def repeat(self, ticket: Ticket, wait_s: float) -> None:
         """Note that the request goes out again after `wait_s`, and counts from then."""
         with self._lock:
-            ticket.at = self._now() + wait_s
+            at = self._now() + wait_s
+            if ticket.is_recent and at != ticket.at:
+                ticket.at = at
+                heapq.heappush(self._tickets, (ticket.at, ticket.number, ticket))
 
     def end(self, ticket: Ticket, tokens: float | None) -> None:
         """Note what the request really took; `None` leaves what it reserved."""
         with self._lock:
-            ticket.tokens = ticket.tokens if tokens is None else tokens
+            if tokens is not None:
+                if ticket.is_recent:
+                    self._used["tokens"] += tokens - ticket.tokens
+                ticket.tokens = tokens
 
     def pause(self, seconds: float) -> None:
         """Let nothing start for so long."""
@@ -152,7 +163,7 @@ class Pacer:
         if quota.limit == math.inf:
             return 0.0
         # One that is larger than the whole limit must go alone, or it never would.
-        used, wanted = self._own(kind), min(cost, quota.limit)
+        used, wanted = self._used[kind], min(cost, quota.limit)
         others = quota.others if quota.learned_at + WINDOW_S > now else 0.0
         if used + others + wanted <= quota.limit:
             return 0.0
@@ -165,16 +176,18 @@ class Pacer:
     def _releases(self, kind: _Kind, quota: _Quota, others: float) -> Iterator[tuple[float, float]]:
         """When what leaves the window."""
         yield quota.learned_at + WINDOW_S, others
-        for ticket in self._tickets:
-            yield ticket.at + WINDOW_S, ticket.cost(kind)
-
-    def _own(self, kind: _Kind) -> float:
-        return sum(ticket.cost(kind) for ticket in self._tickets)
+        for at, _, ticket in self._tickets:
+            if at == ticket.at:
+                yield at + WINDOW_S, ticket.cost(kind)
 
     def _forget(self, now: float) -> None:
         """Let go of what is older than the window."""
-        if self._tickets and self._tickets[0].at <= now - WINDOW_S:
-            self._tickets = deque(ticket for ticket in self._tickets if ticket.at > now - WINDOW_S)
+        while self._tickets and self._tickets[0][0] <= now - WINDOW_S:
+            at, _, ticket = heapq.heappop(self._tickets)
+            if at == ticket.at:
+                ticket.is_recent = False
+                for kind in _KINDS:
+                    self._used[kind] -= ticket.cost(kind)
 
 
 def _number(value: str | None) -> float | None:

@@ -527,3 +527,30 @@ def test_the_checkpoint_is_forced_to_the_disk_once_a_second(
     phi.map(PROMPTS, checkpoint=tmp_path / "c.jsonl", concurrency=1)
     assert 10 <= len(forced) <= 11
     assert forced[-1] == fake_time.seconds
+
+
+@pytest.mark.timeout(15)
+def test_requests_over_a_client_of_ones_own_do_not_hold_back_who_leaves() -> None:
+    go_on = threading.Event()
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        if b"number 0" not in request.content:
+            go_on.wait(60)
+        return echo(0)
+
+    with httpx.Client(transport=httpx.MockTransport(answer)) as http:
+        for item in PhiClient(ENDPOINT, "a-key", http_client=http).map_as_completed(PROMPTS):
+            assert item.position == 0
+            break
+        left = [thread for thread in threading.enumerate() if thread.name == "phi-client-map"]
+        assert left
+        assert all(thread.daemon for thread in left)
+        go_on.set()
+        for thread in left:
+            thread.join()
+
+
+def test_without_a_console_no_bar_is_shown(phi: Driver, monkeypatch: pytest.MonkeyPatch) -> None:
+    Service(phi)
+    monkeypatch.setattr("sys.stderr", None)
+    assert len(phi.map(PROMPTS, progress=True)) == 40

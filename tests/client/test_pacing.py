@@ -161,6 +161,8 @@ def test_a_request_that_is_repeated_counts_from_its_repetition() -> None:
     line.answer(x_ratelimit_limit_requests="1", x_ratelimit_remaining_requests="0")
     line.seconds = 60
     ticket = line.pacer.start(TOKENS)
+    line.pacer.repeat(ticket, 0)
+    line.pacer.repeat(ticket, 30)
     line.pacer.repeat(ticket, 30)
     line.seconds = 125
     assert line.wait_s() == pytest.approx(25)
@@ -219,3 +221,16 @@ def test_a_service_that_tells_its_limits_never_refuses(limits: Limits, seed: int
             line.seconds += wait_s + 0.001
         assert line.seconds < 3600
     assert refused == 0
+
+
+def test_what_ends_after_its_minute_leaves_the_count_right() -> None:
+    line = Line()
+    line.answer(x_ratelimit_limit_tokens="100", x_ratelimit_remaining_tokens="90")
+    late = line.pacer.start(60)
+    line.seconds = 61
+    assert line.wait_s(tokens=100) == 0
+    line.pacer.end(late, 10)
+    line.pacer.repeat(late, 5)
+    assert line.wait_s(tokens=100) == 0
+    line.pacer.start(90)
+    assert line.wait_s(tokens=20) == pytest.approx(60)
