@@ -5,6 +5,7 @@ from __future__ import annotations
 import _thread
 import asyncio
 import json
+import logging
 import os
 import random
 import signal
@@ -156,6 +157,7 @@ def test_an_interrupted_sync_map_hangs_up_although_the_process_lives_on(
 ) -> None:
     running = start_emulator("many words that take many steps to say", engine={"max_running": 4})
     running.gate.close()
+    caplog.set_level(logging.INFO, "phi_emulator.web")
 
     def interrupt() -> None:
         eventually(lambda: running.status()["running"] == 4)
@@ -169,6 +171,7 @@ def test_an_interrupted_sync_map_hangs_up_although_the_process_lives_on(
         helper.join()
         assert not [thread for thread in threading.enumerate() if thread.name == "phi-client-map"]
         assert "interrupted: 0 of 50 items are finished; give `checkpoint=`" in caplog.text
+        eventually(lambda: caplog.text.count("client left") == 4)
         before = running.engine.steps
         running.gate.allow()
         eventually(lambda: running.status()["running"] == 0)
@@ -177,7 +180,10 @@ def test_an_interrupted_sync_map_hangs_up_although_the_process_lives_on(
         assert client.complete("number 7").content.startswith("many")
 
 
-def test_a_cancelled_async_map_hangs_up(start_emulator: StartEmulator, eventually: Eventually) -> None:
+def test_a_cancelled_async_map_hangs_up(
+    start_emulator: StartEmulator, eventually: Eventually, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO, "phi_emulator.web")
     running = start_emulator("many words that take many steps to say", engine={"max_running": 4})
     running.gate.close()
 
@@ -188,6 +194,7 @@ def test_a_cancelled_async_map_hangs_up(start_emulator: StartEmulator, eventuall
             work.cancel()
             with pytest.raises(asyncio.CancelledError):
                 await work
+            await asyncio.to_thread(eventually, lambda: caplog.text.count("client left") == 4)
             before = running.engine.steps
             running.gate.allow()
             await asyncio.to_thread(eventually, lambda: running.status()["running"] == 0)
