@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     Eventually = Callable[[Callable[[], object]], None]
 
 COUNT = 2000
-SEED = 20_261_123
+SEED = 24
 KINDS = ["sync", "async"]
 RUNNER = Path(__file__).with_name("map_runner.py")
 
