@@ -8,9 +8,13 @@ from phi_client._auth import AsyncTokenCredential, TokenCredential
 from phi_client._client import PhiClient
 from phi_client._completion import Completion, CompletionChunk
 from phi_client._exchange import Message
+from phi_client._map_result import MapItem, MapResult
 from phi_client._options import CompletionOptions, Timeout
+from phi_client._parsing import ParsedCompletion
 from phi_client._retrying import RetryEvent
+from phi_client._solving import Solution, Vote
 from phi_client._streams import AsyncChatStream, ChatStream
+from phi_client._totals import Price
 from phi_client.contract.chat import ChatMessage, FinishReason, Usage
 from phi_client.contract.error_body import ErrorBody
 from phi_client.contract.model_info import ModelInfo
@@ -28,6 +32,7 @@ from phi_client.errors import (
     InternalServerError,
     ModelError,
     NotFoundError,
+    ParseError,
     PermissionDeniedError,
     PhiError,
     RateLimitError,
@@ -59,20 +64,27 @@ __all__ = [
     "FinishReason",
     "Hop",
     "InternalServerError",
+    "MapItem",
+    "MapResult",
     "Message",
     "ModelError",
     "ModelInfo",
     "NotFoundError",
+    "ParseError",
+    "ParsedCompletion",
     "PermissionDeniedError",
     "PhiClient",
     "PhiError",
+    "Price",
     "RateLimitError",
     "ReasoningTruncatedError",
     "RequestTimeoutError",
     "RetryEvent",
+    "Solution",
     "StreamInterruptedError",
     "Timeout",
     "TokenCredential",
     "UnprocessableEntityError",
     "Usage",
+    "Vote",
 ]

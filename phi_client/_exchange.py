@@ -32,7 +32,15 @@ from phi_client.errors import (
     class_for_status,
 )
 
-__all__ = ["MAX_ANSWER_BYTES", "Answer", "Exchange", "Message", "chat_exchange", "info_exchange"]
+__all__ = [
+    "MAX_ANSWER_BYTES",
+    "Answer",
+    "Exchange",
+    "Message",
+    "as_messages",
+    "chat_exchange",
+    "info_exchange",
+]
 
 MAX_ANSWER_BYTES: Final = 64 * 1024 * 1024
 """Far more than 128k tokens of any text, and a bound on what a broken server can make a client hold."""
@@ -206,7 +214,7 @@ def chat_exchange(
             fields.setdefault("stream_options", {"include_usage": True})
     # Unchecked on purpose: ranges are the service's to judge, and differ between its images.
     request = ChatRequest.model_construct(
-        messages=[_unchecked(message) for message in _listed(messages)], **fields
+        messages=[_unchecked(message) for message in as_messages(messages)], **fields
     )
     wire = endpoint.dialect.write_chat_request(
         request, route=endpoint.route, api_version=target.api_version, deployment=target.deployment
@@ -257,7 +265,12 @@ def _summary(details: object) -> str:
     return "; ".join(said)
 
 
-def _listed(messages: str | Sequence[Message]) -> Sequence[Message]:
+def as_messages(messages: str | Sequence[Message]) -> Sequence[Message]:
+    """A prompt or messages as messages.
+
+    Raises:
+        ConfigurationError: it is neither.
+    """
     if isinstance(messages, str):
         return [{"role": "user", "content": messages}]
     if isinstance(messages, bytes | Mapping | ChatMessage):
@@ -270,7 +283,7 @@ def _unchecked(message: Message) -> ChatMessage:
     fields = message.to_wire() if isinstance(message, ChatMessage) else dict(message)
     content = fields.get("content")
     if fields.get("role") == "assistant":
-        fields.pop("reasoning_content", None)
-        if isinstance(content, str) and "</think>" in content:
-            fields["content"] = split_reasoning(content).content
+        has_field = bool(fields.pop("reasoning_content", None))
+        if isinstance(content, str) and "think>" in content:
+            fields["content"] = split_reasoning(content, reasoning_elsewhere=has_field).content
     return ChatMessage.model_construct(**fields)

@@ -4,9 +4,10 @@ It must not know endpoints, keys or the contract.
 """
 
 import os
+import socket
 import weakref
-from collections.abc import Generator
-from contextlib import contextmanager
+from collections.abc import Generator, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any, Final, Literal
 
@@ -91,6 +92,25 @@ class Pool:
                 weakref.finalize(self, self._own.close)
             return self._own
 
+    def twin(self) -> "Pool":
+        """A pool of the same kind with connections of its own; of a caller's client, the same.
+
+        Raises:
+            RuntimeError: the pool was closed.
+        """
+        if self._is_closed:
+            raise RuntimeError("the client is closed")
+        return Pool(self._given, is_loopback=not self._trusts_env)
+
+    def cut(self) -> None:
+        """End what runs on our connections, from any thread; what waits for an answer fails at once."""
+        own = self._own
+        if own is not None and self._process == os.getpid():
+            for connected in _sockets_of(own):
+                # Closing alone would not wake a thread that reads. Past TLS, which is not for two threads at once.
+                with suppress(OSError):
+                    socket.socket.shutdown(connected, socket.SHUT_RDWR)
+
     def close(self) -> None:
         """Close what is ours."""
         with self._lock:
@@ -170,6 +190,16 @@ class Limits:
         limits = [limit for limit in (getattr(self.timeout, phase), self.remaining_s) if limit is not None]
         # A deadline that has just passed must still be a limit: 0 would be refused or mean none.
         return max(min(limits), 0.001) if limits else None
+
+
+def _sockets_of(client: Client) -> Iterator[socket.socket]:
+    """The sockets of a client's connections, for which neither httpx nor httpcore has a public seam."""
+    for transport in [getattr(client, "_transport", None), *getattr(client, "_mounts", {}).values()]:
+        for connection in list(getattr(getattr(transport, "_pool", None), "connections", [])):
+            stream = getattr(getattr(connection, "_connection", None), "_network_stream", None)
+            found: object = stream.get_extra_info("socket") if stream is not None else None
+            if isinstance(found, socket.socket):
+                yield found
 
 
 @contextmanager

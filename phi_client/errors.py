@@ -20,6 +20,7 @@ It must not know HTTP libraries. Text of a prompt, headers and keys are never pa
     │   ├── RateLimitError
     │   └── InternalServerError
     ├── APIResponseError
+    ├── ParseError
     └── ReasoningTruncatedError
 """
 
@@ -31,6 +32,7 @@ from phi_client.contract.error_body import ErrorBody
 
 if TYPE_CHECKING:
     from phi_client._completion import Completion
+    from phi_client.contract.chat import Usage
 
 __all__ = [
     "APIConnectionError",
@@ -46,6 +48,7 @@ __all__ = [
     "InternalServerError",
     "ModelError",
     "NotFoundError",
+    "ParseError",
     "PermissionDeniedError",
     "PhiError",
     "RateLimitError",
@@ -65,10 +68,11 @@ class PhiError(Exception):
     """Base of all errors of this package.
 
     `attempts`: how often the request was tried at the last endpoint. `hops`: the endpoints before it that were
-    tried in vain.
+    tried in vain. `spent`: where a call asks several times, such as `parse()`, the tokens that it has used.
     """
 
     attempts: int = 1
+    spent: "Usage | None" = None
     hops: "tuple[Hop, ...]" = ()
     note: str = ""
     """What the retry policy adds, such as a wait beyond the deadline."""
@@ -246,6 +250,33 @@ class APIResponseError(PhiError):
 
     def _facts(self) -> list[str]:
         return [f"request id {self.request_id}"] if self.request_id else []
+
+
+class ParseError(PhiError):
+    """The content does not fit the model that `parse()` was asked for, or holds no JSON.
+
+    `problems` says what is wrong, without the values; `completion` is the last answer; `spent` and `asks` count all
+    answers of the call.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        completion: "Completion",
+        problems: tuple[str, ...],
+        spent: "Usage | None",
+        asks: int,
+    ) -> None:
+        super().__init__(message)
+        self.completion = completion
+        self.problems = problems
+        self.spent = spent
+        self.asks = asks
+
+    def _facts(self) -> list[str]:
+        asked = [f"asked {self.asks} times"] if self.asks > 1 else []
+        return [*asked, *([f"request id {self.completion.request_id}"] if self.completion.request_id else [])]
 
 
 class ReasoningTruncatedError(PhiError):

@@ -23,15 +23,18 @@ RANKS = {
     "errors": 1, "_redaction": 1, "_logging": 1, "_completion": 1, "_sharing": 1, "_version": 1,
     "_connections": 2, "_http": 2, "_options": 2, "_settings": 2, "_auth": 2, "_retrying": 2,
     "_exchange": 2, "_fallback": 2,
-    "_streams": 3, "_client": 3, "_async_client": 3, "testing": 3,
+    "_totals": 1, "_equivalence": 1, "_progress": 1, "_grading_worker": 1, "_grading": 2,
+    "_deadline": 2, "_parsing": 2, "_solving": 2,
+    "_pacing": 2, "_checkpoint": 2, "_map_result": 2, "_mapping": 2, "_map_threads": 3, "_map_tasks": 3,
+    "_streams": 3, "_helpers": 3, "_async_helpers": 3, "_client": 3, "_async_client": 3, "testing": 3,
     "__init__": 4,
 }  # fmt: skip
 # Third parties by rank of the client.
 ALLOWED = {
     0: {"pydantic"},
     1: set[str](),
-    2: {"httpx", "httpcore", "tenacity", "azure"},
-    3: set[str](),
+    2: {"httpx", "httpcore", "tenacity", "azure", "pydantic"},
+    3: {"pydantic"},
     4: set[str](),
 }
 # What each folder of the emulator may import of the two packages and of others.
@@ -180,12 +183,25 @@ def loaded_after(statement: str) -> set[str]:
     return set(done.stdout.split())
 
 
-HEAVY = ("azure", "msal", "requests", "aiohttp", "starlette", "numpy", "onnxruntime", "phi_emulator")
+HEAVY = (
+    "azure", "msal", "requests", "aiohttp", "starlette", "numpy", "onnxruntime", "phi_emulator", "math_verify", "sympy",
+)  # fmt: skip
+LAZY = {
+    f"phi_client.{name}"
+    for name in (
+        "_mapping", "_map_threads", "_map_tasks", "_pacing", "_checkpoint", "_progress",
+        "_grading", "_equivalence",
+    )
+}  # fmt: skip
 
 
 def test_importing_the_client_loads_nothing_heavy() -> None:
     loaded = loaded_after("import phi_client")
     assert not [module for module in loaded if module.partition(".")[0] in HEAVY]
+
+
+def test_importing_the_client_leaves_out_what_only_map_and_votes_need() -> None:
+    assert not LAZY & loaded_after("import phi_client")
 
 
 def test_making_and_closing_a_client_with_a_key_loads_no_credential_library() -> None:

@@ -123,6 +123,24 @@ def test_messages_of_both_kinds_are_sent_without_earlier_reasoning(phi: Driver) 
     ]
 
 
+@pytest.mark.parametrize(
+    ("message", "content"),
+    [
+        ({"content": "<think>cut off"}, ""),
+        ({"content": "never opened</think>4"}, "4"),
+        ({"content": "<think></think>4", "reasoning_content": "old"}, "4"),
+        ({"content": "the tag </think> ends it", "reasoning_content": "old"}, "the tag </think> ends it"),
+        ({"content": "4"}, "4"),
+    ],
+)
+def test_an_earlier_answers_reasoning_is_not_sent_back_wherever_it_stands(
+    phi: Driver, message: dict[str, str], content: str
+) -> None:
+    phi.answer(ok())
+    phi.open().complete([{"role": "assistant", **message}, {"role": "user", "content": "and 5?"}])
+    assert sent_body(phi)["messages"][0] == {"role": "assistant", "content": content}
+
+
 def test_extra_keys_are_merged_and_announced(phi: Driver) -> None:
     phi.answer(ok())
     phi.open(model="phi-4").complete("x", extra={"top_k": 5}, headers={"x-trace": "1"})

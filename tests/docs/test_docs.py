@@ -1,5 +1,7 @@
 """The documentation: its Python runs, its links lead somewhere, and nothing public goes unmentioned."""
 
+import dataclasses
+import inspect
 import re
 from collections.abc import Iterator
 from dataclasses import fields
@@ -30,7 +32,11 @@ def emulator() -> Iterator[Emulator]:
 
 
 @pytest.mark.parametrize("block", BLOCKS)
-def test_a_python_block_runs(block: str, emulator: Emulator, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_python_block_runs(
+    block: str, emulator: Emulator, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    # Files that a block writes are not the repository's.
+    monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("PHI_ENDPOINT", emulator.endpoint)
     monkeypatch.setenv("PHI_API_KEY", emulator.key)
     # The alias stands for a fixed port, which a test can't take: the emulator of this test answers in its place.
@@ -48,6 +54,29 @@ def test_a_link_to_a_file_leads_somewhere(page: Path) -> None:
 def test_every_option_of_a_call_is_in_the_reference() -> None:
     text = (ROOT / "docs/reference/client.md").read_text(encoding="utf-8")
     assert [name for name in CompletionOptions.__annotations__ if f"`{name}`" not in text] == []
+
+
+def test_every_method_of_a_client_is_in_the_reference() -> None:
+    text = (ROOT / "docs/reference/client.md").read_text(encoding="utf-8")
+    methods = [name for name in dir(phi_client.PhiClient) if not name.startswith("_")]
+    assert [name for name in methods if f"`{name}(" not in text] == []
+
+
+def test_every_argument_of_map_is_in_the_reference() -> None:
+    text = (ROOT / "docs/reference/client.md").read_text(encoding="utf-8")
+    arguments = [*inspect.signature(phi_client.PhiClient.map).parameters][1:-1]
+    assert "checkpoint" in arguments
+    assert [name for name in arguments if f"`{name}`" not in text] == []
+
+
+@pytest.mark.parametrize(
+    "kind", [phi_client.ParsedCompletion, phi_client.Solution, phi_client.MapItem, phi_client.MapResult]
+)
+def test_every_field_of_a_result_is_in_the_reference(kind: type) -> None:
+    text = (ROOT / "docs/reference/client.md").read_text(encoding="utf-8")
+    properties = [name for name, value in vars(kind).items() if isinstance(value, property)]
+    names = [*(field.name for field in dataclasses.fields(kind)), *properties]
+    assert [name for name in names if f"`{name}`" not in text] == []
 
 
 def test_every_error_is_in_the_reference() -> None:
