@@ -27,6 +27,7 @@ from phi_client.contract.dialects import DIALECTS
 from phi_client.contract.emulator import EMULATOR_ALIAS, EMULATOR_ENDPOINT, EMULATOR_KEY
 from phi_emulator.child import NOT_FOUND, ChildRunner, client_environment
 from phi_emulator.config import (
+    DEVICE_NAMES,
     IMAGES,
     LOG_LEVELS,
     READERS,
@@ -110,6 +111,7 @@ _MODEL_OPTIONS: Final = (
         "model", "Name of a known model, or a GenAI model folder; without it the bundled model.", "NAME|PATH"
     ),
     _option("context", "Tokens of prompt and answer together.", "TOKENS"),
+    _option("device", "Execution provider that runs the model, decided by trying.", choices=DEVICE_NAMES),
     _option("dialect", "What the root speaks.", choices=list(DIALECTS)),
     _option("port", "Port to listen on; 0 takes a free one.", "PORT"),
     _option("key", "Key that callers must present; without it the well-known one.", "KEY"),
@@ -181,9 +183,8 @@ def exec_(command: tuple[str, ...], **flags: Any) -> None:
         emulator = _start(Emulator(config))
         try:
             info = emulator.info
-            click.echo(
-                f"phi-emulator: {info.model} ({info.execution_provider}) at {emulator.endpoint}", err=True
-            )
+            runs_on = f"{info.execution_provider}, {info.why}"
+            click.echo(f"phi-emulator: {info.model} ({runs_on}) at {emulator.endpoint}", err=True)
             environ = client_environment(os.environ, endpoint=emulator.endpoint, key=emulator.key)
             status, complaint = child.run(command, environ)
         finally:
@@ -256,7 +257,7 @@ def _banner(emulator: Emulator) -> str:
         f"phi-emulator listens on {emulator.root}",
         f"  model     {info.model}" + (f": {emulator.description}" if emulator.description else ""),
         f"  from      {info.source}",
-        f"  runs on   {info.execution_provider}, context {info.context_length} tokens",
+        f"  runs on   {info.execution_provider} ({info.why}), context {info.context_length} tokens",
         *(f"  note      {note}" for note in info.notes),
         "Point a client at it:",
         *(f"  {line}" for line in _exports(emulator)),

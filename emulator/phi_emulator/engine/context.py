@@ -1,0 +1,64 @@
+"""How many tokens of context are served, where a folder declares more than this machine's memory holds.
+
+Knows sizes; must not know how a model is run. A cache that outgrows the memory gets the process killed by Linux without
+a word, so what is served is decided before the model is loaded, and said.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Final, NamedTuple
+
+from phi_emulator.engine.memory import available_bytes, needed_bytes
+
+__all__ = ["DEFAULT_CONTEXT", "Plan", "plan_context"]
+
+DEFAULT_CONTEXT: Final = 8192
+"""What is served of a larger context unless the user asks for more: at 256 KB a token, the real model's 131,072 would
+take 34 GB."""
+_LOADING: Final = 1.5
+"""Loading a model of Phi-4-mini's size was measured to take this many times its files."""
+_SHARE: Final = 0.8
+"""How much of what is then left may become cache; activations and other programs take the rest."""
+_SMALL: Final = 1_000_000_000
+"""Below this no memory is asked about, as `check_memory` does it."""
+
+
+class Plan(NamedTuple):
+    """The context that is served, and the cache behind it."""
+
+    served: int
+    """Tokens of prompt and answer together, for one request."""
+    tokens: int
+    """Tokens that all running requests may hold together."""
+    notes: tuple[str, ...]
+    """What the user should read."""
+
+
+def plan_context(
+    folder: Path,
+    settings: dict[str, Any],
+    wanted: int | None,
+    *,
+    max_running: int,
+    available: Callable[[], int] = available_bytes,
+) -> Plan:
+    """Decide for a folder whose cache grows with its requests; `settings` is its `genai_config.json`.
+
+    What the user wants is taken as it is: whether it can fit is `check_memory`'s to refuse.
+    """
+    declared: int = settings["model"]["context_length"]
+    weights, a_token, _ = needed_bytes(folder, settings, declared)
+    served, why = min(declared, wanted or DEFAULT_CONTEXT), "set --context"
+    held = 2 * served
+    if weights + a_token * held > _SMALL:
+        left = int((available() - _LOADING * weights) * _SHARE)
+        fits = max(left // a_token, 1) if a_token else held
+        if wanted is None and fits < served:
+            # The smallest context is served all the same: `check_memory` refuses what can't be.
+            served, why = fits, "more does not fit into this machine's memory"
+        held = max(served, min(fits, max_running * served))
+    if served == declared:
+        return Plan(served, held, ())
+    return Plan(served, held, (f"{served} of the model's {declared} tokens of context are served ({why})",))
