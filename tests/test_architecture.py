@@ -23,8 +23,8 @@ RANKS = {
     "errors": 1, "_redaction": 1, "_logging": 1, "_completion": 1, "_sharing": 1, "_version": 1,
     "_connections": 2, "_http": 2, "_options": 2, "_settings": 2, "_auth": 2, "_retrying": 2,
     "_exchange": 2, "_fallback": 2,
-    "_streams": 3, "_client": 3, "_async_client": 3, "testing": 3,
-    "__init__": 4,
+    "_streams": 3, "_client": 3, "_async_client": 3, "_check": 3, "testing": 3,
+    "__init__": 4, "__main__": 4,
 }  # fmt: skip
 # Third parties by rank of the client.
 ALLOWED = {

@@ -11,7 +11,17 @@ from typing import Final
 
 __all__ = ["main"]
 
-_NEEDED: Final = ("click", "cryptography", "jwt", "numpy", "onnxruntime_genai", "starlette", "uvicorn")
+_NEEDED: Final = (
+    "click",
+    "cryptography",
+    "jwt",
+    "numpy",
+    "onnx",
+    "onnxruntime_genai",
+    "psutil",
+    "starlette",
+    "uvicorn",
+)
 _INSTALL: Final = 'pip install "phi-client[emulator]"'
 _USAGE_ERROR: Final = 2
 

@@ -37,6 +37,7 @@ from phi_emulator.config import (
     environment_name,
     read_surface_keys,
 )
+from phi_emulator.doctor_command import doctor
 from phi_emulator.emulator import Emulator, EmulatorError
 
 __all__ = ["phi_emulator"]
@@ -69,6 +70,9 @@ def _show_version(context: click.Context, _option: click.Parameter, wanted: bool
 )
 def phi_emulator() -> None:
     """A local emulator of Phi-4-mini-reasoning on Azure, answering from a real int4 model."""
+
+
+phi_emulator.add_command(doctor)
 
 
 def _option(

@@ -79,14 +79,18 @@ def conflicts(builds: Sequence[Build]) -> list[str]:
     if len(engines) == 1 and runtimes:
         wanted = _FITS.get(engines[0].name)
         if wanted is not None and wanted not in [build.name for build in runtimes]:
-            found.append(f"{engines[0]} needs {wanted}, and {runtimes[0]} is installed: run  pip install {wanted}")
+            found.append(
+                f"{engines[0]} needs {wanted}, and {runtimes[0]} is installed: run  pip install {wanted}"
+            )
     return found
 
 
 def has_engine_api(builds: Sequence[Build] | None = None) -> bool:
     """True when the installed build has the Engine that `ort.py` runs; one without metadata is taken for new."""
     builds = installed_builds(ENGINES) if builds is None else builds
-    versions = [tuple(map(int, re.findall(r"\d+", build.version)[:2])) for build in builds if build.name in ENGINES]
+    versions = [
+        tuple(map(int, re.findall(r"\d+", build.version)[:2])) for build in builds if build.name in ENGINES
+    ]
     # Of several, the last one to be installed has won, and which that was is not known: the oldest is always right,
     # because newer builds have what the older ones have.
     return min(versions, default=_ENGINE_API) >= _ENGINE_API

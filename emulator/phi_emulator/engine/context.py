@@ -42,7 +42,7 @@ def plan_context(
     wanted: int | None,
     *,
     max_running: int,
-    available: Callable[[], int] = available_bytes,
+    available: Callable[[], int] | None = None,
 ) -> Plan:
     """Decide for a folder whose cache grows with its requests; `settings` is its `genai_config.json`.
 
@@ -53,7 +53,7 @@ def plan_context(
     served, why = min(declared, wanted or DEFAULT_CONTEXT), "set --context"
     held = 2 * served
     if weights + a_token * held > _SMALL:
-        left = int((available() - _LOADING * weights) * _SHARE)
+        left = int(((available or available_bytes)() - _LOADING * weights) * _SHARE)
         fits = max(left // a_token, 1) if a_token else held
         if wanted is None and fits < served:
             # The smallest context is served all the same: `check_memory` refuses what can't be.

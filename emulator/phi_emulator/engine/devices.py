@@ -12,7 +12,16 @@ from typing import Any, Final, TypeVar
 
 from phi_emulator.engine.base import ModelLoadError
 
-__all__ = ["AUTO", "CPU", "DEVICES", "Device", "DeviceError", "candidates", "declared_providers", "on_a_device"]
+__all__ = [
+    "AUTO",
+    "CPU",
+    "DEVICES",
+    "Device",
+    "DeviceError",
+    "candidates",
+    "declared_providers",
+    "on_a_device",
+]
 
 T = TypeVar("T")
 
@@ -20,7 +29,7 @@ AUTO: Final = "auto"
 _LONGEST: Final = 200
 _SWAP: Final = "pip uninstall -y onnxruntime-genai onnxruntime && pip install "
 _NO_PACKAGE: Final = (
-    "no package of `onnxruntime-genai` on PyPI is built with it: install a build of your own, which is then tried"
+    "no build of `onnxruntime-genai` on PyPI has it: install a build of your own, which is then tried"
 )
 
 
@@ -61,9 +70,7 @@ class Device:
             config.append_provider(self.provider)
 
 
-CPU: Final = Device(
-    "cpu", "", "CPUExecutionProvider", 'pip install "phi-client[emulator]"', reports=("cpu",)
-)
+CPU: Final = Device("cpu", "", "CPUExecutionProvider", 'pip install "phi-client[emulator]"', reports=("cpu",))
 DEVICES: Final[Mapping[str, Device]] = {
     device.name: device
     for device in (
@@ -97,8 +104,9 @@ _ALIASES: Final = {
 
 def declared_providers(settings: Mapping[str, Any]) -> list[str]:
     """The execution providers that a folder was made for, as its `genai_config.json` names them."""
-    options = settings["model"]["decoder"].get("session_options", {}).get("provider_options") or []
-    return [str(name) for entry in options for name in entry]
+    session: Mapping[str, Any] = settings["model"]["decoder"].get("session_options", {})
+    options: Sequence[Mapping[str, Any]] = session.get("provider_options") or []
+    return [name for entry in options for name in entry]
 
 
 def candidates(wanted: str, settings: Mapping[str, Any]) -> list[Device]:
@@ -123,10 +131,9 @@ def on_a_device(wanted: str, settings: Mapping[str, Any], load: Callable[[Device
         ModelLoadError: as `load` raises it for the CPU, where it is not the device's fault.
     """
     refusals: list[str] = []
-    tried = candidates(wanted, settings)
-    for device in tried:
+    for device in candidates(wanted, settings):
         try:
-            return load(device, _reason(wanted, tried, refusals))
+            return load(device, _reason(wanted, refusals))
         except ModelLoadError as error:
             if device is CPU:
                 raise
@@ -141,7 +148,7 @@ def _refusal(device: Device, error: ModelLoadError) -> str:
     return f"`{device.name}` can't be had here ({said}): {device.how_to_get}"
 
 
-def _reason(wanted: str, tried: Sequence[Device], refusals: Sequence[str]) -> str:
+def _reason(wanted: str, refusals: Sequence[str]) -> str:
     if wanted != AUTO:
         return "as asked for"
     return f"chosen by auto: {'; '.join(refusals) or 'the model was made for it'}"

@@ -6,15 +6,18 @@ Knows which engine fits which build of ONNX Runtime GenAI; imports an engine onl
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Callable
 from pathlib import Path
 
 from phi_emulator.engine.base import Engine
-from phi_emulator.engine.builds import has_engine_api
+from phi_emulator.engine.builds import conflicts, has_engine_api, installed_builds
 from phi_emulator.engine.devices import AUTO, Device, on_a_device
 from phi_emulator.engine.load_errors import load_error
 
 __all__ = ["load_engine"]
+
+logger = logging.getLogger("phi_emulator.engine")
 
 
 def load_engine(
@@ -37,6 +40,8 @@ def load_engine(
         settings = json.loads((folder / "genai_config.json").read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise load_error(folder, error) from error
+    for conflict in conflicts(installed_builds()):
+        logger.warning("%s", conflict)
     make = _engine_class()
 
     def load(device: Device, why: str) -> Engine:

@@ -78,18 +78,17 @@ class OrtEngine:
         profile: Path | None = None,
     ) -> None:
         og.disable_telemetry_events()
+        self._name, self._why = model, why
         try:
-            self._load(folder, model, context_length, device, why, profile)
+            self._load(folder, context_length, device, profile)
         except (RuntimeError, OSError, ValueError, LookupError, TypeError) as error:
             raise load_error(folder, error) from error
 
     def _load(
         self,
         folder: Path,
-        model: str,
         context_length: int | None,
         device: Device,
-        why: str,
         profile: Path | None,
     ) -> None:
         settings = json.loads((folder / "genai_config.json").read_text(encoding="utf-8"))
@@ -122,7 +121,7 @@ class OrtEngine:
         )
         self._encoder([Message("user", "1 + 1")])  # a template that can't be used is better known now
         self._info = EngineInfo(
-            model=model,
+            model=self._name,
             source=str(folder),
             execution_provider=device.execution_provider,
             context_length=plan.served,
@@ -130,7 +129,7 @@ class OrtEngine:
             block_size=pool["block_size"] if pool else 1,
             num_blocks=pool["num_blocks"] if pool else plan.tokens,
             notes=plan.notes if pool else (*plan.notes, _STATIC),
-            why=why,
+            why=self._why,
         )
 
     @property

@@ -20,6 +20,7 @@ import threading
 from collections import deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future
+from contextlib import suppress
 from itertools import count
 from pathlib import Path
 from typing import Any, Final
@@ -219,21 +220,17 @@ class _Process:
                 raise _ProcessError(self._ended)
             self._waiting[number] = answer
             assert self._popen.stdin is not None  # noqa: S101 - for the type checkers: it was asked for
-            try:
+            with suppress(OSError):  # it has ended, and the reader will say how
                 self._popen.stdin.write(line)
                 self._popen.stdin.flush()
-            except OSError:
-                pass  # it has ended, and the reader will say how
         return answer.result()
 
     def close(self) -> None:
         """End the process, by force if it takes too long."""
         with self._lock:
             assert self._popen.stdin is not None  # noqa: S101 - as above
-            try:
+            with suppress(OSError):  # what was not written is of no interest any more
                 self._popen.stdin.close()
-            except OSError:
-                pass  # what was not written is of no interest any more
         try:
             self._popen.wait(_PATIENCE_S)
         except subprocess.TimeoutExpired:
@@ -300,7 +297,11 @@ def _readable(folder: Path, settings: dict[str, Any], view: Path) -> Path:
 
 
 def _link(path: Path, link: Path) -> None:
-    for make in (os.symlink, os.link, shutil.copyfile):  # Windows gives the first to few, the second on one drive
+    for make in (
+        os.symlink,
+        os.link,
+        shutil.copyfile,
+    ):  # Windows gives the first to few, the second on one drive
         try:
             make(path, link)
         except OSError:
