@@ -35,6 +35,9 @@ SIZES = {
     "rms_norm_eps": 1e-5,
     "initializer_range": 0.2,
     "tie_word_embeddings": True,
+    "bos_token_id": 0,
+    "eos_token_id": 0,
+    "pad_token_id": 0,
 }
 PHI_TEMPLATE = (
     "{% for message in messages %}{{ '<|' + message['role'] + '|>' + message['content'] + '<|end|>' }}{% endfor %}"

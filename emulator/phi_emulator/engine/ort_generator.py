@@ -10,8 +10,10 @@ Knows the process and what old builds can't read; knows nothing of queues, HTTP 
 
 from __future__ import annotations
 
+import copy
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -48,11 +50,8 @@ STOCK_GRAPH: Final = "generator.onnx"
 _MAX_RUNNING: Final = 4
 _PATIENCE_S: Final = 5.0
 """How long the process may take to end by itself."""
-# What newer model builders write into `genai_config.json`, and what 0.14 refuses to read.
-_NEWER: Final = {
-    "model": ("bot_token_id", "eot_token_id", "bor_token_id", "eor_token_id"),
-    "search": ("chunk_size",),
-}
+# How 0.14 complains of what newer model builders write; a folder must work without an edit all the same.
+_UNKNOWN: Final = re.compile(r'JSON Error: (?P<path>[\w:]+): Unknown value "(?P<key>\w+)"')
 _PAGED: Final = ("block_table", "cumulative_sequence_lengths", "past_sequence_lengths")
 
 
@@ -89,13 +88,7 @@ class OrtGeneratorEngine:
         self._view = tempfile.TemporaryDirectory(prefix="phi-emulator-")
         self._process = _Process(python)
         try:
-            seen = _readable(folder, settings, Path(self._view.name))
-            about = self._process.ask(
-                "load",
-                folder=str(seen),
-                device=device.name,
-                profile=None if profile is None else str(profile),
-            )
+            about, left_out = self._load(folder, settings, device, profile)
             device.check_report(about["device"])
         except (_ProcessError, OSError) as error:
             self.close()
@@ -115,8 +108,29 @@ class OrtGeneratorEngine:
             notes=(
                 *plan.notes,
                 f"ONNX Runtime GenAI {about['version']} has no batching Engine: requests take turns, token by token",
+                *(f"it does not know `{name}` in genai_config.json, which was left out" for name in left_out),
             ),
         )
+
+    def _load(
+        self, folder: Path, settings: dict[str, Any], device: Device, profile: Path | None
+    ) -> tuple[dict[str, str], list[str]]:
+        """Load; what the model says of itself, and the settings that were left out because the build is too old."""
+        shown, view = _for_generators(folder, settings), Path(self._view.name)
+        seen = folder if shown == settings else _show(folder, shown, view)
+        left_out: list[str] = []
+        where = None if profile is None else str(profile)
+        while True:
+            try:
+                return self._process.ask(
+                    "load", folder=str(seen), device=device.name, profile=where
+                ), left_out
+            except _ProcessError as error:
+                unknown = _UNKNOWN.search(str(error))
+                if unknown is None or not _leave_out(shown, unknown["path"].split(":"), unknown["key"]):
+                    raise
+                left_out.append(f"{unknown['path'].replace(':', '.')}.{unknown['key']}")
+                seen = _show(folder, shown, view)
 
     @property
     def info(self) -> EngineInfo:
@@ -266,33 +280,47 @@ class _Process:
                 self._last_words.append(line.strip())
 
 
-def _readable(folder: Path, settings: dict[str, Any], view: Path) -> Path:
-    """The folder as 0.14 can read it: itself, or a folder of links with a `genai_config.json` of its own."""
-    model: dict[str, Any] = settings["model"]
-    decoder: dict[str, Any] = model["decoder"]
-    newer = [name for section, names in _NEWER.items() for name in names if name in settings.get(section, {})]
-    is_paged = "block_table" in decoder.get("inputs", {})
-    if not (newer or is_paged or "engine" in settings):
-        return folder
-    if is_paged:
+def _for_generators(folder: Path, settings: dict[str, Any]) -> dict[str, Any]:
+    """A copy of `settings` without what is for the Engine, over the stock graph that lies beside a paged one.
+
+    Raises:
+        ModelLoadError: the graph is paged, and there is no other.
+    """
+    shown = copy.deepcopy(settings)
+    shown.pop("engine", None)
+    decoder: dict[str, Any] = shown["model"]["decoder"]
+    inputs: dict[str, str] = decoder.get("inputs", {})
+    if "block_table" in inputs:
         if not (folder / STOCK_GRAPH).is_file():
             raise ModelLoadError(
                 f"the graph in {str(folder)!r} is for ONNX Runtime GenAI's Engine, which the installed build is too "
                 "old for: take the folder as the model builder made it"
             )
-        inputs = {key: value for key, value in decoder["inputs"].items() if key not in _PAGED}
+        for name in _PAGED:
+            inputs.pop(name, None)
         inputs["attention_mask"] = "attention_mask"
-        decoder = decoder | {"filename": STOCK_GRAPH, "inputs": inputs}
-    shown = {key: value for key, value in settings.items() if key != "engine"} | {
-        section: {key: value for key, value in settings[section].items() if key not in names}
-        for section, names in _NEWER.items()
-        if section in settings
-    }
-    shown["model"]["decoder"] = decoder
+        decoder["filename"] = STOCK_GRAPH
+    return shown
+
+
+def _leave_out(settings: dict[str, Any], path: list[str], key: str) -> bool:
+    """Remove a key; False if it is not there."""
+    section: Any = settings
+    for name in path:
+        section = section.get(name) if isinstance(section, dict) else None
+    if not isinstance(section, dict) or key not in section:
+        return False
+    del section[key]
+    return True
+
+
+def _show(folder: Path, settings: dict[str, Any], view: Path) -> Path:
+    """Make `view` a folder of links to what is in `folder`, with `settings` for its `genai_config.json`."""
     for path in folder.iterdir():
-        if path.is_file() and path.name != "genai_config.json":
-            _link(path.resolve(), view / path.name)
-    (view / "genai_config.json").write_text(json.dumps(shown), encoding="utf-8")
+        link = view / path.name
+        if path.is_file() and path.name != "genai_config.json" and not link.exists():
+            _link(path.resolve(), link)
+    (view / "genai_config.json").write_text(json.dumps(settings), encoding="utf-8")
     return view
 
 

@@ -29,12 +29,13 @@ from phi_emulator.engine.base import EndReason, Message
 from phi_emulator.engine.devices import DEVICES, declared_providers
 from phi_emulator.engine.prompt import PromptEncoder, control_tokens
 
-__all__ = ["main"]
+__all__ = ["main", "piece_of"]
 
 og: Any = onnxruntime_genai  # the package has no type information
 
 _PIECE: Final = 32
 """Tokens of a prompt for each step."""
+_SHORT_TABLE: Final = 4096
 _TAKES_PIECES: Final = ("cpu", "cuda")
 """Elsewhere GenAI refuses to append to a sequence ("Continuous decoding is not supported")."""
 
@@ -47,6 +48,8 @@ class _Open:
     """What is still to be read of the prompt."""
     tokens: int
     """Tokens that may still be generated."""
+    piece: int
+    """Tokens of the prompt for each step."""
 
 
 class _Host:
@@ -65,7 +68,6 @@ class _Host:
         self._tokenizer = og.Tokenizer(self._model)
         self._ends = {int(token) for token in self._tokenizer.eos_token_ids}
         self._reported = str(self._model.device_type)
-        self._piece = _PIECE if self._reported.lower() in _TAKES_PIECES else sys.maxsize
         self._open: dict[int, _Open] = {}
         self._encoder = PromptEncoder(
             lambda messages: str(self._tokenizer.apply_chat_template(messages, add_generation_prompt=True)),
@@ -98,7 +100,8 @@ class _Host:
             options["random_seed"] = secrets.randbits(31) if seed is None else seed & (2**31 - 1)
         params.set_search_options(**options)
         generator = og.Generator(self._model, params)
-        self._open[sequence] = _Open(generator, self._tokenizer.create_stream(), prompt, max_tokens)
+        piece = piece_of(len(prompt), device=self._reported, model_type=str(self._model.type))
+        self._open[sequence] = _Open(generator, self._tokenizer.create_stream(), prompt, max_tokens, piece)
 
     def step(self) -> list[list[Any]]:
         """`[sequence, token, text, end]` of each sequence that got a token or ended."""
@@ -107,8 +110,8 @@ class _Host:
         for sequence, live in self._open.items():
             if live.rest:
                 if not has_read:
-                    live.generator.append_tokens(live.rest[: self._piece])
-                    live.rest = live.rest[self._piece :]
+                    live.generator.append_tokens(live.rest[: live.piece])
+                    live.rest = live.rest[live.piece :]
                     has_read = True
             elif live.tokens:
                 steps.append([sequence, *self._advance(live)])
@@ -126,6 +129,17 @@ class _Host:
         live.tokens -= 1
         text = str(live.decoder.decode(token))
         return token, text, None if live.tokens else EndReason.LENGTH
+
+
+def piece_of(prompt_tokens: int, *, device: str, model_type: str) -> int:
+    """Tokens of a prompt that are read in one step: as many as there are, where pieces would go wrong.
+
+    A Phi of long context has two rotary tables, and what is appended beyond the first one's end is read with the
+    other, which makes nonsense of what was read before: measured, no logit was right any more.
+    """
+    if device.lower() not in _TAKES_PIECES or (model_type.startswith("phi") and prompt_tokens > _SHORT_TABLE):
+        return prompt_tokens
+    return _PIECE
 
 
 def main() -> None:
