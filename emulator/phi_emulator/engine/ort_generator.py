@@ -25,7 +25,7 @@ from concurrent.futures import Future
 from contextlib import suppress
 from itertools import count
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, cast
 
 from phi_emulator.engine.base import (
     EndReason,
@@ -48,10 +48,14 @@ __all__ = ["STOCK_GRAPH", "OrtGeneratorEngine"]
 STOCK_GRAPH: Final = "generator.onnx"
 """Beside a paged graph, the graph for Generators over the same weights."""
 _MAX_RUNNING: Final = 4
+_MISSING: Final = object()
 _PATIENCE_S: Final = 5.0
 """How long the process may take to end by itself."""
 # How 0.14 complains of what newer model builders write; a folder must work without an edit all the same.
 _UNKNOWN: Final = re.compile(r'JSON Error: (?P<path>[\w:]+): Unknown value "(?P<key>\w+)"')
+# What transformers 5 calls the class that was `PreTrainedTokenizerFast`; 0.13 knows the older name alone.
+_NEWER_CLASS: Final = "TokenizersBackend"
+_OLDER_CLASS: Final = "PreTrainedTokenizerFast"
 _PAGED: Final = ("block_table", "cumulative_sequence_lengths", "past_sequence_lengths")
 
 
@@ -127,10 +131,13 @@ class OrtGeneratorEngine:
                 ), left_out
             except _ProcessError as error:
                 unknown = _UNKNOWN.search(str(error))
-                if unknown is None or not _leave_out(shown, unknown["path"].split(":"), unknown["key"]):
+                if unknown is not None and _leave_out(shown, unknown["path"].split(":"), unknown["key"]):
+                    left_out.append(f"{unknown['path'].replace(':', '.')}.{unknown['key']}")
+                    seen = _show(folder, shown, view)
+                elif _NEWER_CLASS in str(error) and _rename_class(_show(folder, shown, view)):
+                    seen = view
+                else:
                     raise
-                left_out.append(f"{unknown['path'].replace(':', '.')}.{unknown['key']}")
-                seen = _show(folder, shown, view)
 
     @property
     def info(self) -> EngineInfo:
@@ -305,12 +312,23 @@ def _for_generators(folder: Path, settings: dict[str, Any]) -> dict[str, Any]:
 
 def _leave_out(settings: dict[str, Any], path: list[str], key: str) -> bool:
     """Remove a key; False if it is not there."""
-    section: Any = settings
+    section = settings
     for name in path:
-        section = section.get(name) if isinstance(section, dict) else None
-    if not isinstance(section, dict) or key not in section:
+        inner: Any = section.get(name)
+        if not isinstance(inner, dict):
+            return False
+        section = cast("dict[str, Any]", inner)
+    return section.pop(key, _MISSING) is not _MISSING
+
+
+def _rename_class(view: Path) -> bool:
+    """Give the tokenizer of a folder of links the older name of its class; False if it has it already."""
+    path = view / "tokenizer_config.json"
+    settings = json.loads(path.read_text(encoding="utf-8"))
+    if settings.get("tokenizer_class") != _NEWER_CLASS:
         return False
-    del section[key]
+    path.unlink()  # it is a link, and what it leads to is the user's
+    path.write_text(json.dumps(settings | {"tokenizer_class": _OLDER_CLASS}), encoding="utf-8")
     return True
 
 

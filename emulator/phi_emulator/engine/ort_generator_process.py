@@ -3,8 +3,8 @@
     parent ──{"id", "do", …}──► stdin        stdout ──{"id", "result"} or {"id", "error"}──► parent
 
 One line of JSON each; the first request is `load`, the end of the input ends the process. A Generator holds the
-interpreter lock while the model works, which is why it may not live in the server's process. Written for 0.14, the last
-one with DirectML. Knows GenAI; knows nothing of queues, HTTP or Azure.
+interpreter lock while the model works, which is why it may not live in the server's process. Runs on 0.13 and 0.14, the
+last ones with DirectML. Knows GenAI; knows nothing of queues, HTTP or Azure.
 
 A step gives each open sequence one token, one Generator after the other: side by side they would gain nothing. A prompt
 goes in by pieces where the device allows it, one piece for each step, so those that run are not held up.
