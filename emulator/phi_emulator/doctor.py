@@ -39,8 +39,8 @@ _REAL_CACHE_PER_TOKEN: Final = 262_144
 _LOADING: Final = 1.5
 _AZURE_LIMIT_S: Final = 180.0
 _MOSTLY: Final = 0.5
-# How much of what its int4 layers alone would reach a whole model reaches: attention and the small operators between take
-# the rest. Measured at 0.53 to 0.56 for four layers of Phi-4-mini's, and about 0.7 for all of it, on two cores.
+# How much of what its int4 layers alone would reach a whole model reaches: attention and the small operators take the
+# rest. Measured for four layers of Phi-4-mini's shape on two cores: 0.53 to 0.56, and 0.3 to 1.2 on a busy machine.
 _SLOWEST, _FASTEST = 0.5, 0.8
 
 
@@ -129,6 +129,8 @@ class Doctor:
         there = self._available()
         try:
             settings = json.loads((found.folder / "genai_config.json").read_text(encoding="utf-8"))
+            if "num_blocks" not in settings.get("engine", {}).get("dynamic_batching", {}):
+                settings |= {"engine": {}}  # the size of such a pool is decided when it is made
             weights, a_token, _ = needed_bytes(found.folder, settings, 1)
             check_memory(found.folder, settings, self._config.context or 1, available=self._available)
         except ModelLoadError as error:
@@ -177,8 +179,8 @@ class Doctor:
             yield Finding("note", "forecast", f"the processor's speed could not be measured: {error}")
             return
         text = (
-            f"Phi-4-mini-reasoning on this machine's CPU: {_SLOWEST * rate:.2g} to {_FASTEST * rate:.2g} tokens a second, "
-            "while it is as busy as now"
+            f"Phi-4-mini-reasoning on this machine's CPU: {_SLOWEST * rate:.2g} to {_FASTEST * rate:.2g} tokens a "
+            "second, while it is as busy as now"
         )
         if there < needed:
             text += f"; to load it takes {needed / _GB:.1f} GB of memory, and {there / _GB:.1f} GB are there"

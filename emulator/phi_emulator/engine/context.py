@@ -12,7 +12,7 @@ from typing import Any, Final, NamedTuple
 
 from phi_emulator.engine.memory import available_bytes, needed_bytes
 
-__all__ = ["DEFAULT_CONTEXT", "Plan", "plan_context"]
+__all__ = ["DEFAULT_CONTEXT", "Plan", "plan_context", "plan_pool"]
 
 DEFAULT_CONTEXT: Final = 8192
 """What is served of a larger context unless the user asks for more: at 256 KB a token, the real model's 131,072 would
@@ -23,6 +23,10 @@ _SHARE: Final = 0.8
 """How much of what is then left may become cache; activations and other programs take the rest."""
 _SMALL: Final = 1_000_000_000
 """Below this no memory is asked about, as `check_memory` does it."""
+
+
+_BLOCK: Final = 256
+"""Tokens in a block, where a folder doesn't say; the model builder's own default."""
 
 
 class Plan(NamedTuple):
@@ -59,6 +63,38 @@ def plan_context(
             # The smallest context is served all the same: `check_memory` refuses what can't be.
             served, why = fits, "more does not fit into this machine's memory"
         held = max(served, min(fits, max_running * served))
+    return Plan(served, held, _lowered(declared, served, why))
+
+
+def plan_pool(
+    folder: Path,
+    settings: dict[str, Any],
+    wanted: int | None,
+    *,
+    max_running: int,
+    available: Callable[[], int] | None = None,
+) -> tuple[Plan, dict[str, int]]:
+    """Decide for a folder whose cache is a pool of blocks; the plan, and the pool with its size.
+
+    The model builder leaves out the size of CUDA's pool, and GenAI then fills the card. What is not known can't be
+    shared among requests, so such a pool gets the size that another folder's requests would be given.
+    """
+    declared: int = settings["model"]["context_length"]
+    pool: dict[str, int] = dict(settings["engine"]["dynamic_batching"])
+    if "num_blocks" in pool:
+        tokens = pool["num_blocks"] * pool["block_size"]
+        served = min(declared, wanted or declared, tokens)
+        why = "set --context" if served < tokens else "the folder's cache holds no more"
+        return Plan(served, tokens, _lowered(declared, served, why)), pool
+    plan = plan_context(
+        folder, settings | {"engine": {}}, wanted, max_running=max_running, available=available
+    )
+    pool.setdefault("block_size", _BLOCK)
+    pool["num_blocks"] = -(-plan.tokens // pool["block_size"])
+    return plan, pool
+
+
+def _lowered(declared: int, served: int, why: str) -> tuple[str, ...]:
     if served == declared:
-        return Plan(served, held, ())
-    return Plan(served, held, (f"{served} of the model's {declared} tokens of context are served ({why})",))
+        return ()
+    return (f"{served} of the model's {declared} tokens of context are served ({why})",)

@@ -30,7 +30,7 @@ from phi_emulator.engine.base import (
     Sampling,
     Step,
 )
-from phi_emulator.engine.context import Plan, plan_context
+from phi_emulator.engine.context import plan_context, plan_pool
 from phi_emulator.engine.devices import CPU, Device, declared_providers
 from phi_emulator.engine.load_errors import load_error
 from phi_emulator.engine.memory import check_memory
@@ -92,12 +92,11 @@ class OrtEngine:
         profile: Path | None,
     ) -> None:
         settings = json.loads((folder / "genai_config.json").read_text(encoding="utf-8"))
-        declared: int = settings["model"]["context_length"]
-        pool: dict[str, int] | None = settings.get("engine", {}).get("dynamic_batching")
-        self._seeded = pool is not None
-        if pool:
-            served = min(declared, context_length or declared)
-            plan = Plan(served, pool["num_blocks"] * pool["block_size"], _lowered(declared, served))
+        pool: dict[str, int] | None = None
+        self._seeded = "dynamic_batching" in settings.get("engine", {})
+        if self._seeded:
+            plan, pool = plan_pool(folder, settings, context_length, max_running=_STATIC_BATCH)
+            settings["engine"]["dynamic_batching"] = pool
         else:
             plan = plan_context(folder, settings, context_length, max_running=_STATIC_BATCH)
         check_memory(folder, settings, plan.served)
@@ -107,6 +106,8 @@ class OrtEngine:
         if profile is not None:
             overlay["decoder"] = {"session_options": {"enable_profiling": str(profile)}}
         config.overlay(json.dumps({"model": overlay}))
+        if pool is not None:
+            config.overlay(json.dumps({"engine": {"dynamic_batching": pool}}))
         self._model = og.Model(config)
         device.check_report(str(self._model.device_type))
         self._engine = og.Engine(self._model)
@@ -188,9 +189,3 @@ class OrtEngine:
             self.release(sequence)
         # Native objects must go on this thread, and in this order.
         del self._events, self._engine, self._model
-
-
-def _lowered(declared: int, served: int) -> tuple[str, ...]:
-    if served == declared:
-        return ()
-    return (f"{served} of the model's {declared} tokens of context are served (set --context)",)

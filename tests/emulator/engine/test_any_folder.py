@@ -14,9 +14,10 @@ from typing import Any
 import pytest
 from phi_emulator import Emulator, EmulatorConfig
 from phi_emulator.engine.base import EndReason, Engine, Message, Sampling
-from phi_emulator.engine.context import DEFAULT_CONTEXT, plan_context
+from phi_emulator.engine.context import DEFAULT_CONTEXT, plan_context, plan_pool
 from phi_emulator.engine.loading import load_engine
 from phi_emulator.engine.ort_generator import OrtGeneratorEngine
+from phi_emulator.models import resolve_model
 
 from phi_client import BadRequestError, PhiClient
 
@@ -180,6 +181,41 @@ def test_the_memory_that_is_there_bounds_the_context(
     assert plan.tokens * 262_144 <= max(gigabytes * GB - 3_600_000_000, 262_144)
     why = "set --context" if served == DEFAULT_CONTEXT else "more does not fit into this machine's memory"
     assert plan.notes == (f"{served} of the model's 131072 tokens of context are served ({why})",)
+
+
+def pooled(**pool: int) -> dict[str, Any]:
+    return REAL | {"engine": {"dynamic_batching": pool}}
+
+
+def test_a_pool_bounds_the_context_because_nothing_longer_could_ever_run(real: Path) -> None:
+    plan, pool = plan_pool(real, pooled(num_blocks=512, block_size=16), None, max_running=4)
+    assert (plan.served, plan.tokens, pool["num_blocks"]) == (8192, 8192, 512)
+    assert plan.notes == (
+        "8192 of the model's 131072 tokens of context are served (the folder's cache holds no more)",
+    )
+    plan, _ = plan_pool(real, pooled(num_blocks=512, block_size=16), 4096, max_running=4)
+    assert (plan.served, plan.tokens) == (4096, 8192)
+
+
+def test_a_pool_without_a_size_gets_one(real: Path) -> None:
+    plan, pool = plan_pool(real, pooled(block_size=256), None, max_running=4, available=lambda: 64 * GB)
+    assert (plan.served, pool) == (DEFAULT_CONTEXT, {"block_size": 256, "num_blocks": 128})
+
+
+def test_a_folder_whose_pool_has_no_size_runs(tmp_path: Path) -> None:
+    # As the model builder writes it for CUDA; the graph is the bundled model's, which is paged for the CPU.
+    folder = tmp_path / "model"
+    shutil.copytree(resolve_model().folder, folder)
+    path = folder / "genai_config.json"
+    settings = json.loads(path.read_text(encoding="utf-8"))
+    settings["engine"] = {"dynamic_batching": {"block_size": 16}}
+    path.write_text(json.dumps(settings), encoding="utf-8")
+    engine = load_engine(folder, model="x")
+    try:
+        assert len(run(engine, "1 + 1", 5)[0]) == 5
+        assert engine.info.num_blocks * engine.info.block_size == 2 * engine.info.context_length
+    finally:
+        engine.close()
 
 
 def test_a_context_that_was_asked_for_is_taken_at_its_word(real: Path) -> None:
