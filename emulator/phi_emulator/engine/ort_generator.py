@@ -208,7 +208,10 @@ class _Process:
             **apart,
         )
         self._numbers = count(1)
+        # Two locks: a writer may have to wait until the process has got rid of its answers, so their reader must
+        # never wait for a writer.
         self._lock = threading.Lock()
+        self._writing = threading.Lock()
         self._waiting: dict[int, Future[Any]] = {}
         self._ended: str | None = None
         self._last_words: deque[str] = deque(maxlen=5)
@@ -240,18 +243,22 @@ class _Process:
             if self._ended is not None:
                 raise _ProcessError(self._ended)
             self._waiting[number] = answer
-            assert self._popen.stdin is not None  # noqa: S101 - for the type checkers: it was asked for
-            with suppress(OSError):  # it has ended, and the reader will say how
-                self._popen.stdin.write(line)
-                self._popen.stdin.flush()
+        assert self._popen.stdin is not None  # noqa: S101 - for the type checkers: it was asked for
+        # It has ended, and the reader will say how; or it is being closed.
+        with self._writing, suppress(OSError, ValueError):
+            self._popen.stdin.write(line)
+            self._popen.stdin.flush()
         return answer.result()
 
     def close(self) -> None:
         """End the process, by force if it takes too long."""
-        with self._lock:
-            assert self._popen.stdin is not None  # noqa: S101 - as above
-            with suppress(OSError):  # what was not written is of no interest any more
-                self._popen.stdin.close()
+        assert self._popen.stdin is not None  # noqa: S101 - as above
+        if not self._writing.acquire(timeout=_PATIENCE_S):
+            self._popen.kill()  # which ends the write
+            self._writing.acquire()
+        with suppress(OSError):  # what was not written is of no interest any more
+            self._popen.stdin.close()
+        self._writing.release()
         try:
             self._popen.wait(_PATIENCE_S)
         except subprocess.TimeoutExpired:

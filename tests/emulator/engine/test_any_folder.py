@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from phi_emulator import Emulator, EmulatorConfig
+from phi_emulator import Emulator, EmulatorConfig, commands
 from phi_emulator.engine.base import EndReason, Engine, Message, Sampling
 from phi_emulator.engine.context import DEFAULT_CONTEXT, plan_context, plan_pool
 from phi_emulator.engine.loading import load_engine
@@ -138,6 +138,7 @@ def test_the_context_that_is_served_is_enforced_with_azures_error(tmp_path: Path
     config = EmulatorConfig(port=0, model=str(folder), context=128)
     with Emulator(config) as emulator, PhiClient(emulator.endpoint, emulator.key) as client:
         assert emulator.info.context_length == 128
+        assert "128 of the model's 131072 tokens of context are served" in commands._banner(emulator)
         # Whatever is asked for, an answer ends where the served context does.
         done = client.complete("hi", max_tokens=100_000, temperature=0, on_truncation="return")
         assert done.usage is not None

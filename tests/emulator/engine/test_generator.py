@@ -7,7 +7,10 @@ import json
 import os
 import shutil
 import signal
+import subprocess
+import sys
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -98,6 +101,23 @@ def test_closing_leaves_no_process_and_no_folder(tmp_path: Path, monkeypatch: py
     assert not list(tmp_path.iterdir())
 
 
+def test_a_server_that_is_killed_takes_the_process_with_it() -> None:
+    script = (
+        "from phi_emulator.engine.ort_generator import OrtGeneratorEngine\n"
+        "from phi_emulator.models import resolve_model\n"
+        "engine = OrtGeneratorEngine(resolve_model().folder, model='x')\n"
+        "print(engine.process_id, flush=True)\n"
+        "input()\n"
+    )
+    pipe = subprocess.PIPE
+    with subprocess.Popen([sys.executable, "-c", script], stdin=pipe, stdout=pipe, text=True) as server:
+        assert server.stdout is not None
+        process = psutil.Process(int(server.stdout.readline()))
+        server.kill()
+    psutil.wait_procs([process], timeout=30)
+    assert not process.is_running()
+
+
 def test_what_the_template_refuses_is_the_prompts_fault(folder: Path) -> None:
     template = "{% if messages[0]['role'] == 'tool' %}{{ raise_exception('no tools') }}{% endif %}a"
     (folder / "chat_template.jinja").write_text(template, encoding="utf-8")
@@ -141,6 +161,19 @@ def test_a_long_prompt_does_not_hold_up_the_others(engine: OrtGeneratorEngine) -
     long = engine.encode([Message("user", "word " * 200)])
     engine.open(2, long, Sampling(max_tokens=2, temperature=0))
     assert [[step.sequence for step in engine.step()] for _ in range(4)] == [[1]] * 4
+
+
+def test_requests_and_answers_larger_than_a_pipe_do_not_wait_for_each_other(
+    engine: OrtGeneratorEngine,
+) -> None:
+    text = "word " * 60_000
+    with ThreadPoolExecutor(4) as pool:
+        encodings = [pool.submit(engine.encode, [Message("user", text)]) for _ in range(8)]
+        for sequence in range(4):
+            # More than the model's context: refused, once it has been read.
+            with pytest.raises(EngineFailedError):
+                engine.open(sequence, [5] * 60_000, SAMPLING)
+        assert {len(encoding.result()) for encoding in encodings} == {len(encodings[0].result())}
 
 
 @pytest.mark.parametrize(
