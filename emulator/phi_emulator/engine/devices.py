@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from typing import Any, Final, TypeVar
 
 from phi_emulator.engine.base import ModelLoadError
+from phi_emulator.engine.builds import Build, installed_builds
+from phi_emulator.engine.cuda_libraries import load_cuda_libraries
 
 __all__ = [
     "AUTO",
@@ -27,7 +29,6 @@ T = TypeVar("T")
 
 AUTO: Final = "auto"
 _LONGEST: Final = 200
-_SWAP: Final = "pip uninstall -y onnxruntime-genai onnxruntime && pip install "
 _NO_PACKAGE: Final = (
     "no build of `onnxruntime-genai` on PyPI has it: install a build of your own, which is then tried"
 )
@@ -51,6 +52,10 @@ class Device:
     """What to install."""
     reports: tuple[str, ...] = ()
     """What a loaded model may call its device, in lower case; empty where that says nothing (they share the CPU's)."""
+    package: str = ""
+    """The build of GenAI that has it."""
+    how_to_mend: str = ""
+    """What to look at when that build is installed and the device can't be had all the same."""
 
     def check_report(self, reported: str) -> None:
         """Compare with what the loaded model says of itself.
@@ -63,6 +68,8 @@ class Device:
 
     def select_in(self, config: Any, declared: Sequence[str]) -> None:
         """Name this device in a GenAI configuration; a folder's own options for it stay."""
+        if self.provider == "cuda":
+            load_cuda_libraries()
         if [name.lower() for name in declared] == [self.provider.lower()]:
             return
         config.clear_providers()
@@ -79,15 +86,22 @@ DEVICES: Final[Mapping[str, Device]] = {
             "cuda",
             "cuda",
             "CUDAExecutionProvider",
-            f'{_SWAP}"phi-client[emulator-cuda]"',
+            'pip install "phi-client[emulator-cuda]"',
             reports=("cuda",),
+            package="onnxruntime-genai-cuda",
+            how_to_mend=(
+                "its build is installed: see that `nvidia-smi` shows a card and a driver for CUDA 13; for libraries "
+                'that are missing  pip install "onnxruntime-gpu[cuda,cudnn]"'
+            ),
         ),
         Device(
             "directml",
             "dml",
             "DmlExecutionProvider",
-            f'{_SWAP}"phi-client[emulator-directml]"  (Windows only)',
+            'pip install "phi-client[emulator-directml]"  (Windows only)',
             reports=("dml", "directml"),
+            package="onnxruntime-genai-directml",
+            how_to_mend="its build is installed: see that the card's driver has DirectX 12 (`dxdiag`)",
         ),
         Device("webgpu", "webgpu", "WebGpuExecutionProvider", _NO_PACKAGE, reports=("webgpu",)),
         Device("openvino", "OpenVINO", "OpenVINOExecutionProvider", _NO_PACKAGE),
@@ -123,7 +137,13 @@ def candidates(wanted: str, settings: Mapping[str, Any]) -> list[Device]:
     return list(dict.fromkeys([*found, CPU]))
 
 
-def on_a_device(wanted: str, settings: Mapping[str, Any], load: Callable[[Device, str], T]) -> T:
+def on_a_device(
+    wanted: str,
+    settings: Mapping[str, Any],
+    load: Callable[[Device, str], T],
+    *,
+    builds: Callable[[], Sequence[Build]] = installed_builds,
+) -> T:
     """Load on the first device that takes the model. `load` is told the device and why it is the one.
 
     Raises:
@@ -138,14 +158,22 @@ def on_a_device(wanted: str, settings: Mapping[str, Any], load: Callable[[Device
             if device is CPU:
                 raise
             if wanted != AUTO:
-                raise DeviceError(_refusal(device, error)) from error
-            refusals.append(_refusal(device, error))
+                raise DeviceError(_refusal(device, error, builds())) from error
+            refusals.append(_refusal(device, error, builds()))
     raise DeviceError("; ".join(refusals))  # unreachable while the CPU is the last candidate
 
 
-def _refusal(device: Device, error: ModelLoadError) -> str:
+def _refusal(device: Device, error: ModelLoadError, builds: Sequence[Build]) -> str:
     said = _short(str(error.__cause__ or error))
-    return f"`{device.name}` can't be had here ({said}): {device.how_to_get}"
+    names = [build.name for build in builds]
+    if device.package in names:
+        remedy = device.how_to_mend
+    elif device.package and names:
+        # All builds install into the same two folders.
+        remedy = f"pip uninstall -y {' '.join(names)} && {device.how_to_get}"
+    else:
+        remedy = device.how_to_get
+    return f"`{device.name}` can't be had here ({said}): {remedy}"
 
 
 def _reason(wanted: str, refusals: Sequence[str]) -> str:

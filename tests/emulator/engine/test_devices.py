@@ -136,6 +136,28 @@ def test_the_first_device_that_takes_the_model_is_taken() -> None:
     assert why.startswith("chosen by auto: `cuda` can't be had here (no driver): ")
 
 
+def test_where_the_build_is_installed_it_is_not_what_to_install() -> None:
+    def load(device: Device, why: str) -> str:
+        raise ModelLoadError("CUDA driver version is insufficient")
+
+    installed = builds("onnxruntime-genai-cuda 0.18.0", "onnxruntime-gpu 1.31.1")
+    with pytest.raises(DeviceError) as caught:
+        on_a_device("cuda", declaring(), load, builds=lambda: installed)
+    assert "pip uninstall" not in str(caught.value)
+    assert "nvidia-smi" in str(caught.value)
+
+
+def test_the_build_that_is_installed_goes_first() -> None:
+    def load(device: Device, why: str) -> str:
+        raise ModelLoadError("not built with DML support")
+
+    installed = builds("onnxruntime-genai-cuda 0.18.0", "onnxruntime-gpu 1.31.1")
+    with pytest.raises(
+        DeviceError, match="pip uninstall -y onnxruntime-genai-cuda onnxruntime-gpu && pip install"
+    ):
+        on_a_device("directml", declaring(), load, builds=lambda: installed)
+
+
 @pytest.mark.parametrize(
     ("device", "reported", "is_right"),
     [
