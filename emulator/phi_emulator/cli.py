@@ -18,6 +18,7 @@ _NEEDED: Final = (
     "huggingface_hub",
     "jwt",
     "numpy",
+    "onnx",
     "onnxruntime_genai",
     "platformdirs",
     "psutil",

@@ -27,6 +27,7 @@ from phi_client.contract.dialects import DIALECTS
 from phi_client.contract.emulator import EMULATOR_ALIAS, EMULATOR_ENDPOINT, EMULATOR_KEY
 from phi_emulator.child import NOT_FOUND, ChildRunner, client_environment
 from phi_emulator.config import (
+    DEVICE_NAMES,
     IMAGES,
     LOG_LEVELS,
     READERS,
@@ -36,6 +37,7 @@ from phi_emulator.config import (
     environment_name,
     read_surface_keys,
 )
+from phi_emulator.doctor_command import doctor
 from phi_emulator.emulator import Emulator, EmulatorError
 from phi_emulator.model_commands import models, obtain_model
 
@@ -69,6 +71,9 @@ def _show_version(context: click.Context, _option: click.Parameter, wanted: bool
 )
 def phi_emulator() -> None:
     """A local emulator of Phi-4-mini-reasoning on Azure, answering from a real int4 model."""
+
+
+phi_emulator.add_command(doctor)
 
 
 def _option(
@@ -115,6 +120,7 @@ _MODEL_OPTIONS: Final = (
     ),
     _option("home", "Folder of the pulled models; without it the user's data folder.", "FOLDER"),
     _option("context", "Tokens of prompt and answer together.", "TOKENS"),
+    _option("device", "Execution provider that runs the model, decided by trying.", choices=DEVICE_NAMES),
     _option("dialect", "What the root speaks.", choices=list(DIALECTS)),
     _option("port", "Port to listen on; 0 takes a free one.", "PORT"),
     _option("key", "Key that callers must present; without it the well-known one.", "KEY"),
@@ -190,9 +196,8 @@ def exec_(command: tuple[str, ...], **flags: Any) -> None:
         emulator = _start(Emulator(config))
         try:
             info = emulator.info
-            click.echo(
-                f"phi-emulator: {info.model} ({info.execution_provider}) at {emulator.endpoint}", err=True
-            )
+            runs_on = f"{info.execution_provider}, {info.why}"
+            click.echo(f"phi-emulator: {info.model} ({runs_on}) at {emulator.endpoint}", err=True)
             environ = client_environment(os.environ, endpoint=emulator.endpoint, key=emulator.key)
             status, complaint = child.run(command, environ)
         finally:
@@ -265,7 +270,7 @@ def _banner(emulator: Emulator) -> str:
         f"phi-emulator listens on {emulator.root}",
         f"  model     {info.model}" + (f": {emulator.description}" if emulator.description else ""),
         f"  from      {info.source}",
-        f"  runs on   {info.execution_provider}, context {info.context_length} tokens",
+        f"  runs on   {info.execution_provider} ({info.why}), context {info.context_length} tokens",
         *(f"  note      {note}" for note in info.notes),
         "Point a client at it:",
         *(f"  {line}" for line in _exports(emulator)),

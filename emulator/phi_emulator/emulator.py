@@ -52,9 +52,11 @@ def find_model(config: EmulatorConfig) -> tuple[str, Callable[[], Engine]]:
 
     def make_engine() -> Engine:
         # Imported on the worker's thread, while the server's own modules are being imported on another.
-        from phi_emulator.engine.ort import OrtEngine  # noqa: PLC0415
+        from phi_emulator.engine.loading import load_engine  # noqa: PLC0415
 
-        return OrtEngine(found.folder, model=found.name, context_length=config.context)
+        return load_engine(
+            found.folder, model=found.name, context_length=config.context, device=config.device
+        )
 
     return found.description, make_engine
 

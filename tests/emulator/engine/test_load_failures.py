@@ -65,15 +65,8 @@ def configure(change: Callable[[dict[str, Any]], object]) -> Callable[[Path], No
     return damage
 
 
-def provider(name: str) -> Callable[[Path], None]:
-    return configure(
-        lambda settings: settings["model"]["decoder"]["session_options"].update(provider_options=[{name: {}}])
-    )
-
-
 FILES = "get them again"
 CONFIG = "its `genai_config.json` can't be used"
-BUILD = "serve a folder that is built for the CPU"
 TEMPLATE = "put `chat_template.jinja`"
 CASES = {
     "no weights": (lose("model.onnx.data"), FILES),
@@ -101,10 +94,6 @@ CASES = {
         "does not know such models",
     ),
     "settings cut": (cut("genai_config.json", 0.5), FILES),
-    "for CUDA": (provider("cuda"), BUILD),
-    "for DirectML": (provider("dml"), BUILD),
-    "for QNN": (provider("qnn"), BUILD),
-    "for nobody": (provider("nosuch"), BUILD),
 }
 
 

@@ -68,7 +68,7 @@ def test_show_names_folder_origin_licence_and_hashes(pull: Pull, store: Store) -
 
 def test_verify_reads_every_byte(pull: Pull, store: Store) -> None:
     model = pull()
-    assert "is whole: 11 files" in run(store, "verify", NAME).output
+    assert "is whole: 12 files" in run(store, "verify", NAME).output
     data = model.folder / "model.onnx.data"
     body = bytearray(data.read_bytes())
     body[1234] ^= 1

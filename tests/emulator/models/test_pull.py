@@ -64,8 +64,8 @@ def test_progress_adds_up_to_what_is_fetched(pull: Pull, heard: Heard, server: H
     came = sum(heard.counts)
     heard.counts.clear()
     size = pull().manifest.size
-    assert heard.stages[0] == ("downloading 11 files", size, 0)
-    assert heard.stages[-1] == ("downloading 11 files", size, came)
+    assert heard.stages[0] == ("downloading 12 files", size, 0)
+    assert heard.stages[-1] == ("downloading 12 files", size, came)
     verified = sum(total for text, total, _ in heard.stages if text.startswith("verifying"))
     assert sum(heard.counts) == verified + size - came
 
