@@ -6,7 +6,7 @@ a word, so what is served is decided before the model is loaded, and said.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
