@@ -256,7 +256,7 @@ def _banner(emulator: Emulator) -> str:
         f"phi-emulator listens on {emulator.root}",
         f"  model     {info.model}" + (f": {emulator.description}" if emulator.description else ""),
         f"  from      {info.source}",
-        f"  runs on   {info.execution_provider}, context {info.context_length} tokens",
+        f"  runs on   {info.execution_provider}, context {info.context_length} tokens, {info.batching} batching",
         *(f"  note      {note}" for note in info.notes),
         "Point a client at it:",
         *(f"  {line}" for line in _exports(emulator)),

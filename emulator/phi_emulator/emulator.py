@@ -9,12 +9,14 @@ It must not know command lines. Signals and exit statuses are the business of wh
 from __future__ import annotations
 
 import errno
+import logging
 import math
 import socket
 import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Final, Self
 
@@ -28,6 +30,8 @@ if TYPE_CHECKING:
     from phi_emulator.server import HttpServer
 
 __all__ = ["Emulator", "EmulatorError", "find_model"]
+
+logger = logging.getLogger("phi_emulator")
 
 _GRACE_S: Final = 2.0
 """How long requests whose generation was stopped may take to say so."""
@@ -43,7 +47,7 @@ def find_model(config: EmulatorConfig) -> tuple[str, Callable[[], Engine]]:
     Raises:
         EmulatorError: there is no such model.
     """
-    from phi_emulator.models import ModelNotFoundError, resolve_model  # noqa: PLC0415 - see `make_engine`
+    from phi_emulator.models import ModelNotFoundError, prepare_model, resolve_model  # noqa: PLC0415 - see below
 
     try:
         found = resolve_model(config.model)
@@ -54,7 +58,20 @@ def find_model(config: EmulatorConfig) -> tuple[str, Callable[[], Engine]]:
         # Imported on the worker's thread, while the server's own modules are being imported on another.
         from phi_emulator.engine.ort import OrtEngine  # noqa: PLC0415
 
-        return OrtEngine(found.folder, model=found.name, context_length=config.context)
+        ready = prepare_model(found.folder, context_length=config.context)
+
+        def load(folder: Path, obstacle: str) -> Engine:
+            return OrtEngine(
+                folder, model=found.name, context_length=config.context, source=found.folder, obstacle=obstacle
+            )
+
+        try:
+            return load(ready.folder, ready.obstacle)
+        except ModelLoadError:
+            if ready.folder == found.folder:
+                raise
+            logger.warning("the prepared graph of %s can't be loaded", found.name, exc_info=True)
+            return load(found.folder, "its prepared graph can't be loaded")
 
     return found.description, make_engine
 

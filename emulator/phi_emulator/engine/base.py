@@ -128,6 +128,8 @@ class EngineInfo:
     """Tokens in a block of the cache."""
     num_blocks: int
     """Blocks in the cache, shared by all running sequences."""
+    batching: str = "continuous"
+    """`continuous`: a sequence joins at any step; `static`: it waits for those that run to end."""
     notes: tuple[str, ...] = ()
     """Limits that the user should read in the banner."""
 

@@ -5,9 +5,9 @@ Knows GenAI 0.18's Engine; knows nothing of queues, HTTP or Azure. What that Eng
 - It belongs to the thread that made it. `run()` frees the interpreter lock; `Generator`, which does not, is unused.
 - A finished request keeps its place until `close()`. Left open, it blocks the others for ever.
 - It neither preempts nor evicts, so the caller reserves cache blocks before `open` (see `scheduler`).
-- Folders with an `engine.dynamic_batching` section run with sequences joining at any step, a prefix cache and a seed
-  for each sequence. Stock folders run with static batching: a newcomer waits for the whole batch, and seeds have no
-  effect.
+- Folders with an `engine.dynamic_batching` section, which `models.prepare` writes, run with sequences joining at any
+  step, a prefix cache and a seed for each sequence. Others run with static batching: a newcomer waits for the whole
+  batch, and seeds have no effect.
 """
 
 from __future__ import annotations
@@ -60,19 +60,29 @@ class _Open:
 class OrtEngine:
     """A GenAI model folder, run by GenAI's Engine on the CPU.
 
-    `model` is the name that responses carry. `context_length` lowers the context that is served.
+    `model` is the name that responses carry. `context_length` lowers the context that is served. `source` is the stock
+    folder that `folder` was prepared from, `obstacle` why it could not be prepared.
 
     Raises:
         ModelLoadError: the folder can't be loaded.
     """
 
-    def __init__(self, folder: Path, *, model: str, context_length: int | None = None) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        model: str,
+        context_length: int | None = None,
+        source: Path | None = None,
+        obstacle: str = "",
+    ) -> None:
         og.disable_telemetry_events()
-        settings = json.loads((folder / "genai_config.json").read_text(encoding="utf-8"))
-        declared: int = settings["model"]["context_length"]
+        source = source or folder
+        settings = _settings(folder)
+        most: int = settings["model"]["context_length"]
         pool: dict[str, int] | None = settings.get("engine", {}).get("dynamic_batching")
         self._seeded = pool is not None
-        served = min(declared, context_length or (declared if pool else STATIC_CONTEXT))
+        served = min(most, context_length or (most if pool else STATIC_CONTEXT))
         try:
             config = og.Config(str(folder))
             config.overlay(json.dumps({"model": {"context_length": served}}))
@@ -93,14 +103,15 @@ class OrtEngine:
         )
         self._info = EngineInfo(
             model=model,
-            source=str(folder),
+            source=str(source),
             execution_provider="CPUExecutionProvider",
             context_length=served,
             max_running=self._engine.get_capabilities().configured_max_batch_size,
             block_size=pool["block_size"] if pool else 1,
             # Without a pool, two requests of full length bound the memory.
             num_blocks=pool["num_blocks"] if pool else 2 * served,
-            notes=_notes(declared, served, seeded=self._seeded),
+            batching="continuous" if pool else "static",
+            notes=_notes(_settings(source)["model"]["context_length"], served, None if pool else obstacle),
         )
 
     @property
@@ -167,12 +178,18 @@ def _control_tokens(folder: Path) -> list[str]:
     return [token["content"] for token in tokenizer.get("added_tokens", ())]
 
 
-def _notes(declared: int, served: int, *, seeded: bool) -> tuple[str, ...]:
+def _settings(folder: Path) -> dict[str, Any]:
+    settings: dict[str, Any] = json.loads((folder / "genai_config.json").read_text(encoding="utf-8"))
+    return settings
+
+
+def _notes(declared: int, served: int, obstacle: str | None) -> tuple[str, ...]:
     notes: list[str] = []
     if served < declared:
         notes.append(f"{served} of the model's {declared} tokens of context are served (set --context)")
-    if not seeded:
+    if obstacle is not None:
+        why = f", because {obstacle}" if obstacle else ""
         notes.append(
-            "this folder runs with static batching: requests wait for a batch to end, `seed` has no effect"
+            f"static batching{why}: requests wait for those that run to end, and `seed` has no effect"
         )
     return tuple(notes)

@@ -1,6 +1,18 @@
-"""Finds a model's files. Knows folders and names; knows nothing of engines that run them, of HTTP or of Azure."""
+"""Finds a model's files and makes them ready. Knows folders, names and graphs.
+
+Knows nothing of engines that run them, of HTTP or of Azure.
+"""
 
 from phi_emulator.models.catalog import BUNDLED, PHI_4_MINI_REASONING
 from phi_emulator.models.folder import ModelFolder, ModelNotFoundError, resolve_model
+from phi_emulator.models.prepare import PreparedModel, prepare_model
 
-__all__ = ["BUNDLED", "PHI_4_MINI_REASONING", "ModelFolder", "ModelNotFoundError", "resolve_model"]
+__all__ = [
+    "BUNDLED",
+    "PHI_4_MINI_REASONING",
+    "ModelFolder",
+    "ModelNotFoundError",
+    "PreparedModel",
+    "prepare_model",
+    "resolve_model",
+]

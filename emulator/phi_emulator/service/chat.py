@@ -42,6 +42,8 @@ class ServiceStatus:
     source: str
     execution_provider: str
     context_length: int
+    batching: str
+    """`continuous` or `static`; see `EngineInfo`."""
     running: int
     waiting: int
 
@@ -154,6 +156,7 @@ class ChatService:
             source=info.source,
             execution_provider=info.execution_provider,
             context_length=info.context_length,
+            batching=info.batching,
             running=load.running,
             waiting=load.waiting,
         )

@@ -42,6 +42,8 @@ class Stock:
     attention: dict[str, Any] = field(default_factory=dict[str, Any])
     """Further attributes of the attention."""
     opset: int = 21
+    accuracy_level: int = 0
+    """The builder writes 4, int8 activations, which make a third digit's difference of a last bit's; 0 is exact."""
 
 
 class _Builder:
@@ -64,7 +66,7 @@ class _Builder:
         """A layer of int4 weights."""
         blocks = inner // BLOCK
         weights = self.random.integers(0, 256, (outer, blocks, BLOCK // 2), dtype=np.uint8)
-        scales = self.random.uniform(0.5, 1.5, (outer, blocks)).astype(np.float32) / (4 * np.sqrt(inner))
+        scales = (self.random.uniform(0.5, 1.5, (outer, blocks)) / (4 * np.sqrt(inner))).astype(np.float32)
         inputs = [source, self.tensor(f"{name}.weight_Q4", weights), self.tensor(f"{name}.weight_scales", scales)]
         return self.node(
             "MatMulNBits",
@@ -74,7 +76,7 @@ class _Builder:
             N=outer,
             bits=4,
             block_size=BLOCK,
-            accuracy_level=4,
+            accuracy_level=self.stock.accuracy_level,
         )
 
     def norm_weight(self, name: str) -> str:
