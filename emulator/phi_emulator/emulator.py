@@ -62,7 +62,11 @@ def find_model(config: EmulatorConfig) -> tuple[str, Callable[[], Engine]]:
 
         def load(folder: Path, obstacle: str) -> Engine:
             return OrtEngine(
-                folder, model=found.name, context_length=config.context, source=found.folder, obstacle=obstacle
+                folder,
+                model=found.name,
+                context_length=config.context,
+                source=found.folder,
+                obstacle=obstacle,
             )
 
         try:

@@ -9,7 +9,7 @@ GroupQueryAttention on them. Weights are untouched, and so is the order of summa
 
 Inputs, `T` tokens of `B` sequences laid end to end:
     input_ids [T] · cumulative_sequence_lengths [B+1] · past_sequence_lengths [B] · block_table [B, blocks]
-    past_key_values.N.key/value [blocks in the pool, block size, key/value heads, head size], bound in place to present.N
+    past_key_values.N.key/value [blocks, block size, key/value heads, head size]: the pool, in place also present.N
 Output: logits [B, vocabulary], of each sequence's last token.
 
 Inside a block the cache is laid out head by head, so one Gather yields [heads, length, head size] without a transpose.
@@ -140,17 +140,30 @@ class _Rewrite:
         )
         parts = [s("Unsqueeze", part, axis2, to=f"{part[7:]}_w") for part in (block_h, major, minor)]
         s("Concat", *parts, to="write_at", axis=2)
-        # Where they are read: [B, heads, blocks] into the pool seen as [blocks * heads, block * head size]. Each row
-        # takes a block more than it fills, whatever stands there, because the attention takes a cache that is no
-        # longer than the new tokens for an empty one. Table entries behind a row's end are negative.
+        self.row_indices(
+            table=table, row=row, offset=offset, start=start, end=end, length=length, total=total
+        )
+
+    def row_indices(
+        self, *, table: str, row: str, offset: str, start: str, end: str, length: str, total: str
+    ) -> None:
+        """What each row's attention is told; see `row_attention`."""
+        c, s = self.constant, self.step
+        size, kv = self.geometry.block_size, self.geometry.kv_heads
+        zero, one, axis0, axis1 = "/paged/0", "/paged/1", "/paged/[0]", "/paged/[1]"
+        # Where keys and values are read: [B, heads, blocks] into the pool seen as [blocks * heads, block * head size].
+        # Each row takes a block more than it fills, whatever stands there, because the attention takes a cache that is
+        # no longer than the new tokens for an empty one. Table entries behind a row's end are negative.
         first = s("Slice", table, axis0, axis1, axis1, to="table_first")
         longer = s("Max", s("Concat", table, first, to="table_more", axis=1), zero, to="read_table")
         heads = c("heads", np.arange(kv).reshape(1, kv, 1))
         blocks = s("Unsqueeze", s("Mul", longer, "/paged/kv", to="read_start"), axis1, to="read_start3")
         s("Add", blocks, heads, to="read_at")
-        filled = s("Div", s("Add", total, c("size*2-1", 2 * size - 1), to="total_up"), "/paged/size", to="filled")
+        filled = s(
+            "Div", s("Add", total, c("size*2-1", 2 * size - 1), to="total_up"), "/paged/size", to="filled"
+        )
         s("Unsqueeze", filled, axis1, to="row_blocks")
-        # What else each row's attention is told: its tokens, its last key, its padding to the row with most tokens.
+        # Its tokens, its last key, its padding to the row with most tokens.
         s("Unsqueeze", start, axis1, to="row_start_at")
         s("Unsqueeze", end, axis1, to="row_end_at")
         self.cast(s("Sub", total, one, to="total-1"), TensorProto.INT32, to="row_last_key")
@@ -229,7 +242,7 @@ class _Rewrite:
         window = attributes.get("local_window_size", -1)
         if 0 <= window < self.geometry.context_length:
             raise NotConvertibleError(f"its attention sees only {window} tokens back")
-        if any(node.input[_ROTARY_INPUTS.stop :]) or len(node.output) > 3 and any(node.output[3:]):  # noqa: PLR2004
+        if any(node.input[_ROTARY_INPUTS.stop :]) or (len(node.output) > 3 and any(node.output[3:])):  # noqa: PLR2004
             raise NotConvertibleError("its attention has inputs beyond the rotary tables")
 
     def projections(self, node: onnx.NodeProto, lead: str) -> tuple[str, str, str]:
@@ -239,9 +252,7 @@ class _Rewrite:
             return packed, key, value
         names = tuple(f"/paged/{lead}/{part}" for part in ("query", "key", "value"))
         self.nodes.append(
-            helper.make_node(
-                "Split", [packed, "/paged/split"], names, name=f"/paged/{lead}/Split", axis=-1
-            )
+            helper.make_node("Split", [packed, "/paged/split"], names, name=f"/paged/{lead}/Split", axis=-1)
         )
         return names[0], names[1], names[2]
 
@@ -288,9 +299,9 @@ class _Rewrite:
         """What goes into the head, for all tokens: a graph may choose the last one already."""
         if head.op_type not in ("MatMul", "MatMulNBits"):
             raise NotConvertibleError(f"its logits come from {head.op_type!r}, no product with weights")
-        name = head.input[0]
+        name = str(head.input[0])
         while (maker := self.makers.get(name)) is not None and maker.op_type in ("Gather", "Unsqueeze"):
-            name = maker.input[0]
+            name = str(maker.input[0])
         return name
 
     # The whole.
@@ -320,7 +331,7 @@ class _Rewrite:
         )
         # The first axis must be called batch_size, or the Engine expects a row for each token.
         self.graph.output.append(info("logits", TensorProto.FLOAT, ["batch_size", g.vocabulary]))
-        pool = ["num_blocks", g.block_size, g.kv_heads, size]
+        pool: list[str | int | None] = ["num_blocks", g.block_size, g.kv_heads, size]
         for layer in range(g.layers):
             for name in ("key", "value"):
                 self.graph.input.append(info(f"past_key_values.{layer}.{name}", g.cache_type, pool))
@@ -350,12 +361,15 @@ class _Rewrite:
 
     def constant(self, name: str, value: object, dtype: type = np.int64) -> str:
         name = f"/paged/{name}"
-        self.graph.initializer.append(numpy_helper.from_array(np.asarray(value, dtype=dtype), name))
+        array: Any = np.asarray(value, dtype=dtype)
+        self.graph.initializer.append(numpy_helper.from_array(array, name))
         return name
 
     def node(self, op: str, inputs: Iterable[str], output: str, domain: str = "", **attributes: Any) -> str:
         name = f"{output}/{op}"
-        self.nodes.append(helper.make_node(op, list(inputs), [output], name=name, domain=domain, **attributes))
+        self.nodes.append(
+            helper.make_node(op, list(inputs), [output], name=name, domain=domain, **attributes)
+        )
         return output
 
     def step(self, op: str, *inputs: str, to: str, domain: str = "", **attributes: Any) -> str:

@@ -8,8 +8,8 @@ Knows folders and their configuration; what becomes of the graph is `paged_graph
         ├── genai_config.json           with the sizes of the Engine's pool
         └── everything else             hard links, so the weights are there once
 
-KEY is a hash of the graph, its configuration and all that was chosen here: what fits is found again, what doesn't is never
-taken. Links, because the runtime refuses external data that lies outside the graph's folder, symbolic links included.
+KEY is a hash of the graph, its configuration and all that was chosen here: what fits is found again, what doesn't is
+never taken. Hard links, because the runtime refuses weights outside the graph's folder, behind symbolic links too.
 """
 
 from __future__ import annotations
@@ -17,7 +17,6 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
-import os
 import shutil
 import tempfile
 from collections.abc import Iterable, Mapping
@@ -116,12 +115,22 @@ def _prepared(folder: Path, config: dict[str, Any], context_length: int | None) 
     if _is_whole(ready, links):
         return ready
     logger.info("preparing %s for continuous batching; this is done once", folder.name)
-    graph = onnx.load_model_from_string(content)
+    try:
+        graph = onnx.load_model_from_string(content)
+    except (
+        Exception
+    ) as error:  # the parser's own class belongs to a package that is not a dependency of this one
+        raise _UnpreparedError("its graph can't be read") from error
     try:
         rewrite_graph(graph, geometry)
     except NotConvertibleError as error:
         raise _UnpreparedError(str(error)) from error
-    outside = {Path(entry.value) for t in graph.graph.initializer for entry in t.external_data if entry.key == "location"}
+    outside = {
+        Path(entry.value)
+        for t in graph.graph.initializer
+        for entry in t.external_data
+        if entry.key == "location"
+    }
     if not all(path.name == str(path) and path.name in links for path in outside):
         raise _UnpreparedError("its weights lie outside its folder")
     decoder["filename"] = "model.onnx"

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 __all__ = ["row_attention"]
 
 # The tensors that are cut into rows, with what a row of each is.
-_ROWS: Final = {
+_ROWS: Final[dict[str, tuple[int, list[int | None]]]] = {
     "read_at": (TensorProto.INT64, [None, None]),
     "row_blocks": (TensorProto.INT64, [1]),
     "row_start_at": (TensorProto.INT64, [1]),
@@ -110,7 +110,7 @@ def row_attention(
         else_branch=_graph(several, mixed, geometry.cache_type),
     )
     padded = body.add("Pad", chosen, own["row_pads"], to="padded")
-    inputs = [helper.make_tensor_value_info(own[name], *declared) for name, declared in _ROWS.items()]
+    inputs = [helper.make_tensor_value_info(own[name], kind, shape) for name, (kind, shape) in _ROWS.items()]
     graph = _graph(body, padded, geometry.cache_type)
     graph.input.extend(inputs)
     return helper.make_node(

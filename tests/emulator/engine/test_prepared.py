@@ -4,9 +4,9 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
+from phi_emulator.config import EmulatorConfig
 from phi_emulator.emulator import find_model
 from phi_emulator.engine.base import Engine, Message, Sampling
-from phi_emulator.config import EmulatorConfig
 
 from tests.emulator.models.stock_models import Stock, write_stock_model
 

@@ -59,7 +59,9 @@ class _Builder:
 
     def node(self, op: str, inputs: Sequence[str], outputs: Sequence[str], **attributes: Any) -> str:
         domain = "" if op in _STANDARD else "com.microsoft"
-        self.nodes.append(helper.make_node(op, inputs, outputs, outputs[0] + "/" + op, domain=domain, **attributes))
+        self.nodes.append(
+            helper.make_node(op, inputs, outputs, outputs[0] + "/" + op, domain=domain, **attributes)
+        )
         return outputs[0]
 
     def product(self, name: str, source: str, inner: int, outer: int, output: str | None = None) -> str:
@@ -67,7 +69,11 @@ class _Builder:
         blocks = inner // BLOCK
         weights = self.random.integers(0, 256, (outer, blocks, BLOCK // 2), dtype=np.uint8)
         scales = (self.random.uniform(0.5, 1.5, (outer, blocks)) / (4 * np.sqrt(inner))).astype(np.float32)
-        inputs = [source, self.tensor(f"{name}.weight_Q4", weights), self.tensor(f"{name}.weight_scales", scales)]
+        inputs = [
+            source,
+            self.tensor(f"{name}.weight_Q4", weights),
+            self.tensor(f"{name}.weight_scales", scales),
+        ]
         return self.node(
             "MatMulNBits",
             inputs,
@@ -89,7 +95,9 @@ class _Builder:
         last = self.node("Sub", [total, one], ["/mask/last"])
         last = self.node("Cast", [last], ["/mask/last_int32"], to=TensorProto.INT32)
         shape = self.node("Shape", ["attention_mask"], ["/mask/shape"])
-        longest = self.node("Gather", [shape, self.tensor("/constants/0-1", np.array(1))], ["/mask/longest"], axis=0)
+        longest = self.node(
+            "Gather", [shape, self.tensor("/constants/0-1", np.array(1))], ["/mask/longest"], axis=0
+        )
         return last, self.node("Cast", [longest], ["/mask/longest_int32"], to=TensorProto.INT32), longest
 
     def rotary_tables(self, longest: str) -> None:
@@ -131,13 +139,20 @@ class _Builder:
             )
         )
 
-    def layer(self, index: int, hidden: str, skipped: str | None, lengths: tuple[str, str]) -> tuple[str, str]:
+    def layer(
+        self, index: int, hidden: str, skipped: str | None, lengths: tuple[str, str]
+    ) -> tuple[str, str]:
         """One decoder layer; returns its contribution, and what skipped it."""
         name = f"model.layers.{index}"
         weight = self.norm_weight(f"{name}.input_layernorm")
         if skipped is None:
             normed = self.node(
-                "SimplifiedLayerNormalization", [hidden, weight], [f"/{name}/norm"], epsilon=1e-5, axis=-1, stash_type=1
+                "SimplifiedLayerNormalization",
+                [hidden, weight],
+                [f"/{name}/norm"],
+                epsilon=1e-5,
+                axis=-1,
+                stash_type=1,
             )
             skipped = hidden
         else:
@@ -213,7 +228,7 @@ class _Builder:
         outputs = [info("logits", float32, ["batch_size", "sequence_length", VOCABULARY])]
         for index in range(LAYERS):
             for part in ("key", "value"):
-                shape = ["batch_size", KV_HEADS, "past_sequence_length", HEAD_SIZE]
+                shape: list[str | int | None] = ["batch_size", KV_HEADS, "past_sequence_length", HEAD_SIZE]
                 inputs.append(info(f"past_key_values.{index}.{part}", float32, shape))
                 shape = ["batch_size", KV_HEADS, "total_sequence_length", HEAD_SIZE]
                 outputs.append(info(f"present.{index}.{part}", float32, shape))
@@ -227,7 +242,7 @@ _STANDARD: Final = (
 )  # fmt: skip
 
 
-def write_stock_model(folder: Path, stock: Stock = Stock()) -> Path:  # noqa: B008 - frozen
+def write_stock_model(folder: Path, stock: Stock = Stock()) -> Path:
     """Write the model to `folder`, which must not exist, and return it."""
     folder.mkdir()
     onnx.save(

@@ -75,7 +75,9 @@ def convert(tmp_path: Path) -> Convert:
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_prompt_at_once_and_in_chunks_gives_the_stock_logits(convert: Convert, kind: str) -> None:
-    context_length = KINDS[kind].tables[0]  # with long RoPE the shorter table: up to there the stock graph takes it
+    context_length = KINDS[kind].tables[
+        0
+    ]  # with long RoPE the shorter table: up to there the stock graph takes it
     stock, paged = convert(KINDS[kind], context_length=context_length)
     for count in (1, 2, 15, 16, 17, 33, 64):
         prompt, blocks = tokens(count, count), blocks_for(count, 3)
@@ -88,7 +90,7 @@ def chunked(paged: Path, prompt: list[int], size: int, blocks: list[int], pool: 
     graph = PagedGraph(paged, blocks=pool)
     for start in range(0, len(prompt), size):
         last = graph.step([(prompt[start : start + size], start, blocks)])
-    return last[0]
+    return np.asarray(last[0])
 
 
 def test_single_tokens_after_a_prompt_give_the_stock_logits(convert: Convert) -> None:
@@ -146,7 +148,7 @@ def test_what_the_pool_held_before_changes_nothing(
         then = graph.step([([text[40]], 40, [3, 5, 7]), (text[5:9], 5, [2])])
         results.append(np.concatenate([prompts, then]))
     assert np.isfinite(results[0]).all()
-    assert np.array_equal(*results)
+    assert np.array_equal(results[0], results[1])
 
 
 def test_beyond_the_shorter_table_long_rope_gives_the_stock_logits(convert: Convert) -> None:

@@ -1,4 +1,4 @@
-"""Stock folders become folders for the dynamic Engine: once, beside themselves, without a second copy of the weights."""
+"""Stock folders become folders for the dynamic Engine: once, beside themselves, sharing the weights."""
 
 import json
 from pathlib import Path
@@ -16,7 +16,9 @@ def stock(tmp_path: Path) -> Path:
 
 
 def config_of(folder: Path) -> dict[str, dict[str, object]]:
-    config: dict[str, dict[str, object]] = json.loads((folder / "genai_config.json").read_text(encoding="utf-8"))
+    config: dict[str, dict[str, object]] = json.loads(
+        (folder / "genai_config.json").read_text(encoding="utf-8")
+    )
     return config
 
 
@@ -42,7 +44,9 @@ def test_what_was_prepared_is_found_again(stock: Path) -> None:
 
 
 def test_each_context_has_a_graph_of_its_own(stock: Path) -> None:
-    folders = {prepare_model(stock, context_length=context).folder for context in (None, 2048, 16_384, 99_999)}
+    folders = {
+        prepare_model(stock, context_length=context).folder for context in (None, 2048, 16_384, 99_999)
+    }
     contexts = {config_of(folder)["model"]["context_length"] for folder in folders}
     assert contexts == {DEFAULT_CONTEXT, 2048, 16_384}  # the model holds no more
 
@@ -50,7 +54,7 @@ def test_each_context_has_a_graph_of_its_own(stock: Path) -> None:
 def test_a_changed_graph_is_prepared_anew(stock: Path) -> None:
     first = prepare_model(stock).folder
     graph = stock / "model.onnx"
-    graph.write_bytes(graph.read_bytes() + b"\x3a\x03new")  # one more field of the producer's name
+    graph.write_bytes(graph.read_bytes() + b"\x12\x03new")  # the field of the producer's name
     assert prepare_model(stock).folder != first
 
 
