@@ -22,6 +22,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 import numpy as np
+import numpy.typing as npt
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
@@ -359,9 +360,9 @@ class _Rewrite:
         self.graph.node.extend(reversed(kept))
         self.graph.initializer.extend(tables)
 
-    def constant(self, name: str, value: object, dtype: type = np.int64) -> str:
+    def constant(self, name: str, value: npt.ArrayLike, dtype: npt.DTypeLike = np.int64) -> str:
         name = f"/paged/{name}"
-        array: Any = np.asarray(value, dtype=dtype)
+        array = np.asarray(value, dtype=dtype)
         self.graph.initializer.append(numpy_helper.from_array(array, name))
         return name
 
