@@ -117,6 +117,8 @@ _MODEL_OPTIONS: Final = (
     _option("tenant", "Entra tenant whose tokens are taken.", "GUID|DOMAIN"),
     _option("token_seconds", "How long the tokens that the emulator issues are good for.", "SECONDS"),
     _option("queue_size", "Requests that may wait before others get 429.", "COUNT"),
+    _option("queue_seconds", "How long a request may wait before it gets 429.", "SECONDS"),
+    _option("deterministic", "One request at a time, so that seeds repeat whatever else is asked.", "YES|NO"),
     _option("image", "The container behind managed compute.", choices=IMAGES),
     _option("reasoning", "Where the reasoning goes; without it as the surface does.", choices=REASONING),
     _option("requests_per_minute", "Requests a minute that a deployment takes before 429.", "COUNT"),

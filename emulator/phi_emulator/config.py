@@ -75,6 +75,10 @@ class EmulatorConfig:
     """What the root speaks; every dialect is also served under its own path."""
     queue_size: int = 64
     """Requests that may wait; further ones are answered with 429."""
+    queue_seconds: float | None = None
+    """How long a request may wait before it is answered with 429; `None` is no limit."""
+    deterministic: bool = False
+    """One request at a time, each from nothing: the same seed and prompt give the same text whatever runs beside."""
     context: int | None = None
     """Tokens of prompt and answer together; `None` leaves it to the model."""
     max_output_tokens: int | None = None
@@ -121,6 +125,8 @@ class EmulatorConfig:
         _require(self.token_seconds > 0, "token_seconds", self.token_seconds, "give a number of seconds")
         _require(self.dialect in DIALECTS, "dialect", self.dialect, f"give one of {', '.join(DIALECTS)}")
         _require(self.queue_size >= 0, "queue_size", self.queue_size, "give 0 or more")
+        wait = self.queue_seconds
+        _require(wait is None or wait > 0, "queue_seconds", wait, "give a number of seconds above 0")
         _require(self.image in IMAGES, "image", self.image, f"give one of {', '.join(IMAGES)}")
         places = f"give one of {', '.join(REASONING)}"
         _require(self.reasoning in (None, *REASONING), "reasoning", self.reasoning, places)
@@ -211,6 +217,7 @@ def names(text: str) -> tuple[str, ...]:
 
 READERS: Final[Mapping[str, Callable[[str], object]]] = {
     "loose": yes_or_no,
+    "deterministic": yes_or_no,
     "help_text": yes_or_no,
     "deployments": names,
     "surface_keys": lambda text: read_surface_keys(text.split()),
@@ -222,6 +229,7 @@ READERS: Final[Mapping[str, Callable[[str], object]]] = {
     "max_concurrent": int,
     "port": int,
     "queue_size": int,
+    "queue_seconds": float,
     "context": int,
     "drain_seconds": float,
     "max_body_bytes": int,

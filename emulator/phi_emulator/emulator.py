@@ -67,6 +67,7 @@ def find_model(config: EmulatorConfig) -> tuple[str, Callable[[], Engine]]:
                 context_length=config.context,
                 source=found.folder,
                 obstacle=obstacle,
+                deterministic=config.deterministic,
             )
 
         try:
@@ -118,7 +119,9 @@ class Emulator:
             self.description, make_engine = find_model(self.config)
         self._socket = _listen(self.config)
         self._bound_port = self._socket.getsockname()[1]
-        worker = Worker(make_engine, queue_size=self.config.queue_size)
+        worker = Worker(
+            make_engine, queue_size=self.config.queue_size, queue_seconds=self.config.queue_seconds
+        )
         try:
             # The model loads on the worker's thread while the server's modules are imported on this one.
             with ThreadPoolExecutor(1) as pool:

@@ -177,8 +177,18 @@ def test_control_routes_need_no_key(running: Running) -> None:
         "source": "a function of the program that started it",
         "execution_provider": "none",
         "context_length": 4096,
+        "batching": "continuous",
         "running": 0,
         "waiting": 0,
+        "fingerprint": "",
+        "counts": {
+            "ended": 0,
+            "cancelled": 0,
+            "refused": 0,
+            "prompt_tokens": 0,
+            "cached_prompt_tokens": 0,
+            "completion_tokens": 0,
+        },
     }
     assert httpx.get(running.emulator.root + "/_emulator/health", trust_env=False).json() == {
         "status": "healthy"

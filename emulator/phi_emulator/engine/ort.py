@@ -12,10 +12,12 @@ Knows GenAI 0.18's Engine; knows nothing of queues, HTTP or Azure. What that Eng
 
 from __future__ import annotations
 
+import hashlib
 import json
 import secrets
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -42,6 +44,7 @@ og: Any = onnxruntime_genai  # the package has no type information
 # at 256 KB a token that would be 34 GB. So the context that is served is bounded unless the user asks for
 # more.
 STATIC_CONTEXT = 8192
+_VERSIONS = {"genai": "onnxruntime-genai", "ort": "onnxruntime"}
 _FINISHED = int(og.EngineEventFlags.TURN_FINISHED)
 _FAILED = int(og.EngineEventFlags.FAILED)
 _ENDS = {
@@ -61,7 +64,8 @@ class OrtEngine:
     """A GenAI model folder, run by GenAI's Engine on the CPU.
 
     `model` is the name that responses carry. `context_length` lowers the context that is served. `source` is the stock
-    folder that `folder` was prepared from, `obstacle` why it could not be prepared.
+    folder that `folder` was prepared from, `obstacle` why it could not be prepared. A `deterministic` engine runs one
+    sequence at a time, and each without what others left in the cache: sums may be rounded otherwise beside others.
 
     Raises:
         ModelLoadError: the folder can't be loaded.
@@ -75,6 +79,7 @@ class OrtEngine:
         context_length: int | None = None,
         source: Path | None = None,
         obstacle: str = "",
+        deterministic: bool = False,
     ) -> None:
         og.disable_telemetry_events()
         source = source or folder
@@ -86,6 +91,9 @@ class OrtEngine:
         try:
             config = og.Config(str(folder))
             config.overlay(json.dumps({"model": {"context_length": served}}))
+            if deterministic and pool:
+                alone = {"max_batch_size": 1, "prefix_caching": False}
+                config.overlay(json.dumps({"engine": {"dynamic_batching": alone}}))
             self._model = og.Model(config)
             self._engine = og.Engine(self._model)
             self._tokenizer = og.Tokenizer(str(folder))
@@ -106,11 +114,12 @@ class OrtEngine:
             source=str(source),
             execution_provider="CPUExecutionProvider",
             context_length=served,
-            max_running=self._engine.get_capabilities().configured_max_batch_size,
+            max_running=1 if deterministic else self._engine.get_capabilities().configured_max_batch_size,
             block_size=pool["block_size"] if pool else 1,
             # Without a pool, two requests of full length bound the memory.
             num_blocks=pool["num_blocks"] if pool else 2 * served,
             batching="continuous" if pool else "static",
+            fingerprint=_fingerprint(folder, settings, "cpu"),
             notes=_notes(_settings(source)["model"]["context_length"], served, None if pool else obstacle),
         )
 
@@ -176,6 +185,20 @@ def _control_tokens(folder: Path) -> list[str]:
     """The texts that the tokenizer reads as control tokens, wherever they stand."""
     tokenizer = json.loads((folder / "tokenizer.json").read_text(encoding="utf-8"))
     return [token["content"] for token in tokenizer.get("added_tokens", ())]
+
+
+def _fingerprint(folder: Path, settings: dict[str, Any], provider: str) -> str:
+    """Model and graph by their content, and the versions that compute them.
+
+    The weights count by their size only: reading gigabytes at each start would cost more than it tells.
+    """
+    graph = folder / settings["model"]["decoder"]["filename"]
+    sizes = sorted((file.name, file.stat().st_size) for file in folder.iterdir() if file.is_file())
+    content = hashlib.blake2b(graph.read_bytes(), digest_size=5)
+    content.update(json.dumps([settings, sizes], sort_keys=True).encode())
+    kind = "paged" if "dynamic_batching" in settings.get("engine", {}) else "stock"
+    versions = [f"{name}{metadata.version(package)}" for name, package in _VERSIONS.items()]
+    return "_".join(["fp", content.hexdigest(), kind, provider, *versions])
 
 
 def _settings(folder: Path) -> dict[str, Any]:
