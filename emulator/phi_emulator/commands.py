@@ -18,6 +18,7 @@ import sys
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from importlib import metadata
+from pathlib import Path
 from types import FrameType, TracebackType
 from typing import Any, Final, Self, TypeVar
 
@@ -194,6 +195,46 @@ def exec_(command: tuple[str, ...], **flags: Any) -> None:
     if complaint:
         click.echo(f"phi-emulator: {complaint}", err=True)
     sys.exit(status)
+
+
+@phi_emulator.command()
+@click.option("--model", metavar="NAME|PATH", help="As of `serve`.")
+@click.option("--context", type=int, metavar="TOKENS", help="As of `serve`.")
+@click.option(
+    "--rounds", type=click.IntRange(1), default=3, show_default=True, help="The best of so many counts."
+)
+@click.option("--tokens", type=click.IntRange(8), default=128, show_default=True, help="Longest answer.")
+@click.option(
+    "--newcomer", type=click.IntRange(1), default=500, show_default=True, help="Tokens of a long prompt."
+)
+@click.option(
+    "--requests", type=click.IntRange(1), default=1000, show_default=True, help="Short requests in all."
+)
+@click.option(
+    "--hang-ups", type=click.IntRange(1), default=200, show_default=True, help="Callers that hang up."
+)
+@click.option(
+    "--json", "json_file", type=click.Path(dir_okay=False, path_type=Path), help="Write all numbers here."
+)
+def bench(
+    json_file: Path | None, newcomer: int, model: str | None, context: int | None, **sizes: int
+) -> None:
+    """Measure an emulator against its own engine without server, queue and streams; print a table.
+
+    It loads the model twice, in two processes.
+    """
+    from phi_emulator.bench import run_benchmark  # noqa: PLC0415 - for this command alone
+
+    config = _configure({"port": 0, "log_level": "warning"} | _given({"model": model, "context": context}))
+    try:
+        report = run_benchmark(
+            config, newcomer_tokens=newcomer, tell=lambda line: click.echo(line, err=True), **sizes
+        )
+    except RuntimeError as error:
+        raise click.ClickException(str(error)) from error
+    click.echo(report.to_table())
+    if json_file is not None:
+        json_file.write_text(report.to_json() + "\n", encoding="utf-8")
 
 
 class _StopSignals:

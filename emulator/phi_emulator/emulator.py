@@ -230,10 +230,14 @@ def _listen(config: EmulatorConfig) -> socket.socket:
     """Bind first: a taken port is said at once, and who connects while the model loads waits instead of failing."""
     family = socket.AF_INET6 if ":" in config.host else socket.AF_INET
     try:
-        return socket.create_server((config.host, config.port), family=family)
+        listening = socket.create_server((config.host, config.port), family=family)
     except OSError as error:
         where = f"{config.host}:{config.port}"
         if error.errno == errno.EADDRINUSE:
             remedy = "stop the program that listens there, or choose another port with `--port` (0 takes a free one)"
             raise EmulatorError(f"the address {where} is in use: {remedy}") from error
         raise EmulatorError(f"can't listen on {where}: {error.strerror or error}") from error
+    # Connections inherit it. asyncio sets it on sockets that name their protocol, and `create_server` names none: then
+    # each second write waits for the caller's delayed acknowledgement, 40 ms on Linux.
+    listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    return listening

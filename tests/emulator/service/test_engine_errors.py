@@ -1,9 +1,10 @@
 """What callers are told when the engine can't serve them now."""
 
 import pytest
-from phi_client.contract.dialects import DIALECTS, SERVERLESS
 from phi_emulator.engine.base import EngineError, QueueFullError, QueueTimeoutError
 from phi_emulator.service.errors import error_of_engine
+
+from phi_client.contract.dialects import DIALECTS, SERVERLESS
 
 
 @pytest.mark.parametrize("error", [QueueFullError(8, 7), QueueTimeoutError(30, 7)])
