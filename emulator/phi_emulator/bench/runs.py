@@ -131,7 +131,7 @@ class _Benchmark:
                 for one, next_one in zip(its.at_s, its.at_s[1:], strict=False):
                     if next_one <= joins.asked_s:
                         before.append(next_one - one)
-                    elif one <= joins.at_s[0]:
+                    elif one <= joins.begun_s:
                         during.append(next_one - one)
         report.gap_normal_s = statistics.median(before) if before else None
         report.gaps_joining_s = _spread(during)

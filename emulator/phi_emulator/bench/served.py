@@ -24,16 +24,20 @@ _LOOK_EVERY_S: Final = 0.002
 
 @dataclass(slots=True)
 class Heard:
-    """When the chunks of a stream came, in seconds of the clock; the first chunk, a role without text, is left out."""
+    """When a stream's parts came, in seconds of the clock; its first chunk, a role without text, is left out."""
 
     asked_s: float
+    begun_s: float = 0.0
+    """When the first part came that the model had to do with: a token without text shows in the end only."""
+    ended_s: float = 0.0
     at_s: list[float] = field(default_factory=list[float])
+    """When chunks with text came."""
     tokens: int = 0
     """As the usage counts them: a token without text makes no chunk."""
 
     @property
     def first_s(self) -> float:
-        return self.at_s[0] - self.asked_s
+        return self.begun_s - self.asked_s
 
 
 class Asker:
@@ -74,7 +78,9 @@ class Asker:
                 for event in events:
                     if role_is_due:
                         role_is_due = False
-                    elif b'"usage"' in event:
+                        continue
+                    heard.begun_s, heard.ended_s = heard.begun_s or now, now
+                    if b'"usage"' in event:
                         usage = json.loads(event.removeprefix(b"data: "))["usage"]
                         heard.tokens = int(usage["completion_tokens"])
                     elif b'"content"' in event:
@@ -84,8 +90,8 @@ class Asker:
     async def run(self, conversations: Sequence[Conversation]) -> Timing:
         """Run all at once, to their ends."""
         heard = await asyncio.gather(*map(self.stream, conversations))
-        first = min(one.at_s[0] for one in heard)
-        last = max(one.at_s[-1] for one in heard)
+        first = min(one.begun_s for one in heard)
+        last = max(one.ended_s for one in heard)
         tokens = sum(one.tokens for one in heard)
         return Timing(first - heard[0].asked_s, tokens / max(last - first, 1e-9))
 

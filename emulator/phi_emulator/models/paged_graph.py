@@ -18,7 +18,6 @@ Inside a block the cache is laid out head by head, so one Gather yields [heads, 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from typing import Any, Final
 
 import numpy as np
@@ -26,9 +25,10 @@ import numpy.typing as npt
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
+from phi_emulator.models.geometry import Geometry, NotConvertibleError
 from phi_emulator.models.row_attention import row_attention
 
-__all__ = ["Geometry", "NotConvertibleError", "rewrite_graph"]
+__all__ = ["rewrite_graph"]
 
 _OLDEST_OPSET: Final = 13  # where axes became inputs
 _CACHE_INPUT: Final = 3
@@ -36,32 +36,6 @@ _ROTARY_INPUTS: Final = slice(7, 9)
 # What GroupQueryAttention may say of itself besides its heads, scale and rotary order, and still mean plain attention.
 _NEUTRAL: Final = {"do_rotary": 1, "softcap": 0.0, "smooth_softmax": 0, "qk_output": 0}
 _COPIED: Final = {"num_heads", "kv_num_heads", "scale", "rotary_interleaved", "local_window_size"}
-
-
-class NotConvertibleError(Exception):
-    """The model has parts that the rewrite doesn't know; the message names the first."""
-
-
-@dataclass(frozen=True, slots=True)
-class Geometry:
-    """The shape of a model, and of the pool that its rewritten graph works on."""
-
-    layers: int
-    heads: int
-    kv_heads: int
-    head_size: int
-    vocabulary: int
-    context_length: int
-    """Positions that are served. With long RoPE it decides which of the two rotary tables holds for all of them."""
-    block_size: int
-    """Tokens in a block."""
-    half_cache: bool
-    """Keep keys and values in 16 bits, else in 32."""
-
-    @property
-    def cache_type(self) -> int:
-        """The pool's element type, as ONNX counts types."""
-        return int(TensorProto.FLOAT16 if self.half_cache else TensorProto.FLOAT)
 
 
 def rewrite_graph(model: onnx.ModelProto, geometry: Geometry) -> None:
@@ -80,6 +54,7 @@ class _Rewrite:
     def __init__(self, graph: onnx.GraphProto, geometry: Geometry) -> None:
         self.graph = graph
         self.geometry = geometry
+        self.cache_type = TensorProto.FLOAT16 if geometry.half_cache else TensorProto.FLOAT
         self.nodes: list[onnx.NodeProto] = []
         self.makers = {name: node for node in graph.node for name in node.output if name}
 
@@ -212,7 +187,7 @@ class _Rewrite:
             return step("Squeeze", done, "/paged/[0]", to=f"{name}_flat")
 
         def in_cache(tensor: str, name: str) -> str:
-            return self.cast(tensor, g.cache_type, to=f"{lead}/{name}_half") if g.half_cache else tensor
+            return self.cast(tensor, self.cache_type, to=f"{lead}/{name}_half") if g.half_cache else tensor
 
         def written(tensor: str, name: str) -> str:
             heads = step("Reshape", in_cache(tensor, name), "/paged/kv_shape", to=f"{name}_heads")
@@ -335,8 +310,8 @@ class _Rewrite:
         pool: list[str | int | None] = ["num_blocks", g.block_size, g.kv_heads, size]
         for layer in range(g.layers):
             for name in ("key", "value"):
-                self.graph.input.append(info(f"past_key_values.{layer}.{name}", g.cache_type, pool))
-                self.graph.output.append(info(f"present.{layer}.{name}", g.cache_type, pool))
+                self.graph.input.append(info(f"past_key_values.{layer}.{name}", self.cache_type, pool))
+                self.graph.output.append(info(f"present.{layer}.{name}", self.cache_type, pool))
 
     def drop_unused(self) -> None:
         """Keep what the outputs need: the stock graph's mask, and what it was made of, is read no more.

@@ -22,10 +22,9 @@ import tempfile
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
-if TYPE_CHECKING:
-    from phi_emulator.models.paged_graph import Geometry
+from phi_emulator.models.geometry import Geometry, NotConvertibleError
 
 __all__ = ["PreparedModel", "prepare_model"]
 
@@ -89,11 +88,6 @@ def _prepared(folder: Path, config: dict[str, Any], context_length: int | None) 
         raise _UnpreparedError(f"its type is {model['type']!r}, and {' and '.join(_TYPES)} are known")
     if decoder["session_options"].get("provider_options"):
         raise _UnpreparedError("it was made for another execution provider than the CPU")
-    # Imported late: it takes a moment, and the bundled model needs none of it.
-    import onnx  # noqa: PLC0415
-
-    from phi_emulator.models.paged_graph import Geometry, NotConvertibleError, rewrite_graph  # noqa: PLC0415
-
     heads, size = decoder["num_key_value_heads"], decoder["head_size"]
     geometry = Geometry(
         layers=decoder["num_hidden_layers"],
@@ -114,6 +108,11 @@ def _prepared(folder: Path, config: dict[str, Any], context_length: int | None) 
     links = {file.name: file for file in _files(folder) if file.name not in (stock.name, "genai_config.json")}
     if _is_whole(ready, links):
         return ready
+    # Imported late: it takes a moment, and is needed once in a model's life.
+    import onnx  # noqa: PLC0415
+
+    from phi_emulator.models.paged_graph import rewrite_graph  # noqa: PLC0415
+
     logger.info("preparing %s for continuous batching; this is done once", folder.name)
     try:
         graph = onnx.load_model_from_string(content)
@@ -150,8 +149,9 @@ def _prepared(folder: Path, config: dict[str, Any], context_length: int | None) 
 def _engine_settings(geometry: Geometry, *, weights: int) -> dict[str, int]:
     """How many sequences run side by side, and how large their pool is."""
     most = 4 if weights >= _LARGE else 8
-    token = 2 * geometry.layers * geometry.kv_heads * geometry.head_size * (2 if geometry.half_cache else 4)
-    tokens = max(geometry.context_length, min(most * geometry.context_length, POOL_BYTES // token))
+    tokens = max(
+        geometry.context_length, min(most * geometry.context_length, POOL_BYTES // geometry.token_bytes)
+    )
     return {
         "block_size": geometry.block_size,
         "num_blocks": -(-tokens // geometry.block_size),
@@ -181,7 +181,6 @@ def _is_whole(ready: Path, links: Mapping[str, Path]) -> bool:
 def _place(ready: Path, written: Mapping[str, bytes], links: Mapping[str, Path]) -> None:
     """Make `ready` in one move, so that nobody ever meets half of it."""
     ready.parent.mkdir(exist_ok=True)
-    shutil.rmtree(ready, ignore_errors=True)
     making = Path(tempfile.mkdtemp(prefix="making-", dir=ready.parent))
     try:
         for name, content in written.items():
@@ -192,8 +191,9 @@ def _place(ready: Path, written: Mapping[str, bytes], links: Mapping[str, Path])
         try:
             making.rename(ready)
         except OSError:
-            # Another process was faster. What it made from the same key is the same.
+            # Something is there: what another process made from the same key meanwhile, or what is no longer whole.
             if not _is_whole(ready, links):
-                raise
+                shutil.rmtree(ready)
+                making.rename(ready)
     finally:
         shutil.rmtree(making, ignore_errors=True)

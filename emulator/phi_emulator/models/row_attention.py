@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Final
 from onnx import GraphProto, NodeProto, TensorProto, helper
 
 if TYPE_CHECKING:
-    from phi_emulator.models.paged_graph import Geometry
+    from phi_emulator.models.geometry import Geometry
 
 __all__ = ["row_attention"]
 
@@ -74,6 +74,7 @@ def row_attention(
 
     `keys` and `values` are the pool as [blocks * heads, block * head size].
     """
+    element = TensorProto.FLOAT16 if geometry.half_cache else TensorProto.FLOAT
     body = _Body(f"{lead}/row")
     own = {name: f"{lead}/row/{name}" for name in _ROWS}
     blocks = body.add("Slice", own["read_at"], "/paged/[0]", own["row_blocks"], "/paged/[1]", to="blocks")
@@ -106,12 +107,12 @@ def row_attention(
         "If",
         own["row_is_single"],
         to="mixed",
-        then_branch=_graph(single, grouped, geometry.cache_type),
-        else_branch=_graph(several, mixed, geometry.cache_type),
+        then_branch=_graph(single, grouped, element),
+        else_branch=_graph(several, mixed, element),
     )
     padded = body.add("Pad", chosen, own["row_pads"], to="padded")
     inputs = [helper.make_tensor_value_info(own[name], kind, shape) for name, (kind, shape) in _ROWS.items()]
-    graph = _graph(body, padded, geometry.cache_type)
+    graph = _graph(body, padded, element)
     graph.input.extend(inputs)
     return helper.make_node(
         "Scan",

@@ -7,7 +7,8 @@ from pathlib import Path
 import numpy as np
 import onnx
 import pytest
-from phi_emulator.models.paged_graph import Geometry, NotConvertibleError, rewrite_graph
+from phi_emulator.models.geometry import Geometry, NotConvertibleError
+from phi_emulator.models.paged_graph import rewrite_graph
 
 from tests.emulator.models.paged_pool import Logits, PagedGraph, StockGraph, distance
 from tests.emulator.models.stock_models import (

@@ -1,6 +1,7 @@
 """Stock folders become folders for the dynamic Engine: once, beside themselves, sharing the weights."""
 
 import json
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -72,6 +73,14 @@ def test_a_half_made_folder_is_made_anew(stock: Path) -> None:
     first = prepare_model(stock).folder
     (first / "model.onnx").unlink()
     assert (prepare_model(stock).folder / "model.onnx").is_file()
+
+
+def test_several_that_prepare_at_the_same_time_get_the_same_whole_folder(stock: Path) -> None:
+    with ThreadPoolExecutor(4) as pool:
+        folders = {prepared.folder for prepared in pool.map(prepare_model, [stock] * 4)}
+    assert len(folders) == 1
+    assert list((stock / ".phi-emulator").iterdir()) == list(folders)
+    assert (folders.pop() / "model.onnx").is_file()
 
 
 def test_nothing_else_is_left_beside(stock: Path) -> None:
