@@ -111,6 +111,7 @@ _MODEL_OPTIONS: Final = (
         "model", "Name of a known model, or a GenAI model folder; without it the bundled model.", "NAME|PATH"
     ),
     _option("context", "Tokens of prompt and answer together.", "TOKENS"),
+    _option("cache_mb", "Memory that the cache of a prepared model may take.", "MEGABYTES"),
     _option("dialect", "What the root speaks.", choices=list(DIALECTS)),
     _option("port", "Port to listen on; 0 takes a free one.", "PORT"),
     _option("key", "Key that callers must present; without it the well-known one.", "KEY"),

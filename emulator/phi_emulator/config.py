@@ -32,6 +32,7 @@ __all__ = [
 ]
 
 _MAX_PORT: Final = 65_535
+_LEAST_CACHE_MB: Final = 64
 _TENANT: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9.-]{0,63}")
 IMAGES: Final = ("newer", "older")
 REASONING: Final = ("content", "reasoning_content")
@@ -81,6 +82,8 @@ class EmulatorConfig:
     """One request at a time, each from nothing: the same seed and prompt give the same text whatever runs beside."""
     context: int | None = None
     """Tokens of prompt and answer together; `None` leaves it to the model."""
+    cache_mb: int = 4096
+    """Megabytes (2**20 bytes) that the cache of a prepared model may take; a longer context is lowered to what fits."""
     max_output_tokens: int | None = None
     """The longest answer in tokens, as a hosted service may cap it; `None` is what the context holds."""
     image: str = "newer"
@@ -125,6 +128,9 @@ class EmulatorConfig:
         _require(self.token_seconds > 0, "token_seconds", self.token_seconds, "give a number of seconds")
         _require(self.dialect in DIALECTS, "dialect", self.dialect, f"give one of {', '.join(DIALECTS)}")
         _require(self.queue_size >= 0, "queue_size", self.queue_size, "give 0 or more")
+        _require(
+            self.cache_mb >= _LEAST_CACHE_MB, "cache_mb", self.cache_mb, f"give {_LEAST_CACHE_MB} or more"
+        )
         wait = self.queue_seconds
         _require(wait is None or wait > 0, "queue_seconds", wait, "give a number of seconds above 0")
         _require(self.image in IMAGES, "image", self.image, f"give one of {', '.join(IMAGES)}")
@@ -231,6 +237,7 @@ READERS: Final[Mapping[str, Callable[[str], object]]] = {
     "queue_size": int,
     "queue_seconds": float,
     "context": int,
+    "cache_mb": int,
     "drain_seconds": float,
     "max_body_bytes": int,
 }

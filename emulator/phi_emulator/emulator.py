@@ -58,7 +58,9 @@ def find_model(config: EmulatorConfig) -> tuple[str, Callable[[], Engine]]:
         # Imported on the worker's thread, while the server's own modules are being imported on another.
         from phi_emulator.engine.ort import OrtEngine  # noqa: PLC0415
 
-        ready = prepare_model(found.folder, context_length=config.context)
+        ready = prepare_model(
+            found.folder, context_length=config.context, cache_bytes=config.cache_mb * 2**20
+        )
 
         def load(folder: Path, obstacle: str) -> Engine:
             return OrtEngine(

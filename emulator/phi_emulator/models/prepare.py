@@ -20,7 +20,7 @@ import logging
 import shutil
 import tempfile
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -39,8 +39,8 @@ BLOCK_SIZE: Final = 16
 CHUNK_SIZE: Final = 16
 """Prompt tokens in a step. Running sequences wait that long for a newcomer; larger chunks gain it nothing."""
 MAX_SCHEDULED: Final = 256
-POOL_BYTES: Final = 2 * 2**30
-"""What the pool takes at most, unless a single sequence of full length needs more."""
+CACHE_BYTES: Final = 4 * 2**30
+"""What the pool takes at most: four full contexts of the real model. The system gives it memory as it fills."""
 _TYPES: Final = ("phi3", "llama")
 _HALF_FROM: Final = 64 * 1024
 """Bytes for a token in 32 bits from which on the cache is kept in 16: there memory counts more than the last digit."""
@@ -61,16 +61,19 @@ class _UnpreparedError(Exception):
     """This folder stays as it is; the message says why."""
 
 
-def prepare_model(folder: Path, *, context_length: int | None = None) -> PreparedModel:
+def prepare_model(
+    folder: Path, *, context_length: int | None = None, cache_bytes: int = CACHE_BYTES
+) -> PreparedModel:
     """The folder to load in the place of `folder`: itself when it is ready, or can't be made so.
 
-    `context_length` is how many tokens are to be served; as many as the model declares at most.
+    `context_length` is how many tokens are to be served; as many as the model declares, and as `cache_bytes` hold, at
+    most.
     """
     try:
         config = json.loads((folder / "genai_config.json").read_text(encoding="utf-8"))
         if "dynamic_batching" in config.get("engine", {}):
             return PreparedModel(folder)
-        return PreparedModel(_prepared(folder, config, context_length))
+        return PreparedModel(_prepared(folder, config, context_length or DEFAULT_CONTEXT, cache_bytes))
     except _UnpreparedError as error:
         return PreparedModel(folder, str(error))
     except ImportError as error:
@@ -81,7 +84,7 @@ def prepare_model(folder: Path, *, context_length: int | None = None) -> Prepare
         return PreparedModel(folder, "its `genai_config.json` has not the usual form")
 
 
-def _prepared(folder: Path, config: dict[str, Any], context_length: int | None) -> Path:
+def _prepared(folder: Path, config: dict[str, Any], context_length: int, cache_bytes: int) -> Path:
     model: dict[str, Any] = config["model"]
     decoder: dict[str, Any] = model["decoder"]
     if model["type"] not in _TYPES:
@@ -95,12 +98,14 @@ def _prepared(folder: Path, config: dict[str, Any], context_length: int | None) 
         kv_heads=heads,
         head_size=size,
         vocabulary=model["vocab_size"],
-        context_length=min(model["context_length"], context_length or DEFAULT_CONTEXT),
+        context_length=min(model["context_length"], context_length),
         block_size=BLOCK_SIZE,
         half_cache=2 * decoder["num_hidden_layers"] * heads * size * 4 >= _HALF_FROM,
     )
+    held = cache_bytes // geometry.token_bytes // BLOCK_SIZE * BLOCK_SIZE
+    geometry = replace(geometry, context_length=min(geometry.context_length, held))
     stock = folder / decoder["filename"]
-    engine = _engine_settings(geometry, weights=sum(file.stat().st_size for file in _files(folder)))
+    engine = _engine_settings(geometry, held, weights=sum(file.stat().st_size for file in _files(folder)))
     content = stock.read_bytes()
     chosen = json.dumps([FORMAT, asdict(geometry), engine, config], sort_keys=True)
     key = hashlib.blake2b(content + chosen.encode(), digest_size=8).hexdigest()
@@ -146,12 +151,10 @@ def _prepared(folder: Path, config: dict[str, Any], context_length: int | None) 
     return ready
 
 
-def _engine_settings(geometry: Geometry, *, weights: int) -> dict[str, int]:
-    """How many sequences run side by side, and how large their pool is."""
+def _engine_settings(geometry: Geometry, held: int, *, weights: int) -> dict[str, int]:
+    """How many sequences run side by side, and how large their pool is, of which `held` tokens may be."""
     most = 4 if weights >= _LARGE else 8
-    tokens = max(
-        geometry.context_length, min(most * geometry.context_length, POOL_BYTES // geometry.token_bytes)
-    )
+    tokens = min(most * geometry.context_length, held)
     return {
         "block_size": geometry.block_size,
         "num_blocks": -(-tokens // geometry.block_size),

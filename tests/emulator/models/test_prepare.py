@@ -8,7 +8,7 @@ import pytest
 from phi_emulator.models import prepare_model, resolve_model
 from phi_emulator.models.prepare import DEFAULT_CONTEXT
 
-from tests.emulator.models.stock_models import Stock, write_stock_model
+from tests.emulator.models.stock_models import HEAD_SIZE, KV_HEADS, LAYERS, Stock, write_stock_model
 
 
 @pytest.fixture
@@ -88,11 +88,18 @@ def test_nothing_else_is_left_beside(stock: Path) -> None:
     assert list(prepared.parent.iterdir()) == [prepared]
 
 
-def test_the_pool_holds_one_full_context_at_least(stock: Path) -> None:
-    config = config_of(prepare_model(stock, context_length=16_384).folder)
-    pool = config["engine"]["dynamic_batching"]
-    assert isinstance(pool, dict)
-    assert pool["num_blocks"] * pool["block_size"] >= 16_384
+def test_the_cache_holds_what_it_may_and_a_longer_context_is_lowered(stock: Path) -> None:
+    token = 2 * LAYERS * KV_HEADS * HEAD_SIZE * 4
+    for limit, context, cached in (
+        (2**30, 4096, 8 * 4096),
+        (6000 * token, 4096, 6000),
+        (2000 * token, 2000, 2000),
+    ):
+        config = config_of(prepare_model(stock, context_length=4096, cache_bytes=limit).folder)
+        pool = config["engine"]["dynamic_batching"]
+        assert isinstance(pool, dict)
+        assert config["model"]["context_length"] == context
+        assert pool["num_blocks"] * pool["block_size"] == cached
 
 
 def test_a_ready_folder_is_taken_as_it_is() -> None:
