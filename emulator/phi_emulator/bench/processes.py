@@ -42,7 +42,7 @@ class Timing:
     first_s: float
     """Until the first token of any."""
     tokens_a_second: float
-    """Of all together, from the first token to the last."""
+    """Of all together, from the question to the last token: a token without text doesn't show when it comes."""
 
 
 class _Child:
@@ -158,4 +158,4 @@ def _time(engine: Engine, number: int, conversations: Sequence[Conversation]) ->
             if step.end is not None:
                 engine.release(step.sequence)
                 running -= 1
-    return Timing(first - began, tokens / max(last - first, 1e-9))
+    return Timing(first - began, tokens / (last - began))

@@ -93,7 +93,7 @@ class Asker:
         first = min(one.begun_s for one in heard)
         last = max(one.ended_s for one in heard)
         tokens = sum(one.tokens for one in heard)
-        return Timing(first - heard[0].asked_s, tokens / max(last - first, 1e-9))
+        return Timing(first - heard[0].asked_s, tokens / (last - heard[0].asked_s))
 
     async def status_code(self, conversation: Conversation) -> int:
         """Ask for a whole answer; the status that came."""
