@@ -29,6 +29,9 @@ docs: ## Write the pages that are generated
 accuracy: ## Measure the bundled model's accuracy from the shipped files
 	$(PYTHON) emulator/bundled_model/evaluate.py
 
+bench: ## Measure the emulator against its engine, with the bundled model
+	phi-emulator bench
+
 serve: ## Start the emulator with the bundled model
 	phi-emulator serve
 
@@ -37,4 +40,4 @@ build: ## Build sdist and wheel into dist/
 
 check: lint type test build ## All that CI runs, in this environment
 
-.PHONY: help install fmt lint type test docs accuracy serve build check
+.PHONY: help install fmt lint type test docs accuracy bench serve build check

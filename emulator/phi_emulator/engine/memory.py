@@ -60,8 +60,10 @@ def needed_bytes(folder: Path, settings: dict[str, Any], context: int) -> tuple[
         )
     except KeyError:
         a_token = 0  # the native loader will say what it thinks of such a folder
-    pool: dict[str, int] | None = settings.get("engine", {}).get("dynamic_batching")
-    return weights, int(a_token), pool["num_blocks"] * pool["block_size"] if pool else context
+    if "dynamic_batching" in settings.get("engine", {}):
+        # A pool gets its memory from the system as it fills, and may hold numbers of half the size.
+        a_token //= 2
+    return weights, int(a_token), context
 
 
 def available_bytes() -> int:

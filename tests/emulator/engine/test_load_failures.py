@@ -139,9 +139,10 @@ def test_a_model_whose_weights_do_not_fit_gets_no_such_advice(real: Path) -> Non
         check_memory(real, REAL, 1, lambda: 4 * GB)
 
 
-def test_a_pool_counts_as_a_whole(real: Path) -> None:
-    pool = REAL | {"engine": {"dynamic_batching": {"num_blocks": 100, "block_size": 16}}}
-    assert needed_bytes(real, pool, 8192)[2] == 1600
+def test_a_pool_counts_by_what_one_request_fills_of_it(real: Path) -> None:
+    pool = REAL | {"engine": {"dynamic_batching": {"num_blocks": 10_000, "block_size": 16}}}
+    _, a_token, tokens = needed_bytes(real, pool, 8192)
+    assert (2 * a_token, tokens) == (needed_bytes(real, REAL, 8192)[1], 8192)
 
 
 def test_a_small_model_does_not_ask_for_the_memory() -> None:
