@@ -53,7 +53,7 @@ def plan_context(
     What the user wants is taken as it is: whether it can fit is `check_memory`'s to refuse.
     """
     declared = _declared(settings)
-    weights, a_token, _ = needed_bytes(folder, settings, declared)
+    weights, a_token = needed_bytes(folder, settings)
     served, why = min(declared, wanted or DEFAULT_CONTEXT), "set --context"
     held = 2 * served
     if weights + a_token * held > _SMALL:
