@@ -21,6 +21,8 @@ from phi_emulator.engine.base import (
 from phi_emulator.engine.scripted import ScriptedEngine
 from phi_emulator.engine.worker import Generation, Worker
 
+from tests.together.conftest import eventually
+
 MESSAGES = [Message("user", "What is 17 * 24?")]
 SAMPLING = Sampling(max_tokens=400, temperature=0)
 
@@ -203,9 +205,9 @@ def test_stopping_fails_what_is_still_running() -> None:
 
     async def main(worker: Worker) -> None:
         generation = worker.submit(await worker.encode(MESSAGES), SAMPLING)
-        stopping = asyncio.create_task(asyncio.to_thread(worker.stop))
-        while not worker._stopping:  # or the engine could be done before the thread has had its turn
-            await asyncio.sleep(0)
+        stopping = asyncio.get_running_loop().run_in_executor(None, worker.stop)
+        # Or the engine could be done before that thread has had its turn.
+        eventually(lambda: worker._stopping)
         gate.open()
         with pytest.raises(EngineStoppedError):
             await text_of(generation)
