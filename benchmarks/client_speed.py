@@ -3,8 +3,9 @@
     python -m benchmarks.client_speed [--rounds 5]
 
 Each round starts two fresh processes for each client, one after the other: one imports, makes a client and asks
-once; the other asks often. All ask the same fixed upstream, a process of its own on this machine. A cell is the median over
-the rounds of the client's figure by that of bare httpx in the same round, so what else the machine does touches both.
+once; the other asks often. All ask the same fixed upstream, a process of its own on this machine. A cell is the median
+over the rounds of the client's figure by that of bare httpx in the same round, so what else the machine does touches
+both.
 Clients that are not installed are left out. Processor time is that of the client's process.
 """
 # ruff: noqa: INP001  # commands beside one another, no package
@@ -21,7 +22,7 @@ import subprocess
 import sys
 from contextlib import contextmanager
 from importlib.metadata import version
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
     from collections.abc import Generator
@@ -66,6 +67,8 @@ def measure(part: str, client: str, url: str) -> dict[str, float]:
     command = [sys.executable, "-m", "benchmarks.speed_of_one", part, client, url]
     # A proxy of the environment would stand between a client and the upstream.
     environ = {name: value for name, value in os.environ.items() if not name.lower().endswith("_proxy")}
+    # Users have bytecode; some developers forbid Python to write it.
+    environ.pop("PYTHONDONTWRITEBYTECODE", None)
     done = subprocess.run(command, check=True, capture_output=True, text=True, env=environ)  # noqa: S603
     figures: dict[str, float] = json.loads(done.stdout)
     return figures
@@ -103,14 +106,13 @@ def main() -> None:
         for number in range(options.rounds):
             print(f"round {number + 1} of {options.rounds}", file=sys.stderr)
             rounds.append(
-                {
-                    client: measure("start", client, url) | measure("steady", client, url)
-                    for client in clients
-                }
+                {client: measure("start", client, url) | measure("steady", client, url) for client in clients}
             )
     print(table(rounds, clients))
     versions = ", ".join(f"{name} {version(name)}" for _, name in map(CLIENTS.__getitem__, clients) if name)
-    print(f"\n{options.rounds} rounds, {os.cpu_count()} cores, Python {platform.python_version()}; {versions}")
+    print(
+        f"\n{options.rounds} rounds, {os.cpu_count()} cores, Python {platform.python_version()}; {versions}"
+    )
 
 
 def _is_there(module: str) -> bool:

@@ -1,19 +1,19 @@
 """Typed client for Phi-4-mini-reasoning on Azure, and for the emulator that answers the same contract.
 
-It must not do anything at import: no environment is read, no connection made, no credential library loaded.
+It must not do anything at import: no environment is read, no connection made, no credential library loaded. Names that
+need asyncio or pydantic are loaded when they are first used, because both take longer than all the rest.
 """
 
-from phi_client._async_client import AsyncPhiClient
-from phi_client._auth import AsyncTokenCredential, TokenCredential
+from importlib import import_module
+from typing import TYPE_CHECKING, Any, Final
+
 from phi_client._client import PhiClient
 from phi_client._completion import Completion, CompletionChunk
-from phi_client._exchange import Message
 from phi_client._options import CompletionOptions, Timeout
 from phi_client._retrying import RetryEvent
 from phi_client._streams import AsyncChatStream, ChatStream
-from phi_client.contract.chat import ChatMessage, FinishReason, Usage
+from phi_client.contract.answers import FinishReason, Usage
 from phi_client.contract.error_body import ErrorBody
-from phi_client.contract.model_info import ModelInfo
 from phi_client.errors import (
     APIConnectionError,
     APIResponseError,
@@ -36,6 +36,13 @@ from phi_client.errors import (
     StreamInterruptedError,
     UnprocessableEntityError,
 )
+
+if TYPE_CHECKING:
+    from phi_client._async_client import AsyncPhiClient
+    from phi_client._credentials import AsyncTokenCredential, TokenCredential
+    from phi_client._message import Message
+    from phi_client.contract.chat import ChatMessage
+    from phi_client.contract.model_info import ModelInfo
 
 __all__ = [
     "APIConnectionError",
@@ -76,3 +83,23 @@ __all__ = [
     "UnprocessableEntityError",
     "Usage",
 ]
+
+_LATER: Final = {
+    "AsyncPhiClient": "phi_client._async_client",
+    "AsyncTokenCredential": "phi_client._credentials",
+    "ChatMessage": "phi_client.contract.chat",
+    "Message": "phi_client._message",
+    "ModelInfo": "phi_client.contract.model_info",
+    "TokenCredential": "phi_client._credentials",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _LATER:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = globals()[name] = getattr(import_module(_LATER[name]), name)
+    return value
+
+
+def __dir__() -> list[str]:
+    return [*globals(), *_LATER]

@@ -3,15 +3,17 @@
 It must not decide anything: what to send and what came back is the exchange's, when to try again the policy's.
 """
 
+from __future__ import annotations
+
 import os
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from types import TracebackType
-from typing import Self, TypeVar, Unpack
+from typing import TYPE_CHECKING, Self, TypeVar, Unpack
 
-from phi_client._auth import AsyncTokenCredential, auth_for
+from phi_client._auth import auth_for
 from phi_client._completion import Completion
-from phi_client._exchange import Answer, Exchange, Message, chat_exchange, info_exchange
+from phi_client._exchange import Answer, Exchange, chat_exchange, info_exchange
 from phi_client._fallback import Call, Lane, Leg, MakeExchange
 from phi_client._http import (
     AsyncClient,
@@ -29,8 +31,12 @@ from phi_client._retrying import SYSTEM_CLOCK, RetryBudget, RetryHook, RetryPoli
 from phi_client._settings import Target, resolve_settings
 from phi_client._streams import AsyncChatStream, OpenStream, StreamReader
 from phi_client.contract.error_body import MAX_ERROR_BYTES
-from phi_client.contract.model_info import ModelInfo
 from phi_client.errors import PhiError
+
+if TYPE_CHECKING:
+    from phi_client._credentials import AsyncTokenCredential
+    from phi_client._message import Message
+    from phi_client.contract.model_info import ModelInfo
 
 __all__ = ["AsyncPhiClient"]
 

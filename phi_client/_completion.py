@@ -4,9 +4,9 @@ It must not know how either came over the wire; it only reads wire objects.
 """
 
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Final
 
-from phi_client.contract.chat import ChatCompletion, ChatCompletionChunk, FinishReason, Usage
+from phi_client.contract.answers import AnswerView, FinishReason, Usage
 from phi_client.contract.reasoning import ReasoningSplitter, find_boxed_answer, split_reasoning
 from phi_client.errors import Hop
 
@@ -49,14 +49,14 @@ class Completion:
 class CompletionChunk:
     """What one event adds: pieces of reasoning and content, already split; a tag never shows.
 
-    `finish_reason` and `usage` are set on the chunk that brings them. `raw` is the wire's chunk.
+    `finish_reason` and `usage` are set on the chunk that brings them. `raw` is the chunk as received.
     """
 
     reasoning: str = ""
     content: str = ""
     finish_reason: FinishReason | None = None
     usage: Usage | None = None
-    raw: ChatCompletionChunk | None = field(default=None, compare=False, repr=False)
+    raw: dict[str, Any] = field(default_factory=dict[str, Any], compare=False, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,23 +68,25 @@ class Origin:
     hops: tuple[Hop, ...] = ()
 
 
-def completion_of(chat: ChatCompletion, origin: Origin) -> Completion:
+def completion_of(chat: AnswerView, origin: Origin) -> Completion:
     """Read a whole answer, which must have a choice. A reasoning field wins over a tag in the content."""
     choice = chat.choices[0]
-    elsewhere = (choice.message.reasoning_content or "").strip()
-    text = choice.message.content or ""
-    split = split_reasoning(text, reasoning_elsewhere=bool(elsewhere))
+    elsewhere = choice.reasoning_content.strip()
+    split = split_reasoning(choice.content, reasoning_elsewhere=bool(elsewhere))
     return Completion(
         content=split.content,
         reasoning=elsewhere or split.reasoning,
         finish_reason=choice.finish_reason,
         usage=chat.usage,
         request_id=origin.request_id,
-        model=chat.model,
+        model=chat.raw.get("model"),
         endpoint=origin.endpoint,
         hops=origin.hops,
-        raw=chat.to_wire(),
+        raw=chat.raw,
     )
+
+
+_HEAD: Final = ("id", "created", "model")
 
 
 class CompletionBuilder:
@@ -96,28 +98,32 @@ class CompletionBuilder:
         self._splitter = ReasoningSplitter()
         self._field: list[str] = []
         self._usage: Usage | None = None
+        self._raw_usage: object = None
         self._text: list[str] = []
         self._head: dict[str, Any] = {}
 
-    def add(self, chunk: ChatCompletionChunk) -> CompletionChunk:
+    def add(self, chunk: AnswerView) -> CompletionChunk:
         """What `chunk` adds; choices beyond the first are left out."""
-        for name in ("id", "created", "model"):
-            value = getattr(chunk, name)
-            if value:
-                self._head.setdefault(name, value)
-        self._usage = chunk.usage or self._usage
+        if len(self._head) < len(_HEAD):
+            self._head = {name: chunk.raw[name] for name in _HEAD if chunk.raw.get(name)} | self._head
+        if chunk.usage is not None:
+            self._usage, self._raw_usage = chunk.usage, chunk.raw.get("usage")
         reasoning, content, finish_reason = "", "", None
         for choice in chunk.choices:
             if choice.index != 0:
                 continue
-            reasoning += self._add_field(choice.delta.reasoning_content)
-            split = self._splitter.feed(self._noted(choice.delta.content or ""))
+            reasoning += self._add_field(choice.reasoning_content)
+            split = self._splitter.feed(self._noted(choice.content))
             content += split.content
             reasoning += "" if self._field else split.reasoning
             finish_reason = choice.finish_reason or finish_reason
         self.finish_reason = finish_reason or self.finish_reason
         return CompletionChunk(
-            reasoning=reasoning, content=content, finish_reason=finish_reason, usage=chunk.usage, raw=chunk
+            reasoning=reasoning,
+            content=content,
+            finish_reason=finish_reason,
+            usage=chunk.usage,
+            raw=chunk.raw,
         )
 
     def finish(self) -> CompletionChunk:
@@ -135,7 +141,7 @@ class CompletionBuilder:
             **self._head,
             "object": "chat.completion",
             "choices": [{"index": 0, "message": message, "finish_reason": self.finish_reason}],
-            "usage": None if self._usage is None else self._usage.to_wire(),
+            "usage": self._raw_usage,
         }
         return Completion(
             content=self._splitter.content,
@@ -149,7 +155,7 @@ class CompletionBuilder:
             raw=raw,
         )
 
-    def _add_field(self, text: str | None) -> str:
+    def _add_field(self, text: str) -> str:
         if not text:
             return ""
         self._splitter.reasoning_elsewhere = True

@@ -3,11 +3,13 @@
 It must not send anything, and must not know whether it is sync or async.
 """
 
+from __future__ import annotations
+
 import sys
 import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, Final, cast
+from typing import TYPE_CHECKING, Any, Final, cast
 from urllib.parse import urlencode
 
 from phi_client._completion import Completion, Origin, completion_of
@@ -17,10 +19,8 @@ from phi_client._redaction import redact_prompts
 from phi_client._retrying import read_retry_after
 from phi_client._settings import Target
 from phi_client._version import version
-from phi_client.contract.chat import ChatMessage, ChatRequest
 from phi_client.contract.dialects import Dialect
 from phi_client.contract.error_body import ErrorBody
-from phi_client.contract.model_info import ModelInfo
 from phi_client.contract.reasoning import split_reasoning
 from phi_client.contract.wire import ContractError, WireRequest
 from phi_client.errors import (
@@ -32,13 +32,14 @@ from phi_client.errors import (
     class_for_status,
 )
 
-__all__ = ["MAX_ANSWER_BYTES", "Answer", "Exchange", "Message", "chat_exchange", "info_exchange"]
+if TYPE_CHECKING:
+    from phi_client._message import Message
+    from phi_client.contract.model_info import ModelInfo
+
+__all__ = ["MAX_ANSWER_BYTES", "Answer", "Exchange", "chat_exchange", "info_exchange"]
 
 MAX_ANSWER_BYTES: Final = 64 * 1024 * 1024
 """Far more than 128k tokens of any text, and a bound on what a broken server can make a client hold."""
-
-Message = ChatMessage | Mapping[str, Any]
-"""A message: a `ChatMessage`, or a mapping with `role` and `content`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -204,13 +205,13 @@ def chat_exchange(
         fields["stream"] = True
         if endpoint.dialect.streams_usage == "on request":
             fields.setdefault("stream_options", {"include_usage": True})
-    # Unchecked on purpose: ranges are the service's to judge, and differ between its images.
-    request = ChatRequest.model_construct(
-        messages=[_unchecked(message) for message in _listed(messages)], **fields
-    )
-    wire = endpoint.dialect.write_chat_request(
-        request, route=endpoint.route, api_version=target.api_version, deployment=target.deployment
-    )
+    request = {"messages": [_without_reasoning(message) for message in _listed(messages)], **fields}
+    try:
+        wire = endpoint.dialect.write_chat_request(
+            request, route=endpoint.route, api_version=target.api_version, deployment=target.deployment
+        )
+    except (TypeError, ValueError) as error:
+        raise ConfigurationError(f"the messages or options can't be sent: {error}") from error
     return _exchange(target, wire, options, hops)
 
 
@@ -260,17 +261,21 @@ def _summary(details: object) -> str:
 def _listed(messages: str | Sequence[Message]) -> Sequence[Message]:
     if isinstance(messages, str):
         return [{"role": "user", "content": messages}]
-    if isinstance(messages, bytes | Mapping | ChatMessage):
+    given = cast("object", messages)
+    if isinstance(given, bytes) or not isinstance(given, Sequence):
         raise ConfigurationError("`messages` must be a string or a list of messages")
     return messages
 
 
-def _unchecked(message: Message) -> ChatMessage:
+def _without_reasoning(message: Message) -> dict[str, Any]:
     """The message as it is, but for an earlier answer's reasoning, which must not be sent back."""
-    fields = message.to_wire() if isinstance(message, ChatMessage) else dict(message)
+    try:
+        fields = dict(message) if isinstance(message, Mapping) else message.to_wire()
+    except AttributeError:
+        raise ConfigurationError("a message must be a mapping with `role` and `content`") from None
     content = fields.get("content")
     if fields.get("role") == "assistant":
         fields.pop("reasoning_content", None)
         if isinstance(content, str) and "</think>" in content:
             fields["content"] = split_reasoning(content).content
-    return ChatMessage.model_construct(**fields)
+    return fields

@@ -13,9 +13,8 @@ from typing import Any, Final, Literal
 import httpx
 from httpx import AsyncClient, Auth, Client, Request, Response
 
-from phi_client._connections import AsyncConnections
 from phi_client._options import Timeout
-from phi_client._sharing import ForkSafeLock, PerLoop
+from phi_client._sharing import ForkSafeLock
 from phi_client.errors import (
     APIConnectionError,
     APITimeoutError,
@@ -104,6 +103,8 @@ class AsyncPool:
     """As `Pool`, with a client for each event loop, because connections belong to the loop that made them."""
 
     def __init__(self, given: AsyncClient | None, *, is_loopback: bool) -> None:
+        from phi_client._loops import PerLoop  # noqa: PLC0415  # asyncio, which a sync client does without
+
         self._given = given
         self._trusts_env = not is_loopback
         self._own = PerLoop(self._make)
@@ -129,6 +130,8 @@ class AsyncPool:
             await own.aclose()
 
     def _make(self) -> AsyncClient:
+        from phi_client._connections import AsyncConnections  # noqa: PLC0415  # needs asyncio
+
         context = httpx.create_ssl_context(trust_env=self._trusts_env)
         client = AsyncClient(verify=context, limits=_POOL, trust_env=self._trusts_env, follow_redirects=False)
         # httpx has no public seam between its transport, whose error mapping is wanted, and httpcore's pool.

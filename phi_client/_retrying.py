@@ -9,7 +9,6 @@ Waits: `retry-after-ms`, `x-ms-retry-after-ms`, `Retry-After` (seconds, float or
 not tried again: the work may go on, and be billed twice.
 """
 
-import asyncio
 import math
 import random
 import time
@@ -52,13 +51,19 @@ LONGEST_ASKED_WAIT_S: Final = 300.0
 """A service that asks for more, as it does when a quota is used up, gets its error raised at once."""
 
 
+async def _sleep_async(seconds: float) -> None:
+    from asyncio import sleep  # noqa: PLC0415  # a sync client does without asyncio
+
+    await sleep(seconds)
+
+
 @dataclass(frozen=True, slots=True)
 class Clock:
     """Time and chance. `now` is monotonic, in seconds; `random` gives a number in [0, 1)."""
 
     now: Callable[[], float] = time.monotonic
     sleep: Callable[[float], None] = time.sleep
-    sleep_async: Callable[[float], Awaitable[None]] = asyncio.sleep
+    sleep_async: Callable[[float], Awaitable[None]] = _sleep_async
     random: Callable[[], float] = random.random
 
 

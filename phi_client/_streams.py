@@ -18,7 +18,7 @@ from phi_client._exchange import Exchange
 from phi_client._http import Limits, Response, translated_errors
 from phi_client._redaction import redact_secrets
 from phi_client._retrying import Clock, RetryPolicy
-from phi_client.contract.chat import ChatCompletionChunk
+from phi_client.contract.answers import AnswerView
 from phi_client.contract.error_body import ErrorBody
 from phi_client.contract.events import DONE, EventDecoder, ServerSentEvent
 from phi_client.contract.wire import ContractError
@@ -107,7 +107,7 @@ class StreamReader:
             f"the stream was interrupted: {reason}", partial=self.completion(), body=body
         )
 
-    def _wire_chunk(self, event: ServerSentEvent) -> ChatCompletionChunk:
+    def _wire_chunk(self, event: ServerSentEvent) -> AnswerView:
         try:
             read = self._dialect.read_event(event)
         except ContractError as error:

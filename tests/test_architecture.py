@@ -20,8 +20,9 @@ EMULATOR = ROOT / "emulator" / "phi_emulator"
 # Rank of each module of the client; a module imports its own rank and those below.
 RANKS = {
     "contract": 0,
-    "errors": 1, "_redaction": 1, "_logging": 1, "_completion": 1, "_sharing": 1, "_version": 1,
-    "_connections": 2, "_http": 2, "_options": 2, "_settings": 2, "_auth": 2, "_retrying": 2,
+    "errors": 1, "_redaction": 1, "_logging": 1, "_completion": 1, "_message": 1, "_sharing": 1, "_version": 1,
+    "_credentials": 1, "_loops": 1,
+    "_connections": 2, "_http": 2, "_options": 2, "_settings": 2, "_auth": 2, "_token_auth": 2, "_retrying": 2,
     "_exchange": 2, "_fallback": 2,
     "_streams": 3, "_client": 3, "_async_client": 3, "testing": 3,
     "__init__": 4,
@@ -174,6 +175,20 @@ def test_importing_the_client_loads_nothing_heavy() -> None:
 def test_making_and_closing_a_client_with_a_key_loads_no_credential_library() -> None:
     loaded = loaded_after("import phi_client; phi_client.PhiClient('emulator').close()")
     assert not [module for module in loaded if module.partition(".")[0] in HEAVY]
+
+
+A_REPLY = """
+import httpx, phi_client
+body = b'{"choices": [{"message": {"content": "42"}, "finish_reason": "stop"}], "usage": {"total_tokens": 7}}'
+http = httpx.Client(transport=httpx.MockTransport(lambda request: httpx.Response(200, content=body)))
+assert phi_client.PhiClient("emulator", http_client=http).complete("x").usage.total_tokens == 7
+""".strip().replace("\n", "; ")
+
+
+def test_a_first_reply_loads_neither_models_nor_asyncio() -> None:
+    loaded = loaded_after(A_REPLY)
+    assert "phi_client._exchange" in loaded
+    assert not [name for name in loaded if name.partition(".")[0] in (*HEAVY, "pydantic", "asyncio", "anyio")]
 
 
 def test_the_emulators_server_loads_no_cryptography_before_the_first_token() -> None:
