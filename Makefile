@@ -26,6 +26,9 @@ test: ## Run the tests
 accuracy: ## Measure the bundled model's accuracy from the shipped files
 	$(PYTHON) emulator/bundled_model/evaluate.py
 
+bench: ## Compare the client's speed with its peers
+	$(PYTHON) -m benchmarks.client_speed
+
 serve: ## Start the emulator with the bundled model
 	phi-emulator serve
 
@@ -34,4 +37,4 @@ build: ## Build sdist and wheel into dist/
 
 check: lint type test build ## All that CI runs, in this environment
 
-.PHONY: help install fmt lint type test accuracy serve build check
+.PHONY: help install fmt lint type test accuracy bench serve build check

@@ -21,6 +21,7 @@ from phi_client._http import (
     Limits,
     Response,
     check_client,
+    parsed_url,
     secrets_of,
     translated_errors,
 )
@@ -250,7 +251,7 @@ class AsyncPhiClient:
         with translated_errors(limits):
             request = http.build_request(
                 exchange.method,
-                exchange.url,
+                parsed_url(exchange.url),
                 headers=exchange.headers,
                 content=exchange.content,
                 timeout=limits.for_http(),

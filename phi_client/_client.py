@@ -15,7 +15,16 @@ from phi_client._auth import auth_for
 from phi_client._completion import Completion
 from phi_client._exchange import Answer, Exchange, chat_exchange, info_exchange
 from phi_client._fallback import Call, Lane, Leg, MakeExchange
-from phi_client._http import Client, Limits, Pool, Response, check_client, secrets_of, translated_errors
+from phi_client._http import (
+    Client,
+    Limits,
+    Pool,
+    Response,
+    check_client,
+    parsed_url,
+    secrets_of,
+    translated_errors,
+)
 from phi_client._logging import apply_log_level, log_answer, warn_of_retirement
 from phi_client._options import DEFAULT_MAX_RETRIES, CompletionOptions, Timeout
 from phi_client._redaction import redact_secrets
@@ -237,7 +246,7 @@ class PhiClient:
         with translated_errors(limits):
             request = http.build_request(
                 exchange.method,
-                exchange.url,
+                parsed_url(exchange.url),
                 headers=exchange.headers,
                 content=exchange.content,
                 timeout=limits.for_http(),

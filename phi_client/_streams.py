@@ -15,7 +15,7 @@ from typing import Self
 
 from phi_client._completion import Completion, CompletionBuilder, CompletionChunk, Origin
 from phi_client._exchange import Exchange
-from phi_client._http import Limits, Response, translated_errors
+from phi_client._http import Limits, Response, read_to_end, read_to_end_async, translated_errors
 from phi_client._redaction import redact_secrets
 from phi_client._retrying import Clock, RetryPolicy
 from phi_client.contract.answers import AnswerView
@@ -161,7 +161,11 @@ class ChatStream(Iterator[CompletionChunk]):
     ) -> None:
         """Close the connection, or give it back when the stream was read to its end."""
         if self._stream is not None:
-            self._stream.response.close()
+            try:
+                if self._stream.reader.is_complete:
+                    read_to_end(self._stream.response, self._bytes)
+            finally:
+                self._stream.response.close()
 
     def __next__(self) -> CompletionChunk:
         """The next chunk that says anything."""
@@ -169,8 +173,12 @@ class ChatStream(Iterator[CompletionChunk]):
         while (chunk := stream.reader.next_chunk()) is None:
             if stream.reader.is_complete:
                 raise StopIteration
-            with _as_interruption(stream):
+            try:
+                stream.policy.check_deadline()
                 data = next(self._bytes, None)
+            except Exception:
+                with _as_interruption(stream):
+                    raise
             stream.reader.feed(data)
         return chunk
 
@@ -207,7 +215,11 @@ class AsyncChatStream(AsyncIterator[CompletionChunk]):
     ) -> None:
         """Close the connection, or give it back when the stream was read to its end."""
         if self._stream is not None:
-            await self._stream.response.aclose()
+            try:
+                if self._stream.reader.is_complete:
+                    await read_to_end_async(self._stream.response, self._bytes)
+            finally:
+                await self._stream.response.aclose()
 
     async def __anext__(self) -> CompletionChunk:
         """The next chunk that says anything."""
@@ -215,8 +227,12 @@ class AsyncChatStream(AsyncIterator[CompletionChunk]):
         while (chunk := stream.reader.next_chunk()) is None:
             if stream.reader.is_complete:
                 raise StopAsyncIteration
-            with _as_interruption(stream):
+            try:
+                stream.policy.check_deadline()
                 data = await anext(self._bytes, None)
+            except Exception:
+                with _as_interruption(stream):
+                    raise
             stream.reader.feed(data)
         return chunk
 
@@ -245,9 +261,11 @@ def _completion_of(stream: OpenStream | None) -> Completion:
 
 @contextmanager
 def _as_interruption(stream: OpenStream) -> Generator[None]:
-    """Turn a failure after the stream began into the error that carries what came so far."""
+    """Turn a failure after the stream began into the error that carries what came so far.
+
+    It is entered when there is one: around every piece of a stream it would cost as much as decoding it.
+    """
     try:
-        stream.policy.check_deadline()
         with translated_errors(stream.limits):
             yield
     except APIConnectionError as error:
