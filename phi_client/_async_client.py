@@ -21,6 +21,7 @@ from phi_client._http import (
     Limits,
     Response,
     check_client,
+    kept_headers,
     parsed_url,
     secrets_of,
     translated_errors,
@@ -37,6 +38,7 @@ from phi_client.errors import PhiError
 if TYPE_CHECKING:
     from phi_client._credentials import AsyncTokenCredential
     from phi_client._message import Message
+    from phi_client._telemetry import AttemptTrace
     from phi_client.contract.model_info import ModelInfo
 
 __all__ = ["AsyncPhiClient"]
@@ -205,48 +207,50 @@ class AsyncPhiClient:
         return Call(self._lanes, make, clock=self._clock, on_retry=self._on_retry, first=first)
 
     async def _answered(self, make: MakeExchange, read: Callable[[Exchange, Answer], _T]) -> _T:
-        call = self._call(make)
-        while True:
-            leg = call.leg()
-            try:
-                return await leg.policy.retrying_async()(partial(self._attempt, leg, read))
-            except PhiError as error:
-                if not call.goes_on(error):
-                    raise
+        with self._call(make) as call:
+            while True:
+                leg = call.leg()
+                try:
+                    return call.ended(await leg.policy.retrying_async()(partial(self._attempt, leg, read)))
+                except PhiError as error:
+                    if not call.goes_on(error):
+                        raise
 
     async def _attempt(self, leg: Leg[AsyncPool], read: Callable[[Exchange, Answer], _T]) -> _T:
         limits = Limits(leg.exchange.timeout, leg.policy.remaining_s)
-        response = await self._send(leg, limits)
-        try:
-            return read(leg.exchange, await _read_answer(response, leg.exchange, limits, leg.policy))
-        finally:
-            await response.aclose()
+        with leg.attempt() as trace:
+            response = await self._send(leg, limits, trace)
+            try:
+                return read(leg.exchange, await _read_answer(response, leg.exchange, limits, leg.policy))
+            finally:
+                await response.aclose()
 
     async def _open_stream(self, make: MakeExchange, first: Exchange) -> OpenStream:
-        call = self._call(make, first)
-        while True:
-            leg = call.leg()
-            try:
-                return await leg.policy.retrying_async()(partial(self._attempt_stream, leg))
-            except PhiError as error:
-                if not call.goes_on(error):
-                    raise
+        with self._call(make, first) as call:
+            while True:
+                leg = call.leg()
+                try:
+                    return await leg.policy.retrying_async()(partial(self._attempt_stream, leg))
+                except PhiError as error:
+                    if not call.goes_on(error):
+                        raise
 
     async def _attempt_stream(self, leg: Leg[AsyncPool]) -> OpenStream:
         exchange = leg.exchange
         limits = Limits(exchange.timeout, leg.policy.remaining_s)
-        response = await self._send(leg, limits)
-        try:
-            if not response.is_success:
-                exchange.check_status(await _read_answer(response, exchange, limits, leg.policy))
-            origin = exchange.origin(response.headers)
-            reader = StreamReader(exchange, origin, self._clock, secrets_of(response.request))
-            return OpenStream(response, reader, leg.policy, limits)
-        except BaseException:
-            await response.aclose()
-            raise
+        with leg.attempt() as trace:
+            response = await self._send(leg, limits, trace)
+            try:
+                if not response.is_success:
+                    exchange.check_status(await _read_answer(response, exchange, limits, leg.policy))
+                origin = exchange.origin(kept_headers(response))
+                reader = StreamReader(exchange, origin, self._clock, secrets_of(response.request))
+                return OpenStream(response, reader, leg.policy, limits, leg.trace)
+            except BaseException:
+                await response.aclose()
+                raise
 
-    async def _send(self, leg: Leg[AsyncPool], limits: Limits) -> Response:
+    async def _send(self, leg: Leg[AsyncPool], limits: Limits, trace: AttemptTrace | None) -> Response:
         exchange, http = leg.exchange, leg.lane.pool.get()
         with translated_errors(limits):
             request = http.build_request(
@@ -256,7 +260,11 @@ class AsyncPhiClient:
                 content=exchange.content,
                 timeout=limits.for_http(),
             )
+            if trace is not None:
+                trace.inject(request.headers)
             response = await http.send(request, auth=leg.lane.auth, stream=True, follow_redirects=False)
+        if trace is not None:
+            trace.note(response.status_code, response.headers)
         log_answer(exchange.method, exchange.url, response.status_code)
         return response
 
@@ -281,4 +289,4 @@ async def _read_answer(response: Response, exchange: Exchange, limits: Limits, p
             exchange.check_size(len(body))
     # Services echo what they were sent; nothing that is kept or raised may hold the credential.
     said = redact_secrets(bytes(body), secrets_of(response.request))
-    return Answer(response.status_code, response.headers, said)
+    return Answer(response.status_code, kept_headers(response), said)

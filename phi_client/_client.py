@@ -21,6 +21,7 @@ from phi_client._http import (
     Pool,
     Response,
     check_client,
+    kept_headers,
     parsed_url,
     secrets_of,
     translated_errors,
@@ -37,6 +38,7 @@ from phi_client.errors import PhiError
 if TYPE_CHECKING:
     from phi_client._credentials import TokenCredential
     from phi_client._message import Message
+    from phi_client._telemetry import AttemptTrace
     from phi_client.contract.model_info import ModelInfo
 
 __all__ = ["PhiClient"]
@@ -200,48 +202,50 @@ class PhiClient:
         return Call(self._lanes, make, clock=self._clock, on_retry=self._on_retry, first=first)
 
     def _answered(self, make: MakeExchange, read: Callable[[Exchange, Answer], _T]) -> _T:
-        call = self._call(make)
-        while True:
-            leg = call.leg()
-            try:
-                return leg.policy.retrying()(partial(self._attempt, leg, read))
-            except PhiError as error:
-                if not call.goes_on(error):
-                    raise
+        with self._call(make) as call:
+            while True:
+                leg = call.leg()
+                try:
+                    return call.ended(leg.policy.retrying()(partial(self._attempt, leg, read)))
+                except PhiError as error:
+                    if not call.goes_on(error):
+                        raise
 
     def _attempt(self, leg: Leg[Pool], read: Callable[[Exchange, Answer], _T]) -> _T:
         limits = Limits(leg.exchange.timeout, leg.policy.remaining_s)
-        response = self._send(leg, limits)
-        try:
-            return read(leg.exchange, _read_answer(response, leg.exchange, limits, leg.policy))
-        finally:
-            response.close()
+        with leg.attempt() as trace:
+            response = self._send(leg, limits, trace)
+            try:
+                return read(leg.exchange, _read_answer(response, leg.exchange, limits, leg.policy))
+            finally:
+                response.close()
 
     def _open_stream(self, make: MakeExchange, first: Exchange) -> OpenStream:
-        call = self._call(make, first)
-        while True:
-            leg = call.leg()
-            try:
-                return leg.policy.retrying()(partial(self._attempt_stream, leg))
-            except PhiError as error:
-                if not call.goes_on(error):
-                    raise
+        with self._call(make, first) as call:
+            while True:
+                leg = call.leg()
+                try:
+                    return leg.policy.retrying()(partial(self._attempt_stream, leg))
+                except PhiError as error:
+                    if not call.goes_on(error):
+                        raise
 
     def _attempt_stream(self, leg: Leg[Pool]) -> OpenStream:
         exchange = leg.exchange
         limits = Limits(exchange.timeout, leg.policy.remaining_s)
-        response = self._send(leg, limits)
-        try:
-            if not response.is_success:
-                exchange.check_status(_read_answer(response, exchange, limits, leg.policy))
-            origin = exchange.origin(response.headers)
-            reader = StreamReader(exchange, origin, self._clock, secrets_of(response.request))
-            return OpenStream(response, reader, leg.policy, limits)
-        except BaseException:
-            response.close()
-            raise
+        with leg.attempt() as trace:
+            response = self._send(leg, limits, trace)
+            try:
+                if not response.is_success:
+                    exchange.check_status(_read_answer(response, exchange, limits, leg.policy))
+                origin = exchange.origin(kept_headers(response))
+                reader = StreamReader(exchange, origin, self._clock, secrets_of(response.request))
+                return OpenStream(response, reader, leg.policy, limits, leg.trace)
+            except BaseException:
+                response.close()
+                raise
 
-    def _send(self, leg: Leg[Pool], limits: Limits) -> Response:
+    def _send(self, leg: Leg[Pool], limits: Limits, trace: AttemptTrace | None) -> Response:
         exchange, http = leg.exchange, leg.lane.pool.get()
         with translated_errors(limits):
             request = http.build_request(
@@ -251,7 +255,11 @@ class PhiClient:
                 content=exchange.content,
                 timeout=limits.for_http(),
             )
+            if trace is not None:
+                trace.inject(request.headers)
             response = http.send(request, auth=leg.lane.auth, stream=True, follow_redirects=False)
+        if trace is not None:
+            trace.note(response.status_code, response.headers)
         log_answer(exchange.method, exchange.url, response.status_code)
         return response
 
@@ -274,4 +282,4 @@ def _read_answer(response: Response, exchange: Exchange, limits: Limits, policy:
             exchange.check_size(len(body))
     # Services echo what they were sent; nothing that is kept or raised may hold the credential.
     said = redact_secrets(bytes(body), secrets_of(response.request))
-    return Answer(response.status_code, response.headers, said)
+    return Answer(response.status_code, kept_headers(response), said)

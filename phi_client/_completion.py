@@ -3,6 +3,7 @@
 It must not know how either came over the wire; it only reads wire objects.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -20,8 +21,9 @@ class Completion:
     `content` is the text after the reasoning, `reasoning` the text inside `<think>` or of the wire's own
     field, `raw` the body as received (of a stream: its chunks merged). `finish_reason` is `length` when the
     token budget ended first; then `content` may be empty. `finish_reason` and `usage` are `None` where the
-    service does not report them (the older `/score`). `request_id` is what to quote in a support case.
-    `endpoint` is the base URL that answered, `hops` the endpoints that were tried before it.
+    service does not report them (the older `/score`). `request_id` is what to quote in a support case,
+    `client_request_id` the id that was sent. `endpoint` is the base URL that answered, `hops` the endpoints that
+    were tried before it, `headers` those of the answer, with names in lower case.
     """
 
     content: str
@@ -30,7 +32,9 @@ class Completion:
     usage: Usage | None
     request_id: str | None
     model: str | None
+    client_request_id: str = field(default="", compare=False)
     endpoint: str = field(default="", compare=False)
+    headers: Mapping[str, str] = field(default_factory=dict[str, str], compare=False, repr=False)
     hops: tuple[Hop, ...] = field(default=(), compare=False)
     raw: dict[str, Any] = field(default_factory=dict[str, Any], compare=False, repr=False)
 
@@ -64,7 +68,9 @@ class Origin:
     """Where a completion came from."""
 
     request_id: str | None
+    client_request_id: str
     endpoint: str
+    headers: Mapping[str, str] = field(repr=False)
     hops: tuple[Hop, ...] = ()
 
 
@@ -80,7 +86,9 @@ def completion_of(chat: AnswerView, origin: Origin) -> Completion:
         usage=chat.usage,
         request_id=origin.request_id,
         model=chat.raw.get("model"),
+        client_request_id=origin.client_request_id,
         endpoint=origin.endpoint,
+        headers=origin.headers,
         hops=origin.hops,
         raw=chat.raw,
     )
@@ -150,7 +158,9 @@ class CompletionBuilder:
             usage=self._usage,
             request_id=self._origin.request_id,
             model=self._head.get("model"),
+            client_request_id=self._origin.client_request_id,
             endpoint=self._origin.endpoint,
+            headers=self._origin.headers,
             hops=self._origin.hops,
             raw=raw,
         )

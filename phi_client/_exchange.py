@@ -19,10 +19,10 @@ from phi_client._redaction import redact_prompts
 from phi_client._retrying import read_retry_after
 from phi_client._settings import Target
 from phi_client._version import version
-from phi_client.contract.dialects import Dialect
+from phi_client.contract.dialects import CLIENT_ID, Dialect
 from phi_client.contract.error_body import ErrorBody
 from phi_client.contract.reasoning import split_reasoning
-from phi_client.contract.wire import ContractError, WireRequest
+from phi_client.contract.wire import ContractError, WireRequest, get_header
 from phi_client.errors import (
     APIResponseError,
     ConfigurationError,
@@ -58,7 +58,10 @@ class Answer:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Exchange:
-    """A request that is ready but for its credential, and how to read what it brings."""
+    """A request that is ready but for its credential, and how to read what it brings.
+
+    `request` is the JSON object of a chat request, without the form that `/score` gives it.
+    """
 
     dialect: Dialect
     method: str
@@ -67,6 +70,7 @@ class Exchange:
     endpoint: str
     headers: dict[str, str] = field(repr=False)
     content: bytes | None = field(repr=False)
+    request: Mapping[str, Any] | None = field(default=None, repr=False)
     timeout: Timeout
     max_retries: int
     deadline_s: float | None
@@ -94,6 +98,7 @@ class Exchange:
                 status_code=answer.status,
                 body=body,
                 request_id=origin.request_id,
+                headers=origin.headers,
                 advice=f"`/score` reports the engine's status {chat.status}",
             )
         if not chat.choices:
@@ -131,6 +136,7 @@ class Exchange:
             body=body,
             request_id=self.request_id(answer.headers),
             retry_after=read_retry_after(answer.headers),
+            headers=dict(answer.headers),
             advice=self._advice(answer.status, body),
         )
 
@@ -154,7 +160,14 @@ class Exchange:
 
     def origin(self, headers: Mapping[str, str]) -> Origin:
         """Where the answer with these headers came from."""
-        return Origin(self.request_id(headers), self.endpoint, self.hops)
+        return Origin(
+            self.request_id(headers), self.client_request_id, self.endpoint, dict(headers), self.hops
+        )
+
+    @property
+    def client_request_id(self) -> str:
+        """The id under which this exchange is sent, the same for all attempts; a caller's own header wins."""
+        return get_header(self.headers, CLIENT_ID) or ""
 
     def request_id(self, headers: Mapping[str, str]) -> str | None:
         """The id by which the service knows this exchange."""
@@ -212,7 +225,7 @@ def chat_exchange(
         )
     except (TypeError, ValueError) as error:
         raise ConfigurationError(f"the messages or options can't be sent: {error}") from error
-    return _exchange(target, wire, options, hops)
+    return _exchange(target, wire, options, hops, request)
 
 
 def info_exchange(target: Target, hops: tuple[Hop, ...] = (), *, options: CallOptions) -> Exchange:
@@ -221,12 +234,18 @@ def info_exchange(target: Target, hops: tuple[Hop, ...] = (), *, options: CallOp
     return _exchange(target, wire, options, hops)
 
 
-def _exchange(target: Target, wire: WireRequest, options: CallOptions, hops: tuple[Hop, ...]) -> Exchange:
+def _exchange(
+    target: Target,
+    wire: WireRequest,
+    options: CallOptions,
+    hops: tuple[Hop, ...],
+    request: Mapping[str, Any] | None = None,
+) -> Exchange:
     query = f"?{urlencode(wire.query)}" if wire.query else ""
     headers = {
         "User-Agent": f"phi-client/{version()} Python/{sys.version_info.major}.{sys.version_info.minor}",
         # The same for all attempts, so that a support case finds them together.
-        "x-ms-client-request-id": str(uuid.uuid4()),
+        CLIENT_ID: str(uuid.uuid4()),
         **wire.headers,
         **options.headers,
     }
@@ -238,6 +257,7 @@ def _exchange(target: Target, wire: WireRequest, options: CallOptions, hops: tup
         endpoint=target.endpoint.base_url,
         headers=headers,
         content=wire.body,
+        request=request,
         timeout=options.timeout,
         max_retries=options.max_retries,
         deadline_s=options.deadline_s,

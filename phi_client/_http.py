@@ -34,6 +34,7 @@ __all__ = [
     "Request",
     "Response",
     "check_client",
+    "kept_headers",
     "parsed_url",
     "read_to_end",
     "read_to_end_async",
@@ -285,6 +286,17 @@ def secrets_of(request: Request) -> tuple[str, ...]:
     """The keys and tokens that `request` carries."""
     bearer = request.headers.get("Authorization", "").partition(" ")[2]
     return tuple(filter(None, (bearer, request.headers.get("api-key", ""))))
+
+
+def kept_headers(response: Response) -> dict[str, str]:
+    """The headers of an answer, names in lower case, without an echo of the credential."""
+    secrets = secrets_of(response.request)
+    headers = dict(response.headers)
+    for name, value in headers.items():
+        for secret in secrets:
+            if secret in value:
+                headers[name] = "[secret]"
+    return headers
 
 
 def _bare(error: Exception) -> Exception:

@@ -18,6 +18,7 @@ from phi_client._exchange import Exchange
 from phi_client._http import Limits, Response, read_to_end, read_to_end_async, translated_errors
 from phi_client._redaction import redact_secrets
 from phi_client._retrying import Clock, RetryPolicy
+from phi_client._telemetry import CallTrace
 from phi_client.contract.answers import AnswerView
 from phi_client.contract.error_body import ErrorBody
 from phi_client.contract.events import DONE, EventDecoder, ServerSentEvent
@@ -47,6 +48,8 @@ class StreamReader:
         self._has_begun = False
         self._has_ended = False
         self.is_complete = False
+        self.first_event_at: float | None = None
+        self.failure: StreamInterruptedError | None = None
 
     def feed(self, data: bytes | None) -> None:
         """Take bytes, `None` for the end of the connection.
@@ -65,6 +68,8 @@ class StreamReader:
             self._failure = error
         if self._events:
             self._last_event = self._now()
+            if self.first_event_at is None:
+                self.first_event_at = self._last_event
         elif self._idle_limit_s is not None and self._now() - self._last_event > self._idle_limit_s:
             # Comments keep the connection busy, but are no sign of life from the model.
             raise self.interruption(f"no data event within the read limit of {self._idle_limit_s:g} s")
@@ -103,9 +108,10 @@ class StreamReader:
     def interruption(self, reason: str, body: ErrorBody | None = None) -> StreamInterruptedError:
         """The error that carries what came so far."""
         self._builder.finish()
-        return StreamInterruptedError(
+        self.failure = StreamInterruptedError(
             f"the stream was interrupted: {reason}", partial=self.completion(), body=body
         )
+        return self.failure
 
     def _wire_chunk(self, event: ServerSentEvent) -> AnswerView:
         try:
@@ -136,6 +142,14 @@ class OpenStream:
     reader: StreamReader
     policy: RetryPolicy
     limits: Limits
+    trace: CallTrace | None = None
+
+    def end(self, error: BaseException | None) -> None:
+        """Tell that the stream was left, read to its end or not."""
+        if self.trace is not None:
+            reader = self.reader
+            failure = reader.failure or error
+            self.trace.finish(reader.completion(), failure, first_chunk_at=reader.first_event_at)
 
 
 class ChatStream(Iterator[CompletionChunk]):
@@ -166,6 +180,7 @@ class ChatStream(Iterator[CompletionChunk]):
                     read_to_end(self._stream.response, self._bytes)
             finally:
                 self._stream.response.close()
+                self._stream.end(error)
 
     def __next__(self) -> CompletionChunk:
         """The next chunk that says anything."""
@@ -220,6 +235,7 @@ class AsyncChatStream(AsyncIterator[CompletionChunk]):
                     await read_to_end_async(self._stream.response, self._bytes)
             finally:
                 await self._stream.response.aclose()
+                self._stream.end(error)
 
     async def __anext__(self) -> CompletionChunk:
         """The next chunk that says anything."""

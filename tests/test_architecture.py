@@ -23,7 +23,7 @@ RANKS = {
     "errors": 1, "_redaction": 1, "_logging": 1, "_completion": 1, "_message": 1, "_sharing": 1, "_version": 1,
     "_credentials": 1, "_loops": 1,
     "_connections": 2, "_http": 2, "_options": 2, "_settings": 2, "_auth": 2, "_token_auth": 2, "_retrying": 2,
-    "_exchange": 2, "_fallback": 2,
+    "_exchange": 2, "_fallback": 2, "_telemetry": 2,
     "_streams": 3, "_client": 3, "_async_client": 3, "testing": 3,
     "__init__": 4,
 }  # fmt: skip
@@ -31,7 +31,7 @@ RANKS = {
 ALLOWED = {
     0: {"pydantic"},
     1: set[str](),
-    2: {"httpx", "httpcore", "tenacity", "azure"},
+    2: {"httpx", "httpcore", "tenacity", "azure", "opentelemetry"},
     3: set[str](),
     4: set[str](),
 }
@@ -115,6 +115,12 @@ def test_one_module_alone_imports_the_http_library(path: Path) -> None:
 
 
 @pytest.mark.parametrize("path", CLIENT_FILES, ids=name_of)
+def test_one_module_alone_knows_opentelemetry(path: Path) -> None:
+    if path.name != "_telemetry.py":
+        assert "opentelemetry" not in third_parties(path)
+
+
+@pytest.mark.parametrize("path", CLIENT_FILES, ids=name_of)
 def test_the_client_never_imports_the_emulator(path: Path) -> None:
     assert not [module for module, _ in imports_of(path) if module.startswith(("phi_emulator", "emulator"))]
 
@@ -164,7 +170,17 @@ def loaded_after(statement: str) -> set[str]:
     return set(done.stdout.split())
 
 
-HEAVY = ("azure", "msal", "requests", "aiohttp", "starlette", "numpy", "onnxruntime", "phi_emulator")
+HEAVY = (
+    "azure",
+    "msal",
+    "requests",
+    "aiohttp",
+    "starlette",
+    "numpy",
+    "onnxruntime",
+    "phi_emulator",
+    "opentelemetry",
+)
 
 
 def test_importing_the_client_loads_nothing_heavy() -> None:

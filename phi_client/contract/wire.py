@@ -73,10 +73,10 @@ def load_object(body: bytes | str, what: str) -> dict[str, Any]:
 
 def get_header(headers: Mapping[str, str], name: str) -> str | None:
     """The value of a header, whatever the case of its name and whatever mapping holds it."""
-    found = headers.get(name)
+    wanted = name.lower()
+    found = headers.get(wanted)
     if found is not None:
         return found
-    wanted = name.lower()
     return next((value for key, value in headers.items() if key.lower() == wanted), None)
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from abc import abstractmethod
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
 from phi_client.contract.answers import AnswerView, view_answer
@@ -268,13 +269,7 @@ class Dialect(Facts):
         named = get_header(headers, _MODEL_STATUS) or ""
         reason = get_header(headers, _MODEL_REASON) or ""
         inner = int(named) if named.isdecimal() else _STATUS_OF_REASON.get(reason, error.status)
-        return ErrorBody(
-            message=error.message or reason,
-            code=error.code,
-            status=inner,
-            details=error.details,
-            innererror=error.innererror,
-        )
+        return replace(error, message=error.message or reason, status=inner)
 
     @abstractmethod
     def rate_limited(

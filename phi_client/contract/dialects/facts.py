@@ -110,6 +110,9 @@ class Facts(ABC):
     # Whether the front door's help text follows what the model says of a failure (seen on some surfaces, some days).
     has_help_text: bool = False
 
+    # Who answers, in the words of the OpenTelemetry conventions.
+    telemetry_name: str = "azure.ai.inference"
+
     # The route that describes the others as OpenAPI, if there is one.
     swagger_route: str | None = None
 

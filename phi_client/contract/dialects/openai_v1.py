@@ -163,6 +163,7 @@ OPENAI_V1: Final = OpenAIV1(
     streams_usage="on request",
     # Depends on the model (documentation); which form this very model uses was never recorded.
     reasoning_in="content",
+    telemetry_name="azure.ai.openai",
     sorted_keys=True,
     default_max_tokens=None,
     model_route="/openai/v1/models/",
