@@ -40,7 +40,9 @@ from phi_client.errors import (
 if TYPE_CHECKING:
     from phi_client._async_client import AsyncPhiClient
     from phi_client._credentials import AsyncTokenCredential, TokenCredential
+    from phi_client._details import TokenLogprob, ToolCall, ToolCallDelta
     from phi_client._message import Message
+    from phi_client._tools import FunctionTool, ResponseFormat, ToolChoice
     from phi_client.contract.chat import ChatMessage
     from phi_client.contract.model_info import ModelInfo
 
@@ -64,6 +66,7 @@ __all__ = [
     "CredentialError",
     "ErrorBody",
     "FinishReason",
+    "FunctionTool",
     "Hop",
     "InternalServerError",
     "Message",
@@ -76,10 +79,15 @@ __all__ = [
     "RateLimitError",
     "ReasoningTruncatedError",
     "RequestTimeoutError",
+    "ResponseFormat",
     "RetryEvent",
     "StreamInterruptedError",
     "Timeout",
     "TokenCredential",
+    "TokenLogprob",
+    "ToolCall",
+    "ToolCallDelta",
+    "ToolChoice",
     "UnprocessableEntityError",
     "Usage",
 ]
@@ -88,9 +96,15 @@ _LATER: Final = {
     "AsyncPhiClient": "phi_client._async_client",
     "AsyncTokenCredential": "phi_client._credentials",
     "ChatMessage": "phi_client.contract.chat",
+    "FunctionTool": "phi_client._tools",
     "Message": "phi_client._message",
     "ModelInfo": "phi_client.contract.model_info",
+    "ResponseFormat": "phi_client._tools",
     "TokenCredential": "phi_client._credentials",
+    "TokenLogprob": "phi_client._details",
+    "ToolCall": "phi_client._details",
+    "ToolCallDelta": "phi_client._details",
+    "ToolChoice": "phi_client._tools",
 }
 
 

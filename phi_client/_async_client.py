@@ -26,7 +26,7 @@ from phi_client._http import (
     secrets_of,
     translated_errors,
 )
-from phi_client._logging import apply_log_level, log_answer, warn_of_retirement
+from phi_client._logging import apply_log_level, log_answer, log_request, warn_of_retirement
 from phi_client._options import DEFAULT_MAX_RETRIES, CompletionOptions, Timeout
 from phi_client._redaction import redact_secrets
 from phi_client._retrying import SYSTEM_CLOCK, RetryBudget, RetryHook, RetryPolicy
@@ -252,6 +252,7 @@ class AsyncPhiClient:
 
     async def _send(self, leg: Leg[AsyncPool], limits: Limits, trace: AttemptTrace | None) -> Response:
         exchange, http = leg.exchange, leg.lane.pool.get()
+        log_request(exchange.method, exchange.url, exchange.content, exchange.client_request_id)
         with translated_errors(limits):
             request = http.build_request(
                 exchange.method,
@@ -265,7 +266,8 @@ class AsyncPhiClient:
             response = await http.send(request, auth=leg.lane.auth, stream=True, follow_redirects=False)
         if trace is not None:
             trace.note(response.status_code, response.headers)
-        log_answer(exchange.method, exchange.url, response.status_code)
+        request_id = exchange.request_id(response.headers)
+        log_answer(exchange.url, response.status_code, request_id, exchange.client_request_id)
         return response
 
 

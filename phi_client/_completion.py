@@ -5,11 +5,14 @@ It must not know how either came over the wire; it only reads wire objects.
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from phi_client.contract.answers import AnswerView, FinishReason, Usage
 from phi_client.contract.reasoning import ReasoningSplitter, find_boxed_answer, split_reasoning
 from phi_client.errors import Hop
+
+if TYPE_CHECKING:
+    from phi_client._details import TokenLogprob, ToolCall, ToolCallDelta
 
 __all__ = ["Completion", "CompletionBuilder", "CompletionChunk", "Origin", "completion_of"]
 
@@ -44,6 +47,37 @@ class Completion:
         return find_boxed_answer(self.content)
 
     @property
+    def tool_calls(self) -> "tuple[ToolCall, ...]":
+        """The functions that the model wants called, in order."""
+        from phi_client._details import read_tool_calls  # noqa: PLC0415  # few answers have any
+
+        return read_tool_calls(self._said.get("tool_calls"))
+
+    @property
+    def logprobs(self) -> "tuple[TokenLogprob, ...] | None":
+        """The tokens of the answer with their probabilities, or `None` when they were not asked for or not given."""
+        from phi_client._details import read_logprobs  # noqa: PLC0415  # few answers have any
+
+        return read_logprobs(self._choice.get("logprobs"))
+
+    @property
+    def message(self) -> dict[str, Any]:
+        """What to put into the next call's messages: the content without its reasoning, the tool calls as they came."""
+        calls = self._said.get("tool_calls")
+        message: dict[str, Any] = {"role": "assistant", "content": self.content}
+        return {**message, "tool_calls": calls} if calls else message
+
+    @property
+    def _choice(self) -> dict[str, Any]:
+        choices: list[dict[str, Any]] = self.raw.get("choices") or [{}]
+        return choices[0]
+
+    @property
+    def _said(self) -> dict[str, Any]:
+        said: dict[str, Any] = self._choice.get("message") or {}
+        return said
+
+    @property
     def ends_in_reasoning(self) -> bool:
         """True when the budget of tokens was used up before the reasoning was closed: then there is no content."""
         return self.finish_reason == "length" and not self.content and bool(self.reasoning)
@@ -61,6 +95,15 @@ class CompletionChunk:
     finish_reason: FinishReason | None = None
     usage: Usage | None = None
     raw: dict[str, Any] = field(default_factory=dict[str, Any], compare=False, repr=False)
+
+    @property
+    def tool_calls(self) -> "tuple[ToolCallDelta, ...]":
+        """Pieces of the functions that the model wants called."""
+        from phi_client._details import read_tool_call_deltas  # noqa: PLC0415  # few chunks have any
+
+        choices: list[dict[str, Any]] = self.raw.get("choices") or []
+        delta: dict[str, Any] = (choices[0].get("delta") or {}) if choices else {}
+        return read_tool_call_deltas(delta.get("tool_calls"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,6 +152,8 @@ class CompletionBuilder:
         self._raw_usage: object = None
         self._text: list[str] = []
         self._head: dict[str, Any] = {}
+        self._tool_calls: list[object] = []
+        self._logprobs: list[object] = []
 
     def add(self, chunk: AnswerView) -> CompletionChunk:
         """What `chunk` adds; choices beyond the first are left out."""
@@ -125,6 +170,10 @@ class CompletionBuilder:
             content += split.content
             reasoning += "" if self._field else split.reasoning
             finish_reason = choice.finish_reason or finish_reason
+            if choice.tool_calls:
+                self._tool_calls.append(choice.tool_calls)
+            if choice.logprobs:
+                self._logprobs += choice.logprobs
         self.finish_reason = finish_reason or self.finish_reason
         return CompletionChunk(
             reasoning=reasoning,
@@ -145,10 +194,17 @@ class CompletionBuilder:
         message: dict[str, Any] = {"role": "assistant", "content": "".join(self._text)}
         if self._field:
             message["reasoning_content"] = "".join(self._field)
+        if self._tool_calls:
+            from phi_client._details import merge_tool_calls  # noqa: PLC0415  # few answers have any
+
+            message["tool_calls"] = merge_tool_calls(self._tool_calls)
+        choice: dict[str, Any] = {"index": 0, "message": message, "finish_reason": self.finish_reason}
+        if self._logprobs:
+            choice["logprobs"] = {"content": self._logprobs}
         raw: dict[str, Any] = {
             **self._head,
             "object": "chat.completion",
-            "choices": [{"index": 0, "message": message, "finish_reason": self.finish_reason}],
+            "choices": [choice],
             "usage": self._raw_usage,
         }
         return Completion(

@@ -14,7 +14,7 @@ from urllib.parse import urlencode
 
 from phi_client._completion import Completion, Origin, completion_of
 from phi_client._logging import safe_url
-from phi_client._options import CallOptions, Timeout
+from phi_client._options import CallOptions, Timeout, merge_headers
 from phi_client._redaction import redact_prompts
 from phi_client._retrying import read_retry_after
 from phi_client._settings import Target
@@ -242,12 +242,11 @@ def _exchange(
     request: Mapping[str, Any] | None = None,
 ) -> Exchange:
     query = f"?{urlencode(wire.query)}" if wire.query else ""
-    headers = {
+    own = {
         "User-Agent": f"phi-client/{version()} Python/{sys.version_info.major}.{sys.version_info.minor}",
         # The same for all attempts, so that a support case finds them together.
         CLIENT_ID: str(uuid.uuid4()),
         **wire.headers,
-        **options.headers,
     }
     return Exchange(
         dialect=target.endpoint.dialect,
@@ -255,7 +254,7 @@ def _exchange(
         url=f"{target.endpoint.base_url}{wire.path}{query}",
         route=wire.path,
         endpoint=target.endpoint.base_url,
-        headers=headers,
+        headers=merge_headers(own, options.headers),
         content=wire.body,
         request=request,
         timeout=options.timeout,

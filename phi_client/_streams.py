@@ -95,7 +95,7 @@ class StreamReader:
                 return self._finish()
             self._has_begun = True
             chunk = self._builder.add(self._wire_chunk(event))
-            if chunk.reasoning or chunk.content or chunk.finish_reason or chunk.usage:
+            if chunk.reasoning or chunk.content or chunk.finish_reason or chunk.usage or chunk.tool_calls:
                 return chunk
         if self._failure is not None:
             raise self.interruption(str(self._failure)) from self._failure

@@ -21,7 +21,7 @@ EMULATOR = ROOT / "emulator" / "phi_emulator"
 RANKS = {
     "contract": 0,
     "errors": 1, "_redaction": 1, "_logging": 1, "_completion": 1, "_message": 1, "_sharing": 1, "_version": 1,
-    "_credentials": 1, "_loops": 1,
+    "_credentials": 1, "_details": 1, "_loops": 1, "_tools": 1,
     "_connections": 2, "_http": 2, "_options": 2, "_settings": 2, "_auth": 2, "_token_auth": 2, "_retrying": 2,
     "_exchange": 2, "_fallback": 2, "_telemetry": 2,
     "_streams": 3, "_client": 3, "_async_client": 3, "testing": 3,

@@ -47,6 +47,8 @@ class ChoiceView:
     content: str
     reasoning_content: str
     finish_reason: FinishReason | None
+    tool_calls: list[object]
+    logprobs: list[object]
 
 
 @dataclass(slots=True)
@@ -78,6 +80,8 @@ def _view_choice(choice: object, part: str) -> ChoiceView:
         _member(said, "content", str, ""),
         _member(said, "reasoning_content", str, ""),
         _member(members, "finish_reason", str, None),
+        _member(said, "tool_calls", _LIST, _NONE),
+        _member(_member(members, "logprobs", _OBJECT, _NOTHING), "content", _LIST, _NONE),
     )
 
 

@@ -97,6 +97,8 @@ def completion_of_score(body: bytes) -> dict[str, Any] | ErrorBody:
     if reasoning is not None:
         members = {"reasoning_content": reasoning, **members}
     message = {"content": output, **members}
+    if value.get("tool_calls"):
+        message = {"tool_calls": value["tool_calls"], **message}
     choice = {"index": 0, "message": message, "finish_reason": value.get("finish_reason")}
     return {
         "id": value.get("id"),
