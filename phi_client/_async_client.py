@@ -211,7 +211,7 @@ class AsyncPhiClient:
             while True:
                 leg = call.leg()
                 try:
-                    return call.ended(await leg.policy.retrying_async()(partial(self._attempt, leg, read)))
+                    return call.ended(await leg.policy.run_async(partial(self._attempt, leg, read)))
                 except PhiError as error:
                     if not call.goes_on(error):
                         raise
@@ -230,7 +230,7 @@ class AsyncPhiClient:
             while True:
                 leg = call.leg()
                 try:
-                    return await leg.policy.retrying_async()(partial(self._attempt_stream, leg))
+                    return await leg.policy.run_async(partial(self._attempt_stream, leg))
                 except PhiError as error:
                     if not call.goes_on(error):
                         raise
@@ -276,7 +276,9 @@ def _lane(
 ) -> Lane[AsyncPool]:
     warn_of_retirement(target.endpoint.dialect.retirement)
     auth = auth_for(target, credential, is_async=True)
-    return Lane(target, auth, AsyncPool(given, is_loopback=target.endpoint.is_loopback), RetryBudget())
+    endpoint = target.endpoint
+    pool = AsyncPool(given, is_loopback=endpoint.is_loopback, speaks_tls=endpoint.speaks_tls)
+    return Lane(target, auth, pool, RetryBudget())
 
 
 async def _read_answer(response: Response, exchange: Exchange, limits: Limits, policy: RetryPolicy) -> Answer:

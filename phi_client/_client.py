@@ -206,7 +206,7 @@ class PhiClient:
             while True:
                 leg = call.leg()
                 try:
-                    return call.ended(leg.policy.retrying()(partial(self._attempt, leg, read)))
+                    return call.ended(leg.policy.run(partial(self._attempt, leg, read)))
                 except PhiError as error:
                     if not call.goes_on(error):
                         raise
@@ -225,7 +225,7 @@ class PhiClient:
             while True:
                 leg = call.leg()
                 try:
-                    return leg.policy.retrying()(partial(self._attempt_stream, leg))
+                    return leg.policy.run(partial(self._attempt_stream, leg))
                 except PhiError as error:
                     if not call.goes_on(error):
                         raise
@@ -269,7 +269,9 @@ class PhiClient:
 def _lane(target: Target, credential: TokenCredential | None, given: Client | None) -> Lane[Pool]:
     warn_of_retirement(target.endpoint.dialect.retirement)
     auth = auth_for(target, credential, is_async=False)
-    return Lane(target, auth, Pool(given, is_loopback=target.endpoint.is_loopback), RetryBudget())
+    endpoint = target.endpoint
+    pool = Pool(given, is_loopback=endpoint.is_loopback, speaks_tls=endpoint.speaks_tls)
+    return Lane(target, auth, pool, RetryBudget())
 
 
 def _read_answer(response: Response, exchange: Exchange, limits: Limits, policy: RetryPolicy) -> Answer:

@@ -72,10 +72,11 @@ class Pool:
     it is closed at the latest when the interpreter ends.
     """
 
-    def __init__(self, given: Client | None, *, is_loopback: bool) -> None:
+    def __init__(self, given: Client | None, *, is_loopback: bool, speaks_tls: bool = True) -> None:
         self._given = given
         # On loopback no proxy of the environment is used: it would get the traffic.
         self._trusts_env = not is_loopback
+        self._speaks_tls = speaks_tls
         self._lock = ForkSafeLock()
         self._own: Client | None = None
         self._process = 0
@@ -97,7 +98,7 @@ class Pool:
                 raise RuntimeError("the client is closed")
             if self._own is None or self._process != os.getpid():
                 self._own = Client(
-                    verify=_tls_context(self._trusts_env),
+                    verify=_tls_context(self._trusts_env, self._speaks_tls),
                     limits=_POOL,
                     trust_env=self._trusts_env,
                     follow_redirects=False,
@@ -118,11 +119,12 @@ class Pool:
 class AsyncPool:
     """As `Pool`, with a client for each event loop, because connections belong to the loop that made them."""
 
-    def __init__(self, given: AsyncClient | None, *, is_loopback: bool) -> None:
+    def __init__(self, given: AsyncClient | None, *, is_loopback: bool, speaks_tls: bool = True) -> None:
         from phi_client._loops import PerLoop  # noqa: PLC0415  # asyncio, which a sync client does without
 
         self._given = given
         self._trusts_env = not is_loopback
+        self._speaks_tls = speaks_tls
         self._own = PerLoop(self._make)
         self._is_closed = False
 
@@ -148,7 +150,7 @@ class AsyncPool:
     def _make(self) -> AsyncClient:
         from phi_client._connections import AsyncConnections  # noqa: PLC0415  # needs asyncio
 
-        context = _tls_context(self._trusts_env)
+        context = _tls_context(self._trusts_env, self._speaks_tls)
         client = AsyncClient(verify=context, limits=_POOL, trust_env=self._trusts_env, follow_redirects=False)
         # httpx has no public seam between its transport, whose error mapping is wanted, and httpcore's pool.
         transport: Any = getattr(client, "_transport")  # noqa: B009  # private
@@ -218,8 +220,13 @@ def _make_tls_context(*, trusts_env: bool, file: str | None, folder: str | None)
     return httpx.create_ssl_context(trust_env=trusts_env)
 
 
-def _tls_context(trusts_env: bool) -> ssl.SSLContext:  # noqa: FBT001
-    """The context that all clients of this process share: reading the certificates takes longer than a request."""
+def _tls_context(trusts_env: bool, speaks_tls: bool) -> ssl.SSLContext:  # noqa: FBT001
+    """The context that all clients of this process share: reading the certificates takes longer than a request.
+
+    Over plain HTTP none is needed; what httpx gets in its place trusts nobody.
+    """
+    if not speaks_tls:
+        return ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     return _make_tls_context(
         trusts_env=trusts_env, file=os.environ.get("SSL_CERT_FILE"), folder=os.environ.get("SSL_CERT_DIR")
     )

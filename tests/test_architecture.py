@@ -204,7 +204,11 @@ assert phi_client.PhiClient("emulator", http_client=http).complete("x").usage.to
 def test_a_first_reply_loads_neither_models_nor_asyncio() -> None:
     loaded = loaded_after(A_REPLY)
     assert "phi_client._exchange" in loaded
-    assert not [name for name in loaded if name.partition(".")[0] in (*HEAVY, "pydantic", "asyncio", "anyio")]
+    assert not [
+        name
+        for name in loaded
+        if name.partition(".")[0] in (*HEAVY, "pydantic", "asyncio", "anyio", "tenacity")
+    ]
 
 
 def test_the_emulators_server_loads_no_cryptography_before_the_first_token() -> None:

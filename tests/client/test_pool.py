@@ -86,6 +86,13 @@ def test_clients_share_one_tls_context_until_the_environment_names_other_certifi
         assert tls_context(third).verify_mode is ssl.CERT_REQUIRED
 
 
+def test_over_plain_http_no_certificates_are_read() -> None:
+    with PhiClient("http://127.0.0.1:1", "k") as client:
+        context = tls_context(client)
+        assert context.get_ca_certs() == []
+        assert context.verify_mode is ssl.CERT_REQUIRED
+
+
 def test_as_many_connections_are_kept_as_worked_at_once(server: str, monkeypatch: pytest.MonkeyPatch) -> None:
     # None is answered before all have come, so none can use another's connection.
     all_came = threading.Barrier(30, timeout=30)
