@@ -6,7 +6,8 @@ Each round starts two fresh processes for each client, one after the other: one 
 once; the other asks often. All ask the same fixed upstream, a process of its own on this machine. A cell is the median
 over the rounds of the client's figure by that of bare httpx in the same round, so what else the machine does touches
 both.
-Clients that are not installed are left out. Processor time is that of the client's process.
+Clients that are not installed are left out. All times are processor time of the client's process, but for the time to
+the first chunk, of which the shortest of thirty counts.
 """
 # ruff: noqa: INP001  # commands beside one another, no package
 

@@ -237,7 +237,6 @@ def peak_memory_mb() -> float:
 def steady(name: str, url: str) -> dict[str, float]:
     """The figures of a process that asks often."""
     import asyncio
-    import statistics
 
     make = imported(name)
     client = make(url)
@@ -249,8 +248,8 @@ def steady(name: str, url: str) -> dict[str, float]:
         "chunk": processor_time(lambda: check_count(sum(1 for _ in client.stream(CHUNKS))), 2, warm=1)
         / CHUNKS,
     }
-    waits = [first_chunk_s(client) for _ in range(30)]
-    figures["first_chunk"] = statistics.median(waits)
+    # The shortest, because on a busy machine the others wait for a processor.
+    figures["first_chunk"] = min(first_chunk_s(client) for _ in range(30))
     return figures | asyncio.run(steady_async(client))
 
 

@@ -1,14 +1,16 @@
 """The documentation: its Python runs, its links lead somewhere, and nothing public goes unmentioned."""
 
+import inspect
 import re
 from collections.abc import Iterator
+from dataclasses import fields
 from pathlib import Path
 
 import pytest
 from phi_emulator import Emulator, EmulatorConfig
 
 import phi_client
-from phi_client import CompletionOptions
+from phi_client import AsyncPhiClient, Completion, CompletionChunk, CompletionOptions, PhiClient, _settings
 
 ROOT = Path(__file__).parents[2]
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"), *(ROOT / "emulator").rglob("README.md")])
@@ -42,23 +44,65 @@ def test_a_link_to_a_file_leads_somewhere(page: Path) -> None:
     assert missing == []
 
 
-def test_every_option_of_a_call_is_in_the_reference() -> None:
-    text = (ROOT / "docs/reference/client.md").read_text(encoding="utf-8")
-    assert [name for name in CompletionOptions.__annotations__ if f"`{name}`" not in text] == []
+def described(page: str, heading: str | None = None) -> set[str]:
+    """The names in headings and in the first cells of rows, of a page or of one of its sections."""
+    text = (ROOT / page).read_text(encoding="utf-8")
+    if heading is not None:
+        text = re.split(r"^#", text.partition(f"## {heading}\n")[2], maxsplit=1, flags=re.MULTILINE)[0]
+    places = re.findall(r"^(?:#+ (.*)|\| ([^|]*) \|.*)$", text, re.MULTILINE)
+    return {name for place in places for name in re.findall(r"`(\w+)[^`]*`", "".join(place))}
 
 
-def test_every_error_is_in_the_reference() -> None:
-    text = (ROOT / "docs/reference/errors.md").read_text(encoding="utf-8")
-    errors = [name for name in phi_client.__all__ if name.endswith("Error") and name != "PhiError"]
-    assert [name for name in errors if f"`{name}`" not in text] == []
+def public_members(cls: type) -> set[str]:
+    """What a user can read from a result."""
+    names = {name for name, member in vars(cls).items() if isinstance(member, property)}
+    return {name for name in {*names, *(one.name for one in fields(cls))} if not name.startswith("_")}
 
 
-def test_every_environment_variable_is_in_the_reference() -> None:
+def test_every_option_of_a_call_has_a_row() -> None:
+    assert set(CompletionOptions.__annotations__) <= described(
+        "docs/reference/client.md", "Options of a call"
+    )
+
+
+@pytest.mark.parametrize("client", [PhiClient, AsyncPhiClient])
+def test_every_argument_of_the_constructor_has_a_row(client: type) -> None:
+    arguments = set(inspect.signature(client).parameters)
+    assert arguments <= described("docs/reference/client.md", "Constructor")
+
+
+def test_every_method_has_a_row() -> None:
+    methods = {name for name, _ in inspect.getmembers(PhiClient, inspect.isfunction) if name[0] != "_"}
+    assert methods <= described("docs/reference/client.md", "Methods")
+
+
+@pytest.mark.parametrize("cls", [Completion, CompletionChunk])
+def test_every_member_of_a_result_has_a_row(cls: type) -> None:
+    assert public_members(cls) <= described("docs/reference/client.md", "What comes back")
+
+
+def test_every_error_has_a_row() -> None:
+    errors = {name for name in phi_client.__all__ if name.endswith("Error")}
+    assert errors <= described("docs/reference/errors.md")
+
+
+def test_every_environment_variable_has_a_row() -> None:
     sources = "".join(path.read_text(encoding="utf-8") for path in (ROOT / "phi_client").glob("*.py"))
-    text = (ROOT / "docs/reference/client.md").read_text(encoding="utf-8")
-    used = set(re.findall(r'"(PHI_[A-Z_]+)"', sources))
-    assert used
-    assert {name for name in used if f"`{name}`" not in text} == set()
+    used = set(re.findall(r'"((?:PHI|OTEL)_[A-Z_]+)"', sources))
+    assert {"PHI_LOG", "OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT"} <= used
+    settings = {f"PHI_{name.upper()}" for name in ("endpoint", *_settings._WORDS)}
+    assert used | settings <= described("docs/reference/client.md", "Environment")
+
+
+def test_every_public_name_is_in_the_reference() -> None:
+    text = "".join(page.read_text(encoding="utf-8") for page in (ROOT / "docs").rglob("*.md"))
+    assert [name for name in phi_client.__all__ if not re.search(rf"\b{name}\b", text)] == []
+
+
+def test_every_page_is_reached_from_the_readme() -> None:
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    pages = [str(page.relative_to(ROOT)) for page in (ROOT / "docs").rglob("*.md")]
+    assert [page for page in pages if f"({page})" not in readme] == []
 
 
 def test_ci_runs_the_commands_of_the_readme() -> None:
