@@ -107,13 +107,13 @@ _LATER: Final = {
     "ToolChoice": "phi_client._tools",
 }
 
+if not TYPE_CHECKING:  # for type checkers a name that is not there must stay a mistake
 
-def __getattr__(name: str) -> Any:
-    if name not in _LATER:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value = globals()[name] = getattr(import_module(_LATER[name]), name)
-    return value
+    def __getattr__(name: str) -> Any:
+        if name not in _LATER:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        value = globals()[name] = getattr(import_module(_LATER[name]), name)
+        return value
 
-
-def __dir__() -> list[str]:
-    return [*globals(), *_LATER]
+    def __dir__() -> list[str]:
+        return [*globals(), *_LATER]

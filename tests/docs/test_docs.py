@@ -7,6 +7,7 @@ from dataclasses import fields
 from pathlib import Path
 
 import pytest
+from opentelemetry.util._once import Once
 from phi_emulator import Emulator, EmulatorConfig
 
 import phi_client
@@ -32,6 +33,9 @@ def emulator() -> Iterator[Emulator]:
 def test_a_python_block_runs(block: str, emulator: Emulator, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PHI_ENDPOINT", emulator.endpoint)
     monkeypatch.setenv("PHI_API_KEY", emulator.key)
+    # A block may set OpenTelemetry's provider, which a process can do once, and which must not outlive the block.
+    monkeypatch.setattr("opentelemetry.trace._TRACER_PROVIDER", None)
+    monkeypatch.setattr("opentelemetry.trace._TRACER_PROVIDER_SET_ONCE", Once())
     # The alias stands for a fixed port, which a test can't take: the emulator of this test answers in its place.
     source = block.replace('endpoint="emulator"', "")
     exec(compile(source, "block", "exec"), {"__name__": "__main__"})

@@ -73,6 +73,7 @@ async def asynchronous() -> None:
 
 
 def mistakes(client: PhiClient) -> None:
+
     client.complete("x", temprature=1)  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
     client.complete("x", temperature="hot")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
     client.complete(5)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
