@@ -195,7 +195,8 @@ def _short_reads(response: Response) -> Generator[bool]:
     answer's end another thread may already have the connection.
     """
     stream: Any = response.extensions.get("network_stream")
-    if stream is None or response.http_version != "HTTP/1.1":
+    # Another transport's may be anything.
+    if not hasattr(stream, "read") or not hasattr(stream, "__dict__") or response.http_version != "HTTP/1.1":
         yield False
         return
     if "read" not in vars(stream):
