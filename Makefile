@@ -23,6 +23,9 @@ type: ## Check types with mypy and pyright
 test: ## Run the tests
 	$(PYTHON) -m pytest
 
+docs: ## Write the pages that are generated
+	$(PYTHON) docs/contract_coverage.py
+
 accuracy: ## Measure the bundled model's accuracy from the shipped files
 	$(PYTHON) emulator/bundled_model/evaluate.py
 
@@ -37,4 +40,4 @@ build: ## Build sdist and wheel into dist/
 
 check: lint type test build ## All that CI runs, in this environment
 
-.PHONY: help install fmt lint type test accuracy bench serve build check
+.PHONY: help install fmt lint type test docs accuracy bench serve build check

@@ -10,7 +10,6 @@ from __future__ import annotations
 import argparse
 import asyncio
 import importlib.util
-import json
 import os
 import sys
 import time
@@ -70,7 +69,7 @@ class Ours:
 
     name = "PhiClient"
     own_error: type[Exception] = PhiError
-    parse_name = "`complete()` and `json.loads(content)` (no `parse()` yet)"
+    parse_name = "`parse()`"
 
     def complete(self, url: str) -> str:
         with PhiClient(url, KEY, dialect="serverless") as client:
@@ -86,7 +85,8 @@ class Ours:
             return stream.completion.finish_reason
 
     def parse(self, url: str) -> object:
-        return json.loads(self.complete(url))
+        with PhiClient(url, KEY, dialect="serverless") as client:
+            return client.parse(PROMPT, Product).parsed.model_dump()
 
 
 class OursAsync:
@@ -118,7 +118,11 @@ class OursAsync:
         return asyncio.run(run())
 
     def parse(self, url: str) -> object:
-        return json.loads(self.complete(url))
+        async def run() -> object:
+            async with AsyncPhiClient(url, KEY, dialect="serverless") as client:
+                return (await client.parse(PROMPT, Product)).parsed.model_dump()
+
+        return asyncio.run(run())
 
 
 class OpenAI:

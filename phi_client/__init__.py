@@ -1,7 +1,8 @@
 """Typed client for Phi-4-mini-reasoning on Azure, and for the emulator that answers the same contract.
 
 It must not do anything at import: no environment is read, no connection made, no credential library loaded. Names that
-need asyncio or pydantic are loaded when they are first used, because both take longer than all the rest.
+need asyncio or pydantic are loaded when they are first used, because both take longer than all the rest; and so is what
+only `parse`, `solve` and `map` give.
 """
 
 from importlib import import_module
@@ -28,6 +29,7 @@ from phi_client.errors import (
     InternalServerError,
     ModelError,
     NotFoundError,
+    ParseError,
     PermissionDeniedError,
     PhiError,
     RateLimitError,
@@ -41,8 +43,12 @@ if TYPE_CHECKING:
     from phi_client._async_client import AsyncPhiClient
     from phi_client._credentials import AsyncTokenCredential, TokenCredential
     from phi_client._details import TokenLogprob, ToolCall, ToolCallDelta
+    from phi_client._map_result import MapItem, MapResult
     from phi_client._message import Message
+    from phi_client._parsing import ParsedCompletion
+    from phi_client._solving import Solution, Vote
     from phi_client._tools import FunctionTool, ResponseFormat, ToolChoice
+    from phi_client._totals import Price
     from phi_client.contract.chat import ChatMessage
     from phi_client.contract.model_info import ModelInfo
 
@@ -69,18 +75,24 @@ __all__ = [
     "FunctionTool",
     "Hop",
     "InternalServerError",
+    "MapItem",
+    "MapResult",
     "Message",
     "ModelError",
     "ModelInfo",
     "NotFoundError",
+    "ParseError",
+    "ParsedCompletion",
     "PermissionDeniedError",
     "PhiClient",
     "PhiError",
+    "Price",
     "RateLimitError",
     "ReasoningTruncatedError",
     "RequestTimeoutError",
     "ResponseFormat",
     "RetryEvent",
+    "Solution",
     "StreamInterruptedError",
     "Timeout",
     "TokenCredential",
@@ -90,6 +102,7 @@ __all__ = [
     "ToolChoice",
     "UnprocessableEntityError",
     "Usage",
+    "Vote",
 ]
 
 _LATER: Final = {
@@ -97,14 +110,20 @@ _LATER: Final = {
     "AsyncTokenCredential": "phi_client._credentials",
     "ChatMessage": "phi_client.contract.chat",
     "FunctionTool": "phi_client._tools",
+    "MapItem": "phi_client._map_result",
+    "MapResult": "phi_client._map_result",
     "Message": "phi_client._message",
     "ModelInfo": "phi_client.contract.model_info",
+    "ParsedCompletion": "phi_client._parsing",
+    "Price": "phi_client._totals",
     "ResponseFormat": "phi_client._tools",
+    "Solution": "phi_client._solving",
     "TokenCredential": "phi_client._credentials",
     "TokenLogprob": "phi_client._details",
     "ToolCall": "phi_client._details",
     "ToolCallDelta": "phi_client._details",
     "ToolChoice": "phi_client._tools",
+    "Vote": "phi_client._solving",
 }
 
 if not TYPE_CHECKING:  # for type checkers a name that is not there must stay a mistake

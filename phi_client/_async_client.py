@@ -9,8 +9,9 @@ import os
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from types import TracebackType
-from typing import TYPE_CHECKING, Self, TypeVar, Unpack
+from typing import TYPE_CHECKING, Any, Self, TypeVar, Unpack
 
+from phi_client._async_helpers import AsyncHelpers
 from phi_client._auth import auth_for
 from phi_client._completion import Completion
 from phi_client._exchange import Answer, Exchange, chat_exchange, info_exchange
@@ -37,6 +38,7 @@ from phi_client.errors import PhiError
 
 if TYPE_CHECKING:
     from phi_client._credentials import AsyncTokenCredential
+    from phi_client._mapping import Start
     from phi_client._message import Message
     from phi_client._telemetry import AttemptTrace
     from phi_client.contract.model_info import ModelInfo
@@ -46,7 +48,7 @@ __all__ = ["AsyncPhiClient"]
 _T = TypeVar("_T")
 
 
-class AsyncPhiClient:
+class AsyncPhiClient(AsyncHelpers):
     """Client for Phi-4-mini-reasoning on Azure, or on the local emulator.
 
     One client may serve any number of tasks, and several event loops one after the other or at once, each with
@@ -202,6 +204,12 @@ class AsyncPhiClient:
     ) -> MakeExchange:
         merged = self._settings.options.merged(options)
         return partial(chat_exchange, options=merged, messages=messages, stream=stream)
+
+    async def _carry(self, start: Start[Any]) -> Completion:
+        watched = self.with_options()
+        watched._on_retry = start.watched(self._on_retry)
+        make = watched._chat(start.messages, start.options, stream=False)
+        return await watched._answered(make, start.read)
 
     def _call(self, make: MakeExchange, first: Exchange | None = None) -> Call[AsyncPool]:
         return Call(self._lanes, make, clock=self._clock, on_retry=self._on_retry, first=first)

@@ -7,14 +7,16 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from types import TracebackType
-from typing import TYPE_CHECKING, Self, TypeVar, Unpack
+from typing import TYPE_CHECKING, Any, Self, TypeVar, Unpack
 
 from phi_client._auth import auth_for
 from phi_client._completion import Completion
 from phi_client._exchange import Answer, Exchange, chat_exchange, info_exchange
 from phi_client._fallback import Call, Lane, Leg, MakeExchange
+from phi_client._helpers import Helpers
 from phi_client._http import (
     Client,
     Limits,
@@ -37,6 +39,7 @@ from phi_client.errors import PhiError
 
 if TYPE_CHECKING:
     from phi_client._credentials import TokenCredential
+    from phi_client._mapping import Start
     from phi_client._message import Message
     from phi_client._telemetry import AttemptTrace
     from phi_client.contract.model_info import ModelInfo
@@ -46,7 +49,7 @@ __all__ = ["PhiClient"]
 _T = TypeVar("_T")
 
 
-class PhiClient:
+class PhiClient(Helpers):
     """Client for Phi-4-mini-reasoning on Azure, or on the local emulator.
 
     One client may serve any number of threads, and goes on working in a forked child, with connections of its own.
@@ -197,6 +200,23 @@ class PhiClient:
     ) -> MakeExchange:
         merged = self._settings.options.merged(options)
         return partial(chat_exchange, options=merged, messages=messages, stream=stream)
+
+    def _for_map(self) -> Self:
+        # Connections of their own can be cut without harm to other calls; a caller's client can't.
+        copy = self.with_options()
+        copy._lanes = [replace(lane, pool=lane.pool.twin()) for lane in self._lanes]
+        return copy
+
+    def _cut(self) -> None:
+        for lane in self._lanes:
+            lane.pool.cut()
+            lane.pool.close()
+
+    def _carry(self, start: Start[Any]) -> Completion:
+        watched = self.with_options()
+        watched._on_retry = start.watched(self._on_retry)
+        make = watched._chat(start.messages, start.options, stream=False)
+        return watched._answered(make, start.read)
 
     def _call(self, make: MakeExchange, first: Exchange | None = None) -> Call[Pool]:
         return Call(self._lanes, make, clock=self._clock, on_retry=self._on_retry, first=first)

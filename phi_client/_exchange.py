@@ -36,7 +36,15 @@ if TYPE_CHECKING:
     from phi_client._message import Message
     from phi_client.contract.model_info import ModelInfo
 
-__all__ = ["MAX_ANSWER_BYTES", "Answer", "Exchange", "chat_exchange", "info_exchange"]
+__all__ = [
+    "MAX_ANSWER_BYTES",
+    "Answer",
+    "Exchange",
+    "as_messages",
+    "chat_exchange",
+    "fields_of",
+    "info_exchange",
+]
 
 MAX_ANSWER_BYTES: Final = 64 * 1024 * 1024
 """Far more than 128k tokens of any text, and a bound on what a broken server can make a client hold."""
@@ -218,7 +226,7 @@ def chat_exchange(
         fields["stream"] = True
         if endpoint.dialect.streams_usage == "on request":
             fields.setdefault("stream_options", {"include_usage": True})
-    request = {"messages": [_without_reasoning(message) for message in _listed(messages)], **fields}
+    request = {"messages": [_without_reasoning(message) for message in as_messages(messages)], **fields}
     try:
         wire = endpoint.dialect.write_chat_request(
             request, route=endpoint.route, api_version=target.api_version, deployment=target.deployment
@@ -277,7 +285,12 @@ def _summary(details: object) -> str:
     return "; ".join(said)
 
 
-def _listed(messages: str | Sequence[Message]) -> Sequence[Message]:
+def as_messages(messages: str | Sequence[Message]) -> Sequence[Message]:
+    """A prompt or messages as messages.
+
+    Raises:
+        ConfigurationError: it is neither.
+    """
     if isinstance(messages, str):
         return [{"role": "user", "content": messages}]
     given = cast("object", messages)
@@ -286,15 +299,24 @@ def _listed(messages: str | Sequence[Message]) -> Sequence[Message]:
     return messages
 
 
-def _without_reasoning(message: Message) -> dict[str, Any]:
-    """The message as it is, but for an earlier answer's reasoning, which must not be sent back."""
+def fields_of(message: Message) -> dict[str, Any]:
+    """A copy of what the message is on the wire.
+
+    Raises:
+        ConfigurationError: it is no message.
+    """
     try:
-        fields = dict(message) if isinstance(message, Mapping) else message.to_wire()
+        return dict(message) if isinstance(message, Mapping) else message.to_wire()
     except AttributeError:
         raise ConfigurationError("a message must be a mapping with `role` and `content`") from None
+
+
+def _without_reasoning(message: Message) -> dict[str, Any]:
+    """The message as it is, but for an earlier answer's reasoning, which must not be sent back."""
+    fields = fields_of(message)
     content = fields.get("content")
     if fields.get("role") == "assistant":
-        fields.pop("reasoning_content", None)
-        if isinstance(content, str) and "</think>" in content:
-            fields["content"] = split_reasoning(content).content
+        has_field = bool(fields.pop("reasoning_content", None))
+        if isinstance(content, str) and "think>" in content:
+            fields["content"] = split_reasoning(content, reasoning_elsewhere=has_field).content
     return fields

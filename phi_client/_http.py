@@ -4,6 +4,7 @@ It must not know endpoints, keys or the contract.
 """
 
 import os
+import socket
 import ssl
 import weakref
 from collections.abc import AsyncIterator, Callable, Generator, Iterator
@@ -106,6 +107,25 @@ class Pool:
                 self._process = os.getpid()
                 weakref.finalize(self, self._own.close)
             return self._own
+
+    def twin(self) -> "Pool":
+        """A pool of the same kind with connections of its own; of a caller's client, the same.
+
+        Raises:
+            RuntimeError: the pool was closed.
+        """
+        if self._is_closed:
+            raise RuntimeError("the client is closed")
+        return Pool(self._given, is_loopback=not self._trusts_env, speaks_tls=self._speaks_tls)
+
+    def cut(self) -> None:
+        """End what runs on our connections, from any thread; what waits for an answer fails at once."""
+        own = self._own
+        if own is not None and self._process == os.getpid():
+            for connected in _sockets_of(own):
+                # Closing alone would not wake a thread that reads. Past TLS, which is not for two threads at once.
+                with suppress(OSError):
+                    socket.socket.shutdown(connected, socket.SHUT_RDWR)
 
     def close(self) -> None:
         """Close what is ours."""
@@ -261,6 +281,16 @@ class Limits:
         limits = [limit for limit in (getattr(self.timeout, phase), self.remaining_s) if limit is not None]
         # A deadline that has just passed must still be a limit: 0 would be refused or mean none.
         return max(min(limits), 0.001) if limits else None
+
+
+def _sockets_of(client: Client) -> Iterator[socket.socket]:
+    """The sockets of a client's connections, for which neither httpx nor httpcore has a public seam."""
+    for transport in [getattr(client, "_transport", None), *getattr(client, "_mounts", {}).values()]:
+        for connection in list(getattr(getattr(transport, "_pool", None), "connections", [])):
+            stream = getattr(getattr(connection, "_connection", None), "_network_stream", None)
+            found: object = stream.get_extra_info("socket") if stream is not None else None
+            if isinstance(found, socket.socket):
+                yield found
 
 
 @contextmanager

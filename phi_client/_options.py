@@ -14,7 +14,9 @@ if TYPE_CHECKING:
     from phi_client._tools import FunctionTool, ResponseFormat, ToolChoice
 
 __all__ = [
+    "DEFAULT_CONCURRENCY",
     "DEFAULT_MAX_RETRIES",
+    "DEFAULT_REASKS",
     "CallOptions",
     "CompletionOptions",
     "Timeout",
@@ -23,6 +25,8 @@ __all__ = [
 ]
 
 DEFAULT_MAX_RETRIES: Final = 3
+DEFAULT_REASKS: Final = 2
+DEFAULT_CONCURRENCY: Final = 32
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -19,7 +19,7 @@ from phi_client._loops import PerLoop
 from phi_client._sharing import ForkSafeLock
 from phi_client.errors import CredentialError
 
-__all__ = ["TokenAuth"]
+__all__ = ["TokenAuth", "default_credential", "no_token"]
 
 REFRESH_BEFORE_S: Final = 300.0
 """A token is renewed this long before it expires, or at half of a shorter life; meanwhile the old one serves."""
@@ -149,10 +149,7 @@ class TokenAuth(Auth):
 
     def _made(self) -> TokenCredential | AsyncTokenCredential:
         if self._credential is None:
-            # Importing azure-identity takes about half a second, which a key never needs.
-            from azure.identity import DefaultAzureCredential  # noqa: PLC0415
-
-            self._credential = cast("TokenCredential", DefaultAzureCredential())
+            self._credential = default_credential()
         return self._credential
 
     def _fallback(self, error: Exception, way: Way) -> AccessToken:
@@ -163,11 +160,24 @@ class TokenAuth(Auth):
             if way.on_failure == "keep a good token" and token.expires_on > self._now():
                 self._renew_at = self._now() + COOL_DOWN_S
                 return token
-        reason = (str(error).splitlines() or [""])[0]
-        raise CredentialError(
-            f"no token from {type(self._credential).__name__}: {type(error).__name__}: {reason} "
-            "(set `PHI_API_KEY` to use a key instead)"
-        ) from error
+        raise no_token(self._credential, error) from error
+
+
+def default_credential() -> TokenCredential:
+    """azure-identity's way of finding who one is: environment, managed identity, the tools one signed in with."""
+    # Importing azure-identity takes about half a second, which a key never needs.
+    from azure.identity import DefaultAzureCredential  # noqa: PLC0415
+
+    return cast("TokenCredential", DefaultAzureCredential())
+
+
+def no_token(credential: object, error: Exception) -> CredentialError:
+    """The error for a credential that gave none."""
+    reason = (str(error).splitlines() or [""])[0]
+    return CredentialError(
+        f"no token from {type(credential).__name__}: {type(error).__name__}: {reason} "
+        "(set `PHI_API_KEY` to use a key instead)"
+    )
 
 
 def _set_bearer(request: Request, token: AccessToken) -> None:

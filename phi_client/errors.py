@@ -20,6 +20,7 @@ It must not know HTTP libraries. Text of a prompt, headers and keys are never pa
     │   ├── RateLimitError
     │   └── InternalServerError
     ├── APIResponseError
+    ├── ParseError
     └── ReasoningTruncatedError
 """
 
@@ -32,6 +33,7 @@ from phi_client.contract.error_body import ErrorBody
 
 if TYPE_CHECKING:
     from phi_client._completion import Completion
+    from phi_client.contract.answers import Usage
 
 __all__ = [
     "APIConnectionError",
@@ -47,6 +49,7 @@ __all__ = [
     "InternalServerError",
     "ModelError",
     "NotFoundError",
+    "ParseError",
     "PermissionDeniedError",
     "PhiError",
     "RateLimitError",
@@ -66,11 +69,13 @@ class PhiError(Exception):
     """Base of all errors of this package.
 
     `attempts`: how often the request was tried at the last endpoint. `hops`: the endpoints before it that were
-    tried in vain. `client_request_id`: the id that was sent with all attempts, if anything was.
+    tried in vain. `client_request_id`: the id that was sent with all attempts, if anything was. `spent`: where a call
+    asks several times, such as `parse()`, the tokens that it has used.
     """
 
     attempts: int = 1
     client_request_id: str = ""
+    spent: "Usage | None" = None
     hops: "tuple[Hop, ...]" = ()
     note: str = ""
     """What the retry policy adds, such as a wait beyond the deadline."""
@@ -254,6 +259,33 @@ class APIResponseError(PhiError):
 
     def _facts(self) -> list[str]:
         return [f"request id {self.request_id}"] if self.request_id else []
+
+
+class ParseError(PhiError):
+    """The content does not fit the model that `parse()` was asked for, or holds no JSON.
+
+    `problems` says what is wrong, without the values; `completion` is the last answer; `spent` and `asks` count all
+    answers of the call.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        completion: "Completion",
+        problems: tuple[str, ...],
+        spent: "Usage | None",
+        asks: int,
+    ) -> None:
+        super().__init__(message)
+        self.completion = completion
+        self.problems = problems
+        self.spent = spent
+        self.asks = asks
+
+    def _facts(self) -> list[str]:
+        asked = [f"asked {self.asks} times"] if self.asks > 1 else []
+        return [*asked, *([f"request id {self.completion.request_id}"] if self.completion.request_id else [])]
 
 
 class ReasoningTruncatedError(PhiError):

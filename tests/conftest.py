@@ -6,20 +6,33 @@ It must not patch anything: a respx router is the client's transport, and time i
 from __future__ import annotations
 
 import asyncio
+from contextlib import aclosing, closing
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import httpx
 import pytest
 import respx
+from pydantic import BaseModel
 
-from phi_client import AsyncPhiClient, Completion, CompletionChunk, ModelInfo, PhiClient
+from phi_client import (
+    AsyncPhiClient,
+    Completion,
+    CompletionChunk,
+    MapItem,
+    MapResult,
+    ModelInfo,
+    ParsedCompletion,
+    PhiClient,
+    Solution,
+)
 from phi_client._retrying import Clock
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 
 T = TypeVar("T")
+M = TypeVar("M", bound=BaseModel)
 
 ENDPOINT = "https://phi.eastus2.models.ai.azure.com"
 KEY = "a-key-that-must-never-be-shown-00"
@@ -146,6 +159,52 @@ class Driver:
                 if len(chunks) == leave_after:
                     return chunks, None
         return chunks, stream.completion
+
+    def parse(self, messages: Any, model: type[M], **options: Any) -> ParsedCompletion[M]:
+        """`parse()` of the client."""
+        if isinstance(self.client, AsyncPhiClient):
+            return self.run(self.client.parse(messages, model, **options))
+        assert self.client is not None
+        return self.client.parse(messages, model, **options)
+
+    def solve(self, problem: Any = "What is 6 * 7?", samples: int = 1, **options: Any) -> Solution:
+        """`solve()` of the client."""
+        if isinstance(self.client, AsyncPhiClient):
+            return self.run(self.client.solve(problem, samples, **options))
+        assert self.client is not None
+        return self.client.solve(problem, samples, **options)
+
+    def map(self, inputs: Any, **options: Any) -> MapResult[Any]:
+        """`map()` of the client."""
+        if isinstance(self.client, AsyncPhiClient):
+            return self.run(self.client.map(inputs, **options))
+        assert self.client is not None
+        return self.client.map(inputs, **options)
+
+    def map_as_completed(
+        self, inputs: Any, *, leave_after: int | None = None, **options: Any
+    ) -> list[MapItem[Any]]:
+        """The items of `map_as_completed()`; with `leave_after` the loop is left after so many."""
+        items: list[MapItem[Any]] = []
+        client = self.client
+        if isinstance(client, AsyncPhiClient):
+
+            async def read() -> None:
+                async with aclosing(client.map_as_completed(inputs, **options)) as found:
+                    async for item in found:
+                        items.append(item)
+                        if len(items) == leave_after:
+                            return
+
+            self.run(read())
+            return items
+        assert client is not None
+        with closing(client.map_as_completed(inputs, **options)) as found:
+            for item in found:
+                items.append(item)
+                if len(items) == leave_after:
+                    break
+        return items
 
     def close(self) -> None:
         """Close what was opened."""

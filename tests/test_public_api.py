@@ -52,7 +52,7 @@ def test_sync_and_async_have_the_same_methods(sync: type, twin: type) -> None:
 @pytest.mark.parametrize(("sync", "twin"), TWINS)
 def test_sync_and_async_take_the_same_arguments(sync: type, twin: type) -> None:
     def as_sync(annotation: object) -> str:
-        text = str(annotation).replace("Async", "").replace("phi_client._async_client", "phi_client._client")
+        text = str(annotation).replace("Async", "").replace("phi_client._async_", "phi_client._")
         return re.sub(r"collections\.abc\.Awaitable\[(.*)\]", r"\1", text)
 
     for name, signature in public(sync).items():

@@ -7,6 +7,7 @@ needs; the result goes to the emulator's package data.
 from __future__ import annotations
 
 import argparse
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -46,6 +47,8 @@ def main() -> None:
         stock = Path(temporary) / "stock"
         build(args.checkpoint, args.precision, stock, Path(temporary) / "cache")
         write_paged_model(stock, args.out, block_size=16, num_blocks=2048, max_batch_size=8, chunk_size=16)
+        # For builds that are older than the Engine: the stock graph, over the same weights.
+        shutil.copyfile(stock / "model.onnx", args.out / "generator.onnx")
     size = sum(file.stat().st_size for file in args.out.iterdir())
     print(f"{args.out}: {size / 1e6:.2f} MB")
 

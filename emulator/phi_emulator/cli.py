@@ -11,7 +11,21 @@ from typing import Final
 
 __all__ = ["main"]
 
-_NEEDED: Final = ("click", "cryptography", "jwt", "numpy", "onnxruntime_genai", "starlette", "uvicorn")
+_NEEDED: Final = (
+    "click",
+    "cryptography",
+    "filelock",
+    "huggingface_hub",
+    "jwt",
+    "numpy",
+    "onnx",
+    "onnxruntime_genai",
+    "platformdirs",
+    "psutil",
+    "starlette",
+    "tqdm",
+    "uvicorn",
+)
 _INSTALL: Final = 'pip install "phi-client[emulator]"'
 _USAGE_ERROR: Final = 2
 

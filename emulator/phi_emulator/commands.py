@@ -1,10 +1,10 @@
 """The commands of `phi-emulator`: options in, a configuration out, and what is said to the user.
 
-It must not know how requests are answered. Every option is a field of `EmulatorConfig`.
+It must not know how requests are answered. Every option is a field of `EmulatorConfig`, but for `--yes`.
 
 Exit statuses: 0 after a clean stop, Ctrl-C and SIGTERM included · 1 could not start · 2 wrong usage · 128 + n when a
-second signal n cut the stop short. `exec` gives the child's own, 128 + n when signal n ended it, 127 and 126 when the
-command was not found or can't be run.
+second signal n cut the stop short, 130 when Ctrl-C did so to a download. `exec` gives the child's own, 128 + n when
+signal n ended it, 127 and 126 when the command was not found or can't be run.
 """
 
 from __future__ import annotations
@@ -27,6 +27,7 @@ from phi_client.contract.dialects import DIALECTS
 from phi_client.contract.emulator import EMULATOR_ALIAS, EMULATOR_ENDPOINT, EMULATOR_KEY
 from phi_emulator.child import NOT_FOUND, ChildRunner, client_environment
 from phi_emulator.config import (
+    DEVICE_NAMES,
     IMAGES,
     LOG_LEVELS,
     READERS,
@@ -36,7 +37,9 @@ from phi_emulator.config import (
     environment_name,
     read_surface_keys,
 )
+from phi_emulator.doctor_command import doctor
 from phi_emulator.emulator import Emulator, EmulatorError
+from phi_emulator.model_commands import models, obtain_model
 
 __all__ = ["phi_emulator"]
 
@@ -68,6 +71,9 @@ def _show_version(context: click.Context, _option: click.Parameter, wanted: bool
 )
 def phi_emulator() -> None:
     """A local emulator of Phi-4-mini-reasoning on Azure, answering from a real int4 model."""
+
+
+phi_emulator.add_command(doctor)
 
 
 def _option(
@@ -107,9 +113,14 @@ _SURFACE_KEYS: Final = click.option(
 )
 _MODEL_OPTIONS: Final = (
     _option(
-        "model", "Name of a known model, or a GenAI model folder; without it the bundled model.", "NAME|PATH"
+        "model",
+        "Name of a known model, or a GenAI model folder; without it the bundled model, or in `serve` the pulled "
+        "Phi-4-mini-reasoning if it is here.",
+        "NAME|PATH",
     ),
+    _option("home", "Folder of the pulled models; without it the user's data folder.", "FOLDER"),
     _option("context", "Tokens of prompt and answer together.", "TOKENS"),
+    _option("device", "Execution provider that runs the model, decided by trying.", choices=DEVICE_NAMES),
     _option("dialect", "What the root speaks.", choices=list(DIALECTS)),
     _option("port", "Port to listen on; 0 takes a free one.", "PORT"),
     _option("key", "Key that callers must present; without it the well-known one.", "KEY"),
@@ -146,11 +157,15 @@ def _options(options: tuple[Callable[[F], F], ...]) -> Callable[[F], F]:
     return decorate
 
 
+phi_emulator.add_command(models)
+
+
 @phi_emulator.command()
 @_options(_SERVER_OPTIONS + _MODEL_OPTIONS)
-def serve(**flags: Any) -> None:
+@click.option("--yes", is_flag=True, help="Download the model without asking, if it is not here.")
+def serve(yes: bool, **flags: Any) -> None:  # noqa: FBT001 - click's
     """Serve until Ctrl-C or SIGTERM, which let running requests end; a second one stops at once."""
-    config = _configure(flags)
+    config = obtain_model(_configure(flags), yes=yes)
     with _StopSignals() as signals:
         emulator = _start(Emulator(config))
         click.echo(_banner(emulator), err=True)
@@ -181,9 +196,8 @@ def exec_(command: tuple[str, ...], **flags: Any) -> None:
         emulator = _start(Emulator(config))
         try:
             info = emulator.info
-            click.echo(
-                f"phi-emulator: {info.model} ({info.execution_provider}) at {emulator.endpoint}", err=True
-            )
+            runs_on = f"{info.execution_provider}, {info.why}"
+            click.echo(f"phi-emulator: {info.model} ({runs_on}) at {emulator.endpoint}", err=True)
             environ = client_environment(os.environ, endpoint=emulator.endpoint, key=emulator.key)
             status, complaint = child.run(command, environ)
         finally:
@@ -256,7 +270,7 @@ def _banner(emulator: Emulator) -> str:
         f"phi-emulator listens on {emulator.root}",
         f"  model     {info.model}" + (f": {emulator.description}" if emulator.description else ""),
         f"  from      {info.source}",
-        f"  runs on   {info.execution_provider}, context {info.context_length} tokens",
+        f"  runs on   {info.execution_provider} ({info.why}), context {info.context_length} tokens",
         *(f"  note      {note}" for note in info.notes),
         "Point a client at it:",
         *(f"  {line}" for line in _exports(emulator)),

@@ -16,11 +16,13 @@ from typing import Any, Final, Literal, Self
 from phi_client.contract.dialects import DIALECTS, SERVERLESS
 from phi_client.contract.emulator import EMULATOR_HOST, EMULATOR_KEY, EMULATOR_PORT
 from phi_client.contract.tokens import is_token
+from phi_emulator.engine.devices import AUTO, DEVICES
 from phi_emulator.service.content_filter import DEFAULT_RULES, Rule, RulesError, read_rules
 from phi_emulator.service.entra import DEFAULT_TENANT
 from phi_emulator.web.guard import is_loopback
 
 __all__ = [
+    "DEVICE_NAMES",
     "IMAGES",
     "LOG_LEVELS",
     "READERS",
@@ -33,6 +35,7 @@ __all__ = [
 
 _MAX_PORT: Final = 65_535
 _TENANT: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9.-]{0,63}")
+DEVICE_NAMES: Final = (AUTO, *DEVICES)
 IMAGES: Final = ("newer", "older")
 REASONING: Final = ("content", "reasoning_content")
 LOG_LEVELS: Final = ("debug", "info", "warning", "error")
@@ -70,7 +73,11 @@ class EmulatorConfig:
     token_seconds: int = 3600
     """How long the tokens that the emulator issues are good for."""
     model: str | None = None
-    """Name or folder of the model; `None` takes the best that is there."""
+    """Name or folder of the model; `None` is the bundled one, whatever else is on the machine."""
+    home: str | None = None
+    """Folder of the pulled models; `None` is the user's data folder."""
+    device: str = AUTO
+    """The execution provider that runs the model: `auto`, `cpu`, `cuda`, `directml`, …; decided by trying."""
     dialect: str = SERVERLESS.name
     """What the root speaks; every dialect is also served under its own path."""
     queue_size: int = 64
@@ -120,6 +127,8 @@ class EmulatorConfig:
         _require(has_tenant, "tenant", self.tenant, "give a GUID or a domain")
         _require(self.token_seconds > 0, "token_seconds", self.token_seconds, "give a number of seconds")
         _require(self.dialect in DIALECTS, "dialect", self.dialect, f"give one of {', '.join(DIALECTS)}")
+        devices = f"give one of {', '.join(DEVICE_NAMES)}"
+        _require(self.device in DEVICE_NAMES, "device", self.device, devices)
         _require(self.queue_size >= 0, "queue_size", self.queue_size, "give 0 or more")
         _require(self.image in IMAGES, "image", self.image, f"give one of {', '.join(IMAGES)}")
         places = f"give one of {', '.join(REASONING)}"

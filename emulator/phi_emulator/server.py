@@ -11,7 +11,7 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Final
+from typing import Final, Literal
 
 import uvicorn
 
@@ -93,5 +93,12 @@ def _dialects(config: EmulatorConfig) -> dict[str, Dialect]:
     if config.help_text:
         spoken = {name: replace(dialect, has_help_text=True) for name, dialect in spoken.items()}
     if config.reasoning is not None:
-        spoken = {name: replace(dialect, reasoning_in=config.reasoning) for name, dialect in spoken.items()}
+        spoken = {name: _with_reasoning(dialect, config.reasoning) for name, dialect in spoken.items()}
     return spoken
+
+
+def _with_reasoning(dialect: Dialect, place: Literal["content", "reasoning_content"]) -> Dialect:
+    """`dialect` with the reasoning in one place, whatever the api-version."""
+    known = dialect.api_version
+    fixed = None if known is None else replace(known, with_reasoning_field=())
+    return replace(dialect, reasoning_in=place, api_version=fixed)

@@ -7,11 +7,12 @@ not when a client writes them (`model_construct`): the service validates its own
 tolerantly, since recorded traffic leaves out, nulls and adds keys (recordings in azure-sdk-assets).
 """
 
-from collections.abc import Mapping
+import re
+from collections.abc import Mapping, Sequence
 from enum import StrEnum
 from typing import Annotated, Any, Literal, Self, cast
 
-from pydantic import BeforeValidator, Field, model_validator
+from pydantic import BeforeValidator, Field, field_validator, model_validator
 
 from phi_client.contract.answers import FinishReason, KnownFinishReason
 from phi_client.contract.wire_model import WireModel
@@ -24,12 +25,14 @@ __all__ = [
     "ChatRequest",
     "Choice",
     "ChunkChoice",
+    "ContentPart",
     "Delta",
     "FinishReason",
     "KnownFinishReason",
+    "PartType",
     "ResponseFormat",
     "Role",
-    "TextPart",
+    "ToolCall",
     "Usage",
     "annotation_chunk",
     "content_chunk",
@@ -46,6 +49,7 @@ _NullAsZero = BeforeValidator(lambda value: 0 if value is None else value)
 _Objects = Annotated[list[dict[str, Any]], Field(min_length=1)]
 _Penalty = Annotated[float, Field(ge=-2, le=2)]
 _Fraction = Annotated[float, Field(ge=0, le=1)]
+_FUNCTION_NAME = re.compile(r"[a-zA-Z0-9_-]{1,64}")
 
 
 class Role(StrEnum):
@@ -57,23 +61,81 @@ class Role(StrEnum):
     TOOL = "tool"
 
 
-class TextPart(WireModel):
-    """A part of a user message. An empty text is refused (source of the serving container)."""
+class PartType(StrEnum):
+    """What a part of a message holds (source of the serving container); this model reads text only."""
 
-    type: Literal["text"]
-    text: Annotated[str, Field(min_length=1)]
+    TEXT = "text"
+    IMAGE = "image"
+    IMAGE_URL = "image_url"
+    AUDIO_URL = "audio_url"
+    INPUT_AUDIO = "input_audio"
+
+
+class _Url(WireModel):
+    url: str
+
+
+class _ImageUrl(_Url):
+    detail: Literal["auto", "low", "high"] | None = None
+
+
+class ContentPart(WireModel):
+    """A part of a user message; what its type announces must be there (source of the serving container).
+
+    The class and its check are named as the container's own, because pydantic names both in the place of an error.
+    """
+
+    type: PartType
+    text: str | None = None
+    image: dict[str, Any] | None = None
+    image_url: _ImageUrl | None = None
+    audio_url: _Url | None = None
+    input_audio: dict[str, Any] | None = None
+
+    @model_validator(mode="after")
+    def validate_content_part(self) -> Self:
+        """Refuse a part without what its type announces."""
+        if not getattr(self, self.type):
+            raise ValueError(f"Content part type is {self.type} but {self.type} is not provided.")
+        return self
+
+
+class _FunctionCall(WireModel):
+    name: str
+    arguments: dict[str, Any] | str
+
+    @field_validator("name")
+    @classmethod
+    def _check_name(cls, name: str) -> str:
+        if not _FUNCTION_NAME.fullmatch(name):
+            raise ValueError(
+                f"Function name was {name} but must be a-z, A-Z, 0-9, or contain underscores and dashes, "
+                "with a maximum length of 64."
+            )
+        return name
+
+
+class ToolCall(WireModel):
+    """A call of a tool in the history of a conversation.
+
+    Required keys are the OpenAPI's; the rule for the name is that of the serving container (its source).
+    """
+
+    id: str
+    type: Literal["function"]
+    function: _FunctionCall
 
 
 class ChatMessage(WireModel):
     """A message of a request.
 
-    `content` is a string, for a user also a list of text parts; assistant and tool may leave it out
+    `content` is a string, for a user also a list of parts; assistant and tool may leave it out
     (OpenAPI 2024-05-01-preview).
     """
 
     role: Role
-    content: str | list[TextPart] | None = None
-    tool_calls: list[dict[str, Any]] | None = None
+    content: str | list[ContentPart] | None = None
+    tool_calls: list[ToolCall] | None = None
     tool_call_id: str | None = None
 
     @model_validator(mode="after")
@@ -84,24 +146,40 @@ class ChatMessage(WireModel):
             raise ValueError(f"content must be a string for the role {self.role.value}")
         if isinstance(self.content, list) and not self.content:
             raise ValueError("content can not be an empty list")
+        if self.tool_call_id is None and self.role is Role.TOOL:
+            raise ValueError("tool_call_id is required for the role tool")
         return self
+
+    @property
+    def parts(self) -> Sequence[ContentPart]:
+        """The parts of the content, where it is made of parts."""
+        return self.content if isinstance(self.content, list) else ()
 
     @property
     def text(self) -> str:
         """The text of the message, its parts joined as they stand."""
-        if isinstance(self.content, list):
-            return "".join(part.text for part in self.content)
-        return self.content or ""
+        if isinstance(self.content, str):
+            return self.content
+        return "".join(part.text or "" for part in self.parts)
 
 
 class ResponseFormat(WireModel):
-    """`json_schema` is in the OpenAPI, but the containers know these two only (their source)."""
+    """`json_schema` is in the OpenAPI, but the containers know these two only, in either case (their source)."""
 
-    type: Literal["text", "json_object"]
+    type: str
+
+    @field_validator("type")
+    @classmethod
+    def _check_type(cls, name: str) -> str:
+        if name.lower() not in ("text", "json_object"):
+            raise ValueError(f"Response format was {name} but must be either 'text' or 'json_object'.")
+        return name
 
 
 class ChatRequest(WireModel):
-    """The body of a chat completion request; ranges from the OpenAPI 2024-05-01-preview.
+    """The body of a chat completion request; ranges and defaults from the OpenAPI 2024-05-01-preview.
+
+    Which keys may be `null`, and the words of an error, are the container's (its source).
 
     Keys that the schema does not name are in `extra`; whether they are refused, dropped or passed on is
     decided by the `extra-parameters` header and the dialect.
@@ -109,24 +187,24 @@ class ChatRequest(WireModel):
 
     messages: list[ChatMessage]
     model: str | None = None
-    temperature: _Fraction | None = None
-    top_p: _Fraction | None = None
+    temperature: _Fraction = 0.7
+    top_p: _Fraction = 1
     max_tokens: Annotated[int, Field(ge=0, lt=2**31)] | None = None
     stop: str | Annotated[list[str], Field(min_length=1)] | None = None
     seed: Annotated[int, Field(ge=-(2**63), lt=2**63)] | None = None
-    presence_penalty: _Penalty | None = None
-    frequency_penalty: _Penalty | None = None
+    presence_penalty: _Penalty = 0
+    frequency_penalty: _Penalty = 0
     stream: bool | None = None
     response_format: ResponseFormat | None = None
     tools: _Objects | None = None
     tool_choice: str | dict[str, Any] | None = None
 
-    @model_validator(mode="after")
-    def _check_messages(self) -> Self:
-        if not self.messages:
-            # The container's own words (its source).
+    @field_validator("messages")
+    @classmethod
+    def _check_messages(cls, messages: list[ChatMessage]) -> list[ChatMessage]:
+        if not messages:
             raise ValueError("messages can not be an empty list")
-        return self
+        return messages
 
     @property
     def extra(self) -> Mapping[str, Any]:

@@ -106,7 +106,8 @@ def _unnested(error: ErrorBody) -> ErrorBody:
     inner = error_from_object(nested)
     return replace(
         error,
-        message=inner.message or error.message,
+        # A list of what is wrong has no message of its own.
+        message=inner.message or error.code or error.message,
         details=inner.details if error.details is None else error.details,
     )
 

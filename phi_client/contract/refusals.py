@@ -24,9 +24,11 @@ __all__ = [
     "context_length_exceeded",
     "deployment_not_found",
     "detail",
+    "downstream_unavailable",
     "front_door_status",
     "front_door_text",
     "front_door_timeout",
+    "gateway_backend_failed",
     "gateway_resource_not_found",
     "gateway_wrong_key",
     "invalid_input",
@@ -34,7 +36,9 @@ __all__ = [
     "model_text",
     "no_model_name",
     "no_valid_deployment",
+    "parameter_not_supported",
     "rate_limited",
+    "request_too_large",
     "serverless_missing_key",
     "serverless_no_role",
     "serverless_wrong_key",
@@ -266,6 +270,35 @@ def no_valid_deployment() -> Refusal:
 def too_many_headers() -> Refusal:
     """431 of a Foundry resource for more custom headers than it takes (documented; the body is inferred)."""
     return front_door_status(431, "Request header fields too large: at most 10 custom headers are accepted")
+
+
+def parameter_not_supported(name: str, value: object) -> Refusal:
+    """422 for a value of the schema that this model does not take (documented)."""
+    body = {
+        "status": 422,
+        "code": "parameter_not_supported",
+        "detail": {"loc": ["body", name], "input": value},
+        "message": "One of the parameters contain invalid values.",
+    }
+    return Refusal(422, body)
+
+
+def downstream_unavailable() -> Refusal:
+    """502 of the newer container when its engine is down (its source)."""
+    return Refusal(502, {"error": "Downstream unavailable"})
+
+
+def gateway_backend_failed() -> Refusal:
+    """500 of a Foundry resource when the model behind it fails (quoted from live traffic in issues)."""
+    message = "Backend returned unexpected response. Please contact Microsoft for help."
+    return Refusal(500, {"error": {"code": "InternalServerError", "message": message}}, by_model=False)
+
+
+def request_too_large(max_tokens: int) -> Refusal:
+    """413 of `/models` (its message and code quoted in issues, the envelope inferred)."""
+    message = f"Request body too large for this model. Max size: {max_tokens} tokens."
+    error = {"code": "tokens_limit_reached", "message": message, "details": message}
+    return Refusal(413, {"error": error}, {"x-ms-error-code": "tokens_limit_reached"}, by_model=False)
 
 
 def content_filtered(results: Mapping[str, Any]) -> Refusal:

@@ -54,11 +54,15 @@ def validated_request(value: object) -> ChatRequest:
             )
         )
     try:
-        return ChatRequest.model_validate(value)
+        # As FastAPI, which the containers are written with, calls pydantic: the errors of nested objects depend on it.
+        return ChatRequest.model_validate(value, from_attributes=True)
     except ValidationError as error:
         details: list[dict[str, Any]] = json.loads(error.json(include_url=False))
         for item in details:
             item["loc"] = ["body", *item["loc"]]
+            if "error" in item.get("ctx", {}):
+                # An exception, of which FastAPI's encoder leaves an empty object.
+                item["ctx"]["error"] = {}
         raise RefusedError(invalid_input(details)) from None
 
 

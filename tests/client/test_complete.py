@@ -21,7 +21,7 @@ from phi_client import (
     NotFoundError,
     UnprocessableEntityError,
 )
-from phi_client.contract.chat import AssistantMessage, ChatCompletion, Choice, TextPart, Usage
+from phi_client.contract.chat import AssistantMessage, ChatCompletion, Choice, ContentPart, PartType, Usage
 from phi_client.contract.dialects import MANAGED_COMPUTE, MANAGED_COMPUTE_OLDER, SERVERLESS
 from phi_client.contract.error_body import HELP_TEXT
 
@@ -122,6 +122,24 @@ def test_messages_of_both_kinds_are_sent_without_earlier_reasoning(phi: Driver) 
         {"role": "user", "content": [{"type": "text", "text": "about </think>"}], "name": "me"},
         {"role": "user", "content": "<think>mine</think>too"},
     ]
+
+
+@pytest.mark.parametrize(
+    ("message", "content"),
+    [
+        ({"content": "<think>cut off"}, ""),
+        ({"content": "never opened</think>4"}, "4"),
+        ({"content": "<think></think>4", "reasoning_content": "old"}, "4"),
+        ({"content": "the tag </think> ends it", "reasoning_content": "old"}, "the tag </think> ends it"),
+        ({"content": "4"}, "4"),
+    ],
+)
+def test_an_earlier_answers_reasoning_is_not_sent_back_wherever_it_stands(
+    phi: Driver, message: dict[str, str], content: str
+) -> None:
+    phi.answer(ok())
+    phi.open().complete([{"role": "assistant", **message}, {"role": "user", "content": "and 5?"}])
+    assert sent_body(phi)["messages"][0] == {"role": "assistant", "content": content}
 
 
 def test_extra_keys_are_merged_and_announced(phi: Driver) -> None:
@@ -265,7 +283,7 @@ def test_messages_of_no_known_kind_are_refused(phi: Driver, messages: Any) -> No
 def test_models_and_mappings_of_any_kind_are_sent_as_what_they_are(phi: Driver) -> None:
     phi.answer(ok())
     tool = MappingProxyType({"type": "function", "function": MappingProxyType({"name": "add"})})
-    parts = (TextPart(type="text", text="x"), {"type": "text", "text": "y"})
+    parts = (ContentPart(type=PartType.TEXT, text="x"), {"type": "text", "text": "y"})
     phi.open().complete([{"role": "user", "content": parts}], tools=(tool,), extra={"ids": {7}})
     body = sent_body(phi)
     assert body["messages"] == [

@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from pydantic import BaseModel
 
 from phi_client import (
     APIConnectionError,
@@ -43,6 +44,10 @@ if TYPE_CHECKING:
 
 KEY = "a-key-that-must-never-be-shown-00"
 PINGS = {"stream-pings", "stream-pings-only"}
+
+
+class Product(BaseModel):
+    product: int
 
 
 class Table:
@@ -223,6 +228,13 @@ def test_json_after_reasoning_is_content_alone(table: Table) -> None:
     done = table.phi.complete()
     assert json.loads(done.content) == REASONED_JSON
     assert done.reasoning == REASONING
+
+
+def test_json_after_reasoning_is_parsed_from_one_answer(table: Table) -> None:
+    route = table.meet("reasoned-json")
+    done = table.phi.parse("What is 6 * 7?", Product)
+    assert (done.parsed.model_dump(), done.completion.reasoning) == (REASONED_JSON, REASONING)
+    assert len(route.requests) == 1
 
 
 WHOLE: dict[str, type[PhiError] | None] = {

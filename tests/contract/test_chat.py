@@ -27,7 +27,7 @@ def request_of(**fields: Any) -> ChatRequest:
     "fields",
     [
         {"temperature": 0}, {"temperature": 1}, {"top_p": 1}, {"max_tokens": 0}, {"presence_penalty": -2},
-        {"frequency_penalty": 2}, {"stop": "."}, {"stop": ["."]}, {"seed": 2**63 - 1}, {"temperature": None},
+        {"frequency_penalty": 2}, {"stop": "."}, {"stop": ["."]}, {"seed": 2**63 - 1}, {"max_tokens": None},
         {"response_format": {"type": "text"}}, {"tool_choice": "auto"}, {"stream": False},
     ],
 )  # fmt: skip
@@ -38,7 +38,8 @@ def test_a_value_inside_its_range_is_taken(fields: dict[str, Any]) -> None:
 @pytest.mark.parametrize(
     "fields",
     [
-        {"temperature": 1.01}, {"temperature": -0.1}, {"top_p": 1.1}, {"max_tokens": -1}, {"max_tokens": 1.5},
+        {"temperature": 1.01}, {"temperature": -0.1}, {"temperature": None}, {"top_p": 1.1},
+        {"max_tokens": -1}, {"max_tokens": 1.5},
         {"presence_penalty": 2.1}, {"frequency_penalty": -3}, {"stop": []}, {"seed": 2**63}, {"messages": []},
         {"messages": None}, {"messages": "x"}, {"tools": []}, {"response_format": {"type": "json_schema"}},
     ],
@@ -69,7 +70,7 @@ def test_a_message_of_its_role_is_taken(message: dict[str, Any]) -> None:
         {"role": "user"},
         {"role": "user", "content": []},
         {"role": "user", "content": [{"type": "text", "text": ""}]},
-        {"role": "user", "content": [{"type": "image_url", "image_url": {"url": "x"}}]},
+        {"role": "user", "content": [{"type": "image_url", "text": "x"}]},
         {"role": "system", "content": [{"type": "text", "text": "x"}]},
         {"content": "x"},
         "x",

@@ -9,9 +9,22 @@ from pathlib import Path
 import pytest
 from opentelemetry.util._once import Once
 from phi_emulator import Emulator, EmulatorConfig
+from phi_emulator.config import environment_name
+from phi_emulator.model_commands import models
 
 import phi_client
-from phi_client import AsyncPhiClient, Completion, CompletionChunk, CompletionOptions, PhiClient, _settings
+from phi_client import (
+    AsyncPhiClient,
+    Completion,
+    CompletionChunk,
+    CompletionOptions,
+    MapItem,
+    MapResult,
+    ParsedCompletion,
+    PhiClient,
+    Solution,
+    _settings,
+)
 
 ROOT = Path(__file__).parents[2]
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"), *(ROOT / "emulator").rglob("README.md")])
@@ -30,7 +43,11 @@ def emulator() -> Iterator[Emulator]:
 
 
 @pytest.mark.parametrize("block", BLOCKS)
-def test_a_python_block_runs(block: str, emulator: Emulator, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_python_block_runs(
+    block: str, emulator: Emulator, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    # Files that a block writes are not the repository's.
+    monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("PHI_ENDPOINT", emulator.endpoint)
     monkeypatch.setenv("PHI_API_KEY", emulator.key)
     # A block may set OpenTelemetry's provider, which a process can do once, and which must not outlive the block.
@@ -85,6 +102,20 @@ def test_every_member_of_a_result_has_a_row(cls: type) -> None:
     assert public_members(cls) <= described("docs/reference/client.md", "What comes back")
 
 
+HELPERS = "What `parse`, `solve` and `map` give"
+
+
+@pytest.mark.parametrize("cls", [ParsedCompletion, Solution, MapItem, MapResult])
+def test_every_member_of_a_helpers_result_has_a_row(cls: type) -> None:
+    assert public_members(cls) <= described("docs/reference/client.md", HELPERS)
+
+
+def test_every_argument_of_map_has_a_row() -> None:
+    arguments = set([*inspect.signature(PhiClient.map).parameters][1:-1])
+    assert "checkpoint" in arguments
+    assert arguments <= described("docs/reference/client.md", HELPERS)
+
+
 def test_every_error_has_a_row() -> None:
     errors = {name for name in phi_client.__all__ if name.endswith("Error")}
     assert errors <= described("docs/reference/errors.md")
@@ -107,6 +138,20 @@ def test_every_page_is_reached_from_the_readme() -> None:
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
     pages = [str(page.relative_to(ROOT)) for page in (ROOT / "docs").rglob("*.md")]
     assert [page for page in pages if f"({page})" not in readme] == []
+
+
+def test_every_command_on_models_is_in_the_emulators_reference() -> None:
+    text = (ROOT / "emulator/README.md").read_text(encoding="utf-8")
+    assert [name for name in models.commands if f"`phi-emulator models {name}" not in text] == []
+
+
+def test_every_setting_of_the_emulator_is_in_its_reference() -> None:
+    text = (ROOT / "emulator/README.md").read_text(encoding="utf-8")
+    assert [
+        field.name
+        for field in fields(EmulatorConfig)
+        if field.init and f"`{environment_name(field.name)}`" not in text
+    ] == []
 
 
 def test_ci_runs_the_commands_of_the_readme() -> None:

@@ -38,7 +38,7 @@ def _options(name: str) -> set[str]:
 
 
 def test_every_setting_is_an_option_of_serve_and_the_reverse() -> None:
-    assert _options("serve") == FIELDS
+    assert _options("serve") == FIELDS | {"yes"}  # which is said once and set nowhere
 
 
 def test_options_of_exec_are_settings() -> None:
@@ -99,6 +99,21 @@ def test_an_unknown_model_exits_with_1_and_one_line() -> None:
     assert result.exit_code == 1
     assert len(result.output.splitlines()) == 1
     assert "no-such-model" in result.output
+
+
+def test_the_banner_says_what_runs_the_model_and_why() -> None:
+    with Emulator() as emulator:
+        banner = commands._banner(emulator)
+    assert (
+        "runs on   CPUExecutionProvider (chosen by auto: the model was made for it), context 4096" in banner
+    )
+
+
+def test_a_device_that_cannot_be_had_exits_with_1_and_one_line() -> None:
+    result = CliRunner().invoke(phi_emulator, ["serve", "--port", "0", "--device", "cuda"])
+    assert result.exit_code == 1
+    assert len(result.output.splitlines()) == 1
+    assert 'pip install "phi-client[emulator-cuda]"' in result.output
 
 
 def test_without_the_extra_the_line_to_run_is_shown() -> None:

@@ -46,6 +46,7 @@ def test_numbers_are_read_from_the_environment() -> None:
         {"tenant": "a/b"},
         {"token_seconds": 0},
         {"dialect": "telepathy"},
+        {"device": "gpu"},
         {"queue_size": -1},
         {"context": 0},
         {"drain_seconds": -1},

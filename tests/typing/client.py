@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any, assert_type
 
 import httpx
+from pydantic import BaseModel
 
 from phi_client import (
     APIStatusError,
@@ -16,12 +17,17 @@ from phi_client import (
     ErrorBody,
     FinishReason,
     FunctionTool,
+    MapItem,
+    MapResult,
     Message,
     ModelInfo,
+    ParsedCompletion,
     PhiClient,
     PhiError,
+    Price,
     ResponseFormat,
     RetryEvent,
+    Solution,
     StreamInterruptedError,
     Timeout,
     TokenLogprob,
@@ -70,6 +76,42 @@ async def asynchronous() -> None:
         assert_type(stream.completion, Completion)
         assert_type(await client.get_model_info(), ModelInfo)
         await client.close()
+
+
+class Division(BaseModel):
+    quotient: int
+
+
+def helpers(client: PhiClient) -> None:
+    parsed = client.parse("Divide 100 by 7.", Division, max_reasks=1, seed=1)
+    assert_type(parsed, ParsedCompletion[Division])
+    assert_type(parsed.parsed.quotient, int)
+    assert_type(parsed.usage, Usage | None)
+    solution = client.solve("What is 6 * 7?", samples=3, temperature=1)
+    assert_type(solution, Solution)
+    assert_type(solution.votes[0].answer, str)
+    result = client.map(["x"], checkpoint="c.jsonl", prices={"phi": Price(prompt=1, completion=2)}, seed=1)
+    assert_type(result, MapResult[str])
+    assert_type(result[0], MapItem[str])
+    assert_type(result[0].input, str)
+    assert_type(result[0].outcome, Completion | PhiError)
+    assert_type(result[1:], tuple[MapItem[str], ...])
+    for item in client.map_as_completed([[{"role": "user", "content": "x"}]]):
+        assert_type(item.input, list[dict[str, str]])
+
+
+async def async_helpers(client: AsyncPhiClient) -> None:
+    assert_type(await client.parse("Divide 100 by 7.", Division), ParsedCompletion[Division])
+    assert_type(await client.solve("What is 6 * 7?"), Solution)
+    assert_type(await client.map(["x"]), MapResult[str])
+    async for item in client.map_as_completed(["x"]):
+        assert_type(item, MapItem[str])
+
+
+def mistakes_of_helpers(client: PhiClient) -> None:
+    client.parse("x", dict)  # type: ignore[type-var]  # pyright: ignore[reportArgumentType]
+    client.map([5])  # type: ignore[type-var]  # pyright: ignore[reportArgumentType]
+    client.map(["x"], concurency=3)  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
 
 
 def mistakes(client: PhiClient) -> None:

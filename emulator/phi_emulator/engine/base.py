@@ -130,6 +130,8 @@ class EngineInfo:
     """Blocks in the cache, shared by all running sequences."""
     notes: tuple[str, ...] = ()
     """Limits that the user should read in the banner."""
+    why: str = ""
+    """How the execution provider was decided on."""
 
 
 class Engine(Protocol):

@@ -26,22 +26,20 @@ from phi_emulator.engine.base import (
     EngineFailedError,
     EngineInfo,
     Message,
-    ModelLoadError,
     PromptError,
     Sampling,
     Step,
 )
-from phi_emulator.engine.prompt import PromptEncoder
+from phi_emulator.engine.context import plan_context, plan_pool
+from phi_emulator.engine.devices import CPU, Device, declared_providers
+from phi_emulator.engine.load_errors import load_error
+from phi_emulator.engine.memory import check_memory
+from phi_emulator.engine.prompt import PromptEncoder, control_tokens
 
 __all__ = ["OrtEngine"]
 
 og: Any = onnxruntime_genai  # the package has no type information
 
-# A stock folder's cache is allocated for each request at its full length, and the real model declares
-# 131,072 tokens:
-# at 256 KB a token that would be 34 GB. So the context that is served is bounded unless the user asks for
-# more.
-STATIC_CONTEXT = 8192
 _FINISHED = int(og.EngineEventFlags.TURN_FINISHED)
 _FAILED = int(og.EngineEventFlags.FAILED)
 _ENDS = {
@@ -49,6 +47,8 @@ _ENDS = {
     og.FinishReason.MAX_GENERATED_TOKENS: EndReason.LENGTH,
     og.FinishReason.MAX_SESSION_TOKENS: EndReason.LENGTH,
 }
+_STATIC_BATCH = 4
+_STATIC = "this folder runs with static batching: requests wait for a batch to end, `seed` has no effect"
 
 
 @dataclass(slots=True)
@@ -58,49 +58,79 @@ class _Open:
 
 
 class OrtEngine:
-    """A GenAI model folder, run by GenAI's Engine on the CPU.
+    """A GenAI model folder, run by GenAI's Engine on `device`.
 
-    `model` is the name that responses carry. `context_length` lowers the context that is served.
+    `model` is the name that responses carry. `context_length` lowers the context that is served. With `profile`, ONNX
+    Runtime writes there what ran where; it costs time. `why` is said with the device.
 
     Raises:
-        ModelLoadError: the folder can't be loaded.
+        ModelLoadError: the folder can't be loaded there.
     """
 
-    def __init__(self, folder: Path, *, model: str, context_length: int | None = None) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        model: str,
+        context_length: int | None = None,
+        device: Device = CPU,
+        why: str = "",
+        profile: Path | None = None,
+    ) -> None:
         og.disable_telemetry_events()
-        settings = json.loads((folder / "genai_config.json").read_text(encoding="utf-8"))
-        declared: int = settings["model"]["context_length"]
-        pool: dict[str, int] | None = settings.get("engine", {}).get("dynamic_batching")
-        self._seeded = pool is not None
-        served = min(declared, context_length or (declared if pool else STATIC_CONTEXT))
+        self._name, self._why = model, why
         try:
-            config = og.Config(str(folder))
-            config.overlay(json.dumps({"model": {"context_length": served}}))
-            self._model = og.Model(config)
-            self._engine = og.Engine(self._model)
-            self._tokenizer = og.Tokenizer(str(folder))
-        except RuntimeError as error:
-            raise ModelLoadError(
-                f"ONNX Runtime GenAI can't load the model in {str(folder)!r}: {error}"
-            ) from error
+            self._load(folder, context_length, device, profile)
+        except (RuntimeError, OSError, ValueError, LookupError, TypeError) as error:
+            raise load_error(folder, error) from error
+
+    def _load(
+        self,
+        folder: Path,
+        context_length: int | None,
+        device: Device,
+        profile: Path | None,
+    ) -> None:
+        settings = json.loads((folder / "genai_config.json").read_text(encoding="utf-8"))
+        pool: dict[str, int] | None = None
+        self._seeded = "dynamic_batching" in settings.get("engine", {})
+        if self._seeded:
+            plan, pool = plan_pool(folder, settings, context_length, max_running=_STATIC_BATCH)
+            settings["engine"]["dynamic_batching"] = pool
+        else:
+            plan = plan_context(folder, settings, context_length, max_running=_STATIC_BATCH)
+        check_memory(folder, settings, plan.served)
+        config = og.Config(str(folder))
+        device.select_in(config, declared_providers(settings))
+        overlay: dict[str, Any] = {"context_length": plan.served}
+        if profile is not None:
+            overlay["decoder"] = {"session_options": {"enable_profiling": str(profile)}}
+        config.overlay(json.dumps({"model": overlay}))
+        if pool is not None:
+            config.overlay(json.dumps({"engine": {"dynamic_batching": pool}}))
+        self._model = og.Model(config)
+        device.check_report(str(self._model.device_type))
+        self._engine = og.Engine(self._model)
+        self._tokenizer = og.Tokenizer(str(folder))
         self._events = self._engine.create_event_buffer(64)
         self._open: dict[int, _Open] = {}
         self._numbers: dict[Any, int] = {}
         self._encoder = PromptEncoder(
             lambda messages: str(self._tokenizer.apply_chat_template(messages, add_generation_prompt=True)),
             lambda text: [int(token) for token in self._tokenizer.encode(text)],
-            _control_tokens(folder),
+            control_tokens(folder),
         )
+        self._encoder([Message("user", "1 + 1")])  # a template that can't be used is better known now
         self._info = EngineInfo(
-            model=model,
+            model=self._name,
             source=str(folder),
-            execution_provider="CPUExecutionProvider",
-            context_length=served,
+            execution_provider=device.execution_provider,
+            context_length=plan.served,
             max_running=self._engine.get_capabilities().configured_max_batch_size,
             block_size=pool["block_size"] if pool else 1,
-            # Without a pool, two requests of full length bound the memory.
-            num_blocks=pool["num_blocks"] if pool else 2 * served,
-            notes=_notes(declared, served, seeded=self._seeded),
+            num_blocks=pool["num_blocks"] if pool else plan.tokens,
+            notes=plan.notes if pool else (*plan.notes, _STATIC),
+            why=self._why,
         )
 
     @property
@@ -159,20 +189,3 @@ class OrtEngine:
             self.release(sequence)
         # Native objects must go on this thread, and in this order.
         del self._events, self._engine, self._model
-
-
-def _control_tokens(folder: Path) -> list[str]:
-    """The texts that the tokenizer reads as control tokens, wherever they stand."""
-    tokenizer = json.loads((folder / "tokenizer.json").read_text(encoding="utf-8"))
-    return [token["content"] for token in tokenizer.get("added_tokens", ())]
-
-
-def _notes(declared: int, served: int, *, seeded: bool) -> tuple[str, ...]:
-    notes: list[str] = []
-    if served < declared:
-        notes.append(f"{served} of the model's {declared} tokens of context are served (set --context)")
-    if not seeded:
-        notes.append(
-            "this folder runs with static batching: requests wait for a batch to end, `seed` has no effect"
-        )
-    return tuple(notes)

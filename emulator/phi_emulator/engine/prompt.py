@@ -13,10 +13,11 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
 
 from phi_emulator.engine.base import Message
 
-__all__ = ["PromptEncoder"]
+__all__ = ["PromptEncoder", "control_tokens"]
 
 # Two private-use characters that are taken out of the contents, so a user's text can't forge a place-holder.
 _OPEN, _CLOSE = "\ue000", "\ue001"
@@ -66,3 +67,9 @@ class PromptEncoder:
             yield text[start : match.start() + 1]
             start = match.start() + 1
         yield text[start:]
+
+
+def control_tokens(folder: Path) -> list[str]:
+    """The texts that the tokenizer of a model folder reads as control tokens, wherever they stand."""
+    tokenizer = json.loads((folder / "tokenizer.json").read_text(encoding="utf-8"))
+    return [token["content"] for token in tokenizer.get("added_tokens", ())]

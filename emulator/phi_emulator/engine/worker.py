@@ -241,7 +241,9 @@ class Worker:
                 for step in engine.step():
                     self._deliver(engine, step)
         except Exception:
-            logger.exception("the engine broke down; the running requests fail")
+            logger.exception(
+                "the engine broke down: running requests fail, and so will others until the emulator is restarted"
+            )
             with self._changed:
                 self._broken = self._stopping = True  # it is not trusted with further requests
             self._fail_all(EngineFailedError("the engine broke down"))

@@ -1,7 +1,6 @@
 """From what the user named to a folder that can be loaded, or to an error that says what to do.
 
-The checks stand in front of the native loader because some of what it would meet there (weights that are not where the
-graph says) ends the process without words.
+The checks stand in front of the native loader, whose own words name a file and a C++ function at best.
 """
 
 from __future__ import annotations
@@ -9,16 +8,32 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, Final
 
-from phi_emulator.models.catalog import BUNDLED, CATALOG
+from phi_emulator.models.catalog import BUNDLED, CATALOG, CatalogEntry, Variant
+from phi_emulator.models.store import Store, StoreError, human_size
 
-__all__ = ["ModelFolder", "ModelNotFoundError", "resolve_model"]
+__all__ = ["ModelFolder", "ModelNotFoundError", "NotPulledError", "check_folder", "resolve_model"]
 
-_TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json")
+_TOKENIZER_FILES: Final = ("tokenizer.json", "tokenizer_config.json")
+_LFS_POINTER: Final = b"version https://git-lfs"
 
 
-class ModelNotFoundError(Exception):
+class ModelNotFoundError(StoreError):
     """There is no such model here; the message says what to do."""
+
+
+class NotPulledError(ModelNotFoundError):
+    """The catalog knows the model, and it is not in the store."""
+
+    def __init__(self, entry: CatalogEntry, variant: Variant) -> None:
+        wanted = entry.name if variant == entry.variant() else f"{entry.name}:{variant.name}"
+        super().__init__(
+            f"`{wanted}` is not on this machine: get it with `phi-emulator models pull {wanted}` "
+            f"(about {human_size(variant.about_bytes)} from `{entry.repository}`, {entry.licence} licence)"
+        )
+        self.entry = entry
+        self.variant = variant
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,39 +47,119 @@ class ModelFolder:
     """A phrase for the banner."""
 
 
-def resolve_model(wanted: str | None = None) -> ModelFolder:
-    """Find a model by its name in the catalog or by the path of a GenAI folder; the bundled model by default.
+def resolve_model(wanted: str | None = None, store: Store | None = None) -> ModelFolder:
+    """Find a model by `NAME` or `NAME:VARIANT`, or by the path of a GenAI folder; the bundled model by default.
 
     Raises:
-        ModelNotFoundError: no such name or folder, or files are missing in it.
+        NotPulledError: the catalog knows it, and it is not in the store.
+        ModelNotFoundError: no such name or folder, or files are missing or damaged in it.
+        StoreError: the store can't be read.
     """
-    entry = BUNDLED if wanted is None else CATALOG.get(wanted)
+    store = store or Store()
+    wanted = wanted or BUNDLED.name
+    found = _bundled(wanted) or _stored(wanted, store) or _registered(wanted, store)
+    if found is None:
+        folder = Path(wanted).expanduser()
+        if not folder.is_dir():
+            names = [*CATALOG, *(model.manifest.reference for model in store.models()), *store.registered()]
+            known = ", ".join(f"`{name}`" for name in dict.fromkeys(names))
+            raise ModelNotFoundError(
+                f"{wanted!r} is neither a known model ({known}) nor a folder: give one of them"
+            )
+        found = ModelFolder(folder.resolve().name, folder.resolve(), "a model folder of yours")
+    check_folder(found.folder)
+    return found
+
+
+def _bundled(wanted: str) -> ModelFolder | None:
+    entry = CATALOG.get(wanted)
+    if entry is None or entry.folder is None:
+        return None
+    return ModelFolder(entry.name, entry.folder, entry.description)
+
+
+def _stored(wanted: str, store: Store) -> ModelFolder | None:
+    name, _, variant = wanted.partition(":")
+    entry = CATALOG.get(name)
     if entry is not None:
-        if entry.folder is None:
-            raise ModelNotFoundError(f"`{entry.name}` is not on this machine: {entry.how_to_get}")
-        _check(entry.folder)
-        return ModelFolder(entry.name, entry.folder, entry.description)
-    folder = Path(str(wanted)).expanduser()
+        chosen = entry.variant(variant or None)
+        if chosen is None:
+            names = ", ".join(f"`{known.name}`" for known in entry.variants) or "none"
+            raise ModelNotFoundError(f"`{name}` has no variant {variant!r}: it has {names}")
+        model = store.find(name, chosen.name)
+        if model is None:
+            raise NotPulledError(entry, chosen)
+    else:
+        model = store.find(name, variant or None)
+        if model is None:
+            return None
+    damage = model.damage()
+    if damage:
+        reference = model.manifest.reference
+        remedy = f"run `phi-emulator models pull {reference}`" if entry else "import it again"
+        raise ModelNotFoundError(f"`{reference}` is damaged ({damage[0]}): {remedy}")
+    manifest = model.manifest
+    origin = f", from `{manifest.repository}` at {manifest.revision[:12]}" if manifest.repository else ""
+    return ModelFolder(manifest.name, model.folder, f"{manifest.description}, {manifest.variant}{origin}")
+
+
+def _registered(wanted: str, store: Store) -> ModelFolder | None:
+    folder = store.registered().get(wanted)
+    if folder is None:
+        return None
     if not folder.is_dir():
-        names = ", ".join(f"`{name}`" for name in CATALOG)
         raise ModelNotFoundError(
-            f"{wanted!r} is neither a known model ({names}) nor a folder: give one of them"
+            f"`{wanted}` stands for {str(folder)!r}, which is gone: bring it back, or `phi-emulator models rm {wanted}`"
         )
-    _check(folder)
-    return ModelFolder(folder.resolve().name, folder.resolve(), "a model folder of yours")
+    return ModelFolder(wanted, folder, "a model folder of yours")
 
 
-def _check(folder: Path) -> None:
+def check_folder(folder: Path) -> None:
+    """Check what can be seen of a GenAI model folder without loading it.
+
+    Raises:
+        ModelNotFoundError: it is none, or files are missing, empty, cut off or not the files themselves.
+    """
     config = folder / "genai_config.json"
     if not config.is_file():
         raise ModelNotFoundError(
             f"{str(folder)!r} has no `genai_config.json`, so it is no ONNX Runtime GenAI model folder: "
             "give the folder that holds it"
         )
+    again = "get the model's files again"
     try:
-        graph = str(json.loads(config.read_text(encoding="utf-8"))["model"]["decoder"]["filename"])
-    except (ValueError, KeyError, TypeError) as error:
-        raise ModelNotFoundError(f"{str(config)!r} can't be read: get the model's files again") from error
-    missing = [name for name in (graph, *_TOKENIZER_FILES) if not (folder / name).is_file()]
+        graph = str(_read_json(config)["model"]["decoder"]["filename"])
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise ModelNotFoundError(f"{str(config)!r} can't be read: {again}") from error
+    names = (graph, *_TOKENIZER_FILES)
+    missing = [name for name in names if not (folder / name).is_file()]
     if missing:
-        raise ModelNotFoundError(f"{str(folder)!r} lacks {', '.join(missing)}: get the model's files again")
+        raise ModelNotFoundError(f"{str(folder)!r} lacks {', '.join(missing)}: {again}")
+    for path in {folder / name for name in names} | set(folder.glob(f"{graph}*")):
+        if path.is_file():
+            _check_content(path)
+    try:
+        settings = _read_json(folder / "tokenizer_config.json")
+        has_template = bool(settings.get("chat_template")) or (folder / "chat_template.jinja").is_file()
+    except (OSError, ValueError, AttributeError) as error:
+        raise ModelNotFoundError(
+            f"{str(folder / 'tokenizer_config.json')!r} can't be read: {again}"
+        ) from error
+    if not has_template:
+        raise ModelNotFoundError(
+            f"{str(folder)!r} has no chat template: put `chat_template.jinja` there, or `chat_template` "
+            "into `tokenizer_config.json`"
+        )
+
+
+def _check_content(path: Path) -> None:
+    with path.open("rb") as file:
+        start = file.read(len(_LFS_POINTER))
+    if not start:
+        raise ModelNotFoundError(f"{str(path)!r} is empty: get the model's files again")
+    if start == _LFS_POINTER:
+        raise ModelNotFoundError(f"{str(path)!r} is a Git LFS pointer: run `git lfs pull` in its repository")
+
+
+def _read_json(path: Path) -> Any:
+    return json.loads(path.read_text(encoding="utf-8"))

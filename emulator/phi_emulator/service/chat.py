@@ -9,7 +9,6 @@ import asyncio
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final
 
 from phi_client.contract.chat import ChatRequest
 from phi_client.contract.dialects import Dialect
@@ -28,9 +27,6 @@ from phi_emulator.service.rate_limits import Deployments, LimitExceededError, Li
 from phi_emulator.service.responses import Answer
 
 __all__ = ["ChatService", "ServiceStatus"]
-
-_DEFAULT_TEMPERATURE: Final = 0.7  # OpenAPI 2024-05-01-preview, and the newer container
-_DEFAULT_TOP_P: Final = 1.0  # OpenAPI 2024-05-01-preview
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,8 +166,8 @@ class ChatService:
         return Sampling(
             # Clients ask for what the real model's context holds; see `deviations`. No room at all the worker refuses.
             max_tokens=min(wanted, room),
-            temperature=_DEFAULT_TEMPERATURE if request.temperature is None else request.temperature,
-            top_p=_DEFAULT_TOP_P if request.top_p is None else request.top_p,
+            temperature=request.temperature,
+            top_p=request.top_p,
             seed=request.seed,
             stop=request.stop_strings,
         )

@@ -35,6 +35,11 @@ DEVIATIONS: Final = (
         "refused with 400",
     ),
     Deviation(
+        "What only the OpenAPI forbids",
+        "the container takes messages without content or `tool_call_id`, and an empty `stop` or `tools`",
+        "refused with 422, in words of our own",
+    ),
+    Deviation(
         "Extra parameters",
         "passed to the engine, as far as it knows them (`n`, `top_k`, …)",
         "the policy is Azure's; what is passed on is ignored",
@@ -54,7 +59,7 @@ DEVIATIONS: Final = (
     Deviation(
         "`api-version`",
         "checked on some surfaces; what serverless says to an unknown one was never recorded",
-        "checked on serverless (may be missing) and `/models`; `--loose yes` takes any",
+        "checked on serverless (may be missing), `/models` and `/openai/deployments`; `--loose yes` takes any",
     ),
     Deviation(
         "Time limit",

@@ -9,7 +9,6 @@ from phi_client.contract.dialects import Dialect
 from phi_client.contract.refusals import Refusal, container_error
 from phi_emulator.engine.base import (
     EngineError,
-    EngineFailedError,
     EngineStoppedError,
     PromptError,
     PromptTooLongError,
@@ -44,10 +43,8 @@ def error_of_engine(error: EngineError, dialect: Dialect) -> ServiceError:
             refusal = container_error(400, f"The messages do not fit the model's chat template: {error}")
         case EngineStoppedError():
             refusal = container_error(503, "The service is stopping.")
-        case EngineFailedError():
-            refusal = container_error(500, "The engine broke down; restart the emulator.")
         case _:
-            refusal = container_error(500, "The engine failed.")
+            refusal = dialect.engine_failed
     return ServiceError(refusal, str(error))
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from phi_client.contract.chat import ChatRequest
+from phi_client.contract.chat import ChatRequest, PartType
 from phi_client.contract.dialects import Dialect
 from phi_client.contract.refusals import RefusedError, container_error, detail
 from phi_emulator.service.errors import ServiceError
@@ -26,7 +26,7 @@ def read_chat_request(dialect: Dialect, headers: Mapping[str, str], body: bytes,
         request = dialect.read_chat_request(headers, body, route=route)
     except RefusedError as error:
         raise ServiceError(error.refusal) from None
-    check_supported(request)
+    check_supported(dialect, request)
     return request
 
 
@@ -40,23 +40,24 @@ def read_score_request(dialect: Dialect, body: bytes) -> ChatRequest:
         request = dialect.read_score_request(body)
     except RefusedError as error:
         raise ServiceError(error.refusal) from None
-    check_supported(request)
+    check_supported(dialect, request)
     return request
 
 
-def check_supported(request: ChatRequest) -> None:
+def check_supported(dialect: Dialect, request: ChatRequest) -> None:
     """Refuse valid wishes that this engine can't fulfil.
 
     Raises:
-        ServiceError: 400, naming the parameter.
+        ServiceError: 400, or 422 where that is documented, naming the parameter.
     """
     if request.tools is not None or request.tool_choice is not None:
         # The older container's own words (its source).
         raise ServiceError(detail(400, "Tools and tool_choice are not supported."))
-    if request.response_format is not None and request.response_format.type != "text":
-        raise _unsupported(
-            f"response_format {request.response_format.type!r} is not supported by this model."
-        )
+    if any(part.type != PartType.TEXT for message in request.messages for part in message.parts):
+        # The engine's words, without the path of the model that it puts before them (reported of vLLM).
+        raise _unsupported("The served model is not a multimodal model")
+    if request.response_format is not None and request.response_format.type.lower() != "text":
+        raise ServiceError(dialect.unsupported_format(request.response_format.type))
     for name in ("presence_penalty", "frequency_penalty"):
         if getattr(request, name):
             raise _unsupported(f"{name} is not supported by the emulator: leave it out or set it to 0.")

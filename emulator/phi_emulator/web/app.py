@@ -101,8 +101,10 @@ class App:
                 await self._gate.check(exchange.dialect, exchange.headers)
             exchange.dialect.check_headers(exchange.headers)
             handle = place.handler(exchange.request.method)
+            version = exchange.request.query_params.get("api-version")
             if place.needs_key and not self._loose:
-                exchange.dialect.check_api_version(exchange.request.query_params.get("api-version"))
+                exchange.dialect.check_api_version(version)
+            exchange.dialect = exchange.dialect.at_version(version)
             return await handle(exchange)
         except RefusedError as error:
             return self._error(exchange, ServiceError(error.refusal))

@@ -4,6 +4,7 @@ root dialect   at  /                    serverless      at  /serverless
 control        at  /_emulator           …               at  its own `emulator_prefix`
 entra          at  /_emulator/entra     foundry_models  at  /models
                                         openai_v1       at  /openai/v1, /api/projects/…/openai/v1
+                                        its older form  at  /openai/deployments
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from typing import Final, TypeAlias
 
 from starlette.types import ASGIApp
 
-from phi_client.contract.dialects import DIALECTS, Dialect
+from phi_client.contract.dialects import DIALECTS, OPENAI_V1, Dialect, is_deployment_route, older_form
 from phi_client.contract.emulator import EMULATOR_ENTRA
 from phi_emulator.service.errors import ServiceError
 from phi_emulator.web.control import Control
@@ -73,6 +74,9 @@ class Routes:
     ) -> None:
         self._root = root
         self._dialects = tuple(DIALECTS.values() if dialects is None else dialects)
+        spoken = {dialect.name: dialect for dialect in self._dialects}
+        self._older_form = older_form(spoken.get(OPENAI_V1.name, OPENAI_V1))
+        self._deployment: Mapping[str, Handler] = {"POST": endpoints.chat}
         self._places: dict[str, Place] = {
             "/_emulator/health": Place(root, "/health", {"GET": control.health}, needs_key=False),
             "/_emulator/status": Place(root, "/status", {"GET": control.status}, needs_key=False),
@@ -99,7 +103,9 @@ class Routes:
             if found is not None:
                 given = {name: value for name, value in found.groupdict().items() if value is not None}
                 return Place(self._root, path, handlers, needs_key=False, parameters=given)
-        for dialect in self._dialects:
+        if is_deployment_route(path):
+            return Place(self._older_form, path, self._deployment)
+        for dialect in (*self._dialects, self._older_form):
             if dialect.model_route is not None and path.startswith(
                 dialect.emulator_prefix + dialect.model_route
             ):

@@ -8,7 +8,7 @@ from phi_client.contract.dialects.endpoint import DIALECTS, Endpoint, EndpointEr
 from phi_client.contract.dialects.facts import ApiVersion
 from phi_client.contract.dialects.foundry_models import FOUNDRY_MODELS
 from phi_client.contract.dialects.managed_compute import MANAGED_COMPUTE, MANAGED_COMPUTE_OLDER
-from phi_client.contract.dialects.openai_v1 import OPENAI_V1
+from phi_client.contract.dialects.openai_v1 import OPENAI_V1, is_deployment_route, older_form
 from phi_client.contract.dialects.serverless import SERVERLESS
 
 __all__ = [
@@ -23,5 +23,7 @@ __all__ = [
     "Dialect",
     "Endpoint",
     "EndpointError",
+    "is_deployment_route",
+    "older_form",
     "resolve_endpoint",
 ]

@@ -11,7 +11,7 @@ import re
 from abc import abstractmethod
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Self
 
 from phi_client.contract.answers import AnswerView, view_answer
 from phi_client.contract.dialects.facts import Facts
@@ -19,7 +19,14 @@ from phi_client.contract.error_body import HELP_TEXT, ErrorBody, error_from_obje
 from phi_client.contract.events import DONE, ServerSentEvent, encode_event
 from phi_client.contract.filter_results import SAFE_COMPLETION, SAFE_PROMPT
 from phi_client.contract.parameters import EXTRA_PARAMETERS, SCHEMA_KEYS
-from phi_client.contract.refusals import Limit, Refusal, RefusedError, content_filtered, too_many_headers
+from phi_client.contract.refusals import (
+    Limit,
+    Refusal,
+    RefusedError,
+    container_error,
+    content_filtered,
+    too_many_headers,
+)
 from phi_client.contract.score import completion_of_score, score_body_of_chat, score_of_completion
 from phi_client.contract.wire import (
     ContractError,
@@ -277,6 +284,10 @@ class Dialect(Facts):
     ) -> Refusal:
         """429: a limit is reached, or an engine's queue is full."""
 
+    def unsupported_format(self, kind: str) -> Refusal:
+        """What is said to a `response_format` that the schema has and the model has not."""
+        return container_error(400, f"response_format {kind!r} is not supported by this model.")
+
     def prompt_filtered(self, results: Mapping[str, Any]) -> Refusal:
         """What is said to a prompt that the content filter blocks; `results` by category."""
         return content_filtered(results)
@@ -297,6 +308,13 @@ class Dialect(Facts):
         refusal = known.missing if given is None else known.unknown
         if refusal is not None:
             raise RefusedError(refusal)
+
+    def at_version(self, given: str | None) -> Self:
+        """This surface as it answers to an `api-version`."""
+        known = self.api_version
+        if known is None or given not in known.with_reasoning_field:
+            return self
+        return replace(self, reasoning_in="reasoning_content")
 
     def check_headers(self, names: Iterable[str]) -> None:
         """Refuse a request with more custom headers than this surface takes.

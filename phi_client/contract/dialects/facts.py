@@ -24,12 +24,14 @@ class ApiVersion:
     """The `api-version` query parameter: what is sent by default, and what was seen to be taken.
 
     `missing` is the answer to a request without one, `None` where that was seen to work; `unknown` that to any other.
+    `with_reasoning_field` are those whose reasoning has a field of its own, documented in 2025 and then withdrawn.
     """
 
     default: str
     accepted: tuple[str, ...]
     unknown: Refusal
     missing: Refusal | None = None
+    with_reasoning_field: tuple[str, ...] = ("2025-04-01", "2025-05-01")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -82,6 +84,7 @@ class Facts(ABC):
     token_rules: TokenRules
     unknown_route: Refusal
     timed_out: Refusal
+    engine_failed: Refusal
     wraps_model_errors: bool
 
     # Where the reasoning is, whether keys come in alphabetical order, and a missing `max_tokens`.

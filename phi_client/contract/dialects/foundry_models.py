@@ -11,13 +11,17 @@ from typing import TYPE_CHECKING, Final
 
 from phi_client.contract.dialects.facts import ApiVersion
 from phi_client.contract.dialects.gateway import MAX_CUSTOM_HEADERS, Gateway
+from phi_client.contract.limits import HOSTED_INPUT_TOKENS
 from phi_client.contract.refusals import (
     Refusal,
     RefusedError,
     front_door_status,
+    gateway_backend_failed,
     gateway_resource_not_found,
     gateway_wrong_key,
     no_model_name,
+    parameter_not_supported,
+    request_too_large,
     unknown_model,
 )
 from phi_client.contract.tokens import gateway_token_rules
@@ -65,6 +69,10 @@ class FoundryModels(Gateway):
         ]
         return chunk.model_copy(update={"choices": choices, "usage": chunk.usage})
 
+    def unsupported_format(self, kind: str) -> Refusal:
+        """As documented for the Model Inference API."""
+        return parameter_not_supported("response_format", kind)
+
     def unknown_deployment(self, name: str) -> Refusal:
         """The front end's own words (recorded)."""
         return unknown_model(name)
@@ -104,6 +112,8 @@ FOUNDRY_MODELS: Final = FoundryModels(
     unknown_route=gateway_resource_not_found(),
     # No source shows a time-out of this surface (inferred).
     timed_out=front_door_status(408, "Request timed out"),
+    engine_failed=gateway_backend_failed(),
+    payload_too_large=request_too_large(HOSTED_INPUT_TOKENS),
     wraps_model_errors=False,
     tells_limits=True,
     max_custom_headers=MAX_CUSTOM_HEADERS,

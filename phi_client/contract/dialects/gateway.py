@@ -51,7 +51,14 @@ class Gateway(Dialect):
         usage: Usage | None = None,  # noqa: ARG002  # this surface has no token headers
     ) -> dict[str, str]:
         """The gateway's headers (recorded)."""
-        headers = {"apim-request-id": request_id, "X-Request-ID": request_id, "x-ms-rai-invoked": "true"}
+        headers = {
+            "apim-request-id": request_id,
+            "X-Request-ID": request_id,
+            "x-ms-rai-invoked": "true",
+            "x-ms-region": "local",
+            "x-content-type-options": "nosniff",
+            "x-accel-buffering": "no",
+        }
         if session is not None:
             headers["azureml-model-session"] = session
         return headers

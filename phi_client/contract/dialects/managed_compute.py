@@ -20,6 +20,7 @@ from phi_client.contract.refusals import (
     container_error,
     context_length_exceeded,
     detail,
+    downstream_unavailable,
     front_door_text,
     front_door_timeout,
     no_valid_deployment,
@@ -30,7 +31,7 @@ from phi_client.contract.tokens import TokenRules
 from phi_client.contract.wire import ContractError
 
 if TYPE_CHECKING:
-    from phi_client.contract.chat import ChatCompletion, ChatRequest, Usage
+    from phi_client.contract.chat import ChatCompletion, ChatCompletionChunk, ChatRequest, Usage
     from phi_client.contract.model_info import ModelInfo
 
 __all__ = ["MANAGED_COMPUTE", "MANAGED_COMPUTE_OLDER", "ManagedCompute"]
@@ -79,6 +80,16 @@ class ManagedCompute(Dialect):
                 "usage": usage.model_dump(),
             }
         )
+
+    def shape_chunk(self, chunk: ChatCompletionChunk) -> ChatCompletionChunk:
+        """Without `logprobs` and the filter's annotations, which the container's model of a chunk does not have."""
+        from phi_client.contract.chat import ChunkChoice
+
+        choices = [
+            ChunkChoice(index=choice.index, delta=choice.delta, finish_reason=choice.finish_reason)
+            for choice in chunk.choices
+        ]
+        return chunk.model_copy(update={"choices": choices})
 
     def write_info(self, info: ModelInfo) -> bytes:
         """Three keys, printed with four spaces (the older container)."""
@@ -168,6 +179,7 @@ MANAGED_COMPUTE: Final = ManagedCompute(
     ),
     unknown_route=detail(404, "Not Found"),
     timed_out=front_door_timeout(),
+    engine_failed=downstream_unavailable(),
     wraps_model_errors=True,
     annotates=False,
     reasoning_in="content",
@@ -179,6 +191,11 @@ MANAGED_COMPUTE: Final = ManagedCompute(
 """With the newer container, `foundation-model-serve`."""
 
 MANAGED_COMPUTE_OLDER: Final = replace(
-    MANAGED_COMPUTE, unknown_parameters="error", default_max_tokens=None, has_info=True, short_score=True
+    MANAGED_COMPUTE,
+    unknown_parameters="error",
+    default_max_tokens=None,
+    has_info=True,
+    short_score=True,
+    engine_failed=container_error(500, "An error occurred during the request processing."),
 )
 """With the older container, `foundation-model-inference`; which one a deployment has is not known."""

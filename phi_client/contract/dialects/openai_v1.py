@@ -1,21 +1,28 @@
 """The v1 API of a Foundry or Azure OpenAI resource, `…/openai/v1`, the named replacement of `/models`.
 
+Its older form, `…/openai/deployments/NAME/…?api-version=`, differs in where the model is named and in the version.
+
 It must not know other surfaces. Facts are from the documentation and from recorded traffic of Azure OpenAI;
 how a Phi model answers here was never recorded.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final, cast
 from urllib.parse import quote
 
+from phi_client.contract.dialects.facts import ApiVersion
 from phi_client.contract.dialects.gateway import MAX_CUSTOM_HEADERS, Gateway
 from phi_client.contract.refusals import (
     Refusal,
     RefusedError,
+    api_version_not_supported,
     deployment_not_found,
     front_door_status,
+    gateway_backend_failed,
     gateway_resource_not_found,
     gateway_wrong_key,
     missing_model,
@@ -25,11 +32,13 @@ from phi_client.contract.wire import ContractError, WireRequest, dump_json, get_
 
 if TYPE_CHECKING:
     from phi_client.contract.chat import ChatCompletion, ChatCompletionChunk, ChatRequest, Choice, Usage
+    from phi_client.contract.dialects.base import Dialect
     from phi_client.contract.model_info import ModelInfo
 
-__all__ = ["OPENAI_V1", "OpenAIV1"]
+__all__ = ["OPENAI_V1", "OpenAIV1", "is_deployment_route", "older_form"]
 
 _BEARER: Final = "bearer "
+_DEPLOYMENT: Final = re.compile(r"/openai/deployments/(?P<name>[^/]+)/chat/completions")
 
 
 class OpenAIV1(Gateway):
@@ -38,8 +47,11 @@ class OpenAIV1(Gateway):
     def read_chat_request(
         self, headers: Mapping[str, str], body: bytes, *, route: str | None = None
     ) -> ChatRequest:
-        """As everywhere, but the body must name the deployment as `model`."""
+        """As everywhere, but the body must name the deployment as `model`, unless the path does."""
         request = super().read_chat_request(headers, body, route=route)
+        named = _DEPLOYMENT.fullmatch(route or "")
+        if named is not None:
+            return request.model_copy(update={"model": named["name"]})
         if request.model is None:
             raise RefusedError(missing_model())
         return request
@@ -155,6 +167,7 @@ OPENAI_V1: Final = OpenAIV1(
     unknown_route=gateway_resource_not_found(),
     # No source shows a time-out of this surface (inferred).
     timed_out=front_door_status(408, "Request timed out"),
+    engine_failed=gateway_backend_failed(),
     wraps_model_errors=False,
     tells_limits=True,
     max_custom_headers=MAX_CUSTOM_HEADERS,
@@ -168,3 +181,29 @@ OPENAI_V1: Final = OpenAIV1(
     default_max_tokens=None,
     model_route="/openai/v1/models/",
 )
+
+_OLDER_VERSIONS: Final = (
+    "2023-05-15", "2024-02-01", "2024-06-01", "2024-10-21",
+    "2024-08-01-preview", "2024-09-01-preview", "2024-10-01-preview", "2024-12-01-preview",
+    "2025-01-01-preview", "2025-02-01-preview", "2025-03-01-preview", "2025-04-01-preview",
+)  # fmt: skip
+
+
+def is_deployment_route(path: str) -> bool:
+    """True for the chat route of the older form, which names a deployment."""
+    return _DEPLOYMENT.fullmatch(path) is not None
+
+
+def older_form(dialect: Dialect) -> Dialect:
+    """The same surface under `/openai/deployments/NAME`, as the openai package's `AzureOpenAI` speaks to it.
+
+    The version must be one of those that the documentation lists (an unknown one: reported live; none: inferred from
+    the neighbouring `/models`). That a Phi deployment answers here as it does under `/openai/v1` is inferred.
+    """
+    versions = ApiVersion(
+        "2024-10-21",
+        _OLDER_VERSIONS,
+        unknown=api_version_not_supported(),
+        missing=gateway_resource_not_found(),
+    )
+    return replace(dialect, root="/openai/deployments", api_version=versions)

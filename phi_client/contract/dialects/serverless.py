@@ -14,9 +14,11 @@ from phi_client.contract.refusals import (
     Limit,
     Refusal,
     api_version_not_supported,
+    container_error,
     context_length_exceeded,
     front_door_status,
     model_text,
+    parameter_not_supported,
     rate_limited,
     serverless_missing_key,
     serverless_no_role,
@@ -46,6 +48,10 @@ class Serverless(Dialect):
         others = {"audio_prompt_tokens": 0, "image_prompt_tokens": 0, "prompt_tokens_details": None}
         return others | super().usage_members(usage)
 
+    def unsupported_format(self, kind: str) -> Refusal:
+        """As documented for the Model Inference API."""
+        return parameter_not_supported("response_format", kind)
+
     def rate_limited(
         self, retry_after_s: int, *, limit: Limit, remaining_requests: int | None = None
     ) -> Refusal:
@@ -66,7 +72,11 @@ class Serverless(Dialect):
         usage: Usage | None = None,
     ) -> dict[str, str]:
         """The recorded headers; `session` is `dep-<model>-<yymmddhhmmss>`."""
-        headers = {"X-Request-ID": request_id, "x-ms-rai-invoked": "true"}
+        headers = {
+            "X-Request-ID": request_id,
+            "x-ms-rai-invoked": "true",
+            "Request-Context": "appId=cid-v1:00000000-0000-0000-0000-000000000000",
+        }
         if session is not None:
             headers["azureml-model-session"] = session
         if usage is not None:
@@ -119,6 +129,8 @@ SERVERLESS: Final = Serverless(
     unknown_route=model_text(404, "NOT FOUND"),
     # No source shows a time-out of this surface (inferred).
     timed_out=front_door_status(408, "Request timed out"),
+    # The container's words, which this surface passes through (inferred).
+    engine_failed=container_error(500, "The engine broke down."),
     wraps_model_errors=False,
     # Documented for this api-version; which form this very model uses was never recorded.
     reasoning_in="content",

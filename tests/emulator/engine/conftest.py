@@ -1,10 +1,14 @@
-"""Engines for the suites: each test that takes `engine` runs on the scripted one and on the bundled model."""
+"""Engines for the suites: each test that takes `engine` runs on the scripted one and on the bundled model.
+
+The bundled model runs twice: by GenAI's Engine, where the installed build has it, and by Generators in a process.
+"""
 
 from collections.abc import Callable, Iterator, Sequence
 
 import pytest
 from phi_emulator.engine.base import EndReason, Engine, Message, Sampling
-from phi_emulator.engine.ort import OrtEngine
+from phi_emulator.engine.builds import has_engine_api
+from phi_emulator.engine.ort_generator import OrtGeneratorEngine
 from phi_emulator.engine.scripted import ScriptedEngine
 from phi_emulator.models import resolve_model
 
@@ -16,11 +20,20 @@ def make_scripted() -> Engine:
 
 
 def make_ort() -> Engine:
+    if not has_engine_api():
+        pytest.skip("the installed ONNX Runtime GenAI is older than its Engine")
+    from phi_emulator.engine.ort import OrtEngine  # noqa: PLC0415 - can't be imported there
+
     bundled = resolve_model()
     return OrtEngine(bundled.folder, model=bundled.name)
 
 
-@pytest.fixture(params=[make_scripted, make_ort], ids=["scripted", "ort"])
+def make_generator() -> Engine:
+    bundled = resolve_model()
+    return OrtGeneratorEngine(bundled.folder, model=bundled.name)
+
+
+@pytest.fixture(params=[make_scripted, make_ort, make_generator], ids=["scripted", "ort", "generator"])
 def make_engine(request: pytest.FixtureRequest) -> Callable[[], Engine]:
     factory: Callable[[], Engine] = request.param
     return factory
@@ -33,9 +46,17 @@ def engine(make_engine: Callable[[], Engine]) -> Iterator[Engine]:
     engine.close()
 
 
+@pytest.fixture(params=[make_ort, make_generator], ids=["ort", "generator"])
+def make_native_engine(request: pytest.FixtureRequest) -> Callable[[], Engine]:
+    factory: Callable[[], Engine] = request.param
+    return factory
+
+
 @pytest.fixture
-def make_ort_engine() -> Callable[[], Engine]:
-    return make_ort
+def native_driver(make_native_engine: Callable[[], Engine]) -> Iterator["Driver"]:
+    engine = make_native_engine()
+    yield Driver(engine)
+    engine.close()
 
 
 @pytest.fixture

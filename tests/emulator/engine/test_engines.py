@@ -1,4 +1,4 @@
-"""What both engines promise, and what only the real one can show."""
+"""What all engines promise, and what only the native ones can show."""
 
 from typing import Protocol
 
@@ -76,12 +76,12 @@ def test_special_tokens_in_a_message_do_not_end_the_turn(engine: Engine) -> None
     assert len(hostile) > len(plain) + 2
 
 
-def test_one_seed_gives_one_text_and_another_seed_another(ort_driver: Driver) -> None:
+def test_one_seed_gives_one_text_and_another_seed_another(native_driver: Driver) -> None:
     # Far hotter than the contract allows, because the model is too sure of itself for seeds to matter below.
     for sequence, seed in enumerate([7, 7, 8, -3]):
-        ort_driver.open(sequence, QUESTION, Sampling(max_tokens=60, temperature=5.0, seed=seed))
-        ort_driver.finish()
-    first, again, other, negative = (ort_driver.texts[sequence] for sequence in range(4))
+        native_driver.open(sequence, QUESTION, Sampling(max_tokens=60, temperature=5.0, seed=seed))
+        native_driver.finish()
+    first, again, other, negative = (native_driver.texts[sequence] for sequence in range(4))
     assert first == again
     assert len({first, other, negative}) == 3
 

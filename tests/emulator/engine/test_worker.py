@@ -214,7 +214,7 @@ def test_stopping_fails_what_is_still_running() -> None:
         asyncio.run(main(worker))
 
 
-def test_the_event_loop_runs_on_while_the_model_works(make_ort_engine: Callable[[], Engine]) -> None:
+def test_the_event_loop_runs_on_while_the_model_works(make_native_engine: Callable[[], Engine]) -> None:
     async def main(worker: Worker) -> None:
         prompt = await worker.encode(MESSAGES)
         generation = worker.submit(prompt, SAMPLING)
@@ -232,5 +232,5 @@ def test_the_event_loop_runs_on_while_the_model_works(make_ort_engine: Callable[
         assert generation.outcome is not None
         assert turns > generation.outcome.completion_tokens
 
-    with serving(make_ort_engine) as worker:
+    with serving(make_native_engine) as worker:
         asyncio.run(main(worker))

@@ -262,6 +262,9 @@ KEYED = {"api-key": KEY}
         ("/models/chat/completions", "2024-05-01-preview", 200),
         ("/models/chat/completions", None, 404),
         ("/models/chat/completions", "2024-08-01-preview", 404),
+        ("/openai/deployments/m/chat/completions", "2024-10-21", 200),
+        ("/openai/deployments/m/chat/completions", None, 404),
+        ("/openai/deployments/m/chat/completions", "2099-01-01", 400),
     ],
 )
 def test_the_api_version_is_judged_as_the_surface_does(
@@ -283,10 +286,33 @@ def test_a_loose_emulator_takes_any_api_version(web: Web) -> None:
         web.app._loose = False
 
 
+@pytest.mark.parametrize("path", ["/chat/completions", "/models/chat/completions"])
+def test_a_version_of_2025_has_the_reasoning_in_a_field_of_its_own(web: Web, path: str) -> None:
+    web.app._loose = True
+    try:
+        query = {"api-version": "2025-04-01"}
+        later = web("POST", path, json=ASK | {"model": "m"}, params=query, headers=AUTHORIZED | KEYED)
+        first = web("POST", path, json=ASK | {"model": "m"}, headers=AUTHORIZED | KEYED)
+    finally:
+        web.app._loose = False
+    # The scripted answer has no reasoning: an empty field says that there is one.
+    assert later.json()["choices"][0]["message"]["reasoning_content"] == ""
+    assert first.json()["choices"][0]["message"].get("reasoning_content") is None
+
+
 def test_the_v1_routes_are_there_for_a_project_too(web: Web) -> None:
     path = "/api/projects/mine/openai/v1/chat/completions"
     assert web("POST", path, json=ASK | {"model": "m"}, headers=KEYED).status_code == 200
     assert web("POST", "/api/projects/mine/chat/completions", json=ASK).status_code == 404
+
+
+def test_the_path_of_the_older_form_names_the_deployment(web: Web) -> None:
+    query = {"api-version": "2024-10-21"}
+    path = "/openai/deployments/a%20name/chat/completions"
+    assert web("POST", path, json=ASK, params=query, headers=KEYED).status_code == 200
+    answer = web("POST", "/openai/deployments/m/embeddings", json=ASK, params=query, headers=KEYED)
+    assert (answer.status_code, answer.json()["error"]["message"]) == (404, "Resource not found")
+    assert web("POST", "/serverless" + path, json=ASK, params=query).content == b"NOT FOUND"
 
 
 @pytest.mark.parametrize(

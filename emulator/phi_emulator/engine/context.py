@@ -1,0 +1,112 @@
+"""How many tokens of context are served, where a folder declares more than this machine's memory holds.
+
+Knows sizes; must not know how a model is run. A cache that outgrows the memory gets the process killed by Linux without
+a word, so what is served is decided before the model is loaded, and said.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, Final, NamedTuple
+
+from phi_emulator.engine.memory import available_bytes, needed_bytes
+
+__all__ = ["DEFAULT_CONTEXT", "Plan", "plan_context", "plan_pool"]
+
+DEFAULT_CONTEXT: Final = 8192
+"""What is served of a larger context unless the user asks for more: at 256 KB a token, the real model's 131,072 would
+take 34 GB."""
+_LOADING: Final = 1.5
+"""Loading a model of Phi-4-mini's size was measured to take this many times its files."""
+_SHARE: Final = 0.8
+"""How much of what is then left may become cache; activations and other programs take the rest."""
+_SMALL: Final = 1_000_000_000
+"""Below this no memory is asked about, as `check_memory` does it."""
+
+
+_BLOCK: Final = 256
+"""Tokens in a block, where a folder doesn't say; the model builder's own default."""
+
+
+class Plan(NamedTuple):
+    """The context that is served, and the cache behind it."""
+
+    served: int
+    """Tokens of prompt and answer together, for one request."""
+    tokens: int
+    """Tokens that all running requests may hold together."""
+    notes: tuple[str, ...]
+    """What the user should read."""
+
+
+def plan_context(
+    folder: Path,
+    settings: dict[str, Any],
+    wanted: int | None,
+    *,
+    max_running: int,
+    available: Callable[[], int] | None = None,
+) -> Plan:
+    """Decide for a folder whose cache grows with its requests; `settings` is its `genai_config.json`.
+
+    What the user wants is taken as it is: whether it can fit is `check_memory`'s to refuse.
+    """
+    declared = _declared(settings)
+    weights, a_token, _ = needed_bytes(folder, settings, declared)
+    served, why = min(declared, wanted or DEFAULT_CONTEXT), "set --context"
+    held = 2 * served
+    if weights + a_token * held > _SMALL:
+        left = int(((available or available_bytes)() - _LOADING * weights) * _SHARE)
+        fits = max(left // a_token, 1) if a_token else held
+        if wanted is None and fits < served:
+            # The smallest context is served all the same: `check_memory` refuses what can't be.
+            served, why = fits, "more does not fit into this machine's memory"
+        held = max(served, min(fits, max_running * served))
+    return Plan(served, held, _lowered(declared, served, why))
+
+
+def plan_pool(
+    folder: Path,
+    settings: dict[str, Any],
+    wanted: int | None,
+    *,
+    max_running: int,
+    available: Callable[[], int] | None = None,
+) -> tuple[Plan, dict[str, int]]:
+    """Decide for a folder whose cache is a pool of blocks; the plan, and the pool with its size.
+
+    The model builder leaves out the size of CUDA's pool, and GenAI then fills the card. What is not known can't be
+    shared among requests, so such a pool gets the size that another folder's requests would be given.
+    """
+    declared = _declared(settings)
+    pool: dict[str, int] = dict(settings["engine"]["dynamic_batching"])
+    if "num_blocks" in pool:
+        tokens = pool["num_blocks"] * pool["block_size"]
+        served = min(declared, wanted or declared, tokens)
+        why = "set --context" if served < tokens else "the folder's cache holds no more"
+        return Plan(served, tokens, _lowered(declared, served, why)), pool
+    plan = plan_context(
+        folder, settings | {"engine": {}}, wanted, max_running=max_running, available=available
+    )
+    pool.setdefault("block_size", _BLOCK)
+    pool["num_blocks"] = -(-plan.tokens // pool["block_size"])
+    return plan, pool
+
+
+def _lowered(declared: int, served: int, why: str) -> tuple[str, ...]:
+    if served == declared:
+        return ()
+    return (f"{served} of the model's {declared} tokens of context are served ({why})",)
+
+
+def _declared(settings: Mapping[str, Any]) -> int:
+    """The model's own context in tokens.
+
+    Raises:
+        ValueError: it is none.
+    """
+    declared = settings["model"]["context_length"]
+    if not isinstance(declared, int) or declared < 1:
+        raise ValueError(f"`context_length` is {declared!r}, not a number of tokens")
+    return declared

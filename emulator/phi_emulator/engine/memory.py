@@ -1,0 +1,81 @@
+"""Whether a model can fit into this machine's memory, asked before it is loaded.
+
+A process that takes more than there is gets killed by Linux without a word, in the middle of loading or of an answer.
+Knows files and sizes; must not know how a model is run.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, Final
+
+from phi_emulator.engine.base import ModelLoadError
+
+__all__ = ["available_bytes", "check_memory", "needed_bytes"]
+
+_SMALL: Final = 1_000_000_000
+"""Nobody who has less than that to spare runs a model of any size; below it, asking costs more than it saves."""
+_FLOAT: Final = 4
+_CGROUP: Final = Path("/sys/fs/cgroup")
+
+
+def check_memory(
+    folder: Path, settings: dict[str, Any], context: int, available: Callable[[], int] | None = None
+) -> None:
+    """Refuse what can't fit: the weights, and the cache of one request that fills `context`.
+
+    It is a lower bound. Measured for a model of Phi-4-mini's size, loading takes 1.5 times the weights' files.
+    `settings` is the content of `genai_config.json`.
+
+    Raises:
+        ModelLoadError: more is needed than is there.
+    """
+    weights, a_token, tokens = needed_bytes(folder, settings, context)
+    needed = weights + a_token * tokens
+    if needed < _SMALL:
+        return
+    there = (available or available_bytes)()
+    if needed <= there:
+        return
+    fits = (there - weights) // a_token if a_token else 0
+    remedy = "end other programs, or take a smaller model"
+    if fits > 0 and tokens == context:
+        remedy = f"lower `--context` to at most {fits}, or end other programs"
+    raise ModelLoadError(
+        f"the model in {str(folder)!r} needs {needed / 1e9:.1f} GB of memory ({weights / 1e9:.1f} for its weights, the "
+        f"rest for {tokens} tokens of context), and {there / 1e9:.1f} GB are there: {remedy}"
+    )
+
+
+def needed_bytes(folder: Path, settings: dict[str, Any], context: int) -> tuple[int, int, int]:
+    """Bytes of the weights, bytes of a token in the cache, and tokens that the cache holds."""
+    decoder: dict[str, Any] = settings["model"]["decoder"]
+    weights = sum(path.stat().st_size for path in folder.glob(f"{decoder['filename']}*"))
+    try:
+        a_token = (
+            2 * decoder["num_hidden_layers"] * decoder["num_key_value_heads"] * decoder["head_size"] * _FLOAT
+        )
+    except KeyError:
+        a_token = 0  # the native loader will say what it thinks of such a folder
+    pool: dict[str, int] | None = settings.get("engine", {}).get("dynamic_batching")
+    return weights, int(a_token), pool["num_blocks"] * pool["block_size"] if pool else context
+
+
+def available_bytes() -> int:
+    """Bytes that this process may still take before it is killed."""
+    import psutil  # noqa: PLC0415 - a small model does without it
+
+    memory = psutil.virtual_memory()
+    if sys.platform != "linux":  # others swap as far as the disk reaches, and kill nobody
+        return memory.total
+    there = memory.available + psutil.swap_memory().free
+    with suppress(OSError, ValueError, KeyError):  # no limit, or no such file
+        limit = int((_CGROUP / "memory.max").read_text(encoding="ascii"))
+        used = int((_CGROUP / "memory.current").read_text(encoding="ascii"))
+        lines = (_CGROUP / "memory.stat").read_text(encoding="ascii").splitlines()
+        cached = int(dict(line.split() for line in lines)["file"])  # the kernel gives it up when asked
+        there = min(there, limit - used + cached)
+    return there

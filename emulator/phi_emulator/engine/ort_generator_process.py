@@ -1,0 +1,171 @@
+"""The process in which ONNX Runtime GenAI's Generator runs, for builds of it that are older than the Engine.
+
+    parent ──{"id", "do", …}──► stdin        stdout ──{"id", "result"} or {"id", "error"}──► parent
+
+One line of JSON each; the first request is `load`, the end of the input ends the process. A Generator holds the
+interpreter lock while the model works, which is why it may not live in the server's process. Runs on 0.13 and 0.14, the
+last ones with DirectML. Knows GenAI; knows nothing of queues, HTTP or Azure.
+
+A step gives each open sequence one token, one Generator after the other: side by side they would gain nothing. A prompt
+goes in by pieces where the device allows it, one piece for each step, so those that run are not held up.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+import signal
+import sys
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import onnxruntime_genai
+
+from phi_emulator.engine.base import EndReason, Message
+from phi_emulator.engine.devices import DEVICES, declared_providers
+from phi_emulator.engine.prompt import PromptEncoder, control_tokens
+
+__all__ = ["main", "piece_of"]
+
+og: Any = onnxruntime_genai  # the package has no type information
+
+_PIECE: Final = 32
+"""Tokens of a prompt for each step."""
+_SHORT_TABLE: Final = 4096
+_TAKES_PIECES: Final = ("cpu", "cuda")
+"""Elsewhere GenAI refuses to append to a sequence ("Continuous decoding is not supported")."""
+
+
+@dataclass(slots=True)
+class _Open:
+    generator: Any
+    decoder: Any
+    rest: list[int]
+    """What is still to be read of the prompt."""
+    tokens: int
+    """Tokens that may still be generated."""
+    piece: int
+    """Tokens of the prompt for each step."""
+
+
+class _Host:
+    """A model and its Generators."""
+
+    def __init__(self, *, folder: str, device: str, profile: str | None) -> None:
+        if hasattr(og, "disable_telemetry_events"):
+            og.disable_telemetry_events()
+        settings = json.loads((Path(folder) / "genai_config.json").read_text(encoding="utf-8"))
+        config = og.Config(folder)
+        DEVICES[device].select_in(config, declared_providers(settings))
+        if profile is not None:
+            session = {"enable_profiling": profile}
+            config.overlay(json.dumps({"model": {"decoder": {"session_options": session}}}))
+        self._model = og.Model(config)
+        self._tokenizer = og.Tokenizer(self._model)
+        self._ends = {int(token) for token in self._tokenizer.eos_token_ids}
+        self._reported = str(self._model.device_type)
+        self._open: dict[int, _Open] = {}
+        self._encoder = PromptEncoder(
+            lambda messages: str(self._tokenizer.apply_chat_template(messages, add_generation_prompt=True)),
+            lambda text: [int(token) for token in self._tokenizer.encode(text)],
+            control_tokens(Path(folder)),
+        )
+        self._encoder([Message("user", "1 + 1")])  # a template that can't be used is better known now
+
+    def about(self) -> dict[str, str]:
+        """What the loaded model says of itself."""
+        return {"device": self._reported, "version": str(og.__version__)}
+
+    def encode(self, messages: list[list[str]]) -> list[int]:
+        return self._encoder([Message(role, content) for role, content in messages])
+
+    def open(
+        self,
+        sequence: int,
+        prompt: list[int],
+        *,
+        max_tokens: int,
+        temperature: float,
+        top_p: float,
+        seed: int | None,
+    ) -> None:
+        params = og.GeneratorParams(self._model)
+        options: dict[str, Any] = {"max_length": len(prompt) + max_tokens, "do_sample": temperature > 0}
+        if temperature > 0:
+            options |= {"temperature": temperature, "top_p": top_p, "top_k": 0}
+            options["random_seed"] = secrets.randbits(31) if seed is None else seed & (2**31 - 1)
+        params.set_search_options(**options)
+        generator = og.Generator(self._model, params)
+        piece = piece_of(len(prompt), device=self._reported, model_type=str(self._model.type))
+        self._open[sequence] = _Open(generator, self._tokenizer.create_stream(), prompt, max_tokens, piece)
+
+    def step(self) -> list[list[Any]]:
+        """`[sequence, token, text, end]` of each sequence that got a token or ended."""
+        steps: list[list[Any]] = []
+        has_read = False
+        for sequence, live in self._open.items():
+            if live.rest:
+                if not has_read:
+                    live.generator.append_tokens(live.rest[: live.piece])
+                    live.rest = live.rest[live.piece :]
+                    has_read = True
+            elif live.tokens:
+                steps.append([sequence, *self._advance(live)])
+        return steps
+
+    def release(self, sequence: int) -> None:
+        self._open.pop(sequence, None)
+
+    def _advance(self, live: _Open) -> tuple[int | None, str, str | None]:
+        live.generator.generate_next_token()
+        token = int(live.generator.get_next_tokens()[0])
+        if token in self._ends:
+            live.tokens = 0
+            return None, "", EndReason.STOP
+        live.tokens -= 1
+        text = str(live.decoder.decode(token))
+        return token, text, None if live.tokens else EndReason.LENGTH
+
+
+def piece_of(prompt_tokens: int, *, device: str, model_type: str) -> int:
+    """Tokens of a prompt that are read in one step: as many as there are, where pieces would go wrong.
+
+    A Phi of long context has two rotary tables, and what is appended beyond the first one's end is read with the
+    other, which makes nonsense of what was read before: measured, no logit was right any more.
+    """
+    if device.lower() not in _TAKES_PIECES or (model_type.startswith("phi") and prompt_tokens > _SHORT_TABLE):
+        return prompt_tokens
+    return _PIECE
+
+
+def main() -> None:
+    """Answer until the input ends."""
+    with suppress(ValueError):  # not the main thread
+        signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the parent to act on
+    # The native library may write to the standard output, and that is where the answers go.
+    answers = os.fdopen(os.dup(1), "w", encoding="ascii")
+    os.dup2(2, 1)
+    verbs: dict[str, Callable[..., Any]] = {}
+
+    def load(**arguments: Any) -> dict[str, str]:
+        host = _Host(**arguments)
+        verbs.update(encode=host.encode, open=host.open, step=host.step, release=host.release)
+        return host.about()
+
+    verbs["load"] = load
+    for line in sys.stdin:
+        request = json.loads(line)
+        try:
+            answer = {"result": verbs[request["do"]](**request["with"])}
+        except Exception as error:  # noqa: BLE001 - the parent decides what it means
+            answer = {"error": str(error) or type(error).__name__}
+        answers.write(json.dumps({"id": request["id"]} | answer) + "\n")
+        answers.flush()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,206 @@
+"""`parse`, `solve` and `map` of the async client. Its twin is `_helpers.py`, the same without `await`.
+
+It must not decide anything, and must not know connections: it sends by the client's own methods. What only these
+methods need is imported when they are called, to keep the import of the package light.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from contextlib import aclosing
+from typing import TYPE_CHECKING, Any, TypeVar, Unpack
+
+from phi_client._options import DEFAULT_CONCURRENCY, DEFAULT_REASKS, CompletionOptions
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator, Iterable, Sequence
+
+    from pydantic import BaseModel
+
+    from phi_client._completion import Completion
+    from phi_client._map_result import MapItem, MapResult
+    from phi_client._mapping import MapWork, Start
+    from phi_client._message import Message
+    from phi_client._parsing import ParsedCompletion
+    from phi_client._retrying import Clock
+    from phi_client._settings import Settings
+    from phi_client._solving import Solution
+    from phi_client._totals import Prices
+
+__all__ = ["AsyncHelpers"]
+
+_M = TypeVar("_M", bound="BaseModel")
+_T = TypeVar("_T", bound="str | Sequence[Message]")
+
+
+class AsyncHelpers:
+    """What an async client offers on top of `complete`."""
+
+    _settings: Settings
+    _clock: Clock
+
+    async def complete(
+        self, messages: str | Sequence[Message], **options: Unpack[CompletionOptions]
+    ) -> Completion:
+        """One chat completion."""
+        raise NotImplementedError
+
+    async def _carry(self, start: Start[Any]) -> Completion:
+        """One item of a `map`, under the eyes of its `start`."""
+        raise NotImplementedError
+
+    async def parse(
+        self,
+        messages: str | Sequence[Message],
+        model: type[_M],
+        *,
+        max_reasks: int = DEFAULT_REASKS,
+        **options: Unpack[CompletionOptions],
+    ) -> ParsedCompletion[_M]:
+        """A completion whose content is read as a pydantic model, whatever reasoning, prose or fences surround it.
+
+        The model's JSON Schema is added to the prompt. Content that does not fit is sent back with what is wrong.
+
+        Args:
+            messages: as for `complete`.
+            model: a class derived from `pydantic.BaseModel`.
+            max_reasks: how often to ask again; each time costs tokens, and `usage` counts them all.
+            **options: see `CompletionOptions`; `deadline` is for all asks together.
+
+        Raises:
+            ParseError: no content fitted, or it was cut off, when asking again is of no use.
+            ReasoningTruncatedError: the budget ended inside the reasoning.
+            PhiError: as of `complete`; its `spent` has the tokens of the asks before.
+        """
+        from phi_client._deadline import SharedDeadline  # noqa: PLC0415  # see above
+        from phi_client._parsing import Parsing  # noqa: PLC0415
+
+        deadline = SharedDeadline(self._settings.options.merged(options), self._clock)
+        parsing = Parsing(messages, model, max_reasks)
+        with parsing.keeping_account():
+            while True:
+                done = await self.complete(parsing.messages, **deadline.applied_to(options))
+                parsed = parsing.take(done)
+                if parsed is not None:
+                    return parsed
+
+    async def solve(
+        self, problem: str | Sequence[Message], samples: int = 1, **options: Unpack[CompletionOptions]
+    ) -> Solution:
+        r"""The answer to a math problem; of several samples the one that most of them give.
+
+        Answers that are written differently are one: by their form (`0.5`, `\frac12`), and where the extra `eval`
+        is installed also by math-verify, in a process with a time limit.
+
+        Args:
+            problem: in words, to which the instruction of the model's evaluation is added; or messages.
+            samples: how many answers to ask for, side by side. A `seed` counts up from sample to sample.
+            **options: see `CompletionOptions`; each sample has them for itself.
+
+        Raises:
+            PhiError: as of `complete`, when no sample was answered; else errors are among the `samples`.
+        """
+        from phi_client._solving import (  # noqa: PLC0415  # see above
+            check_samples,
+            graded,
+            problem_messages,
+            sample_options,
+        )
+
+        check_samples(samples)
+        merged = self._settings.options.merged(options)
+        messages = problem_messages(problem)
+        each = sample_options(options, merged.body.get("seed"), samples)
+        if samples == 1:
+            return await asyncio.to_thread(graded, [await self.complete(messages, **each[0])])
+        from phi_client._mapping import MapWork  # noqa: PLC0415  # see above
+
+        work = MapWork(
+            [messages] * samples,
+            each,
+            merged,
+            targets=self._settings.targets,
+            concurrency=min(samples, DEFAULT_CONCURRENCY),
+            clock=self._clock,
+        )
+        items = sorted([item async for item in self._run(work)], key=lambda item: item.position)
+        return await asyncio.to_thread(graded, [item.outcome for item in items])
+
+    async def map(
+        self,
+        inputs: Iterable[_T],
+        *,
+        concurrency: int = DEFAULT_CONCURRENCY,
+        checkpoint: str | os.PathLike[str] | None = None,
+        progress: bool | None = None,
+        prices: Prices | None = None,
+        **options: Unpack[CompletionOptions],
+    ) -> MapResult[_T]:
+        """Complete many prompts, several at once; the result has an item for each, in the order of the inputs.
+
+        An item that fails has its error in the place of a completion, and does not stop the others.
+
+        Args:
+            inputs: prompts, or lists of messages.
+            concurrency: the most at once, 1 to 100. How many really run is learned from the service's answers.
+            checkpoint: a file (JSON Lines) that keeps what is finished; the same call with it goes on where an
+                earlier one ended, however that ended. Items that failed are sent again.
+            progress: a bar on standard error; `None` shows it on a terminal.
+            prices: one `Price`, or prices by the name of the model, for `cost`.
+            **options: see `CompletionOptions`; each item has them for itself.
+
+        Raises:
+            ConfigurationError: an argument can't work, or the checkpoint is not of these inputs; nothing was sent.
+            PhiError: ten items in a row failed for a reason that is the client's, such as a wrong key.
+        """
+        items = self.map_as_completed(
+            inputs,
+            concurrency=concurrency,
+            checkpoint=checkpoint,
+            progress=progress,
+            prices=prices,
+            **options,
+        )
+        listed = [item async for item in items]
+        from phi_client._map_result import MapResult  # noqa: PLC0415  # see above
+
+        return MapResult(tuple(sorted(listed, key=lambda item: item.position)))
+
+    async def map_as_completed(
+        self,
+        inputs: Iterable[_T],
+        *,
+        concurrency: int = DEFAULT_CONCURRENCY,
+        checkpoint: str | os.PathLike[str] | None = None,
+        progress: bool | None = None,
+        prices: Prices | None = None,
+        **options: Unpack[CompletionOptions],
+    ) -> AsyncGenerator[MapItem[_T]]:
+        """As `map`, but gives each item as it ends, those of the checkpoint first.
+
+        Items start while the next one is waited for. Leaving the loop ends what still runs, at the latest when the
+        event loop ends; at once inside `async with contextlib.aclosing(…)`.
+        """
+        from phi_client._mapping import MapWork, listed_inputs  # noqa: PLC0415  # see above
+
+        listed = listed_inputs(inputs)
+        work = MapWork(
+            listed,
+            [options] * len(listed),
+            self._settings.options.merged(options),
+            targets=self._settings.targets,
+            concurrency=concurrency,
+            checkpoint=checkpoint,
+            progress=progress,
+            prices=prices,
+            clock=self._clock,
+        )
+        async with aclosing(self._run(work)) as items:
+            async for item in items:
+                yield item
+
+    def _run(self, work: MapWork[_T]) -> AsyncGenerator[MapItem[_T]]:
+        from phi_client._map_tasks import run_in_tasks  # noqa: PLC0415  # see above
+
+        return run_in_tasks(work, self._carry, sleep=self._clock.sleep_async)

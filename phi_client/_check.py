@@ -1,0 +1,197 @@
+"""Whether the configured endpoints can be reached and would take what is sent: URL, key or token, clock.
+
+It must not generate anything, since that is billed: it asks for the model's name. It never shows a key, a token or what
+a token says beside its audience and its end. `python -m phi_client` shows what it finds.
+"""
+
+import base64
+import binascii
+import json
+import os
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from email.utils import parsedate_to_datetime
+from typing import Any, Final, Literal, cast
+
+from phi_client._auth import auth_for
+from phi_client._credentials import TokenCredential
+from phi_client._exchange import Answer, Exchange, info_exchange
+from phi_client._http import Auth, Client, Limits, kept_headers, secrets_of, translated_errors
+from phi_client._options import CallOptions
+from phi_client._redaction import redact_secrets
+from phi_client._settings import Target, resolve_settings
+from phi_client._token_auth import default_credential, no_token
+from phi_client.contract.dialects import MANAGED_COMPUTE
+from phi_client.contract.tokens import audience_of
+from phi_client.errors import (
+    APIConnectionError,
+    APIResponseError,
+    APIStatusError,
+    AuthenticationError,
+    ConfigurationError,
+    CredentialError,
+    ModelError,
+    NotFoundError,
+    PermissionDeniedError,
+)
+
+__all__ = ["Finding", "check_endpoints"]
+
+_DEADLINE_S: Final = 60.0
+_NOT_FOUND: Final = 404
+_SKEW_S: Final = 120.0
+"""Entra ID allows about five minutes; from here on a clock deserves a word, and retries by date go wrong."""
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing that was looked at."""
+
+    status: Literal["ok", "warning", "failure"]
+    subject: str
+    text: str
+    """What was found, and what to do."""
+
+
+def check_endpoints(
+    environ: Mapping[str, str] = os.environ,
+    *,
+    credential: TokenCredential | None = None,
+    http_client: Client | None = None,
+    now: Callable[[], float] = time.time,
+) -> list[Finding]:
+    """Check each endpoint that `PHI_ENDPOINT` and its sisters name; without any, that is the one finding."""
+    try:
+        settings = resolve_settings(
+            endpoint=None,
+            api_key=None,
+            has_credential=credential is not None,
+            dialect=None,
+            model=None,
+            deployment=None,
+            api_version=None,
+            options={},
+            environ=environ,
+        )
+    except ConfigurationError as error:
+        return [Finding("failure", "endpoint", str(error))]
+    found: list[Finding] = []
+    for target in settings.targets:
+        found += _check(target, settings.options, credential, http_client, now)
+    return found
+
+
+def _check(
+    target: Target,
+    options: CallOptions,
+    credential: TokenCredential | None,
+    http_client: Client | None,
+    now: Callable[[], float],
+) -> list[Finding]:
+    endpoint, dialect = target.endpoint, target.endpoint.dialect
+    found = [Finding("ok", "endpoint", f"{endpoint.base_url} speaks {dialect.name}")]
+    if target.api_key is None:
+        credential = credential or default_credential()
+        found.append(_check_token(credential, dialect.token_scope, now()))
+        if found[-1].status == "failure":
+            return found
+    http = http_client or Client(trust_env=not endpoint.is_loopback)
+    try:
+        found += _ask(target, options, auth_for(target, credential, is_async=False), http, now)
+    finally:
+        if http_client is None:
+            http.close()
+    return found
+
+
+def _ask(
+    target: Target, options: CallOptions, auth: Auth, http: Client, now: Callable[[], float]
+) -> list[Finding]:
+    exchange = info_exchange(target, options=options)
+    limits = Limits(exchange.timeout, _DEADLINE_S)
+    try:
+        with translated_errors(limits):
+            response = http.request(
+                exchange.method,
+                exchange.url,
+                headers=exchange.headers,
+                auth=auth,
+                timeout=limits.for_http(),
+                follow_redirects=False,
+            )
+    except APIConnectionError as error:
+        return [Finding("failure", "connection", str(error))]
+    except CredentialError as error:
+        return [Finding("failure", "token", str(error))]
+    # Services echo what they were sent.
+    body = redact_secrets(response.content, secrets_of(response.request))
+    answer = Answer(response.status_code, kept_headers(response), body)
+    proof = "token" if target.api_key is None else "key"
+    return [_judge(target, proof, exchange, answer), _check_clock(response.headers, now())]
+
+
+def _judge(target: Target, proof: str, exchange: Exchange, answer: Answer) -> Finding:
+    try:
+        info = exchange.read_info(answer)
+    except (AuthenticationError, PermissionDeniedError) as error:
+        return Finding("failure", proof, f"refused: {error}")
+    except APIResponseError as error:
+        return Finding(
+            "warning", "endpoint", f"what answers does not speak {target.endpoint.dialect.name}: {error}"
+        )
+    except APIStatusError as error:
+        # The newer container of managed compute has no such route; what stands before it has judged the key by then.
+        is_missing = isinstance(error, NotFoundError) or (
+            isinstance(error, ModelError) and error.inner_status == _NOT_FOUND
+        )
+        if is_missing and target.endpoint.dialect.name == MANAGED_COMPUTE.name:
+            return Finding("ok", proof, "taken; this container has no route that names its model")
+        return Finding("failure", "endpoint", str(error))
+    return Finding("ok", proof, f"taken; {info.model_name or 'a model without a name'} answers")
+
+
+def _check_clock(headers: Mapping[str, str], here: float) -> Finding:
+    try:
+        there = parsedate_to_datetime(headers["date"]).timestamp()
+    except (KeyError, ValueError):
+        return Finding("warning", "clock", "the service sends no date to compare with")
+    ahead = here - there
+    if abs(ahead) <= _SKEW_S:
+        return Finding("ok", "clock", f"within {max(abs(ahead), 1):.0f} s of the service's")
+    which = "ahead of" if ahead > 0 else "behind"
+    return Finding(
+        "failure",
+        "clock",
+        f"{abs(ahead):.0f} s {which} the service's, so tokens may be refused: set the clock",
+    )
+
+
+def _check_token(credential: TokenCredential, scope: str, now: float) -> Finding:
+    wanted = audience_of(scope)
+    try:
+        token = credential.get_token(scope)
+    except Exception as error:  # noqa: BLE001  # credentials are foreign code and raise anything
+        return Finding("failure", "token", str(no_token(credential, error)))
+    claims = _claims(token.token)
+    if claims is None:
+        return Finding("warning", "token", "the credential gave a token that can't be read here")
+    audience = str(claims.get("aud", "")).rstrip("/")
+    if audience != wanted:
+        return Finding("failure", "token", f"it is for {audience!r}, and this endpoint takes {wanted!r}")
+    left = token.expires_on - now
+    if left <= 0:
+        return Finding("failure", "token", "it has expired: sign in again, and look at the clock")
+    return Finding("ok", "token", f"for {audience}, good for {left / 60:.0f} min")
+
+
+def _claims(token: str) -> dict[str, Any] | None:
+    """What a signed token says, unverified; None when it is none."""
+    parts = token.split(".")
+    if len(parts) != 3:  # noqa: PLR2004  # header, claims, signature
+        return None
+    try:
+        claims = json.loads(base64.urlsafe_b64decode(parts[1] + "=" * (-len(parts[1]) % 4)))
+    except (binascii.Error, ValueError):
+        return None
+    return cast("dict[str, Any]", claims) if isinstance(claims, dict) else None

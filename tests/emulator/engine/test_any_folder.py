@@ -1,0 +1,226 @@
+"""Folders that the public model builder made, of other kinds than the bundled model: they run without an edit.
+
+Their weights are random (`emulator/bundled_model/tiny_folders.py`), so what they say is nonsense; it is the same
+nonsense with every engine, because the graph is the same.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+from phi_emulator import Emulator, EmulatorConfig, commands
+from phi_emulator.engine.base import EndReason, Engine, Message, Sampling
+from phi_emulator.engine.context import DEFAULT_CONTEXT, plan_context, plan_pool
+from phi_emulator.engine.loading import load_engine
+from phi_emulator.engine.ort_generator import OrtGeneratorEngine
+from phi_emulator.models import resolve_model
+
+from phi_client import BadRequestError, PhiClient
+
+FOLDERS = Path(__file__).parent / "folders"
+KINDS = ["llama", "phi3", "phi4mini"]
+GB = 1_000_000_000
+
+
+def run(engine: Engine, text: str, max_tokens: int) -> tuple[list[int], EndReason]:
+    prompt = engine.encode([Message("user", text)])
+    engine.open(1, prompt, Sampling(max_tokens=max_tokens, temperature=0))
+    tokens: list[int] = []
+    while True:
+        for step in engine.step():
+            if step.token is not None:
+                tokens.append(step.token)
+            if step.end is not None:
+                engine.release(1)
+                return tokens, step.end
+
+
+def copied(kind: str, to: Path, **model: Any) -> Path:
+    folder = to / kind
+    shutil.copytree(FOLDERS / kind, folder)
+    path = folder / "genai_config.json"
+    settings = json.loads(path.read_text(encoding="utf-8"))
+    settings["model"] |= model
+    path.write_text(json.dumps(settings), encoding="utf-8")
+    return folder
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_folder_of_the_builder_runs_to_the_limit_of_tokens(kind: str) -> None:
+    engine = load_engine(FOLDERS / kind, model=kind)
+    try:
+        tokens, end = run(engine, "1 + 1", 20)
+        assert (len(tokens), end) == (20, EndReason.LENGTH)
+        assert engine.info.context_length == 256
+        tokens_again, _ = run(engine, "1 + 1", 20)
+        assert tokens_again == tokens
+    finally:
+        engine.close()
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_engines_say_the_same(kind: str) -> None:
+    one, other = load_engine(FOLDERS / kind, model=kind), OrtGeneratorEngine(FOLDERS / kind, model=kind)
+    try:
+        assert run(one, "2 + 2", 12) == run(other, "2 + 2", 12)
+    finally:
+        one.close()
+        other.close()
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_each_of_a_folders_end_of_turn_tokens_ends_the_answer(kind: str, tmp_path: Path) -> None:
+    engine = load_engine(FOLDERS / kind, model=kind)
+    tokens, _ = run(engine, "1 + 1", 6)
+    engine.close()
+    place = next(i for i in range(1, len(tokens)) if tokens[i] not in tokens[:i])
+    engine = load_engine(copied(kind, tmp_path, eos_token_id=[0, tokens[place]]), model=kind)
+    try:
+        assert run(engine, "1 + 1", 6) == (tokens[:place], EndReason.STOP)
+    finally:
+        engine.close()
+
+
+@pytest.mark.parametrize(
+    ("kind", "rendered"),
+    [
+        ("llama", "<s><|im_start|>user\nhi<|im_end|>\n<|im_start|>assistant\n"),
+        ("phi3", "<|user|>hi<|end|><|assistant|>"),
+        ("phi4mini", "<|user|>hi<|end|><|assistant|>"),
+    ],
+)
+def test_the_folders_own_chat_template_is_used_wherever_it_is(kind: str, rendered: str) -> None:
+    assert (FOLDERS / kind / "chat_template.jinja").is_file() is (kind != "llama")
+    vocabulary = json.loads((FOLDERS / kind / "tokenizer.json").read_text(encoding="utf-8"))
+    texts = {token["id"]: token["content"] for token in vocabulary["added_tokens"]}
+    texts |= {number: text for text, number in vocabulary["model"]["vocab"].items() if number not in texts}
+    engine = load_engine(FOLDERS / kind, model=kind)
+    try:
+        ids = engine.encode([Message("user", "hi")])
+        # Byte-level BPE writes a line feed as this sign.
+        assert "".join(texts[token] for token in ids).replace("\u010a", "\n") == rendered
+    finally:
+        engine.close()
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_users_text_forges_no_control_token(kind: str) -> None:
+    vocabulary = json.loads((FOLDERS / kind / "tokenizer.json").read_text(encoding="utf-8"))
+    special = {token["content"]: token["id"] for token in vocabulary["added_tokens"]}
+    engine = load_engine(FOLDERS / kind, model=kind)
+    try:
+        plain = engine.encode([Message("user", "hi")])
+        forged = engine.encode([Message("user", "hi" + "".join(special))])
+        assert [plain.count(number) for number in special.values()] == [
+            forged.count(number) for number in special.values()
+        ]
+    finally:
+        engine.close()
+
+
+def test_a_declared_context_beyond_the_usual_is_served_as_the_usual(tmp_path: Path) -> None:
+    folder = copied("llama", tmp_path, context_length=131_072)
+    engine = load_engine(folder, model="x")
+    try:
+        assert engine.info.context_length == DEFAULT_CONTEXT
+        note = f"{DEFAULT_CONTEXT} of the model's 131072 tokens of context are served (set --context)"
+        assert note in engine.info.notes
+    finally:
+        engine.close()
+
+
+def test_the_context_that_is_served_is_enforced_with_azures_error(tmp_path: Path) -> None:
+    folder = copied("llama", tmp_path, context_length=131_072)
+    config = EmulatorConfig(port=0, model=str(folder), context=128)
+    with Emulator(config) as emulator, PhiClient(emulator.endpoint, emulator.key) as client:
+        assert emulator.info.context_length == 128
+        assert "128 of the model's 131072 tokens of context are served" in commands._banner(emulator)
+        # Whatever is asked for, an answer ends where the served context does.
+        done = client.complete("hi", max_tokens=100_000, temperature=0, on_truncation="return")
+        assert done.usage is not None
+        assert done.usage.total_tokens is not None
+        assert done.usage.total_tokens <= 128
+        with pytest.raises(BadRequestError, match="maximum context length is 128 tokens"):
+            client.complete("word " * 400)
+
+
+# As the genai_config.json of a 3.8B Phi-4-mini says; 256 KB a token.
+REAL: dict[str, Any] = {
+    "model": {
+        "context_length": 131_072,
+        "decoder": {
+            "filename": "model.onnx",
+            "num_hidden_layers": 32,
+            "num_key_value_heads": 8,
+            "head_size": 128,
+        },
+    }
+}
+
+
+@pytest.fixture
+def real(tmp_path: Path) -> Path:
+    """A folder whose weights are as large as the real ones; the file has no content on the disk."""
+    with (tmp_path / "model.onnx.data").open("wb") as file:
+        file.truncate(2_400_000_000)
+    return tmp_path
+
+
+@pytest.mark.parametrize(
+    ("gigabytes", "served", "together"),
+    [(64, DEFAULT_CONTEXT, 4 * DEFAULT_CONTEXT), (12, DEFAULT_CONTEXT, 25_634), (5, 4272, 4272), (1, 1, 1)],
+)
+def test_the_memory_that_is_there_bounds_the_context(
+    real: Path, gigabytes: int, served: int, together: int
+) -> None:
+    plan = plan_context(real, REAL, None, max_running=4, available=lambda: gigabytes * GB)
+    assert (plan.served, plan.tokens) == (served, together)
+    assert plan.tokens * 262_144 <= max(gigabytes * GB - 3_600_000_000, 262_144)
+    why = "set --context" if served == DEFAULT_CONTEXT else "more does not fit into this machine's memory"
+    assert plan.notes == (f"{served} of the model's 131072 tokens of context are served ({why})",)
+
+
+def pooled(**pool: int) -> dict[str, Any]:
+    return REAL | {"engine": {"dynamic_batching": pool}}
+
+
+def test_a_pool_bounds_the_context_because_nothing_longer_could_ever_run(real: Path) -> None:
+    plan, pool = plan_pool(real, pooled(num_blocks=512, block_size=16), None, max_running=4)
+    assert (plan.served, plan.tokens, pool["num_blocks"]) == (8192, 8192, 512)
+    assert plan.notes == (
+        "8192 of the model's 131072 tokens of context are served (the folder's cache holds no more)",
+    )
+    plan, _ = plan_pool(real, pooled(num_blocks=512, block_size=16), 4096, max_running=4)
+    assert (plan.served, plan.tokens) == (4096, 8192)
+
+
+def test_a_pool_without_a_size_gets_one(real: Path) -> None:
+    plan, pool = plan_pool(real, pooled(block_size=256), None, max_running=4, available=lambda: 64 * GB)
+    assert (plan.served, pool) == (DEFAULT_CONTEXT, {"block_size": 256, "num_blocks": 128})
+
+
+def test_a_folder_whose_pool_has_no_size_runs(tmp_path: Path) -> None:
+    # As the model builder writes it for CUDA; the graph is the bundled model's, which is paged for the CPU.
+    folder = tmp_path / "model"
+    shutil.copytree(resolve_model().folder, folder)
+    path = folder / "genai_config.json"
+    settings = json.loads(path.read_text(encoding="utf-8"))
+    settings["engine"] = {"dynamic_batching": {"block_size": 16}}
+    path.write_text(json.dumps(settings), encoding="utf-8")
+    engine = load_engine(folder, model="x")
+    try:
+        assert len(run(engine, "1 + 1", 5)[0]) == 5
+        assert engine.info.num_blocks * engine.info.block_size == 2 * engine.info.context_length
+    finally:
+        engine.close()
+
+
+def test_a_context_that_was_asked_for_is_taken_at_its_word(real: Path) -> None:
+    plan = plan_context(real, REAL, 32_768, max_running=4, available=lambda: 8 * GB)
+    assert plan.served == 32_768
+    assert plan.tokens >= plan.served
+    assert plan_context(real, REAL, 200_000, max_running=4, available=lambda: 99 * GB).served == 131_072
