@@ -1,7 +1,7 @@
 """Export a checkpoint to int4 and write the package data: `python export.py --checkpoint out/checkpoint`.
 
-onnxruntime-genai's own model builder makes the int4 model; `paged_graph.py` gives it the graph that the dynamic Engine
-needs; the result goes to the emulator's package data.
+onnxruntime-genai's own model builder makes the int4 model; `phi_emulator.models.prepare` gives it the graph that the
+dynamic Engine needs, as it does for any stock model; the result goes to the emulator's package data.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from paged_graph import write_paged_model
+from phi_emulator.models.prepare import prepare_model
 
 PACKAGE_DATA = Path(__file__).parents[1] / "phi_emulator" / "models" / "bundled" / "phi-tiny-arith"
 
@@ -46,7 +46,9 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as temporary:
         stock = Path(temporary) / "stock"
         build(args.checkpoint, args.precision, stock, Path(temporary) / "cache")
-        write_paged_model(stock, args.out, block_size=16, num_blocks=2048, max_batch_size=8, chunk_size=16)
+        prepared = prepare_model(stock)
+        assert not prepared.obstacle, prepared.obstacle
+        shutil.copytree(prepared.folder, args.out, dirs_exist_ok=True)
         # For builds that are older than the Engine: the stock graph, over the same weights.
         shutil.copyfile(stock / "model.onnx", args.out / "generator.onnx")
     size = sum(file.stat().st_size for file in args.out.iterdir())

@@ -18,6 +18,7 @@ import sys
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from importlib import metadata
+from pathlib import Path
 from types import FrameType, TracebackType
 from typing import Any, Final, Self, TypeVar
 
@@ -121,6 +122,7 @@ _MODEL_OPTIONS: Final = (
     _option("home", "Folder of the pulled models; without it the user's data folder.", "FOLDER"),
     _option("context", "Tokens of prompt and answer together.", "TOKENS"),
     _option("device", "Execution provider that runs the model, decided by trying.", choices=DEVICE_NAMES),
+    _option("cache_mb", "Memory that the cache of a prepared model may take.", "MEGABYTES"),
     _option("dialect", "What the root speaks.", choices=list(DIALECTS)),
     _option("port", "Port to listen on; 0 takes a free one.", "PORT"),
     _option("key", "Key that callers must present; without it the well-known one.", "KEY"),
@@ -128,6 +130,8 @@ _MODEL_OPTIONS: Final = (
     _option("tenant", "Entra tenant whose tokens are taken.", "GUID|DOMAIN"),
     _option("token_seconds", "How long the tokens that the emulator issues are good for.", "SECONDS"),
     _option("queue_size", "Requests that may wait before others get 429.", "COUNT"),
+    _option("queue_seconds", "How long a request may wait before it gets 429.", "SECONDS"),
+    _option("deterministic", "One request at a time, so that seeds repeat whatever else is asked.", "YES|NO"),
     _option("image", "The container behind managed compute.", choices=IMAGES),
     _option("reasoning", "Where the reasoning goes; without it as the surface does.", choices=REASONING),
     _option("requests_per_minute", "Requests a minute that a deployment takes before 429.", "COUNT"),
@@ -208,6 +212,46 @@ def exec_(command: tuple[str, ...], **flags: Any) -> None:
     sys.exit(status)
 
 
+@phi_emulator.command()
+@click.option("--model", metavar="NAME|PATH", help="As of `serve`.")
+@click.option("--context", type=int, metavar="TOKENS", help="As of `serve`.")
+@click.option(
+    "--rounds", type=click.IntRange(1), default=3, show_default=True, help="The best of so many counts."
+)
+@click.option("--tokens", type=click.IntRange(8), default=128, show_default=True, help="Longest answer.")
+@click.option(
+    "--newcomer", type=click.IntRange(1), default=500, show_default=True, help="Tokens of a long prompt."
+)
+@click.option(
+    "--requests", type=click.IntRange(1), default=1000, show_default=True, help="Short requests in all."
+)
+@click.option(
+    "--hang-ups", type=click.IntRange(1), default=200, show_default=True, help="Callers that hang up."
+)
+@click.option(
+    "--json", "json_file", type=click.Path(dir_okay=False, path_type=Path), help="Write all numbers here."
+)
+def bench(
+    json_file: Path | None, newcomer: int, model: str | None, context: int | None, **sizes: int
+) -> None:
+    """Measure an emulator against its own engine without server, queue and streams; print a table.
+
+    It loads the model twice, in two processes.
+    """
+    from phi_emulator.bench import run_benchmark  # noqa: PLC0415 - for this command alone
+
+    config = _configure({"port": 0, "log_level": "warning"} | _given({"model": model, "context": context}))
+    try:
+        report = run_benchmark(
+            config, newcomer_tokens=newcomer, tell=lambda line: click.echo(line, err=True), **sizes
+        )
+    except RuntimeError as error:
+        raise click.ClickException(str(error)) from error
+    click.echo(report.to_table())
+    if json_file is not None:
+        json_file.write_text(report.to_json() + "\n", encoding="utf-8")
+
+
 class _StopSignals:
     """Takes SIGINT and SIGTERM while it is entered: the first is noted, the second ends the process at once."""
 
@@ -270,7 +314,8 @@ def _banner(emulator: Emulator) -> str:
         f"phi-emulator listens on {emulator.root}",
         f"  model     {info.model}" + (f": {emulator.description}" if emulator.description else ""),
         f"  from      {info.source}",
-        f"  runs on   {info.execution_provider} ({info.why}), context {info.context_length} tokens",
+        f"  runs on   {info.execution_provider} ({info.why}), {info.batching} batching",
+        f"  context   {info.context_length} tokens",
         *(f"  note      {note}" for note in info.notes),
         "Point a client at it:",
         *(f"  {line}" for line in _exports(emulator)),

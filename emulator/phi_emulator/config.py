@@ -34,6 +34,7 @@ __all__ = [
 ]
 
 _MAX_PORT: Final = 65_535
+_LEAST_CACHE_MB: Final = 64
 _TENANT: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9.-]{0,63}")
 DEVICE_NAMES: Final = (AUTO, *DEVICES)
 IMAGES: Final = ("newer", "older")
@@ -82,8 +83,14 @@ class EmulatorConfig:
     """What the root speaks; every dialect is also served under its own path."""
     queue_size: int = 64
     """Requests that may wait; further ones are answered with 429."""
+    queue_seconds: float | None = None
+    """How long a request may wait before it is answered with 429; `None` is no limit."""
+    deterministic: bool = False
+    """One request at a time, each from nothing: the same seed and prompt give the same text whatever runs beside."""
     context: int | None = None
     """Tokens of prompt and answer together; `None` leaves it to the model."""
+    cache_mb: int = 4096
+    """Megabytes (2**20 bytes) that the cache of a prepared model may take; a longer context is lowered to what fits."""
     max_output_tokens: int | None = None
     """The longest answer in tokens, as a hosted service may cap it; `None` is what the context holds."""
     image: str = "newer"
@@ -130,6 +137,11 @@ class EmulatorConfig:
         devices = f"give one of {', '.join(DEVICE_NAMES)}"
         _require(self.device in DEVICE_NAMES, "device", self.device, devices)
         _require(self.queue_size >= 0, "queue_size", self.queue_size, "give 0 or more")
+        _require(
+            self.cache_mb >= _LEAST_CACHE_MB, "cache_mb", self.cache_mb, f"give {_LEAST_CACHE_MB} or more"
+        )
+        wait = self.queue_seconds
+        _require(wait is None or wait > 0, "queue_seconds", wait, "give a number of seconds above 0")
         _require(self.image in IMAGES, "image", self.image, f"give one of {', '.join(IMAGES)}")
         places = f"give one of {', '.join(REASONING)}"
         _require(self.reasoning in (None, *REASONING), "reasoning", self.reasoning, places)
@@ -220,6 +232,7 @@ def names(text: str) -> tuple[str, ...]:
 
 READERS: Final[Mapping[str, Callable[[str], object]]] = {
     "loose": yes_or_no,
+    "deterministic": yes_or_no,
     "help_text": yes_or_no,
     "deployments": names,
     "surface_keys": lambda text: read_surface_keys(text.split()),
@@ -231,7 +244,9 @@ READERS: Final[Mapping[str, Callable[[str], object]]] = {
     "max_concurrent": int,
     "port": int,
     "queue_size": int,
+    "queue_seconds": float,
     "context": int,
+    "cache_mb": int,
     "drain_seconds": float,
     "max_body_bytes": int,
 }

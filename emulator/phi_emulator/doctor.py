@@ -129,9 +129,7 @@ class Doctor:
         there = self._available()
         try:
             settings = json.loads((found.folder / "genai_config.json").read_text(encoding="utf-8"))
-            if "num_blocks" not in settings.get("engine", {}).get("dynamic_batching", {}):
-                settings |= {"engine": {}}  # the size of such a pool is decided when it is made
-            weights, a_token, _ = needed_bytes(found.folder, settings, 1)
+            weights, a_token = needed_bytes(found.folder, settings)
             check_memory(found.folder, settings, self._config.context or 1, available=self._available)
         except ModelLoadError as error:
             return Finding("failure", "memory", str(error))
@@ -163,7 +161,7 @@ class Doctor:
             yield Finding(
                 "ok",
                 "speed",
-                f"{found.name}: {trial.tokens_a_second:.3g} tokens a second alone, first token after "
+                f"{found.name}: {_rate(trial.tokens_a_second)} tokens a second alone, first token after "
                 f"{trial.first_token_s:.2f} s ({trial.prompt_tokens} tokens of prompt), loaded in {trial.load_s:.1f} s",
             )
         else:
@@ -218,6 +216,11 @@ class Doctor:
             yield Finding(
                 "failure", "azure", f"the check ended with status {done.returncode} and said nothing"
             )
+
+
+def _rate(number: float) -> str:
+    """A number a second, as precisely as it was measured."""
+    return f"{number:,.0f}" if number >= 100 else f"{number:.3g}"  # noqa: PLR2004
 
 
 def _where_it_ran(trial: Trial, wanted: str) -> Finding:

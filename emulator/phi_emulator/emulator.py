@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Emulator", "EmulatorError", "find_model"]
 
+
 _GRACE_S: Final = 2.0
 """How long requests whose generation was stopped may take to say so."""
 
@@ -55,7 +56,12 @@ def find_model(config: EmulatorConfig) -> tuple[str, Callable[[], Engine]]:
         from phi_emulator.engine.loading import load_engine  # noqa: PLC0415
 
         return load_engine(
-            found.folder, model=found.name, context_length=config.context, device=config.device
+            found.folder,
+            model=found.name,
+            context_length=config.context,
+            device=config.device,
+            cache_bytes=config.cache_mb * 2**20,
+            deterministic=config.deterministic,
         )
 
     return found.description, make_engine
@@ -99,7 +105,9 @@ class Emulator:
             self.description, make_engine = find_model(self.config)
         self._socket = _listen(self.config)
         self._bound_port = self._socket.getsockname()[1]
-        worker = Worker(make_engine, queue_size=self.config.queue_size)
+        worker = Worker(
+            make_engine, queue_size=self.config.queue_size, queue_seconds=self.config.queue_seconds
+        )
         try:
             # The model loads on the worker's thread while the server's modules are imported on this one.
             with ThreadPoolExecutor(1) as pool:

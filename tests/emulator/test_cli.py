@@ -104,9 +104,9 @@ def test_an_unknown_model_exits_with_1_and_one_line() -> None:
 def test_the_banner_says_what_runs_the_model_and_why() -> None:
     with Emulator() as emulator:
         banner = commands._banner(emulator)
-    assert (
-        "runs on   CPUExecutionProvider (chosen by auto: the model was made for it), context 4096" in banner
-    )
+    assert "runs on   CPUExecutionProvider (chosen by auto: the model was made for it)" in banner
+    assert "continuous batching" in banner
+    assert "context   4096 tokens" in banner
 
 
 def test_a_device_that_cannot_be_had_exits_with_1_and_one_line() -> None:

@@ -181,11 +181,11 @@ def test_what_is_to_come_is_said_in_plain_lines(start: Start, server: HubServer)
     status, text = outcome(start("models", "pull", NAME, "--yes"))
     assert status == 0
     assert (
-        f"{NAME}:cpu-int4 from microsoft/Phi-4-mini-reasoning-onnx at {server.commit[:12]}: 11 files, 2.7 MB, MIT"
+        f"{NAME}:cpu-int4 from microsoft/Phi-4-mini-reasoning-onnx at {server.commit[:12]}: 12 files, 2.7 MB, MIT"
         in text
     )
     assert "to fetch: 2.7 MB, about less than a minute at 100 Mbit/s; free in" in text
-    assert "downloading 11 files (2.7 MB)\n" in text
+    assert "downloading 12 files (2.7 MB)\n" in text
     assert "\x1b" not in text
 
 
@@ -255,7 +255,7 @@ def test_on_a_terminal_the_user_is_asked_first(
     assert not reply
     assert (server.sent(DATA) > 0) is (status == 0)
     if status == 0:
-        assert b"downloading 11 files: 100%" in said
+        assert b"downloading 12 files: 100%" in said
 
 
 def test_serving_the_bundled_model_loads_nothing_that_only_a_pull_needs(

@@ -7,6 +7,8 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from phi_emulator.engine.ort import OrtEngine
+from phi_emulator.models import resolve_model
 
 if TYPE_CHECKING:
     from tests.together.conftest import Running
@@ -175,3 +177,37 @@ def test_a_blocked_answer_is_not_sent_at_all(start_emulator: StartEmulator) -> N
         assert choice["finish_reason"] == "content_filter"
         assert "content" not in choice["message"]
         assert choice["content_filter_results"]["sexual"] == {"filtered": True, "severity": "medium"}
+
+
+@pytest.fixture
+def real(start_emulator: StartEmulator) -> Running:
+    """An emulator with the bundled model."""
+    return start_emulator(wrap=lambda _scripted: OrtEngine(resolve_model().folder, model="tiny"))
+
+
+def test_v1_names_its_engine_and_counts_cached_tokens(real: Running) -> None:
+    question = {
+        "role": "user",
+        "content": "Tom has 12 apples and buys 30 more. How many apples does he have?",
+    }
+    whole = ask(real, V1, messages=[question], max_tokens=4).json()
+    assert whole["system_fingerprint"] == real.emulator.info.fingerprint
+    assert whole["usage"]["prompt_tokens_details"] == {"cached_tokens": 0}
+    again = ask(real, V1, messages=[question], max_tokens=4).json()["usage"]
+    block = real.emulator.info.block_size
+    assert (
+        again["prompt_tokens_details"]["cached_tokens"] >= again["prompt_tokens"] // block * block - block > 0
+    )
+    streamed = chunks(real, V1, messages=[question], max_tokens=4, stream_options={"include_usage": True})
+    assert {chunk["system_fingerprint"] for chunk in streamed[1:]} == {whole["system_fingerprint"]}
+    assert streamed[-1]["usage"]["prompt_tokens_details"]["cached_tokens"] > 0
+    counts = real.status()["counts"]
+    assert counts["ended"] == 3
+    assert counts["cached_prompt_tokens"] > 0
+
+
+@pytest.mark.parametrize("path", ["", MANAGED, MODELS])
+def test_other_surfaces_name_no_engine(running: Running, path: str) -> None:
+    answer = ask(running, path).json()
+    assert "system_fingerprint" not in answer
+    assert answer["usage"].get("prompt_tokens_details") is None

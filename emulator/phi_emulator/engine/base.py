@@ -23,6 +23,7 @@ __all__ = [
     "PromptError",
     "PromptTooLongError",
     "QueueFullError",
+    "QueueTimeoutError",
     "Sampling",
     "Step",
 ]
@@ -55,6 +56,14 @@ class QueueFullError(EngineError):
     def __init__(self, waiting: int, retry_after_s: int) -> None:
         super().__init__(f"{waiting} requests are waiting already")
         self.waiting = waiting
+        self.retry_after_s = retry_after_s
+
+
+class QueueTimeoutError(EngineError):
+    """The request waited as long as one may wait, and has not begun."""
+
+    def __init__(self, waited_s: float, retry_after_s: int) -> None:
+        super().__init__(f"the request waited for {waited_s:g} s and could not begin")
         self.retry_after_s = retry_after_s
 
 
@@ -128,6 +137,10 @@ class EngineInfo:
     """Tokens in a block of the cache."""
     num_blocks: int
     """Blocks in the cache, shared by all running sequences."""
+    batching: str = "continuous"
+    """`continuous`: a sequence joins at any step; `static`: it waits for those that run to end."""
+    fingerprint: str = ""
+    """Model, graph, execution provider and versions: what must be equal for a seed to repeat an answer."""
     notes: tuple[str, ...] = ()
     """Limits that the user should read in the banner."""
     why: str = ""

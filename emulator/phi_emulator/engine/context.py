@@ -12,7 +12,7 @@ from typing import Any, Final, NamedTuple
 
 from phi_emulator.engine.memory import available_bytes, needed_bytes
 
-__all__ = ["DEFAULT_CONTEXT", "Plan", "plan_context", "plan_pool"]
+__all__ = ["DEFAULT_CONTEXT", "Plan", "lowered", "plan_context", "plan_pool"]
 
 DEFAULT_CONTEXT: Final = 8192
 """What is served of a larger context unless the user asks for more: at 256 KB a token, the real model's 131,072 would
@@ -53,7 +53,7 @@ def plan_context(
     What the user wants is taken as it is: whether it can fit is `check_memory`'s to refuse.
     """
     declared = _declared(settings)
-    weights, a_token, _ = needed_bytes(folder, settings, declared)
+    weights, a_token = needed_bytes(folder, settings)
     served, why = min(declared, wanted or DEFAULT_CONTEXT), "set --context"
     held = 2 * served
     if weights + a_token * held > _SMALL:
@@ -63,7 +63,7 @@ def plan_context(
             # The smallest context is served all the same: `check_memory` refuses what can't be.
             served, why = fits, "more does not fit into this machine's memory"
         held = max(served, min(fits, max_running * served))
-    return Plan(served, held, _lowered(declared, served, why))
+    return Plan(served, held, lowered(declared, served, why))
 
 
 def plan_pool(
@@ -85,7 +85,7 @@ def plan_pool(
         tokens = pool["num_blocks"] * pool["block_size"]
         served = min(declared, wanted or declared, tokens)
         why = "set --context" if served < tokens else "the folder's cache holds no more"
-        return Plan(served, tokens, _lowered(declared, served, why)), pool
+        return Plan(served, tokens, lowered(declared, served, why)), pool
     plan = plan_context(
         folder, settings | {"engine": {}}, wanted, max_running=max_running, available=available
     )
@@ -94,7 +94,8 @@ def plan_pool(
     return plan, pool
 
 
-def _lowered(declared: int, served: int, why: str) -> tuple[str, ...]:
+def lowered(declared: int, served: int, why: str) -> tuple[str, ...]:
+    """What is said of a context that is not served whole."""
     if served == declared:
         return ()
     return (f"{served} of the model's {declared} tokens of context are served ({why})",)

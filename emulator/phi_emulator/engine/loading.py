@@ -9,11 +9,13 @@ import json
 import logging
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
-from phi_emulator.engine.base import Engine
+from phi_emulator.engine.base import Engine, ModelLoadError
 from phi_emulator.engine.builds import conflicts, has_engine_api, installed_builds
-from phi_emulator.engine.devices import AUTO, Device, on_a_device
+from phi_emulator.engine.devices import AUTO, CPU, Device, on_a_device
 from phi_emulator.engine.load_errors import load_error
+from phi_emulator.models.prepare import prepare_model
 
 __all__ = ["load_engine"]
 
@@ -27,10 +29,14 @@ def load_engine(
     context_length: int | None = None,
     device: str = AUTO,
     profile: Path | None = None,
+    cache_bytes: int | None = None,
+    deterministic: bool = False,
 ) -> Engine:
     """Load a GenAI model folder on a device, decided by trying. Belongs to the thread that will run the engine.
 
-    With `profile`, ONNX Runtime writes there what ran where; it costs time.
+    For the CPU a stock folder is prepared for GenAI's Engine first, if that can be done: `cache_bytes` is what its
+    cache may take. A `deterministic` engine answers one request at a time. With `profile`, ONNX Runtime writes there
+    what ran where; it costs time.
 
     Raises:
         DeviceError: the device that was asked for can't be had.
@@ -42,21 +48,38 @@ def load_engine(
         raise load_error(folder, error) from error
     for conflict in conflicts(installed_builds()):
         logger.warning("%s", conflict)
-    make = _engine_class()
 
     def load(device: Device, why: str) -> Engine:
-        return make(
-            folder, model=model, context_length=context_length, device=device, why=why, profile=profile
-        )
+        given: dict[str, Any] = {
+            "model": model, "context_length": context_length, "device": device, "why": why, "profile": profile,
+        }  # fmt: skip
+        if not has_engine_api():
+            from phi_emulator.engine.ort_generator import OrtGeneratorEngine  # noqa: PLC0415 - see below
+
+            return OrtGeneratorEngine(folder, **given)
+        given["deterministic"] = deterministic
+        if device == CPU:
+            return _load_prepared(folder, given, cache_bytes)
+        return _engine_class()(folder, **given)
 
     return on_a_device(device, settings, load)
 
 
+def _load_prepared(folder: Path, given: dict[str, Any], cache_bytes: int | None) -> Engine:
+    """The engine on a prepared graph; on the stock one where there is none, or it can't be loaded."""
+    make = _engine_class()
+    sizes = {} if cache_bytes is None else {"cache_bytes": cache_bytes}
+    ready = prepare_model(folder, context_length=given["context_length"], **sizes)
+    try:
+        return make(ready.folder, source=folder, obstacle=ready.obstacle, **given)
+    except ModelLoadError:
+        if ready.folder == folder:
+            raise
+        logger.warning("the prepared graph of %s can't be loaded", given["model"], exc_info=True)
+        return make(folder, obstacle="its prepared graph can't be loaded", **given)
+
+
 def _engine_class() -> Callable[..., Engine]:
-    if has_engine_api():
-        from phi_emulator.engine.ort import OrtEngine  # noqa: PLC0415 - older builds can't import it
+    from phi_emulator.engine.ort import OrtEngine  # noqa: PLC0415 - older builds can't import it
 
-        return OrtEngine
-    from phi_emulator.engine.ort_generator import OrtGeneratorEngine  # noqa: PLC0415 - as above
-
-    return OrtGeneratorEngine
+    return OrtEngine

@@ -33,8 +33,11 @@ def check_memory(
     Raises:
         ModelLoadError: more is needed than is there.
     """
-    weights, a_token, tokens = needed_bytes(folder, settings, context)
-    needed = weights + a_token * tokens
+    weights, a_token = needed_bytes(folder, settings)
+    if "dynamic_batching" in settings.get("engine", {}):
+        # A pool gets its memory from the system as it fills, and may hold numbers of half the size.
+        a_token //= 2
+    needed = weights + a_token * context
     if needed < _SMALL:
         return
     there = (available or available_bytes)()
@@ -42,16 +45,16 @@ def check_memory(
         return
     fits = (there - weights) // a_token if a_token else 0
     remedy = "end other programs, or take a smaller model"
-    if fits > 0 and tokens == context:
+    if fits > 0:
         remedy = f"lower `--context` to at most {fits}, or end other programs"
     raise ModelLoadError(
         f"the model in {str(folder)!r} needs {needed / 1e9:.1f} GB of memory ({weights / 1e9:.1f} for its weights, the "
-        f"rest for {tokens} tokens of context), and {there / 1e9:.1f} GB are there: {remedy}"
+        f"rest for {context} tokens of context), and {there / 1e9:.1f} GB are there: {remedy}"
     )
 
 
-def needed_bytes(folder: Path, settings: dict[str, Any], context: int) -> tuple[int, int, int]:
-    """Bytes of the weights, bytes of a token in the cache, and tokens that the cache holds."""
+def needed_bytes(folder: Path, settings: dict[str, Any]) -> tuple[int, int]:
+    """Bytes of the weights, and bytes of a token in a cache of 32-bit numbers."""
     decoder: dict[str, Any] = settings["model"]["decoder"]
     weights = sum(path.stat().st_size for path in folder.glob(f"{decoder['filename']}*"))
     try:
@@ -60,8 +63,7 @@ def needed_bytes(folder: Path, settings: dict[str, Any], context: int) -> tuple[
         )
     except KeyError:
         a_token = 0  # the native loader will say what it thinks of such a folder
-    pool: dict[str, int] | None = settings.get("engine", {}).get("dynamic_batching")
-    return weights, int(a_token), pool["num_blocks"] * pool["block_size"] if pool else context
+    return weights, int(a_token)
 
 
 def available_bytes() -> int:

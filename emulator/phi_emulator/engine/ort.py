@@ -5,17 +5,19 @@ Knows GenAI 0.18's Engine; knows nothing of queues, HTTP or Azure. What that Eng
 - It belongs to the thread that made it. `run()` frees the interpreter lock; `Generator`, which does not, is unused.
 - A finished request keeps its place until `close()`. Left open, it blocks the others for ever.
 - It neither preempts nor evicts, so the caller reserves cache blocks before `open` (see `scheduler`).
-- Folders with an `engine.dynamic_batching` section run with sequences joining at any step, a prefix cache and a seed
-  for each sequence. Stock folders run with static batching: a newcomer waits for the whole batch, and seeds have no
-  effect.
+- Folders with an `engine.dynamic_batching` section, which `models.prepare` writes, run with sequences joining at any
+  step, a prefix cache and a seed for each sequence. Others run with static batching: a newcomer waits for the whole
+  batch, and seeds have no effect.
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
 import secrets
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +32,7 @@ from phi_emulator.engine.base import (
     Sampling,
     Step,
 )
-from phi_emulator.engine.context import plan_context, plan_pool
+from phi_emulator.engine.context import Plan, lowered, plan_context, plan_pool
 from phi_emulator.engine.devices import CPU, Device, declared_providers
 from phi_emulator.engine.load_errors import load_error
 from phi_emulator.engine.memory import check_memory
@@ -40,6 +42,7 @@ __all__ = ["OrtEngine"]
 
 og: Any = onnxruntime_genai  # the package has no type information
 
+_VERSIONS = {"genai": "onnxruntime-genai", "ort": "onnxruntime"}
 _FINISHED = int(og.EngineEventFlags.TURN_FINISHED)
 _FAILED = int(og.EngineEventFlags.FAILED)
 _ENDS = {
@@ -48,7 +51,6 @@ _ENDS = {
     og.FinishReason.MAX_SESSION_TOKENS: EndReason.LENGTH,
 }
 _STATIC_BATCH = 4
-_STATIC = "this folder runs with static batching: requests wait for a batch to end, `seed` has no effect"
 
 
 @dataclass(slots=True)
@@ -61,7 +63,9 @@ class OrtEngine:
     """A GenAI model folder, run by GenAI's Engine on `device`.
 
     `model` is the name that responses carry. `context_length` lowers the context that is served. With `profile`, ONNX
-    Runtime writes there what ran where; it costs time. `why` is said with the device.
+    Runtime writes there what ran where; it costs time. `why` is said with the device. `source` is the stock folder that
+    `folder` was prepared from, `obstacle` why it could not be prepared. A `deterministic` engine runs one sequence at a
+    time, and each without what others left in the cache: sums may be rounded otherwise beside others.
 
     Raises:
         ModelLoadError: the folder can't be loaded there.
@@ -76,13 +80,17 @@ class OrtEngine:
         device: Device = CPU,
         why: str = "",
         profile: Path | None = None,
+        source: Path | None = None,
+        obstacle: str = "",
+        deterministic: bool = False,
     ) -> None:
         og.disable_telemetry_events()
         self._name, self._why = model, why
+        self._source, self._obstacle, self._deterministic = source or folder, obstacle, deterministic
         try:
             self._load(folder, context_length, device, profile)
         except (RuntimeError, OSError, ValueError, LookupError, TypeError) as error:
-            raise load_error(folder, error) from error
+            raise load_error(self._source, error) from error
 
     def _load(
         self,
@@ -91,11 +99,13 @@ class OrtEngine:
         device: Device,
         profile: Path | None,
     ) -> None:
-        settings = json.loads((folder / "genai_config.json").read_text(encoding="utf-8"))
-        pool: dict[str, int] | None = None
+        settings = _settings(folder)
+        pool: dict[str, Any] | None = None
         self._seeded = "dynamic_batching" in settings.get("engine", {})
         if self._seeded:
             plan, pool = plan_pool(folder, settings, context_length, max_running=_STATIC_BATCH)
+            if self._deterministic:
+                pool = pool | {"max_batch_size": 1, "prefix_caching": False}
             settings["engine"]["dynamic_batching"] = pool
         else:
             plan = plan_context(folder, settings, context_length, max_running=_STATIC_BATCH)
@@ -123,13 +133,17 @@ class OrtEngine:
         self._encoder([Message("user", "1 + 1")])  # a template that can't be used is better known now
         self._info = EngineInfo(
             model=self._name,
-            source=str(folder),
+            source=str(self._source),
             execution_provider=device.execution_provider,
             context_length=plan.served,
-            max_running=self._engine.get_capabilities().configured_max_batch_size,
+            max_running=1
+            if self._deterministic
+            else self._engine.get_capabilities().configured_max_batch_size,
             block_size=pool["block_size"] if pool else 1,
             num_blocks=pool["num_blocks"] if pool else plan.tokens,
-            notes=plan.notes if pool else (*plan.notes, _STATIC),
+            batching="continuous" if pool else "static",
+            fingerprint=_fingerprint(folder, settings, device.name),
+            notes=self._notes(plan, is_static=pool is None),
             why=self._why,
         )
 
@@ -189,3 +203,34 @@ class OrtEngine:
             self.release(sequence)
         # Native objects must go on this thread, and in this order.
         del self._events, self._engine, self._model
+
+    def _notes(self, plan: Plan, *, is_static: bool) -> tuple[str, ...]:
+        """What the user should read of the context and of how requests share the model."""
+        declared = _settings(self._source)["model"]["context_length"]
+        notes = plan.notes or lowered(declared, plan.served, "set --context")
+        if not is_static:
+            return notes
+        because = f", because {self._obstacle}" if self._obstacle else ""
+        waiting = (
+            f"static batching{because}: requests wait for those that run to end, and `seed` has no effect"
+        )
+        return (*notes, waiting)
+
+
+def _fingerprint(folder: Path, settings: dict[str, Any], provider: str) -> str:
+    """Model and graph by their content, and the versions that compute them.
+
+    The weights count by their size only: reading gigabytes at each start would cost more than it tells.
+    """
+    graph = folder / settings["model"]["decoder"]["filename"]
+    sizes = sorted((file.name, file.stat().st_size) for file in folder.iterdir() if file.is_file())
+    content = hashlib.blake2b(graph.read_bytes(), digest_size=5)
+    content.update(json.dumps([settings, sizes], sort_keys=True).encode())
+    kind = "paged" if "dynamic_batching" in settings.get("engine", {}) else "stock"
+    versions = [f"{name}{metadata.version(package)}" for name, package in _VERSIONS.items()]
+    return "_".join(["fp", content.hexdigest(), kind, provider, *versions])
+
+
+def _settings(folder: Path) -> dict[str, Any]:
+    settings: dict[str, Any] = json.loads((folder / "genai_config.json").read_text(encoding="utf-8"))
+    return settings

@@ -56,10 +56,12 @@ class Scheduler:
         elif len(self._waiting) < self._queue_size:
             self._waiting.append(entry)
         else:
-            # Without a measured rate of completion, a second for each request ahead is an honest order of magnitude.
-            raise QueueFullError(
-                len(self._waiting), retry_after_s=max(1, len(self._waiting) + len(self._running))
-            )
+            raise QueueFullError(len(self._waiting), self.retry_after_s)
+
+    @property
+    def retry_after_s(self) -> int:
+        """When to ask again. Without a measured rate, a second for each request ahead is an order of magnitude."""
+        return max(1, len(self._waiting) + len(self._running))
 
     def admit(self) -> list[int]:
         """Move as many sequences as fit from waiting to running; return all that are new there, in order."""

@@ -14,9 +14,10 @@ from __future__ import annotations
 import asyncio
 import logging
 import threading
+import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from concurrent.futures import Future
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import count
 from typing import NamedTuple
 
@@ -29,13 +30,15 @@ from phi_emulator.engine.base import (
     EngineStoppedError,
     Message,
     PromptTooLongError,
+    QueueFullError,
+    QueueTimeoutError,
     Sampling,
     Step,
 )
 from phi_emulator.engine.scheduler import Scheduler
 from phi_emulator.engine.text import StopStrings, TextMachine
 
-__all__ = ["Generation", "Outcome", "Worker", "WorkerStatus"]
+__all__ = ["Counts", "Generation", "Outcome", "Worker", "WorkerStatus"]
 
 logger = logging.getLogger("phi_emulator.engine")
 
@@ -55,6 +58,19 @@ class WorkerStatus(NamedTuple):
     is_broken: bool
     running: int
     waiting: int
+
+
+@dataclass(frozen=True, slots=True)
+class Counts:
+    """What became of the requests so far, and how many tokens they took."""
+
+    ended: int = 0
+    cancelled: int = 0
+    refused: int = 0
+    prompt_tokens: int = 0
+    cached_prompt_tokens: int = 0
+    """Prompt tokens that were not computed, because a request before had begun with them."""
+    completion_tokens: int = 0
 
 
 class Generation:
@@ -106,16 +122,29 @@ class _Sequence:
     prompt: Sequence[int]
     sampling: Sampling
     machines: Sequence[TextMachine]
+    since: float
+    is_running: bool = field(default=False)
     completion_tokens: int = field(default=0)
 
 
 class Worker:
     """Runs an engine on a thread of its own and serves any number of event loops.
 
-    `make_engine` is called on that thread. At most `queue_size` requests wait; further ones are refused.
+    `make_engine` is called on that thread. At most `queue_size` requests wait, each for `queue_seconds` at most;
+    further ones are refused. `clock` tells seconds.
     """
 
-    def __init__(self, make_engine: Callable[[], Engine], *, queue_size: int = 64) -> None:
+    def __init__(
+        self,
+        make_engine: Callable[[], Engine],
+        *,
+        queue_size: int = 64,
+        queue_seconds: float | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._queue_seconds = queue_seconds
+        self._clock = clock
+        self._counts = Counts()
         self._make_engine = make_engine
         self._queue_size = queue_size
         self._loaded: Future[Engine] = Future()
@@ -158,6 +187,11 @@ class Worker:
         with self._changed:
             return WorkerStatus(self._broken, self._scheduler.running, self._scheduler.waiting)
 
+    @property
+    def counts(self) -> Counts:
+        """What became of the requests so far."""
+        return self._counts
+
     async def encode(self, messages: Sequence[Message]) -> list[int]:
         """The prompt's token ids, worked out beside the event loop.
 
@@ -190,8 +224,12 @@ class Worker:
                 raise EngineFailedError("the engine broke down")
             if self._stopping:
                 raise EngineStoppedError("the engine is stopping")
-            self._scheduler.submit(sequence, tokens)
-            self._sequences[sequence] = _Sequence(generation, prompt, sampling, machines)
+            try:
+                self._scheduler.submit(sequence, tokens)
+            except QueueFullError:
+                self._count(refused=1)
+                raise
+            self._sequences[sequence] = _Sequence(generation, prompt, sampling, machines, self._clock())
             self._changed.notify()
         return generation
 
@@ -226,11 +264,11 @@ class Worker:
                 self._changed.wait()
             if self._stopping:
                 return False
-            cancelled, self._cancelled = self._cancelled, []
-            for sequence in cancelled:
-                self._sequences.pop(sequence, None)
-                self._scheduler.finish(sequence)
+            cancelled = self._forget_the_cancelled()
+            self._refuse_the_late()
             admitted = [(sequence, self._sequences[sequence]) for sequence in self._scheduler.admit()]
+            for _, state in admitted:
+                state.is_running = True
             running = self._scheduler.running > 0
         try:
             for sequence in cancelled:
@@ -248,6 +286,37 @@ class Worker:
                 self._broken = self._stopping = True  # it is not trusted with further requests
             self._fail_all(EngineFailedError("the engine broke down"))
         return True
+
+    def _forget_the_cancelled(self) -> list[int]:
+        """Strike them from the books; with the lock held. The engine is told afterwards."""
+        cancelled, self._cancelled = self._cancelled, []
+        for sequence in cancelled:
+            if self._sequences.pop(sequence, None) is not None:
+                self._count(cancelled=1)
+            self._scheduler.finish(sequence)
+        return cancelled
+
+    def _refuse_the_late(self) -> None:
+        """Turn away what has waited too long. Between two steps is often enough: nothing waits while nothing runs."""
+        if self._queue_seconds is None:
+            return
+        latest = self._clock() - self._queue_seconds
+        late = [
+            number
+            for number, state in self._sequences.items()
+            if not state.is_running and state.since <= latest
+        ]
+        for number in late:
+            error = QueueTimeoutError(self._queue_seconds, self._scheduler.retry_after_s)
+            self._scheduler.finish(number)
+            self._sequences.pop(number).generation.send(error)
+            self._count(refused=1)
+
+    def _count(self, **more: int) -> None:
+        """Add to the counts; with the lock held."""
+        self._counts = replace(
+            self._counts, **{name: getattr(self._counts, name) + n for name, n in more.items()}
+        )
 
     def _deliver(self, engine: Engine, step: Step) -> None:
         state = self._sequences.get(step.sequence)
@@ -268,6 +337,12 @@ class Worker:
             with self._changed:
                 self._sequences.pop(step.sequence, None)
                 self._scheduler.finish(step.sequence)
+                self._count(
+                    ended=1,
+                    prompt_tokens=len(state.prompt),
+                    cached_prompt_tokens=step.cached_prompt_tokens,
+                    completion_tokens=state.completion_tokens,
+                )
             outcome = Outcome(end, len(state.prompt), state.completion_tokens, step.cached_prompt_tokens)
             state.generation.send(outcome)
 

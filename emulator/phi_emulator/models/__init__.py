@@ -1,7 +1,11 @@
-"""Finds a model's files. Knows folders and names; knows nothing of engines that run them, of HTTP or of Azure."""
+"""Finds a model's files and makes them ready. Knows folders, names and graphs.
+
+Knows nothing of engines that run them, of HTTP or of Azure.
+"""
 
 from phi_emulator.models.catalog import BUNDLED, PHI_4_MINI_REASONING
 from phi_emulator.models.folder import ModelFolder, ModelNotFoundError, NotPulledError, resolve_model
+from phi_emulator.models.prepare import PreparedModel, prepare_model
 from phi_emulator.models.store import Store, StoreError
 
 __all__ = [
@@ -10,7 +14,9 @@ __all__ = [
     "ModelFolder",
     "ModelNotFoundError",
     "NotPulledError",
+    "PreparedModel",
     "Store",
     "StoreError",
+    "prepare_model",
     "resolve_model",
 ]

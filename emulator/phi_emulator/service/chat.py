@@ -20,7 +20,7 @@ from phi_emulator.engine.base import (
     Message,
     Sampling,
 )
-from phi_emulator.engine.worker import Worker
+from phi_emulator.engine.worker import Counts, Worker
 from phi_emulator.service.content_filter import ContentFilter, Rule
 from phi_emulator.service.errors import ServiceError, error_of_engine, error_of_limit
 from phi_emulator.service.rate_limits import Deployments, LimitExceededError, Limits
@@ -38,8 +38,12 @@ class ServiceStatus:
     source: str
     execution_provider: str
     context_length: int
+    batching: str
+    """`continuous` or `static`; see `EngineInfo`."""
     running: int
     waiting: int
+    fingerprint: str
+    counts: Counts
 
 
 class ChatService:
@@ -96,6 +100,7 @@ class ChatService:
             dialect,
             request_id=request_id,
             model=self._engine_info.model,
+            fingerprint=self._engine_info.fingerprint,
             admission=admission,
             settle=limits.settle,
             prompt_found=found,
@@ -150,8 +155,11 @@ class ChatService:
             source=info.source,
             execution_provider=info.execution_provider,
             context_length=info.context_length,
+            batching=info.batching,
             running=load.running,
             waiting=load.waiting,
+            fingerprint=info.fingerprint,
+            counts=self._worker.counts,
         )
 
     @property

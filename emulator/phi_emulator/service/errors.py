@@ -13,6 +13,7 @@ from phi_emulator.engine.base import (
     PromptError,
     PromptTooLongError,
     QueueFullError,
+    QueueTimeoutError,
 )
 from phi_emulator.service.rate_limits import LimitExceededError
 
@@ -37,7 +38,7 @@ def error_of_engine(error: EngineError, dialect: Dialect) -> ServiceError:
     match error:
         case PromptTooLongError():
             refusal = dialect.context_exceeded(error.context_length, error.prompt_tokens)
-        case QueueFullError():
+        case QueueFullError() | QueueTimeoutError():
             refusal = dialect.rate_limited(error.retry_after_s, limit="concurrency")
         case PromptError():
             refusal = container_error(400, f"The messages do not fit the model's chat template: {error}")

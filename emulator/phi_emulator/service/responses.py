@@ -48,6 +48,7 @@ class Answer:
         *,
         request_id: str,
         model: str,
+        fingerprint: str,
         admission: Admission,
         settle: Callable[[Admission, int | None], None],
         prompt_found: Mapping[str, str],
@@ -61,6 +62,8 @@ class Answer:
         # The recorded answers of a Phi model derive their id from the request's.
         self._id = f"chatcmpl-{request_id}"
         self._model = model
+        # Named on no other surface; see `Facts.tells_details`.
+        self._details = {"system_fingerprint": fingerprint} if dialect.tells_details else {}
         self._created = int(time.time())
         self._prompt_results = prompt_filter_results(prompt_found)
         self._watch = watch
@@ -70,7 +73,7 @@ class Answer:
     def usage(self) -> Usage | None:
         """Tokens, once the answer is through."""
         outcome = self._generation.outcome
-        return None if outcome is None else _usage(outcome)
+        return None if outcome is None else self._usage(outcome)
 
     async def complete(self) -> ChatCompletion:
         """The whole answer.
@@ -100,8 +103,9 @@ class Answer:
             created=self._created,
             model=self._model,
             choices=[choice],
-            usage=_usage(outcome),
+            usage=self._usage(outcome),
             prompt_filter_results=self._prompt_results,
+            **self._details,
         )
 
     async def chunks(self) -> AsyncIterator[ChatCompletionChunk]:
@@ -124,7 +128,7 @@ class Answer:
             for chunk in self._chunks_of(splitter.flush()):
                 yield chunk
         outcome, reason = self._ending()
-        usage = _usage(outcome)
+        usage = self._usage(outcome)
         is_unasked = self._dialect.streams_usage == "unasked"
         results = (
             None if self._watch is None or not self._dialect.opens_with_annotations else self._watch.results
@@ -132,7 +136,7 @@ class Answer:
         last = finish_chunk(reason, usage if is_unasked else None, **head, content_filter_results=results)
         yield last if is_unasked else self._chunk(last)
         if self._includes_usage and not is_unasked:
-            yield usage_chunk(usage, **head)
+            yield usage_chunk(usage, **head).model_copy(update=self._details)
 
     def _chunks_of(self, split: SplitText) -> Iterator[ChatCompletionChunk]:
         if split.reasoning:
@@ -143,8 +147,8 @@ class Answer:
     def _chunk(self, chunk: ChatCompletionChunk) -> ChatCompletionChunk:
         """`chunk`, whose usage is null where usage comes later because it was asked for (the OpenAI API)."""
         if self._includes_usage and self._dialect.streams_usage == "on request":
-            return chunk.model_copy(update={"usage": None})
-        return chunk
+            chunk = chunk.model_copy(update={"usage": None})
+        return chunk.model_copy(update=self._details) if self._details else chunk
 
     def cancel(self) -> None:
         """Free the engine before its next step, and the place among the limits. Does no harm after the end."""
@@ -172,6 +176,17 @@ class Answer:
         is_told = self._is_blocked and self._dialect.annotates
         return outcome, "content_filter" if is_told else outcome.reason.value
 
+    def _usage(self, outcome: Outcome) -> Usage:
+        usage = Usage(
+            prompt_tokens=outcome.prompt_tokens,
+            completion_tokens=outcome.completion_tokens,
+            total_tokens=outcome.prompt_tokens + outcome.completion_tokens,
+        )
+        if not self._dialect.tells_details:
+            return usage
+        cached = {"cached_tokens": outcome.cached_prompt_tokens}
+        return usage.model_copy(update={"prompt_tokens_details": cached})
+
     async def _pieces(self) -> AsyncIterator[str]:
         try:
             async for text in self._generation:
@@ -186,11 +201,3 @@ class _Head(TypedDict):
     id: str
     created: int
     model: str
-
-
-def _usage(outcome: Outcome) -> Usage:
-    return Usage(
-        prompt_tokens=outcome.prompt_tokens,
-        completion_tokens=outcome.completion_tokens,
-        total_tokens=outcome.prompt_tokens + outcome.completion_tokens,
-    )

@@ -103,6 +103,9 @@ class Facts(ABC):
     # Whether a stream's usage comes unasked, with the finish reason, or by `stream_options` in a chunk of its own.
     streams_usage: Literal["unasked", "on request"] = "unasked"
 
+    # Whether answers name their engine and count cached prompt tokens (recorded on Azure OpenAI, never on the others).
+    tells_details: bool = False
+
     # Whether answers carry `x-ratelimit-…` headers (recorded on Azure OpenAI, never on the others).
     tells_limits: bool = False
 

@@ -174,6 +174,7 @@ OPENAI_V1: Final = OpenAIV1(
     # As seen on Azure OpenAI; usage is the OpenAI API's own option.
     opens_with_annotations=True,
     streams_usage="on request",
+    tells_details=True,
     # Depends on the model (documentation); which form this very model uses was never recorded.
     reasoning_in="content",
     telemetry_name="azure.ai.openai",

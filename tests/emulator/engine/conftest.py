@@ -3,14 +3,16 @@
 The bundled model runs twice: by GenAI's Engine, where the installed build has it, and by Generators in a process.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 
 import pytest
-from phi_emulator.engine.base import EndReason, Engine, Message, Sampling
+from phi_emulator.engine.base import Engine
 from phi_emulator.engine.builds import has_engine_api
 from phi_emulator.engine.ort_generator import OrtGeneratorEngine
 from phi_emulator.engine.scripted import ScriptedEngine
 from phi_emulator.models import resolve_model
+
+from tests.emulator.engine.driver import Driver
 
 ANSWER = "<think>17*24: as taught.</think>The answer is \\boxed{408}."
 
@@ -64,39 +66,6 @@ def ort() -> Iterator[Engine]:
     engine = make_ort()
     yield engine
     engine.close()
-
-
-class Driver:
-    """Runs an engine by hand, as the worker would."""
-
-    def __init__(self, engine: Engine) -> None:
-        self.engine = engine
-        self.texts: dict[int, str] = {}
-        self.tokens: dict[int, int] = {}
-        self.ends: dict[int, EndReason] = {}
-        self.cached: dict[int, int] = {}
-
-    def open(self, sequence: int, question: str, sampling: Sampling) -> Sequence[int]:
-        prompt = self.engine.encode([Message("user", question)])
-        self.engine.open(sequence, prompt, sampling)
-        self.texts[sequence], self.tokens[sequence] = "", 0
-        return prompt
-
-    def step(self) -> None:
-        for step in self.engine.step():
-            self.texts[step.sequence] += step.text
-            self.tokens[step.sequence] += step.token is not None
-            if step.end is not None:
-                self.ends[step.sequence] = step.end
-                self.cached[step.sequence] = step.cached_prompt_tokens
-                self.engine.release(step.sequence)
-
-    def finish(self) -> None:
-        for _ in range(2000):
-            if self.ends.keys() == self.texts.keys():
-                return
-            self.step()
-        raise AssertionError(f"still running: {self.texts.keys() - self.ends.keys()}")
 
 
 @pytest.fixture

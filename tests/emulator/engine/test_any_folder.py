@@ -64,7 +64,9 @@ def test_a_folder_of_the_builder_runs_to_the_limit_of_tokens(kind: str) -> None:
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_the_engines_say_the_same(kind: str) -> None:
-    one, other = load_engine(FOLDERS / kind, model=kind), OrtGeneratorEngine(FOLDERS / kind, model=kind)
+    # Within the first rotary table: a prepared graph keeps to one of the two, a stock one changes at 128.
+    one = load_engine(FOLDERS / kind, model=kind, context_length=128)
+    other = OrtGeneratorEngine(FOLDERS / kind, model=kind, context_length=128)
     try:
         assert run(one, "2 + 2", 12) == run(other, "2 + 2", 12)
     finally:

@@ -122,7 +122,7 @@ def real(tmp_path: Path) -> Path:
 
 
 def test_a_model_of_the_real_size_needs_its_weights_and_256_kb_a_token(real: Path) -> None:
-    assert needed_bytes(real, REAL, 8192) == (4_852_000_000, 262_144, 8192)
+    assert needed_bytes(real, REAL) == (4_852_000_000, 262_144)
 
 
 def test_a_model_that_does_not_fit_is_refused_with_the_context_that_would(real: Path) -> None:
@@ -139,9 +139,11 @@ def test_a_model_whose_weights_do_not_fit_gets_no_such_advice(real: Path) -> Non
         check_memory(real, REAL, 1, lambda: 4 * GB)
 
 
-def test_a_pool_counts_as_a_whole(real: Path) -> None:
-    pool = REAL | {"engine": {"dynamic_batching": {"num_blocks": 100, "block_size": 16}}}
-    assert needed_bytes(real, pool, 8192)[2] == 1600
+def test_a_pool_counts_by_what_one_request_fills_of_it(real: Path) -> None:
+    pool = REAL | {"engine": {"dynamic_batching": {"num_blocks": 10**6, "block_size": 16}}}
+    with pytest.raises(ModelLoadError, match=r"needs 7\.0 GB of memory"):
+        check_memory(real, REAL, 8192, lambda: 6 * GB)
+    check_memory(real, pool, 8192, lambda: 6 * GB)
 
 
 def test_a_small_model_does_not_ask_for_the_memory() -> None:

@@ -15,6 +15,7 @@ from phi_emulator.engine.base import (
     ModelLoadError,
     PromptTooLongError,
     QueueFullError,
+    QueueTimeoutError,
     Sampling,
 )
 from phi_emulator.engine.scripted import ScriptedEngine
@@ -233,4 +234,52 @@ def test_the_event_loop_runs_on_while_the_model_works(make_native_engine: Callab
         assert turns > generation.outcome.completion_tokens
 
     with serving(make_native_engine) as worker:
+        asyncio.run(main(worker))
+
+
+def test_a_request_that_waited_too_long_is_turned_away_and_the_running_one_goes_on() -> None:
+    gate, now = Gate(), [0.0]
+
+    async def main(worker: Worker) -> None:
+        prompt = await worker.encode(MESSAGES)
+        running, waiting = worker.submit(prompt, SAMPLING), worker.submit(prompt, SAMPLING)
+        pieces = aiter(running)
+        gate.allow()
+        await anext(pieces)
+        now[0] = 30.0
+        gate.open()
+        with pytest.raises(QueueTimeoutError) as caught:
+            await text_of(waiting)
+        assert caught.value.retry_after_s >= 1
+        assert "".join([piece async for piece in pieces])
+        assert (worker.counts.ended, worker.counts.refused) == (1, 1)
+
+    worker = Worker(
+        lambda: ScriptedEngine(say("word " * 5), max_running=1, before_step=gate),
+        queue_seconds=30,
+        clock=lambda: now[0],
+    )
+    worker.start()
+    asyncio.run(main(worker))
+    worker.stop()
+
+
+def test_the_counts_tell_what_became_of_requests() -> None:
+    gate = Gate()
+
+    async def main(worker: Worker) -> None:
+        prompt = await worker.encode(MESSAGES)
+        ending, leaving = worker.submit(prompt, SAMPLING), worker.submit(prompt, SAMPLING)
+        with pytest.raises(QueueFullError):
+            worker.submit(prompt, SAMPLING)
+        leaving.cancel()
+        gate.open()
+        await text_of(ending)
+        counts = worker.counts
+        assert (counts.ended, counts.cancelled, counts.refused) == (1, 1, 1)
+        assert counts.prompt_tokens == len(prompt)
+        assert counts.completion_tokens == 3
+
+    make = lambda: ScriptedEngine(say("a b"), max_running=1, before_step=gate)  # noqa: E731
+    with serving(make, queue_size=1) as worker:
         asyncio.run(main(worker))

@@ -1,0 +1,130 @@
+"""Asks a served emulator and notes when what came. It must not know what the numbers mean."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+from collections.abc import AsyncGenerator, Callable, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+import httpx
+
+from phi_emulator.bench.processes import Conversation, Timing
+
+__all__ = ["Asker", "Heard"]
+
+_CHAT: Final = "/serverless/chat/completions"
+_PATIENCE_S: Final = 600.0
+_LOOK_EVERY_S: Final = 0.002
+"""Seconds between two looks at whether something has come true."""
+
+
+@dataclass(slots=True)
+class Heard:
+    """When a stream's parts came, in seconds of the clock; its first chunk, a role without text, is left out."""
+
+    asked_s: float
+    begun_s: float = 0.0
+    """When the first part came that the model had to do with: a token without text shows in the end only."""
+    ended_s: float = 0.0
+    at_s: list[float] = field(default_factory=list[float])
+    """When chunks with text came."""
+    tokens: int = 0
+    """As the usage counts them: a token without text makes no chunk."""
+
+    @property
+    def first_s(self) -> float:
+        return self.begun_s - self.asked_s
+
+
+class Asker:
+    """A client of one emulator. Chunks are counted, not read, so that the reader costs as little as it can."""
+
+    def __init__(self, http: httpx.AsyncClient) -> None:
+        self._http = http
+
+    @classmethod
+    @asynccontextmanager
+    async def at(cls, endpoint: str, key: str) -> AsyncGenerator[Asker]:
+        headers = {"Authorization": f"Bearer {key}"}
+        limits = httpx.Limits(max_connections=None, max_keepalive_connections=64)
+        async with httpx.AsyncClient(
+            base_url=endpoint, headers=headers, limits=limits, timeout=_PATIENCE_S, trust_env=False
+        ) as http:
+            yield cls(http)
+
+    async def prompt_tokens(self, text: str) -> int:
+        """How many tokens the prompt has that `text` becomes."""
+        answer = await self._http.post(_CHAT, json=_body(Conversation(text, 1, 0)))
+        return int(answer.raise_for_status().json()["usage"]["prompt_tokens"])
+
+    async def stream(
+        self, conversation: Conversation | Sequence[dict[str, str]], heard: Heard | None = None
+    ) -> Heard:
+        """Ask for a stream and listen to its end; `heard` is filled meanwhile."""
+        heard = heard or Heard(0.0)
+        heard.asked_s = time.perf_counter()
+        body = _body(conversation) | {"stream": True}
+        async with self._http.stream("POST", _CHAT, json=body) as answer:
+            answer.raise_for_status()
+            role_is_due, rest = True, b""
+            async for piece in answer.aiter_raw():
+                now = time.perf_counter()
+                events = (rest + piece).split(b"\n\n")
+                rest = events.pop()
+                for event in events:
+                    if role_is_due:
+                        role_is_due = False
+                        continue
+                    heard.begun_s, heard.ended_s = heard.begun_s or now, now
+                    if b'"usage"' in event:
+                        usage = json.loads(event.removeprefix(b"data: "))["usage"]
+                        heard.tokens = int(usage["completion_tokens"])
+                    elif b'"content"' in event:
+                        heard.at_s.append(now)
+        return heard
+
+    async def run(self, conversations: Sequence[Conversation]) -> Timing:
+        """Run all at once, to their ends."""
+        heard = await asyncio.gather(*map(self.stream, conversations))
+        first = min(one.begun_s for one in heard)
+        last = max(one.ended_s for one in heard)
+        tokens = sum(one.tokens for one in heard)
+        return Timing(first - heard[0].asked_s, tokens / (last - heard[0].asked_s))
+
+    async def status_code(self, conversation: Conversation) -> int:
+        """Ask for a whole answer; the status that came."""
+        return (await self._http.post(_CHAT, json=_body(conversation))).status_code
+
+    async def status(self) -> dict[str, Any]:
+        """What the emulator says of itself."""
+        answer = await self._http.get("/_emulator/status")
+        status: dict[str, Any] = json.loads(answer.content)
+        return status
+
+    async def health_s(self) -> float:
+        """How long the health route takes."""
+        began = time.perf_counter()
+        await self._http.get("/_emulator/health")
+        return time.perf_counter() - began
+
+    async def until(self, holds: Callable[[dict[str, Any]], bool]) -> float:
+        """Seconds until the status is so."""
+        began = time.perf_counter()
+        while not holds(await self.status()):  # noqa: ASYNC110 - it comes true in another process
+            await asyncio.sleep(_LOOK_EVERY_S)
+        return time.perf_counter() - began
+
+
+def _body(asked: Conversation | Sequence[dict[str, str]]) -> dict[str, Any]:
+    if not isinstance(asked, Conversation):
+        return {"messages": list(asked), "max_tokens": 1, "temperature": 0}
+    return {
+        "messages": [{"role": "user", "content": asked.text}],
+        "max_tokens": asked.max_tokens,
+        "temperature": asked.temperature,
+        "seed": asked.seed,
+    }

@@ -1,0 +1,36 @@
+"""The shape of a model, as its configuration tells it and as the graph's rewriting needs it.
+
+Plain data: it must not know ONNX, which takes a moment to import and is needed once in a model's life.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+__all__ = ["Geometry", "NotConvertibleError"]
+
+
+class NotConvertibleError(Exception):
+    """The model has parts that the rewrite doesn't know; the message names the first."""
+
+
+@dataclass(frozen=True, slots=True)
+class Geometry:
+    """The shape of a model, and of the pool that its rewritten graph works on."""
+
+    layers: int
+    heads: int
+    kv_heads: int
+    head_size: int
+    vocabulary: int
+    context_length: int
+    """Positions that are served. With long RoPE it decides which of the two rotary tables holds for all of them."""
+    block_size: int
+    """Tokens in a block."""
+    half_cache: bool
+    """Keep keys and values in 16 bits, else in 32."""
+
+    @property
+    def token_bytes(self) -> int:
+        """Bytes that a token takes in the cache."""
+        return 2 * self.layers * self.kv_heads * self.head_size * (2 if self.half_cache else 4)

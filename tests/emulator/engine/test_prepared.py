@@ -1,0 +1,65 @@
+"""Stock folders on the real engine: prepared they run with continuous batching, and otherwise as they are."""
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import pytest
+from phi_emulator.config import EmulatorConfig
+from phi_emulator.emulator import find_model
+from phi_emulator.engine.base import Engine, Message, Sampling
+
+from tests.emulator.models.stock_models import Stock, write_stock_model
+
+
+def load(folder: Path) -> Engine:
+    _, make_engine = find_model(EmulatorConfig(model=str(folder)))
+    return make_engine()
+
+
+@pytest.fixture
+def prepared(tmp_path: Path) -> Iterator[Engine]:
+    engine = load(write_stock_model(tmp_path / "mine", Stock(tables=(4096, 16_384))))
+    yield engine
+    engine.close()
+
+
+def tokens_of(engine: Engine, prompts: Sequence[Sequence[int]], *, joining_after: int = 3) -> list[list[int]]:
+    """The greedy tokens for each prompt, each joining some steps after the one before."""
+    texts: list[list[int]] = [[] for _ in prompts]
+    running = 0
+    for turn in range(500):
+        which, rest = divmod(turn, joining_after)
+        if not rest and which < len(prompts):
+            engine.open(which, prompts[which], Sampling(max_tokens=20, temperature=0))
+            running += 1
+        if not running and which >= len(prompts):
+            return texts
+        for step in engine.step():
+            texts[step.sequence] += [] if step.token is None else [step.token]
+            if step.end is not None:
+                engine.release(step.sequence)
+                running -= 1
+    raise AssertionError("still running")
+
+
+def test_a_stock_folder_is_served_with_continuous_batching(prepared: Engine, tmp_path: Path) -> None:
+    info = prepared.info
+    assert (info.model, info.source, info.batching) == ("mine", str(tmp_path / "mine"), "continuous")
+    assert info.context_length == 8192
+    assert "8192 of the model's 16384 tokens" in info.notes[0]
+
+
+def test_sequences_that_join_each_other_say_what_they_say_alone(prepared: Engine) -> None:
+    prompts = [prepared.encode([Message("user", f"What is {n} * 24? " * n)]) for n in (1, 9, 4)]
+    alone = [tokens_of(prepared, [prompt])[0] for prompt in prompts]
+    assert tokens_of(prepared, prompts) == alone
+    assert len({tuple(text) for text in alone}) == 3
+
+
+def test_a_folder_that_can_not_be_prepared_says_why_and_is_served(tmp_path: Path) -> None:
+    engine = load(write_stock_model(tmp_path / "mine", Stock(attention={"local_window_size": 100})))
+    assert engine.info.batching == "static"
+    assert "sees only 100 tokens back" in engine.info.notes[-1]
+    prompt = engine.encode([Message("user", "What is 17 * 24?")])
+    assert tokens_of(engine, [prompt, prompt], joining_after=100)[1]
+    engine.close()

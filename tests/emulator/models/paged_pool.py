@@ -1,0 +1,73 @@
+"""A paged graph run by ONNX Runtime alone, over a pool of blocks, as GenAI's Engine binds it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import onnxruntime
+
+Logits = npt.NDArray[np.float32]
+Row = tuple[list[int], int, list[int]]
+
+
+def session(graph: Path) -> Any:
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = 1
+    return onnxruntime.InferenceSession(str(graph), options)
+
+
+class PagedGraph:
+    """The graph in `folder` over a pool of `blocks`, filled with whatever the last user left: `filling`."""
+
+    def __init__(self, folder: Path, filling: float = np.nan, blocks: int = 16) -> None:
+        self._session = session(folder / "model.onnx")
+        self._pool: dict[str, Any] = {}
+        for declared in self._session.get_inputs():
+            if declared.name.startswith("past_key_values"):
+                element = np.float16 if declared.type == "tensor(float16)" else np.float32
+                self._pool[declared.name] = np.full([blocks, *declared.shape[1:]], filling, element)
+                self.block_size = declared.shape[1]
+
+    def step(self, rows: Sequence[Row]) -> Logits:
+        """Run rows of (new tokens, tokens before, blocks); return a row of logits for each."""
+        lengths = [len(tokens) for tokens, _, _ in rows]
+        width = max(len(blocks) for _, _, blocks in rows)
+        feed = {
+            "input_ids": np.array([t for tokens, _, _ in rows for t in tokens], np.int64),
+            "cumulative_sequence_lengths": np.cumsum([0, *lengths]).astype(np.int32),
+            "past_sequence_lengths": np.array([past for _, past, _ in rows], np.int32),
+            "block_table": np.array([b + [-1] * (width - len(b)) for _, _, b in rows], np.int32),
+        }
+        names = [output.name for output in self._session.get_outputs()]
+        results = dict(zip(names, self._session.run(None, feed | self._pool), strict=True))
+        self._pool = {
+            f"past_key_values.{n.removeprefix('present.')}": results[n] for n in names if n != "logits"
+        }
+        return np.asarray(results["logits"])
+
+
+class StockGraph:
+    """The stock graph in `folder`, asked for whole sequences."""
+
+    def __init__(self, folder: Path) -> None:
+        self._session = session(folder / "model.onnx")
+
+    def __call__(self, tokens: Sequence[int]) -> Logits:
+        """The logits of the last of `tokens`."""
+        feed: dict[str, Any] = {
+            "input_ids": np.array([tokens], np.int64),
+            "attention_mask": np.ones((1, len(tokens)), np.int64),
+        }
+        for declared in self._session.get_inputs():
+            if declared.name.startswith("past_key_values"):
+                feed[declared.name] = np.zeros((1, declared.shape[1], 0, declared.shape[3]), np.float32)
+        return np.asarray(self._session.run(["logits"], feed)[0][0, -1])
+
+
+def distance(one: Logits, other: Logits) -> float:
+    """The largest difference, as a part of the logits' spread."""
+    return float(np.abs(one - other).max() / other.std())

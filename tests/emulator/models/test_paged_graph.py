@@ -1,0 +1,213 @@
+"""The paged graph gives the stock graph's logits, whatever runs beside, however a prompt is cut."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+from phi_emulator.models.geometry import Geometry, NotConvertibleError
+from phi_emulator.models.paged_graph import rewrite_graph
+
+from tests.emulator.models.paged_pool import Logits, PagedGraph, StockGraph, distance
+from tests.emulator.models.stock_models import (
+    HEAD_SIZE,
+    HEADS,
+    KV_HEADS,
+    LAYERS,
+    VOCABULARY,
+    Stock,
+    write_stock_model,
+)
+
+BLOCK = 16
+# The rewritten graph sums in the stock graph's order, but for a single token, whose keys are read once for all queries.
+EQUAL = 1e-4
+# Keys and values rounded to 16 bits.
+HALF_EQUAL = 0.02
+# Int8 activations, as the builder's models have them, round differently wherever a last bit differs.
+ROUGHLY_EQUAL = 0.15
+KINDS = {
+    "phi": Stock(),
+    "long RoPE": Stock(tables=(64, 512)),
+    "llama": Stock(type="llama", rotated=1.0),
+    "unpacked": Stock(type="llama", rotated=1.0, packed=False),
+    "pruned": Stock(pruned=True),
+    "older operators": Stock(opset=14),
+    "int8 activations": Stock(accuracy_level=4),
+}
+Convert = Callable[..., tuple[StockGraph, Path]]
+
+
+def tokens(count: int, seed: int = 0) -> list[int]:
+    return [int(t) for t in np.random.default_rng(seed).integers(0, 1000, count)]
+
+
+def blocks_for(count: int, first: int = 0) -> list[int]:
+    return list(range(first, first + -(-count // BLOCK)))
+
+
+def geometry(context_length: int, *, half_cache: bool = False) -> Geometry:
+    return Geometry(LAYERS, HEADS, KV_HEADS, HEAD_SIZE, VOCABULARY, context_length, BLOCK, half_cache)
+
+
+def rewrite(folder: Path, *, context_length: int, half_cache: bool = False) -> None:
+    """Put the rewritten graph into a folder beside, with the weights' file linked."""
+    model = onnx.load(folder / "model.onnx", load_external_data=False)
+    rewrite_graph(model, geometry(context_length, half_cache=half_cache))
+    paged = folder / "paged"
+    paged.mkdir()
+    onnx.save(model, paged / "model.onnx")
+    (paged / "model.onnx.data").hardlink_to(folder / "model.onnx.data")
+
+
+@pytest.fixture
+def convert(tmp_path: Path) -> Convert:
+    def make(
+        stock: Stock, *, context_length: int | None = None, half_cache: bool = False
+    ) -> tuple[StockGraph, Path]:
+        folder = write_stock_model(tmp_path / "stock", stock)
+        rewrite(folder, context_length=context_length or stock.tables[-1], half_cache=half_cache)
+        return StockGraph(folder), folder / "paged"
+
+    return make
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_prompt_at_once_and_in_chunks_gives_the_stock_logits(convert: Convert, kind: str) -> None:
+    context_length = KINDS[kind].tables[
+        0
+    ]  # with long RoPE the shorter table: up to there the stock graph takes it
+    stock, paged = convert(KINDS[kind], context_length=context_length)
+    for count in (1, 2, 15, 16, 17, 33, 64):
+        prompt, blocks = tokens(count, count), blocks_for(count, 3)
+        expected = stock(prompt)
+        assert distance(PagedGraph(paged).step([(prompt, 0, blocks)])[0], expected) < EQUAL, count
+        assert distance(chunked(paged, prompt, 7, blocks), expected) < EQUAL, count
+
+
+def chunked(paged: Path, prompt: list[int], size: int, blocks: list[int], pool: int = 16) -> Logits:
+    graph = PagedGraph(paged, blocks=pool)
+    for start in range(0, len(prompt), size):
+        last = graph.step([(prompt[start : start + size], start, blocks)])
+    return np.asarray(last[0])
+
+
+def test_single_tokens_after_a_prompt_give_the_stock_logits(convert: Convert) -> None:
+    stock, paged = convert(Stock())
+    graph, text, blocks = PagedGraph(paged), tokens(40), blocks_for(40)
+    graph.step([(text[:1], 0, blocks)])
+    for past in range(1, 40):
+        expected = stock(text[: past + 1])
+        assert distance(graph.step([([text[past]], past, blocks)])[0], expected) < EQUAL, past
+
+
+@pytest.mark.parametrize(("half_cache", "tolerance"), [(False, EQUAL), (True, HALF_EQUAL)])
+def test_sequences_that_join_in_mid_flight_give_the_stock_logits(
+    convert: Convert, half_cache: bool, tolerance: float
+) -> None:
+    stock, paged = convert(Stock(), half_cache=half_cache)
+    join_and_compare(stock, paged, tolerance)
+
+
+def test_int8_activations_make_no_more_than_their_own_noise(convert: Convert) -> None:
+    stock, paged = convert(Stock(accuracy_level=4))
+    join_and_compare(stock, paged, ROUGHLY_EQUAL)
+
+
+def join_and_compare(stock: StockGraph, paged: Path, tolerance: float) -> None:
+    texts = [tokens(120, 1), tokens(70, 2), tokens(30, 3)]
+    blocks = [blocks_for(120), blocks_for(70, 8), blocks_for(30, 13)]
+    done = [0, 0, 0]
+    graph = PagedGraph(paged)
+    while any(d < len(text) for d, text in zip(done, texts, strict=True)):
+        rows = []
+        for which, text in enumerate(texts):
+            # The second joins after the first's prompt, the third while the second's is taken in.
+            begun = which == 0 or done[which - 1] >= 40
+            chunk = 20 if done[which] < 20 else 5 if done[which] < 40 else 1
+            if begun and done[which] < len(text):
+                rows.append((which, text[done[which] : done[which] + chunk]))
+        logits = graph.step([(new, done[which], blocks[which]) for which, new in rows])
+        for (which, new), row in zip(rows, logits, strict=True):
+            done[which] += len(new)
+            assert distance(row, stock(texts[which][: done[which]])) < tolerance, (which, done)
+
+
+@pytest.mark.parametrize("filling", [np.nan, np.inf, -6e4, 6e4])
+@pytest.mark.parametrize("half_cache", [False, True])
+def test_what_the_pool_held_before_changes_nothing(
+    convert: Convert, half_cache: bool, filling: float
+) -> None:
+    _, paged = convert(Stock(), half_cache=half_cache)
+    text = tokens(50)
+    results = []
+    for left in (0.0, filling):
+        graph = PagedGraph(paged, left)
+        prompts = graph.step([(text[:40], 0, [3, 5, 7]), (text[:5], 0, [2])])
+        then = graph.step([([text[40]], 40, [3, 5, 7]), (text[5:9], 5, [2])])
+        results.append(np.concatenate([prompts, then]))
+    assert np.isfinite(results[0]).all()
+    assert np.array_equal(results[0], results[1])
+
+
+def test_beyond_the_shorter_table_long_rope_gives_the_stock_logits(convert: Convert) -> None:
+    stock, paged = convert(Stock(tables=(4096, 4400)))
+    for count in (4097, 4300):
+        prompt, blocks = tokens(count), blocks_for(count)
+        expected = stock(prompt)
+        assert distance(chunked(paged, prompt, 512, blocks, pool=280), expected) < EQUAL
+        graph = PagedGraph(paged, blocks=280)
+        graph.step([(prompt[:4090], 0, blocks)])
+        for past in range(4090, count - 1, 60):
+            graph.step([(prompt[past : min(past + 60, count - 1)], past, blocks)])
+        assert distance(graph.step([(prompt[-1:], count - 1, blocks)])[0], expected) < EQUAL
+
+
+def test_weights_are_not_copied_into_the_graph(convert: Convert) -> None:
+    _, paged = convert(Stock())
+    assert (paged / "model.onnx").stat().st_size < 100_000
+
+
+@pytest.mark.parametrize(
+    ("stock", "complaint"),
+    [
+        (Stock(attention={"softcap": 30.0}), "softcap 30.0"),
+        (Stock(attention={"local_window_size": 100}), "only 100 tokens back"),
+        (Stock(attention={"do_rotary": 0}), "do_rotary 0"),
+        (Stock(opset=12), "version 12"),
+    ],
+)
+def test_an_unknown_attention_is_refused_by_name(tmp_path: Path, stock: Stock, complaint: str) -> None:
+    folder = write_stock_model(tmp_path / "stock", stock)
+    with pytest.raises(NotConvertibleError, match=complaint):
+        rewrite(folder, context_length=4096)
+
+
+def test_a_window_that_is_never_reached_is_no_obstacle(convert: Convert) -> None:
+    stock, paged = convert(Stock(attention={"local_window_size": 4096}))
+    prompt = tokens(20)
+    assert distance(PagedGraph(paged).step([(prompt, 0, [0, 1])])[0], stock(prompt)) < EQUAL
+
+
+def test_a_context_beyond_the_rotary_tables_is_refused(tmp_path: Path) -> None:
+    folder = write_stock_model(tmp_path / "stock")
+    with pytest.raises(NotConvertibleError, match="end before 5000"):
+        rewrite(folder, context_length=5000)
+
+
+def test_other_readers_of_the_mask_are_refused(tmp_path: Path) -> None:
+    folder = write_stock_model(tmp_path / "stock")
+    model = onnx.load(folder / "model.onnx", load_external_data=False)
+    node = next(n for n in model.graph.node if n.op_type == "Sigmoid")
+    node.input[0] = "/mask/last"
+    with pytest.raises(NotConvertibleError, match="'attention_mask' outside"):
+        rewrite_graph(model, geometry(4096))
+
+
+def test_the_stock_models_of_these_tests_declare_what_the_builder_declares(tmp_path: Path) -> None:
+    folder = write_stock_model(tmp_path / "stock")
+    config = json.loads((folder / "genai_config.json").read_text(encoding="utf-8"))
+    assert config["model"]["decoder"]["num_hidden_layers"] == LAYERS
+    assert config["model"]["decoder"]["head_size"] == HEAD_SIZE
