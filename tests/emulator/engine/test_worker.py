@@ -204,6 +204,8 @@ def test_stopping_fails_what_is_still_running() -> None:
     async def main(worker: Worker) -> None:
         generation = worker.submit(await worker.encode(MESSAGES), SAMPLING)
         stopping = asyncio.create_task(asyncio.to_thread(worker.stop))
+        while not worker._stopping:  # or the engine could be done before the thread has had its turn
+            await asyncio.sleep(0)
         gate.open()
         with pytest.raises(EngineStoppedError):
             await text_of(generation)
