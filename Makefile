@@ -29,7 +29,8 @@ docs: ## Write the pages that are generated
 accuracy: ## Measure the bundled model's accuracy from the shipped files
 	$(PYTHON) emulator/bundled_model/evaluate.py
 
-bench: ## Measure the emulator against its engine, with the bundled model
+bench: ## Compare the client's speed with its peers, and the emulator's with its engine
+	$(PYTHON) -m benchmarks.client_speed
 	phi-emulator bench
 
 serve: ## Start the emulator with the bundled model

@@ -1,23 +1,20 @@
 """Typed client for Phi-4-mini-reasoning on Azure, and for the emulator that answers the same contract.
 
-It must not do anything at import: no environment is read, no connection made, no credential library loaded.
+It must not do anything at import: no environment is read, no connection made, no credential library loaded. Names that
+need asyncio or pydantic are loaded when they are first used, because both take longer than all the rest; and so is what
+only `parse`, `solve` and `map` give.
 """
 
-from phi_client._async_client import AsyncPhiClient
-from phi_client._auth import AsyncTokenCredential, TokenCredential
+from importlib import import_module
+from typing import TYPE_CHECKING, Any, Final
+
 from phi_client._client import PhiClient
 from phi_client._completion import Completion, CompletionChunk
-from phi_client._exchange import Message
-from phi_client._map_result import MapItem, MapResult
 from phi_client._options import CompletionOptions, Timeout
-from phi_client._parsing import ParsedCompletion
 from phi_client._retrying import RetryEvent
-from phi_client._solving import Solution, Vote
 from phi_client._streams import AsyncChatStream, ChatStream
-from phi_client._totals import Price
-from phi_client.contract.chat import ChatMessage, FinishReason, Usage
+from phi_client.contract.answers import FinishReason, Usage
 from phi_client.contract.error_body import ErrorBody
-from phi_client.contract.model_info import ModelInfo
 from phi_client.errors import (
     APIConnectionError,
     APIResponseError,
@@ -42,6 +39,19 @@ from phi_client.errors import (
     UnprocessableEntityError,
 )
 
+if TYPE_CHECKING:
+    from phi_client._async_client import AsyncPhiClient
+    from phi_client._credentials import AsyncTokenCredential, TokenCredential
+    from phi_client._details import TokenLogprob, ToolCall, ToolCallDelta
+    from phi_client._map_result import MapItem, MapResult
+    from phi_client._message import Message
+    from phi_client._parsing import ParsedCompletion
+    from phi_client._solving import Solution, Vote
+    from phi_client._tools import FunctionTool, ResponseFormat, ToolChoice
+    from phi_client._totals import Price
+    from phi_client.contract.chat import ChatMessage
+    from phi_client.contract.model_info import ModelInfo
+
 __all__ = [
     "APIConnectionError",
     "APIResponseError",
@@ -62,6 +72,7 @@ __all__ = [
     "CredentialError",
     "ErrorBody",
     "FinishReason",
+    "FunctionTool",
     "Hop",
     "InternalServerError",
     "MapItem",
@@ -79,12 +90,49 @@ __all__ = [
     "RateLimitError",
     "ReasoningTruncatedError",
     "RequestTimeoutError",
+    "ResponseFormat",
     "RetryEvent",
     "Solution",
     "StreamInterruptedError",
     "Timeout",
     "TokenCredential",
+    "TokenLogprob",
+    "ToolCall",
+    "ToolCallDelta",
+    "ToolChoice",
     "UnprocessableEntityError",
     "Usage",
     "Vote",
 ]
+
+_LATER: Final = {
+    "AsyncPhiClient": "phi_client._async_client",
+    "AsyncTokenCredential": "phi_client._credentials",
+    "ChatMessage": "phi_client.contract.chat",
+    "FunctionTool": "phi_client._tools",
+    "MapItem": "phi_client._map_result",
+    "MapResult": "phi_client._map_result",
+    "Message": "phi_client._message",
+    "ModelInfo": "phi_client.contract.model_info",
+    "ParsedCompletion": "phi_client._parsing",
+    "Price": "phi_client._totals",
+    "ResponseFormat": "phi_client._tools",
+    "Solution": "phi_client._solving",
+    "TokenCredential": "phi_client._credentials",
+    "TokenLogprob": "phi_client._details",
+    "ToolCall": "phi_client._details",
+    "ToolCallDelta": "phi_client._details",
+    "ToolChoice": "phi_client._tools",
+    "Vote": "phi_client._solving",
+}
+
+if not TYPE_CHECKING:  # for type checkers a name that is not there must stay a mistake
+
+    def __getattr__(name: str) -> Any:
+        if name not in _LATER:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        value = globals()[name] = getattr(import_module(_LATER[name]), name)
+        return value
+
+    def __dir__() -> list[str]:
+        return [*globals(), *_LATER]

@@ -3,6 +3,8 @@
 It must not decide anything: what to send and what came back is the exchange's, when to try again the policy's.
 """
 
+from __future__ import annotations
+
 import os
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
@@ -10,9 +12,9 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, TypeVar, Unpack
 
 from phi_client._async_helpers import AsyncHelpers
-from phi_client._auth import AsyncTokenCredential, auth_for
+from phi_client._auth import auth_for
 from phi_client._completion import Completion
-from phi_client._exchange import Answer, Exchange, Message, chat_exchange, info_exchange
+from phi_client._exchange import Answer, Exchange, chat_exchange, info_exchange
 from phi_client._fallback import Call, Lane, Leg, MakeExchange
 from phi_client._http import (
     AsyncClient,
@@ -20,21 +22,26 @@ from phi_client._http import (
     Limits,
     Response,
     check_client,
+    kept_headers,
+    parsed_url,
     secrets_of,
     translated_errors,
 )
-from phi_client._logging import apply_log_level, log_answer, warn_of_retirement
+from phi_client._logging import apply_log_level, log_answer, log_request, warn_of_retirement
 from phi_client._options import DEFAULT_MAX_RETRIES, CompletionOptions, Timeout
 from phi_client._redaction import redact_secrets
 from phi_client._retrying import SYSTEM_CLOCK, RetryBudget, RetryHook, RetryPolicy
 from phi_client._settings import Target, resolve_settings
 from phi_client._streams import AsyncChatStream, OpenStream, StreamReader
 from phi_client.contract.error_body import MAX_ERROR_BYTES
-from phi_client.contract.model_info import ModelInfo
 from phi_client.errors import PhiError
 
 if TYPE_CHECKING:
+    from phi_client._credentials import AsyncTokenCredential
     from phi_client._mapping import Start
+    from phi_client._message import Message
+    from phi_client._telemetry import AttemptTrace
+    from phi_client.contract.model_info import ModelInfo
 
 __all__ = ["AsyncPhiClient"]
 
@@ -198,7 +205,7 @@ class AsyncPhiClient(AsyncHelpers):
         merged = self._settings.options.merged(options)
         return partial(chat_exchange, options=merged, messages=messages, stream=stream)
 
-    async def _carry(self, start: "Start[Any]") -> Completion:
+    async def _carry(self, start: Start[Any]) -> Completion:
         watched = self.with_options()
         watched._on_retry = start.watched(self._on_retry)
         make = watched._chat(start.messages, start.options, stream=False)
@@ -208,59 +215,67 @@ class AsyncPhiClient(AsyncHelpers):
         return Call(self._lanes, make, clock=self._clock, on_retry=self._on_retry, first=first)
 
     async def _answered(self, make: MakeExchange, read: Callable[[Exchange, Answer], _T]) -> _T:
-        call = self._call(make)
-        while True:
-            leg = call.leg()
-            try:
-                return await leg.policy.retrying_async()(partial(self._attempt, leg, read))
-            except PhiError as error:
-                if not call.goes_on(error):
-                    raise
+        with self._call(make) as call:
+            while True:
+                leg = call.leg()
+                try:
+                    return call.ended(await leg.policy.run_async(partial(self._attempt, leg, read)))
+                except PhiError as error:
+                    if not call.goes_on(error):
+                        raise
 
     async def _attempt(self, leg: Leg[AsyncPool], read: Callable[[Exchange, Answer], _T]) -> _T:
         limits = Limits(leg.exchange.timeout, leg.policy.remaining_s)
-        response = await self._send(leg, limits)
-        try:
-            return read(leg.exchange, await _read_answer(response, leg.exchange, limits, leg.policy))
-        finally:
-            await response.aclose()
+        with leg.attempt() as trace:
+            response = await self._send(leg, limits, trace)
+            try:
+                return read(leg.exchange, await _read_answer(response, leg.exchange, limits, leg.policy))
+            finally:
+                await response.aclose()
 
     async def _open_stream(self, make: MakeExchange, first: Exchange) -> OpenStream:
-        call = self._call(make, first)
-        while True:
-            leg = call.leg()
-            try:
-                return await leg.policy.retrying_async()(partial(self._attempt_stream, leg))
-            except PhiError as error:
-                if not call.goes_on(error):
-                    raise
+        with self._call(make, first) as call:
+            while True:
+                leg = call.leg()
+                try:
+                    return await leg.policy.run_async(partial(self._attempt_stream, leg))
+                except PhiError as error:
+                    if not call.goes_on(error):
+                        raise
 
     async def _attempt_stream(self, leg: Leg[AsyncPool]) -> OpenStream:
         exchange = leg.exchange
         limits = Limits(exchange.timeout, leg.policy.remaining_s)
-        response = await self._send(leg, limits)
-        try:
-            if not response.is_success:
-                exchange.check_status(await _read_answer(response, exchange, limits, leg.policy))
-            origin = exchange.origin(response.headers)
-            reader = StreamReader(exchange, origin, self._clock, secrets_of(response.request))
-            return OpenStream(response, reader, leg.policy, limits)
-        except BaseException:
-            await response.aclose()
-            raise
+        with leg.attempt() as trace:
+            response = await self._send(leg, limits, trace)
+            try:
+                if not response.is_success:
+                    exchange.check_status(await _read_answer(response, exchange, limits, leg.policy))
+                origin = exchange.origin(kept_headers(response))
+                reader = StreamReader(exchange, origin, self._clock, secrets_of(response.request))
+                return OpenStream(response, reader, leg.policy, limits, leg.trace)
+            except BaseException:
+                await response.aclose()
+                raise
 
-    async def _send(self, leg: Leg[AsyncPool], limits: Limits) -> Response:
+    async def _send(self, leg: Leg[AsyncPool], limits: Limits, trace: AttemptTrace | None) -> Response:
         exchange, http = leg.exchange, leg.lane.pool.get()
+        log_request(exchange.method, exchange.url, exchange.content, exchange.client_request_id)
         with translated_errors(limits):
             request = http.build_request(
                 exchange.method,
-                exchange.url,
+                parsed_url(exchange.url),
                 headers=exchange.headers,
                 content=exchange.content,
                 timeout=limits.for_http(),
             )
+            if trace is not None:
+                trace.inject(request.headers)
             response = await http.send(request, auth=leg.lane.auth, stream=True, follow_redirects=False)
-        log_answer(exchange.method, exchange.url, response.status_code)
+        if trace is not None:
+            trace.note(response.status_code, response.headers)
+        request_id = exchange.request_id(response.headers)
+        log_answer(exchange.url, response.status_code, request_id, exchange.client_request_id)
         return response
 
 
@@ -269,7 +284,9 @@ def _lane(
 ) -> Lane[AsyncPool]:
     warn_of_retirement(target.endpoint.dialect.retirement)
     auth = auth_for(target, credential, is_async=True)
-    return Lane(target, auth, AsyncPool(given, is_loopback=target.endpoint.is_loopback), RetryBudget())
+    endpoint = target.endpoint
+    pool = AsyncPool(given, is_loopback=endpoint.is_loopback, speaks_tls=endpoint.speaks_tls)
+    return Lane(target, auth, pool, RetryBudget())
 
 
 async def _read_answer(response: Response, exchange: Exchange, limits: Limits, policy: RetryPolicy) -> Answer:
@@ -284,4 +301,4 @@ async def _read_answer(response: Response, exchange: Exchange, limits: Limits, p
             exchange.check_size(len(body))
     # Services echo what they were sent; nothing that is kept or raised may hold the credential.
     said = redact_secrets(bytes(body), secrets_of(response.request))
-    return Answer(response.status_code, response.headers, said)
+    return Answer(response.status_code, kept_headers(response), said)

@@ -1,35 +1,37 @@
 """`parse`, `solve` and `map` of the async client. Its twin is `_helpers.py`, the same without `await`.
 
-It must not decide anything, and must not know connections: it sends by the client's own methods. What only `map` and
-several samples need is imported when they are called, to keep the import of the package light.
+It must not decide anything, and must not know connections: it sends by the client's own methods. What only these
+methods need is imported when they are called, to keep the import of the package light.
 """
+
+from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import AsyncGenerator, Iterable, Sequence
 from contextlib import aclosing
 from typing import TYPE_CHECKING, Any, TypeVar, Unpack
 
-from pydantic import BaseModel
-
-from phi_client._completion import Completion
-from phi_client._deadline import SharedDeadline
-from phi_client._exchange import Message
-from phi_client._map_result import DEFAULT_CONCURRENCY, MapItem, MapResult
-from phi_client._options import CompletionOptions
-from phi_client._parsing import DEFAULT_REASKS, ParsedCompletion, Parsing
-from phi_client._retrying import Clock
-from phi_client._settings import Settings
-from phi_client._solving import Solution, check_samples, graded, problem_messages, sample_options
-from phi_client._totals import Prices
+from phi_client._options import DEFAULT_CONCURRENCY, DEFAULT_REASKS, CompletionOptions
 
 if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator, Iterable, Sequence
+
+    from pydantic import BaseModel
+
+    from phi_client._completion import Completion
+    from phi_client._map_result import MapItem, MapResult
     from phi_client._mapping import MapWork, Start
+    from phi_client._message import Message
+    from phi_client._parsing import ParsedCompletion
+    from phi_client._retrying import Clock
+    from phi_client._settings import Settings
+    from phi_client._solving import Solution
+    from phi_client._totals import Prices
 
 __all__ = ["AsyncHelpers"]
 
-_M = TypeVar("_M", bound=BaseModel)
-_T = TypeVar("_T", bound=str | Sequence[Message])
+_M = TypeVar("_M", bound="BaseModel")
+_T = TypeVar("_T", bound="str | Sequence[Message]")
 
 
 class AsyncHelpers:
@@ -44,7 +46,7 @@ class AsyncHelpers:
         """One chat completion."""
         raise NotImplementedError
 
-    async def _carry(self, start: "Start[Any]") -> Completion:
+    async def _carry(self, start: Start[Any]) -> Completion:
         """One item of a `map`, under the eyes of its `start`."""
         raise NotImplementedError
 
@@ -71,6 +73,9 @@ class AsyncHelpers:
             ReasoningTruncatedError: the budget ended inside the reasoning.
             PhiError: as of `complete`; its `spent` has the tokens of the asks before.
         """
+        from phi_client._deadline import SharedDeadline  # noqa: PLC0415  # see above
+        from phi_client._parsing import Parsing  # noqa: PLC0415
+
         deadline = SharedDeadline(self._settings.options.merged(options), self._clock)
         parsing = Parsing(messages, model, max_reasks)
         with parsing.keeping_account():
@@ -96,6 +101,13 @@ class AsyncHelpers:
         Raises:
             PhiError: as of `complete`, when no sample was answered; else errors are among the `samples`.
         """
+        from phi_client._solving import (  # noqa: PLC0415  # see above
+            check_samples,
+            graded,
+            problem_messages,
+            sample_options,
+        )
+
         check_samples(samples)
         merged = self._settings.options.merged(options)
         messages = problem_messages(problem)
@@ -151,6 +163,8 @@ class AsyncHelpers:
             **options,
         )
         listed = [item async for item in items]
+        from phi_client._map_result import MapResult  # noqa: PLC0415  # see above
+
         return MapResult(tuple(sorted(listed, key=lambda item: item.position)))
 
     async def map_as_completed(
@@ -186,7 +200,7 @@ class AsyncHelpers:
             async for item in items:
                 yield item
 
-    def _run(self, work: "MapWork[_T]") -> AsyncGenerator[MapItem[_T]]:
+    def _run(self, work: MapWork[_T]) -> AsyncGenerator[MapItem[_T]]:
         from phi_client._map_tasks import run_in_tasks  # noqa: PLC0415  # see above
 
         return run_in_tasks(work, self._carry, sleep=self._clock.sleep_async)

@@ -14,12 +14,14 @@ from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 from typing import Any, Final, Literal, cast
 
-from phi_client._auth import TokenCredential, auth_for, default_credential, no_token
+from phi_client._auth import auth_for
+from phi_client._credentials import TokenCredential
 from phi_client._exchange import Answer, Exchange, info_exchange
-from phi_client._http import Auth, Client, Limits, secrets_of, translated_errors
+from phi_client._http import Auth, Client, Limits, kept_headers, secrets_of, translated_errors
 from phi_client._options import CallOptions
 from phi_client._redaction import redact_secrets
 from phi_client._settings import Target, resolve_settings
+from phi_client._token_auth import default_credential, no_token
 from phi_client.contract.dialects import MANAGED_COMPUTE
 from phi_client.contract.tokens import audience_of
 from phi_client.errors import (
@@ -124,7 +126,7 @@ def _ask(
         return [Finding("failure", "token", str(error))]
     # Services echo what they were sent.
     body = redact_secrets(response.content, secrets_of(response.request))
-    answer = Answer(response.status_code, response.headers, body)
+    answer = Answer(response.status_code, kept_headers(response), body)
     proof = "token" if target.api_key is None else "key"
     return [_judge(target, proof, exchange, answer), _check_clock(response.headers, now())]
 

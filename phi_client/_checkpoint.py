@@ -8,16 +8,20 @@ so a killed process loses nothing but a torn last line, which is cut off when th
 forced to the disk once a second and at the end: what a failing machine can lose is the last second.
 """
 
+from __future__ import annotations
+
 import hashlib
 import json
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, BinaryIO, Final, cast
+from typing import TYPE_CHECKING, Any, BinaryIO, Final, cast
 
-from phi_client._exchange import Message, as_messages
-from phi_client.contract.chat import ChatMessage
+from phi_client._exchange import as_messages, fields_of
 from phi_client.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from phi_client._message import Message
 
 __all__ = ["Checkpoint", "key_of"]
 
@@ -29,10 +33,7 @@ _BEGINNING: Final = json.dumps({"format": FORMAT})[:-1].encode()
 
 def key_of(messages: str | Sequence[Message], body: Mapping[str, Any]) -> str:
     """What tells an item's prompt and options from any others."""
-    listed = [
-        message.to_wire() if isinstance(message, ChatMessage) else dict(message)
-        for message in as_messages(messages)
-    ]
+    listed = [fields_of(message) for message in as_messages(messages)]
     text = json.dumps([listed, dict(body)], sort_keys=True, default=repr)
     return hashlib.sha256(text.encode()).hexdigest()[:_KEY_CHARACTERS]
 

@@ -4,7 +4,8 @@ It must not know HTTP beyond what httpcore's connections say of themselves.
 
 httpcore's own pool loses a place whenever a cancellation falls between the moment in which it assigns a connection
 and the moment in which the request takes it, or into the closing of an answer; a client whose tasks are cancelled
-often ends with a pool that waits for ever. Here a place is taken by the task itself, and closing is shielded.
+often ends with a pool that waits for ever. Here a place is taken by the task itself, and what must be done to its end
+is shielded.
 """
 
 import asyncio
@@ -82,14 +83,18 @@ class AsyncConnections:
 
     async def settle(self, connection: httpcore.AsyncHTTPConnection, stream: _Stream) -> None:
         """Close an answer's stream, and keep its connection if it can serve again."""
-
-        async def close() -> None:
-            try:
-                await stream.aclose()
-            finally:
-                await self._give_back(connection)
-
-        await self._finish(close())
+        try:
+            await stream.aclose()
+        except BaseException:
+            # Cancelled in the middle of it, the connection would wait for its stream's end for ever.
+            await self._finish(self._give_up(connection))
+            raise
+        if connection.is_idle() and len(self._idle) < self._max_idle and not self._is_closed:
+            self._busy.discard(connection)
+            self._idle.append(connection)
+            self._places.release()
+        else:
+            await self._finish(self._give_up(connection))
 
     async def _take_place(self, request: httpcore.Request) -> None:
         if not self._places.locked():
@@ -125,14 +130,6 @@ class AsyncConnections:
                 await connection.aclose()
         finally:
             self._places.release()
-
-    async def _give_back(self, connection: httpcore.AsyncHTTPConnection) -> None:
-        if connection.is_idle() and len(self._idle) < self._max_idle and not self._is_closed:
-            self._busy.discard(connection)
-            self._idle.append(connection)
-            self._places.release()
-        else:
-            await self._give_up(connection)
 
     async def _finish(self, work: Coroutine[Any, Any, None]) -> None:
         """Do what must be done to its end, even if the task that asks for it is cancelled meanwhile."""

@@ -3,26 +3,26 @@
 It must not send anything, and must not know whether it is sync or async.
 """
 
+from __future__ import annotations
+
 import sys
 import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, Final, cast
+from typing import TYPE_CHECKING, Any, Final, cast
 from urllib.parse import urlencode
 
 from phi_client._completion import Completion, Origin, completion_of
 from phi_client._logging import safe_url
-from phi_client._options import CallOptions, Timeout
+from phi_client._options import CallOptions, Timeout, merge_headers
 from phi_client._redaction import redact_prompts
 from phi_client._retrying import read_retry_after
 from phi_client._settings import Target
 from phi_client._version import version
-from phi_client.contract.chat import ChatMessage, ChatRequest
-from phi_client.contract.dialects import Dialect
+from phi_client.contract.dialects import CLIENT_ID, Dialect
 from phi_client.contract.error_body import ErrorBody
-from phi_client.contract.model_info import ModelInfo
 from phi_client.contract.reasoning import split_reasoning
-from phi_client.contract.wire import ContractError, WireRequest
+from phi_client.contract.wire import ContractError, WireRequest, get_header
 from phi_client.errors import (
     APIResponseError,
     ConfigurationError,
@@ -32,21 +32,22 @@ from phi_client.errors import (
     class_for_status,
 )
 
+if TYPE_CHECKING:
+    from phi_client._message import Message
+    from phi_client.contract.model_info import ModelInfo
+
 __all__ = [
     "MAX_ANSWER_BYTES",
     "Answer",
     "Exchange",
-    "Message",
     "as_messages",
     "chat_exchange",
+    "fields_of",
     "info_exchange",
 ]
 
 MAX_ANSWER_BYTES: Final = 64 * 1024 * 1024
 """Far more than 128k tokens of any text, and a bound on what a broken server can make a client hold."""
-
-Message = ChatMessage | Mapping[str, Any]
-"""A message: a `ChatMessage`, or a mapping with `role` and `content`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +66,10 @@ class Answer:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Exchange:
-    """A request that is ready but for its credential, and how to read what it brings."""
+    """A request that is ready but for its credential, and how to read what it brings.
+
+    `request` is the JSON object of a chat request, without the form that `/score` gives it.
+    """
 
     dialect: Dialect
     method: str
@@ -74,6 +78,7 @@ class Exchange:
     endpoint: str
     headers: dict[str, str] = field(repr=False)
     content: bytes | None = field(repr=False)
+    request: Mapping[str, Any] | None = field(default=None, repr=False)
     timeout: Timeout
     max_retries: int
     deadline_s: float | None
@@ -101,6 +106,7 @@ class Exchange:
                 status_code=answer.status,
                 body=body,
                 request_id=origin.request_id,
+                headers=origin.headers,
                 advice=f"`/score` reports the engine's status {chat.status}",
             )
         if not chat.choices:
@@ -138,6 +144,7 @@ class Exchange:
             body=body,
             request_id=self.request_id(answer.headers),
             retry_after=read_retry_after(answer.headers),
+            headers=dict(answer.headers),
             advice=self._advice(answer.status, body),
         )
 
@@ -161,7 +168,14 @@ class Exchange:
 
     def origin(self, headers: Mapping[str, str]) -> Origin:
         """Where the answer with these headers came from."""
-        return Origin(self.request_id(headers), self.endpoint, self.hops)
+        return Origin(
+            self.request_id(headers), self.client_request_id, self.endpoint, dict(headers), self.hops
+        )
+
+    @property
+    def client_request_id(self) -> str:
+        """The id under which this exchange is sent, the same for all attempts; a caller's own header wins."""
+        return get_header(self.headers, CLIENT_ID) or ""
 
     def request_id(self, headers: Mapping[str, str]) -> str | None:
         """The id by which the service knows this exchange."""
@@ -212,14 +226,14 @@ def chat_exchange(
         fields["stream"] = True
         if endpoint.dialect.streams_usage == "on request":
             fields.setdefault("stream_options", {"include_usage": True})
-    # Unchecked on purpose: ranges are the service's to judge, and differ between its images.
-    request = ChatRequest.model_construct(
-        messages=[_unchecked(message) for message in as_messages(messages)], **fields
-    )
-    wire = endpoint.dialect.write_chat_request(
-        request, route=endpoint.route, api_version=target.api_version, deployment=target.deployment
-    )
-    return _exchange(target, wire, options, hops)
+    request = {"messages": [_without_reasoning(message) for message in as_messages(messages)], **fields}
+    try:
+        wire = endpoint.dialect.write_chat_request(
+            request, route=endpoint.route, api_version=target.api_version, deployment=target.deployment
+        )
+    except (TypeError, ValueError) as error:
+        raise ConfigurationError(f"the messages or options can't be sent: {error}") from error
+    return _exchange(target, wire, options, hops, request)
 
 
 def info_exchange(target: Target, hops: tuple[Hop, ...] = (), *, options: CallOptions) -> Exchange:
@@ -228,14 +242,19 @@ def info_exchange(target: Target, hops: tuple[Hop, ...] = (), *, options: CallOp
     return _exchange(target, wire, options, hops)
 
 
-def _exchange(target: Target, wire: WireRequest, options: CallOptions, hops: tuple[Hop, ...]) -> Exchange:
+def _exchange(
+    target: Target,
+    wire: WireRequest,
+    options: CallOptions,
+    hops: tuple[Hop, ...],
+    request: Mapping[str, Any] | None = None,
+) -> Exchange:
     query = f"?{urlencode(wire.query)}" if wire.query else ""
-    headers = {
+    own = {
         "User-Agent": f"phi-client/{version()} Python/{sys.version_info.major}.{sys.version_info.minor}",
         # The same for all attempts, so that a support case finds them together.
-        "x-ms-client-request-id": str(uuid.uuid4()),
+        CLIENT_ID: str(uuid.uuid4()),
         **wire.headers,
-        **options.headers,
     }
     return Exchange(
         dialect=target.endpoint.dialect,
@@ -243,8 +262,9 @@ def _exchange(target: Target, wire: WireRequest, options: CallOptions, hops: tup
         url=f"{target.endpoint.base_url}{wire.path}{query}",
         route=wire.path,
         endpoint=target.endpoint.base_url,
-        headers=headers,
+        headers=merge_headers(own, options.headers),
         content=wire.body,
+        request=request,
         timeout=options.timeout,
         max_retries=options.max_retries,
         deadline_s=options.deadline_s,
@@ -273,17 +293,30 @@ def as_messages(messages: str | Sequence[Message]) -> Sequence[Message]:
     """
     if isinstance(messages, str):
         return [{"role": "user", "content": messages}]
-    if isinstance(messages, bytes | Mapping | ChatMessage):
+    given = cast("object", messages)
+    if isinstance(given, bytes) or not isinstance(given, Sequence):
         raise ConfigurationError("`messages` must be a string or a list of messages")
     return messages
 
 
-def _unchecked(message: Message) -> ChatMessage:
+def fields_of(message: Message) -> dict[str, Any]:
+    """A copy of what the message is on the wire.
+
+    Raises:
+        ConfigurationError: it is no message.
+    """
+    try:
+        return dict(message) if isinstance(message, Mapping) else message.to_wire()
+    except AttributeError:
+        raise ConfigurationError("a message must be a mapping with `role` and `content`") from None
+
+
+def _without_reasoning(message: Message) -> dict[str, Any]:
     """The message as it is, but for an earlier answer's reasoning, which must not be sent back."""
-    fields = message.to_wire() if isinstance(message, ChatMessage) else dict(message)
+    fields = fields_of(message)
     content = fields.get("content")
     if fields.get("role") == "assistant":
         has_field = bool(fields.pop("reasoning_content", None))
         if isinstance(content, str) and "think>" in content:
             fields["content"] = split_reasoning(content, reasoning_elsewhere=has_field).content
-    return ChatMessage.model_construct(**fields)
+    return fields

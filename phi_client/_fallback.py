@@ -7,9 +7,12 @@ It must not send anything, and must not know whether it is sync or async.
 """
 
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
-from typing import Generic, TypeVar
+from types import TracebackType
+from typing import Generic, Self, TypeVar, cast
 
+from phi_client._completion import Completion
 from phi_client._exchange import Exchange
 from phi_client._http import Auth
 from phi_client._retrying import (
@@ -22,11 +25,13 @@ from phi_client._retrying import (
     is_retryable,
 )
 from phi_client._settings import Target
+from phi_client._telemetry import AttemptTrace, CallTrace, begin_trace
 from phi_client.errors import Hop, PhiError
 
 __all__ = ["Call", "Lane", "Leg", "MakeExchange"]
 
 _P = TypeVar("_P")
+_T = TypeVar("_T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +51,11 @@ class Leg(Generic[_P]):
     lane: Lane[_P]
     exchange: Exchange
     policy: RetryPolicy
+    trace: CallTrace | None = None
+
+    def attempt(self) -> AbstractContextManager[AttemptTrace | None]:
+        """What an attempt runs in, so that it is traced where anybody listens."""
+        return nullcontext() if self.trace is None else self.trace.attempt(self.exchange)
 
 
 MakeExchange = Callable[[Target, tuple[Hop, ...]], Exchange]
@@ -72,6 +82,26 @@ class Call(Generic[_P]):
         self._started = clock.now()
         self._hops: tuple[Hop, ...] = ()
         self._deadline_s: float | None = None
+        self._sent_as = ""
+        self._trace: CallTrace | None = None
+
+    def __enter__(self) -> Self:
+        """The call, whose trace ends if the block raises."""
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, frames: TracebackType | None
+    ) -> None:
+        """Tell of a call that failed, for whatever reason."""
+        if error is not None and self._trace is not None:
+            partial = getattr(error, "partial", None)
+            self._trace.finish(partial, error)
+
+    def ended(self, result: _T) -> _T:
+        """`result`, of which is told."""
+        if self._trace is not None:
+            self._trace.finish(cast("Completion", result))
+        return result
 
     def leg(self) -> Leg[_P]:
         """What to do next.
@@ -81,7 +111,9 @@ class Call(Generic[_P]):
         """
         lane = self._lanes[len(self._hops)]
         exchange = (None if self._hops else self._first) or self._make(lane.target, self._hops)
-        self._deadline_s = exchange.deadline_s
+        self._deadline_s, self._sent_as = exchange.deadline_s, exchange.client_request_id
+        if self._trace is None:
+            self._trace = begin_trace(exchange, self._clock.now)
         policy = RetryPolicy(
             # With another endpoint left, waiting for this one is worse than asking the other.
             max_retries=exchange.max_retries if self._is_last else 0,
@@ -92,11 +124,11 @@ class Call(Generic[_P]):
             endpoint=exchange.endpoint,
             on_retry=self._on_retry,
         )
-        return Leg(lane, exchange, policy)
+        return Leg(lane, exchange, policy, self._trace)
 
     def goes_on(self, error: PhiError) -> bool:
         """Whether another endpoint may do better; if so, the next leg is that endpoint's."""
-        error.hops = self._hops
+        error.hops, error.client_request_id = self._hops, self._sent_as
         if self._is_last or not is_retryable(error) or self._is_late:
             return False
         here, there = self._lanes[len(self._hops)], self._lanes[len(self._hops) + 1]

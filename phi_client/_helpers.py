@@ -1,34 +1,37 @@
 """`parse`, `solve` and `map` of the sync client. Its twin is `_async_helpers.py`, the same with `await`.
 
-It must not decide anything, and must not know connections: it sends by the client's own methods. What only `map` and
-several samples need is imported when they are called, to keep the import of the package light.
+It must not decide anything, and must not know connections: it sends by the client's own methods. What only these
+methods need is imported when they are called, to keep the import of the package light.
 """
 
+from __future__ import annotations
+
 import os
-from collections.abc import Generator, Iterable, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, TypeVar, Unpack
 
-from pydantic import BaseModel
-
-from phi_client._completion import Completion
-from phi_client._deadline import SharedDeadline
-from phi_client._exchange import Message
-from phi_client._map_result import DEFAULT_CONCURRENCY, MapItem, MapResult
-from phi_client._options import CompletionOptions
-from phi_client._parsing import DEFAULT_REASKS, ParsedCompletion, Parsing
-from phi_client._retrying import SYSTEM_CLOCK, Clock
-from phi_client._settings import Settings
-from phi_client._solving import Solution, check_samples, graded, problem_messages, sample_options
-from phi_client._totals import Prices
+from phi_client._options import DEFAULT_CONCURRENCY, DEFAULT_REASKS, CompletionOptions
+from phi_client._retrying import SYSTEM_CLOCK
 
 if TYPE_CHECKING:
+    from collections.abc import Generator, Iterable, Sequence
+
+    from pydantic import BaseModel
+
+    from phi_client._completion import Completion
+    from phi_client._map_result import MapItem, MapResult
     from phi_client._mapping import MapWork, Start
+    from phi_client._message import Message
+    from phi_client._parsing import ParsedCompletion
+    from phi_client._retrying import Clock
+    from phi_client._settings import Settings
+    from phi_client._solving import Solution
+    from phi_client._totals import Prices
 
 __all__ = ["Helpers"]
 
-_M = TypeVar("_M", bound=BaseModel)
-_T = TypeVar("_T", bound=str | Sequence[Message])
+_M = TypeVar("_M", bound="BaseModel")
+_T = TypeVar("_T", bound="str | Sequence[Message]")
 
 
 class Helpers:
@@ -41,11 +44,11 @@ class Helpers:
         """One chat completion."""
         raise NotImplementedError
 
-    def _for_map(self) -> "Helpers":
+    def _for_map(self) -> Helpers:
         """A copy whose connections `_cut` may end."""
         raise NotImplementedError
 
-    def _carry(self, start: "Start[Any]") -> Completion:
+    def _carry(self, start: Start[Any]) -> Completion:
         """One item of a `map`, under the eyes of its `start`."""
         raise NotImplementedError
 
@@ -76,6 +79,9 @@ class Helpers:
             ReasoningTruncatedError: the budget ended inside the reasoning.
             PhiError: as of `complete`; its `spent` has the tokens of the asks before.
         """
+        from phi_client._deadline import SharedDeadline  # noqa: PLC0415  # see above
+        from phi_client._parsing import Parsing  # noqa: PLC0415
+
         deadline = SharedDeadline(self._settings.options.merged(options), self._clock)
         parsing = Parsing(messages, model, max_reasks)
         with parsing.keeping_account():
@@ -101,6 +107,13 @@ class Helpers:
         Raises:
             PhiError: as of `complete`, when no sample was answered; else errors are among the `samples`.
         """
+        from phi_client._solving import (  # noqa: PLC0415  # see above
+            check_samples,
+            graded,
+            problem_messages,
+            sample_options,
+        )
+
         check_samples(samples)
         merged = self._settings.options.merged(options)
         messages = problem_messages(problem)
@@ -155,6 +168,8 @@ class Helpers:
             prices=prices,
             **options,
         )
+        from phi_client._map_result import MapResult  # noqa: PLC0415  # see above
+
         return MapResult(tuple(sorted(items, key=lambda item: item.position)))
 
     def map_as_completed(
@@ -187,7 +202,7 @@ class Helpers:
         )
         yield from self._run(work)
 
-    def _run(self, work: "MapWork[_T]") -> Generator[MapItem[_T]]:
+    def _run(self, work: MapWork[_T]) -> Generator[MapItem[_T]]:
         from phi_client._map_threads import run_in_threads  # noqa: PLC0415  # see above
 
         alone = self._for_map()

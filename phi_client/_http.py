@@ -5,18 +5,20 @@ It must not know endpoints, keys or the contract.
 
 import os
 import socket
+import ssl
 import weakref
-from collections.abc import Generator, Iterator
+from collections.abc import AsyncIterator, Callable, Generator, Iterator
 from contextlib import contextmanager, suppress
+from contextvars import ContextVar
 from dataclasses import dataclass
+from functools import cache, lru_cache
 from typing import Any, Final, Literal
 
 import httpx
 from httpx import AsyncClient, Auth, Client, Request, Response
 
-from phi_client._connections import AsyncConnections
 from phi_client._options import Timeout
-from phi_client._sharing import ForkSafeLock, PerLoop
+from phi_client._sharing import ForkSafeLock
 from phi_client.errors import (
     APIConnectionError,
     APITimeoutError,
@@ -33,13 +35,21 @@ __all__ = [
     "Request",
     "Response",
     "check_client",
+    "kept_headers",
+    "parsed_url",
+    "read_to_end",
+    "read_to_end_async",
     "secrets_of",
     "translated_errors",
 ]
 
 _Phase = Literal["connect", "read", "write", "pool"]
 
-_POOL: Final = httpx.Limits(max_connections=100, max_keepalive_connections=20)
+# As many are kept as may be at work: httpx's 20 would make and close the others again and again.
+_MAX_CONNECTIONS: Final = 100
+_POOL: Final = httpx.Limits(max_connections=_MAX_CONNECTIONS, max_keepalive_connections=_MAX_CONNECTIONS)
+_END_LIMIT_S: Final = 0.1
+_read_limit_s: ContextVar[float | None] = ContextVar("_read_limit_s", default=None)
 _PHASES: Final[dict[type[httpx.TimeoutException], _Phase]] = {
     httpx.ConnectTimeout: "connect",
     httpx.ReadTimeout: "read",
@@ -63,10 +73,11 @@ class Pool:
     it is closed at the latest when the interpreter ends.
     """
 
-    def __init__(self, given: Client | None, *, is_loopback: bool) -> None:
+    def __init__(self, given: Client | None, *, is_loopback: bool, speaks_tls: bool = True) -> None:
         self._given = given
         # On loopback no proxy of the environment is used: it would get the traffic.
         self._trusts_env = not is_loopback
+        self._speaks_tls = speaks_tls
         self._lock = ForkSafeLock()
         self._own: Client | None = None
         self._process = 0
@@ -87,7 +98,12 @@ class Pool:
             if self._is_closed:
                 raise RuntimeError("the client is closed")
             if self._own is None or self._process != os.getpid():
-                self._own = Client(limits=_POOL, trust_env=self._trusts_env, follow_redirects=False)
+                self._own = Client(
+                    verify=_tls_context(self._trusts_env, self._speaks_tls),
+                    limits=_POOL,
+                    trust_env=self._trusts_env,
+                    follow_redirects=False,
+                )
                 self._process = os.getpid()
                 weakref.finalize(self, self._own.close)
             return self._own
@@ -100,7 +116,7 @@ class Pool:
         """
         if self._is_closed:
             raise RuntimeError("the client is closed")
-        return Pool(self._given, is_loopback=not self._trusts_env)
+        return Pool(self._given, is_loopback=not self._trusts_env, speaks_tls=self._speaks_tls)
 
     def cut(self) -> None:
         """End what runs on our connections, from any thread; what waits for an answer fails at once."""
@@ -123,9 +139,12 @@ class Pool:
 class AsyncPool:
     """As `Pool`, with a client for each event loop, because connections belong to the loop that made them."""
 
-    def __init__(self, given: AsyncClient | None, *, is_loopback: bool) -> None:
+    def __init__(self, given: AsyncClient | None, *, is_loopback: bool, speaks_tls: bool = True) -> None:
+        from phi_client._loops import PerLoop  # noqa: PLC0415  # asyncio, which a sync client does without
+
         self._given = given
         self._trusts_env = not is_loopback
+        self._speaks_tls = speaks_tls
         self._own = PerLoop(self._make)
         self._is_closed = False
 
@@ -149,17 +168,89 @@ class AsyncPool:
             await own.aclose()
 
     def _make(self) -> AsyncClient:
-        context = httpx.create_ssl_context(trust_env=self._trusts_env)
+        from phi_client._connections import AsyncConnections  # noqa: PLC0415  # needs asyncio
+
+        context = _tls_context(self._trusts_env, self._speaks_tls)
         client = AsyncClient(verify=context, limits=_POOL, trust_env=self._trusts_env, follow_redirects=False)
         # httpx has no public seam between its transport, whose error mapping is wanted, and httpcore's pool.
         transport: Any = getattr(client, "_transport")  # noqa: B009  # private
         transport._pool = AsyncConnections(
             context,
-            max_connections=_POOL.max_connections or 100,
-            max_idle=_POOL.max_keepalive_connections or 20,
+            max_connections=_MAX_CONNECTIONS,
+            max_idle=_MAX_CONNECTIONS,
             keepalive_s=_POOL.keepalive_expiry,
         )
         return client
+
+
+@lru_cache(maxsize=64)
+def parsed_url(url: str) -> httpx.URL:
+    """`url` as httpx takes it. A client has few URLs, and parsing one takes a twentieth of a request's time.
+
+    Raises:
+        httpx.InvalidURL: it is none.
+    """
+    return httpx.URL(url)
+
+
+def read_to_end(response: Response, data: Iterator[bytes]) -> None:
+    """Take the end of an answer whose last event has come, if it is there at once: then the connection is kept."""
+    with suppress(httpx.HTTPError), _short_reads(response) as is_bounded:
+        if is_bounded:
+            next(data, None)
+
+
+async def read_to_end_async(response: Response, data: AsyncIterator[bytes]) -> None:
+    """As `read_to_end`."""
+    with suppress(httpx.HTTPError), _short_reads(response) as is_bounded:
+        if is_bounded:
+            await anext(data, None)
+
+
+@contextmanager
+def _short_reads(response: Response) -> Generator[bool]:
+    """Let no read of this answer's connection take long; false where that can't be, as where many share it (HTTP/2).
+
+    A limit of httpx is fixed when the answer begins, so the connection's own method is covered, for good: with the
+    answer's end another thread may already have the connection.
+    """
+    stream: Any = response.extensions.get("network_stream")
+    # Another transport's may be anything.
+    if not hasattr(stream, "read") or not hasattr(stream, "__dict__") or response.http_version != "HTTP/1.1":
+        yield False
+        return
+    if "read" not in vars(stream):
+        stream.read = _limited(stream.read)
+    before = _read_limit_s.set(_END_LIMIT_S)
+    try:
+        yield True
+    finally:
+        _read_limit_s.reset(before)
+
+
+def _limited(read: Callable[..., Any]) -> Callable[..., Any]:
+    def read_within_limit(max_bytes: int, timeout: float | None = None) -> Any:
+        return read(max_bytes, timeout=_read_limit_s.get() or timeout)
+
+    return read_within_limit
+
+
+@cache
+def _make_tls_context(*, trusts_env: bool, file: str | None, folder: str | None) -> ssl.SSLContext:
+    del file, folder  # httpx reads them itself: they make another context another key
+    return httpx.create_ssl_context(trust_env=trusts_env)
+
+
+def _tls_context(trusts_env: bool, speaks_tls: bool) -> ssl.SSLContext:  # noqa: FBT001
+    """The context that all clients of this process share: reading the certificates takes longer than a request.
+
+    Over plain HTTP none is needed; what httpx gets in its place trusts nobody.
+    """
+    if not speaks_tls:
+        return ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    return _make_tls_context(
+        trusts_env=trusts_env, file=os.environ.get("SSL_CERT_FILE"), folder=os.environ.get("SSL_CERT_DIR")
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -233,6 +324,17 @@ def secrets_of(request: Request) -> tuple[str, ...]:
     """The keys and tokens that `request` carries."""
     bearer = request.headers.get("Authorization", "").partition(" ")[2]
     return tuple(filter(None, (bearer, request.headers.get("api-key", ""))))
+
+
+def kept_headers(response: Response) -> dict[str, str]:
+    """The headers of an answer, names in lower case, without an echo of the credential."""
+    secrets = secrets_of(response.request)
+    headers = dict(response.headers)
+    for name, value in headers.items():
+        for secret in secrets:
+            if secret in value:
+                headers[name] = "[secret]"
+    return headers
 
 
 def _bare(error: Exception) -> Exception:

@@ -15,6 +15,7 @@ __all__ = [
     "RETRY_LOGGER",
     "apply_log_level",
     "log_answer",
+    "log_request",
     "safe_url",
     "warn_of_retirement",
 ]
@@ -23,11 +24,16 @@ LOGGER: Final = logging.getLogger("phi_client")
 RETRY_LOGGER: Final = logging.getLogger("phi_client.retry")
 LOG_VARIABLE: Final = "PHI_LOG"
 
-_LEVELS: Final = {"debug": logging.DEBUG, "info": logging.INFO, "warning": logging.WARNING}
+_LEVELS: Final = {
+    "debug": logging.DEBUG,
+    "info": logging.INFO,
+    "warning": logging.WARNING,
+    "error": logging.ERROR,
+}
 
 
 def apply_log_level(environ: Mapping[str, str]) -> None:
-    """Send this package's log to standard error when `PHI_LOG` is `debug`, `info` or `warning`.
+    """Send this package's log to standard error when `PHI_LOG` is `debug`, `info`, `warning` or `error`.
 
     Without the variable the application's own logging decides. Repeating it adds no second handler.
     """
@@ -48,9 +54,16 @@ def safe_url(url: str) -> str:
     return f"{parts.scheme}://{parts.hostname}{port}{parts.path}"
 
 
-def log_answer(method: str, url: str, status: int) -> None:
+def log_request(method: str, url: str, content: bytes | None, sent_as: str) -> None:
+    """Note that a request is about to be sent: how long it is, not what it says."""
+    if LOGGER.isEnabledFor(logging.DEBUG):
+        LOGGER.debug("%s %s: %d bytes, as %s", method, safe_url(url), len(content or b""), sent_as)
+
+
+def log_answer(url: str, status: int, request_id: str | None, sent_as: str) -> None:
     """Note that the head of an answer came."""
-    LOGGER.debug("%s %s answered %d", method, safe_url(url), status)
+    if LOGGER.isEnabledFor(logging.DEBUG):
+        LOGGER.debug("%s answered %d to %s, request id %s", safe_url(url), status, sent_as, request_id)
 
 
 _warned: set[str] = set()

@@ -3,21 +3,23 @@
 It must not know how items are asked, or kept.
 """
 
+from __future__ import annotations
+
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Final, Generic, TypeVar, overload
+from typing import TYPE_CHECKING, Generic, TypeVar, overload
 
 from phi_client._completion import Completion
-from phi_client._exchange import Message
 from phi_client._totals import add_usage
-from phi_client.contract.chat import Usage
 from phi_client.errors import PhiError, ReasoningTruncatedError
 
-__all__ = ["DEFAULT_CONCURRENCY", "MapItem", "MapResult", "usage_of"]
+if TYPE_CHECKING:
+    from phi_client._message import Message
+    from phi_client.contract.answers import Usage
 
-DEFAULT_CONCURRENCY: Final = 32
+__all__ = ["MapItem", "MapResult", "usage_of"]
 
-_T = TypeVar("_T", bound=str | Sequence[Message])
+_T = TypeVar("_T", bound="str | Sequence[Message]")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,7 +28,7 @@ class MapItem(Generic[_T]):
 
     `position` counts from 0. `retries` are the tries after the first. `cost` is `None` without a price, or where
     the tokens are not known. `is_restored` is true when the answer comes from a checkpoint; its `raw` and all that
-    is read from it are there, the `hops` before it are not.
+    is read from it are there, its `headers` and the `hops` before it are not.
     """
 
     position: int

@@ -3,19 +3,23 @@
 It must not decide anything: what goes next, and what came of it, is the work's.
 """
 
+from __future__ import annotations
+
 import asyncio
 import math
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Sequence
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from phi_client._completion import Completion
-from phi_client._exchange import Message
 from phi_client._map_result import MapItem
 from phi_client._mapping import MapWork, Start
 
+if TYPE_CHECKING:
+    from phi_client._message import Message
+
 __all__ = ["run_in_tasks"]
 
-_T = TypeVar("_T", bound=str | Sequence[Message])
+_T = TypeVar("_T", bound="str | Sequence[Message]")
 _Ended = tuple[Start[Any], Completion | BaseException]
 
 
@@ -54,7 +58,7 @@ async def run_in_tasks(
 
 
 async def _carry(
-    start: Start[_T], ask: Callable[[Start[_T]], Awaitable[Completion]], ended: "asyncio.Queue[_Ended]"
+    start: Start[_T], ask: Callable[[Start[_T]], Awaitable[Completion]], ended: asyncio.Queue[_Ended]
 ) -> None:
     outcome: Completion | BaseException
     try:
@@ -64,14 +68,14 @@ async def _carry(
     ended.put_nowait((start, outcome))
 
 
-async def _cancel(tasks: Iterable["asyncio.Task[None]"]) -> None:
+async def _cancel(tasks: Iterable[asyncio.Task[None]]) -> None:
     listed = list(tasks)
     for task in listed:
         task.cancel()
     await asyncio.gather(*listed, return_exceptions=True)
 
 
-async def _next(ended: "asyncio.Queue[_Ended]", wait_s: float) -> _Ended | None:
+async def _next(ended: asyncio.Queue[_Ended], wait_s: float) -> _Ended | None:
     try:
         async with asyncio.timeout(None if wait_s == math.inf else wait_s):
             return await ended.get()

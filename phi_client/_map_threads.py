@@ -3,20 +3,24 @@
 It must not decide anything: what goes next, and what came of it, is the work's.
 """
 
+from __future__ import annotations
+
 import threading
 import time
 from collections.abc import Callable, Generator, Iterable, Sequence
 from queue import Empty, SimpleQueue
-from typing import Any, Final, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from phi_client._completion import Completion
-from phi_client._exchange import Message
 from phi_client._map_result import MapItem
 from phi_client._mapping import MapWork, Start
 
+if TYPE_CHECKING:
+    from phi_client._message import Message
+
 __all__ = ["run_in_threads"]
 
-_T = TypeVar("_T", bound=str | Sequence[Message])
+_T = TypeVar("_T", bound="str | Sequence[Message]")
 _Ended = tuple[Start[Any], Completion | BaseException]
 
 # Without a limit a wait could not be interrupted on Windows.
@@ -77,7 +81,7 @@ def _join(threads: Iterable[threading.Thread]) -> None:
         thread.join(max(0.0, end - time.monotonic()))
 
 
-def _next(ended: "SimpleQueue[_Ended]", wait_s: float) -> _Ended | None:
+def _next(ended: SimpleQueue[_Ended], wait_s: float) -> _Ended | None:
     try:
         return ended.get(timeout=min(wait_s, _LONGEST_WAIT_S))
     except Empty:

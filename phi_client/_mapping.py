@@ -7,6 +7,8 @@ It must not send anything, and must not know whether threads or tasks carry it.
        └────────────────────────────────────────────────────────────────────────────┘
 """
 
+from __future__ import annotations
+
 import math
 import os
 import sys
@@ -14,12 +16,12 @@ import threading
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Final, Generic, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar, cast
 from urllib.parse import urlsplit
 
 from phi_client._checkpoint import Checkpoint, key_of
 from phi_client._completion import Completion, Origin, completion_of
-from phi_client._exchange import Answer, Exchange, Message
+from phi_client._exchange import Answer, Exchange, fields_of
 from phi_client._logging import LOGGER
 from phi_client._map_result import MapItem, usage_of
 from phi_client._options import CallOptions, CompletionOptions
@@ -27,7 +29,7 @@ from phi_client._pacing import Pacer, Ticket
 from phi_client._retrying import LONGEST_ASKED_WAIT_S, Clock, RetryEvent, RetryHook
 from phi_client._settings import Target
 from phi_client._totals import Prices, cost_of
-from phi_client.contract.chat import ChatCompletion, ChatMessage, Usage
+from phi_client.contract.answers import Usage, view_answer
 from phi_client.errors import (
     APIStatusError,
     AuthenticationError,
@@ -40,6 +42,9 @@ from phi_client.errors import (
     ReasoningTruncatedError,
 )
 
+if TYPE_CHECKING:
+    from phi_client._message import Message
+
 __all__ = [
     "MOST_CONCURRENCY",
     "MapWork",
@@ -51,7 +56,7 @@ __all__ = [
 MOST_CONCURRENCY: Final = 100
 """As many as a client's pool has connections."""
 
-_T = TypeVar("_T", bound=str | Sequence[Message])
+_T = TypeVar("_T", bound="str | Sequence[Message]")
 
 MOST_RETURNS: Final = 5
 """How often an item that was refused for the rate limit, retries included, goes back to wait."""
@@ -76,7 +81,7 @@ class Start(Generic[_T]):
     messages: _T
     options: CompletionOptions
     ticket: Ticket = field(repr=False)
-    work: "MapWork[_T]" = field(repr=False)
+    work: MapWork[_T] = field(repr=False)
     retries: int = 0
 
     def read(self, exchange: Exchange, answer: Answer) -> Completion:
@@ -150,14 +155,15 @@ class MapWork(Generic[_T]):
     def restored(self) -> Iterator[MapItem[_T]]:
         """The items that the checkpoint has."""
         for position, record in sorted(self._records.items()):
-            origin = Origin(record.get("request_id"), record.get("endpoint") or "")
-            completion = completion_of(ChatCompletion.model_validate(record["completion"]), origin)
+            sent_as, endpoint = (str(record.get(name) or "") for name in ("client_request_id", "endpoint"))
+            origin = Origin(record.get("request_id"), sent_as, endpoint, {})
+            completion = completion_of(view_answer(record["completion"], "message"), origin)
             item = self._item(position, completion, None, int(record.get("retries") or 0), is_restored=True)
             self._count(item)
             yield item
         self._show()
 
-    def next(self) -> "Start[_T] | float | None":
+    def next(self) -> Start[_T] | float | None:
         """What to do: send an item; wait for so many seconds or until one ends; or, with `None`, end."""
         if not self._waiting:
             return math.inf if self._running else None
@@ -288,7 +294,8 @@ class MapWork(Generic[_T]):
         done = item.completion
         if done is not None:
             record |= {"answer": done.answer, "completion": done.raw}
-            record |= {"request_id": done.request_id, "endpoint": done.endpoint}
+            record |= {"request_id": done.request_id, "client_request_id": done.client_request_id}
+            record |= {"endpoint": done.endpoint}
         else:
             record |= {"error": {"type": type(item.error).__name__, "message": str(item.error)}}
         self._checkpoint.write({**record, "retries": item.retries})
@@ -343,7 +350,7 @@ def _check_input(position: int, messages: object) -> None:
         return
     is_list = isinstance(messages, Sequence) and not isinstance(messages, bytes | bytearray)
     listed = cast("Sequence[object]", messages) if is_list else ()
-    if not is_list or not all(isinstance(one, Mapping | ChatMessage) for one in listed):
+    if not is_list or not all(isinstance(one, Mapping) or hasattr(one, "to_wire") for one in listed):
         raise ConfigurationError(
             f"the input {position} is no prompt and no list of messages: give a string, or a list"
         )
@@ -359,6 +366,4 @@ def _taken(usage: Usage | None, error: PhiError | None) -> float | None:
 def _length_of(messages: str | Sequence[Message]) -> int:
     if isinstance(messages, str):
         return len(messages)
-    return sum(
-        len(str(one.content if isinstance(one, ChatMessage) else one.get("content"))) for one in messages
-    )
+    return sum(len(str(fields_of(one).get("content"))) for one in messages)

@@ -6,19 +6,27 @@ It must not know HTTP libraries, endpoints or the environment.
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Final, Literal, TypedDict
+from typing import TYPE_CHECKING, Any, Final, Literal, TypedDict
 
 from phi_client.errors import ConfigurationError
 
+if TYPE_CHECKING:
+    from phi_client._tools import FunctionTool, ResponseFormat, ToolChoice
+
 __all__ = [
+    "DEFAULT_CONCURRENCY",
     "DEFAULT_MAX_RETRIES",
+    "DEFAULT_REASKS",
     "CallOptions",
     "CompletionOptions",
     "Timeout",
     "check_headers",
+    "merge_headers",
 ]
 
 DEFAULT_MAX_RETRIES: Final = 3
+DEFAULT_REASKS: Final = 2
+DEFAULT_CONCURRENCY: Final = 32
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,11 +55,12 @@ class CompletionOptions(TypedDict, total=False):
 
     `max_tokens`: budget in tokens, reasoning included. `stop`: strings that end the answer. `seed`: for
     repeatable sampling. `response_format`, `tools`, `tool_choice`: sent as they are, although the hosted
-    model supports none. `extra`: keys outside the schema, merged into the body; they also send the header
-    `extra-parameters: pass-through`. `headers`: added to the request. `timeout`: seconds, or by phase.
-    `max_retries`: tries after the first, default 3. `deadline`: seconds for the whole call, retries included.
-    `on_truncation`: when the budget ends inside the reasoning, `raise` `ReasoningTruncatedError` (the default)
-    or `return` what came.
+    model supports none. `logprobs`, `top_logprobs`: ask for `Completion.logprobs`; only `/openai/v1` has them in its
+    schema, so elsewhere they are sent as `extra` is. `extra`: keys outside the schema, merged into the body; they
+    also send the header `extra-parameters: pass-through`. `headers`: added to the request. `timeout`: seconds, or
+    by phase. `max_retries`: tries after the first, default 3. `deadline`: seconds for the whole call, retries
+    included. `on_truncation`: when the budget ends inside the reasoning, `raise` `ReasoningTruncatedError` (the
+    default) or `return` what came.
     """
 
     temperature: float | None
@@ -61,9 +70,11 @@ class CompletionOptions(TypedDict, total=False):
     seed: int | None
     presence_penalty: float | None
     frequency_penalty: float | None
-    response_format: Mapping[str, Any] | None
-    tools: Sequence[Mapping[str, Any]] | None
-    tool_choice: str | Mapping[str, Any] | None
+    response_format: "ResponseFormat | Mapping[str, Any] | None"
+    tools: "Sequence[FunctionTool | Mapping[str, Any]] | None"
+    tool_choice: "ToolChoice | Mapping[str, Any] | None"
+    logprobs: bool | None
+    top_logprobs: int | None
     extra: Mapping[str, Any] | None
     headers: Mapping[str, str] | None
     timeout: Timeout | float | None
@@ -107,7 +118,7 @@ class CallOptions:
         merged = CallOptions(
             body={**self.body, **{key: options[key] for key in options if key not in _TRANSPORT_NAMES}},
             extra={**self.extra, **(options.get("extra") or {})},
-            headers={**self.headers, **(options.get("headers") or {})},
+            headers=merge_headers(self.headers, options.get("headers") or {}),
             timeout=_timeout_of(options.get("timeout", self.timeout)),
             max_retries=options.get("max_retries", self.max_retries),
             deadline_s=options.get("deadline", self.deadline_s),
@@ -119,6 +130,12 @@ class CallOptions:
     def body_fields(self) -> dict[str, Any]:
         """What goes into the body: no `None`, and extra keys last."""
         return {key: value for key, value in self.body.items() if value is not None} | dict(self.extra)
+
+
+def merge_headers(headers: Mapping[str, str], others: Mapping[str, str]) -> dict[str, str]:
+    """`headers` with `others` over them, whatever the case of a name: two of one name would both be sent."""
+    replaced = {name.lower() for name in others}
+    return {**{name: value for name, value in headers.items() if name.lower() not in replaced}, **others}
 
 
 def _check_options(options: CallOptions) -> None:

@@ -10,25 +10,29 @@ The hosted model has no JSON mode, so content may hold prose, code fences or a `
 value that fits wins, because a model that shows an example first ends with its answer.
 """
 
+from __future__ import annotations
+
 import json
 import re
 from collections.abc import Generator, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, Final, Generic, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar, cast
 
 from pydantic import BaseModel, ValidationError
 
 from phi_client._completion import Completion
-from phi_client._exchange import Message, as_messages
+from phi_client._exchange import as_messages, fields_of
 from phi_client._totals import add_usage
-from phi_client.contract.chat import ChatMessage, Usage
 from phi_client.contract.reasoning import find_boxed_answer
 from phi_client.errors import ConfigurationError, ParseError, PhiError, ReasoningTruncatedError
 
-__all__ = ["DEFAULT_REASKS", "ParsedCompletion", "Parsing", "find_json"]
+if TYPE_CHECKING:
+    from phi_client._message import Message
+    from phi_client.contract.answers import Usage
 
-DEFAULT_REASKS: Final = 2
+__all__ = ["ParsedCompletion", "Parsing", "find_json"]
+
 MOST_MISSES: Final = 1000
 """Places in a content that look like JSON and are none, after which no more is looked for."""
 MOST_VALUES: Final = 100
@@ -188,10 +192,7 @@ def _with_schema(messages: Sequence[Message], model: type[BaseModel]) -> list[Me
     """
     instruction = _INSTRUCTION + json.dumps(model.model_json_schema())
     listed = list(messages)
-    last = listed[-1] if listed else None
-    fields: dict[str, Any] = {}
-    if last is not None:
-        fields = last.to_wire() if isinstance(last, ChatMessage) else dict(last)
+    fields: dict[str, Any] = fields_of(listed[-1]) if listed else {}
     content = fields.get("content")
     if fields.get("role") != "user" or not isinstance(content, str | list):
         return [*listed, {"role": "user", "content": instruction}]

@@ -9,16 +9,15 @@ Waits: `retry-after-ms`, `x-ms-retry-after-ms`, `Retry-After` (seconds, float or
 not tried again: the work may go on, and be billed twice.
 """
 
-import asyncio
+from __future__ import annotations
+
 import math
 import random
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
-from typing import Any, Final
-
-from tenacity import AsyncRetrying, RetryCallState, Retrying
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from phi_client._logging import RETRY_LOGGER
 from phi_client._sharing import ForkSafeLock
@@ -31,6 +30,9 @@ from phi_client.errors import (
     PhiError,
     StreamInterruptedError,
 )
+
+if TYPE_CHECKING:
+    from tenacity import RetryCallState
 
 __all__ = [
     "SYSTEM_CLOCK",
@@ -45,11 +47,19 @@ __all__ = [
     "read_retry_after",
 ]
 
+_T = TypeVar("_T")
+
 RETRYABLE_STATUSES: Final = frozenset({408, 429, 500, 502, 503, 504})
 FIRST_WAIT_S: Final = 0.5
 LONGEST_WAIT_S: Final = 30.0
 LONGEST_ASKED_WAIT_S: Final = 300.0
 """A service that asks for more, as it does when a quota is used up, gets its error raised at once."""
+
+
+async def _sleep_async(seconds: float) -> None:
+    from asyncio import sleep  # noqa: PLC0415  # a sync client does without asyncio
+
+    await sleep(seconds)
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +68,7 @@ class Clock:
 
     now: Callable[[], float] = time.monotonic
     sleep: Callable[[float], None] = time.sleep
-    sleep_async: Callable[[float], Awaitable[None]] = asyncio.sleep
+    sleep_async: Callable[[float], Awaitable[None]] = _sleep_async
     random: Callable[[], float] = random.random
 
 
@@ -140,13 +150,47 @@ class RetryPolicy:
         self._endpoint = endpoint
         self._on_retry = on_retry
 
-    def retrying(self) -> Retrying:
-        """tenacity's driver for a sync attempt."""
-        return Retrying(sleep=self._sleep, **self._parts())
+    def run(self, attempt: Callable[[], _T]) -> _T:
+        """What `attempt` returns, tried as often as the policy allows.
 
-    def retrying_async(self) -> AsyncRetrying:
-        """tenacity's driver for an async attempt."""
-        return AsyncRetrying(sleep=self._sleep_async, **self._parts())
+        tenacity drives it from the first failure on: most calls have none, and need not load or set up a driver.
+
+        Raises:
+            PhiError: the last failure.
+        """
+        try:
+            result = attempt()
+        except PhiError as error:
+            failures = [error]
+        else:
+            self._budget.earn()
+            return result
+        from tenacity import Retrying  # noqa: PLC0415
+
+        def next_attempt() -> _T:
+            if failures:
+                raise failures.pop()
+            return attempt()
+
+        return Retrying(sleep=self._sleep, **self._parts())(next_attempt)
+
+    async def run_async(self, attempt: Callable[[], Awaitable[_T]]) -> _T:
+        """As `run`."""
+        try:
+            result = await attempt()
+        except PhiError as error:
+            failures = [error]
+        else:
+            self._budget.earn()
+            return result
+        from tenacity import AsyncRetrying  # noqa: PLC0415
+
+        async def next_attempt() -> _T:
+            if failures:
+                raise failures.pop()
+            return await attempt()
+
+        return await AsyncRetrying(sleep=self._sleep_async, **self._parts())(next_attempt)
 
     @property
     def remaining_s(self) -> float | None:

@@ -3,19 +3,21 @@
 It must not send anything, and must not know how two answers are compared.
 """
 
+from __future__ import annotations
+
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from phi_client._completion import Completion
-from phi_client._exchange import Message
-from phi_client._options import CompletionOptions
 from phi_client._totals import add_usage
-from phi_client.contract.chat import Usage
 from phi_client.errors import ConfigurationError, PhiError, ReasoningTruncatedError
 
 if TYPE_CHECKING:
     from phi_client._equivalence import Form
+    from phi_client._message import Message
+    from phi_client._options import CompletionOptions
+    from phi_client.contract.answers import Usage
 
 __all__ = ["Solution", "Vote", "check_samples", "count_votes", "graded", "problem_messages", "sample_options"]
 
@@ -95,7 +97,7 @@ def sample_options(options: CompletionOptions, seed: int | None, samples: int) -
     return [{**options, "seed": seed + number} for number in range(samples)]
 
 
-def count_votes(answers: Sequence[str | None], are_same: "Callable[[Form, Form], bool]") -> tuple[Vote, ...]:
+def count_votes(answers: Sequence[str | None], are_same: Callable[[Form, Form], bool]) -> tuple[Vote, ...]:
     """The answers with their samples, the most frequent first, of those that are level the earliest."""
     from phi_client._equivalence import read_form  # noqa: PLC0415  # not needed before there are answers
 

@@ -15,10 +15,11 @@ from typing import Self
 
 from phi_client._completion import Completion, CompletionBuilder, CompletionChunk, Origin
 from phi_client._exchange import Exchange
-from phi_client._http import Limits, Response, translated_errors
+from phi_client._http import Limits, Response, read_to_end, read_to_end_async, translated_errors
 from phi_client._redaction import redact_secrets
 from phi_client._retrying import Clock, RetryPolicy
-from phi_client.contract.chat import ChatCompletionChunk
+from phi_client._telemetry import CallTrace
+from phi_client.contract.answers import AnswerView
 from phi_client.contract.error_body import ErrorBody
 from phi_client.contract.events import DONE, EventDecoder, ServerSentEvent
 from phi_client.contract.wire import ContractError
@@ -47,6 +48,8 @@ class StreamReader:
         self._has_begun = False
         self._has_ended = False
         self.is_complete = False
+        self.first_event_at: float | None = None
+        self.failure: StreamInterruptedError | None = None
 
     def feed(self, data: bytes | None) -> None:
         """Take bytes, `None` for the end of the connection.
@@ -65,6 +68,8 @@ class StreamReader:
             self._failure = error
         if self._events:
             self._last_event = self._now()
+            if self.first_event_at is None:
+                self.first_event_at = self._last_event
         elif self._idle_limit_s is not None and self._now() - self._last_event > self._idle_limit_s:
             # Comments keep the connection busy, but are no sign of life from the model.
             raise self.interruption(f"no data event within the read limit of {self._idle_limit_s:g} s")
@@ -90,7 +95,7 @@ class StreamReader:
                 return self._finish()
             self._has_begun = True
             chunk = self._builder.add(self._wire_chunk(event))
-            if chunk.reasoning or chunk.content or chunk.finish_reason or chunk.usage:
+            if chunk.reasoning or chunk.content or chunk.finish_reason or chunk.usage or chunk.tool_calls:
                 return chunk
         if self._failure is not None:
             raise self.interruption(str(self._failure)) from self._failure
@@ -103,11 +108,12 @@ class StreamReader:
     def interruption(self, reason: str, body: ErrorBody | None = None) -> StreamInterruptedError:
         """The error that carries what came so far."""
         self._builder.finish()
-        return StreamInterruptedError(
+        self.failure = StreamInterruptedError(
             f"the stream was interrupted: {reason}", partial=self.completion(), body=body
         )
+        return self.failure
 
-    def _wire_chunk(self, event: ServerSentEvent) -> ChatCompletionChunk:
+    def _wire_chunk(self, event: ServerSentEvent) -> AnswerView:
         try:
             read = self._dialect.read_event(event)
         except ContractError as error:
@@ -136,6 +142,14 @@ class OpenStream:
     reader: StreamReader
     policy: RetryPolicy
     limits: Limits
+    trace: CallTrace | None = None
+
+    def end(self, error: BaseException | None) -> None:
+        """Tell that the stream was left, read to its end or not."""
+        if self.trace is not None:
+            reader = self.reader
+            failure = reader.failure or error
+            self.trace.finish(reader.completion(), failure, first_chunk_at=reader.first_event_at)
 
 
 class ChatStream(Iterator[CompletionChunk]):
@@ -161,7 +175,12 @@ class ChatStream(Iterator[CompletionChunk]):
     ) -> None:
         """Close the connection, or give it back when the stream was read to its end."""
         if self._stream is not None:
-            self._stream.response.close()
+            try:
+                if self._stream.reader.is_complete:
+                    read_to_end(self._stream.response, self._bytes)
+            finally:
+                self._stream.response.close()
+                self._stream.end(error)
 
     def __next__(self) -> CompletionChunk:
         """The next chunk that says anything."""
@@ -169,8 +188,12 @@ class ChatStream(Iterator[CompletionChunk]):
         while (chunk := stream.reader.next_chunk()) is None:
             if stream.reader.is_complete:
                 raise StopIteration
-            with _as_interruption(stream):
+            try:
+                stream.policy.check_deadline()
                 data = next(self._bytes, None)
+            except Exception:
+                with _as_interruption(stream):
+                    raise
             stream.reader.feed(data)
         return chunk
 
@@ -207,7 +230,12 @@ class AsyncChatStream(AsyncIterator[CompletionChunk]):
     ) -> None:
         """Close the connection, or give it back when the stream was read to its end."""
         if self._stream is not None:
-            await self._stream.response.aclose()
+            try:
+                if self._stream.reader.is_complete:
+                    await read_to_end_async(self._stream.response, self._bytes)
+            finally:
+                await self._stream.response.aclose()
+                self._stream.end(error)
 
     async def __anext__(self) -> CompletionChunk:
         """The next chunk that says anything."""
@@ -215,8 +243,12 @@ class AsyncChatStream(AsyncIterator[CompletionChunk]):
         while (chunk := stream.reader.next_chunk()) is None:
             if stream.reader.is_complete:
                 raise StopAsyncIteration
-            with _as_interruption(stream):
+            try:
+                stream.policy.check_deadline()
                 data = await anext(self._bytes, None)
+            except Exception:
+                with _as_interruption(stream):
+                    raise
             stream.reader.feed(data)
         return chunk
 
@@ -245,9 +277,11 @@ def _completion_of(stream: OpenStream | None) -> Completion:
 
 @contextmanager
 def _as_interruption(stream: OpenStream) -> Generator[None]:
-    """Turn a failure after the stream began into the error that carries what came so far."""
+    """Turn a failure after the stream began into the error that carries what came so far.
+
+    It is entered when there is one: around every piece of a stream it would cost as much as decoding it.
+    """
     try:
-        stream.policy.check_deadline()
         with translated_errors(stream.limits):
             yield
     except APIConnectionError as error:

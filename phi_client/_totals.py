@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from phi_client.contract.chat import Usage
+from phi_client.contract.answers import Usage
 
 __all__ = ["Price", "Prices", "add_usage", "cost_of"]
 

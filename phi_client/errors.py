@@ -26,13 +26,14 @@ It must not know HTTP libraries. Text of a prompt, headers and keys are never pa
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Literal
 
 from phi_client.contract.error_body import ErrorBody
 
 if TYPE_CHECKING:
     from phi_client._completion import Completion
-    from phi_client.contract.chat import Usage
+    from phi_client.contract.answers import Usage
 
 __all__ = [
     "APIConnectionError",
@@ -68,10 +69,12 @@ class PhiError(Exception):
     """Base of all errors of this package.
 
     `attempts`: how often the request was tried at the last endpoint. `hops`: the endpoints before it that were
-    tried in vain. `spent`: where a call asks several times, such as `parse()`, the tokens that it has used.
+    tried in vain. `client_request_id`: the id that was sent with all attempts, if anything was. `spent`: where a call
+    asks several times, such as `parse()`, the tokens that it has used.
     """
 
     attempts: int = 1
+    client_request_id: str = ""
     spent: "Usage | None" = None
     hops: "tuple[Hop, ...]" = ()
     note: str = ""
@@ -126,7 +129,10 @@ class APIConnectionError(PhiError):
         self.request_sent = request_sent
 
     def _facts(self) -> list[str]:
-        return ["the service may have done the work" if self.request_sent else "the request was not sent"]
+        if not self.request_sent:
+            return ["the request was not sent"]
+        named = f" as request {self.client_request_id}" if self.client_request_id else ""
+        return [f"the service may have done the work{named}"]
 
 
 class APITimeoutError(APIConnectionError):
@@ -143,6 +149,7 @@ class StreamInterruptedError(APIConnectionError):
 
     def __init__(self, message: str, *, partial: "Completion", body: ErrorBody | None = None) -> None:
         super().__init__(message, request_sent=True)
+        self.client_request_id = partial.client_request_id
         self.partial = partial
         self.body = body
 
@@ -159,7 +166,7 @@ class APIStatusError(PhiError):
     """The service answered with an error.
 
     `code` and `message` are the service's own; `retry_after` is the wait that it asks for, in seconds;
-    `body` is all that was read from the error's body.
+    `body` is all that was read from the error's body, `headers` are those of the answer, with names in lower case.
     """
 
     def __init__(
@@ -170,6 +177,7 @@ class APIStatusError(PhiError):
         body: ErrorBody,
         request_id: str | None = None,
         retry_after: float | None = None,
+        headers: Mapping[str, str] = MappingProxyType({}),
         advice: str = "",
     ) -> None:
         super().__init__(message)
@@ -178,6 +186,7 @@ class APIStatusError(PhiError):
         self.body = body
         self.request_id = request_id
         self.retry_after = retry_after
+        self.headers = dict(headers)
         self.advice = advice
 
     def _head(self) -> str:
@@ -284,6 +293,7 @@ class ReasoningTruncatedError(PhiError):
 
     def __init__(self, partial: "Completion") -> None:
         super().__init__("the budget of tokens ended inside the reasoning, so there is no answer")
+        self.client_request_id = partial.client_request_id
         self.partial = partial
 
     def _facts(self) -> list[str]:

@@ -20,9 +20,10 @@ EMULATOR = ROOT / "emulator" / "phi_emulator"
 # Rank of each module of the client; a module imports its own rank and those below.
 RANKS = {
     "contract": 0,
-    "errors": 1, "_redaction": 1, "_logging": 1, "_completion": 1, "_sharing": 1, "_version": 1,
-    "_connections": 2, "_http": 2, "_options": 2, "_settings": 2, "_auth": 2, "_retrying": 2,
-    "_exchange": 2, "_fallback": 2,
+    "errors": 1, "_redaction": 1, "_logging": 1, "_completion": 1, "_message": 1, "_sharing": 1, "_version": 1,
+    "_credentials": 1, "_details": 1, "_loops": 1, "_tools": 1,
+    "_connections": 2, "_http": 2, "_options": 2, "_settings": 2, "_auth": 2, "_token_auth": 2, "_retrying": 2,
+    "_exchange": 2, "_fallback": 2, "_telemetry": 2,
     "_totals": 1, "_equivalence": 1, "_progress": 1, "_grading_worker": 1, "_grading": 2,
     "_deadline": 2, "_parsing": 2, "_solving": 2,
     "_pacing": 2, "_checkpoint": 2, "_map_result": 2, "_mapping": 2, "_map_threads": 3, "_map_tasks": 3,
@@ -33,7 +34,7 @@ RANKS = {
 ALLOWED = {
     0: {"pydantic"},
     1: set[str](),
-    2: {"httpx", "httpcore", "tenacity", "azure", "pydantic"},
+    2: {"httpx", "httpcore", "tenacity", "azure", "opentelemetry", "pydantic"},
     3: {"pydantic"},
     4: set[str](),
 }
@@ -138,6 +139,12 @@ def test_one_module_alone_imports_the_http_library(path: Path) -> None:
 
 
 @pytest.mark.parametrize("path", CLIENT_FILES, ids=name_of)
+def test_one_module_alone_knows_opentelemetry(path: Path) -> None:
+    if path.name != "_telemetry.py":
+        assert "opentelemetry" not in third_parties(path)
+
+
+@pytest.mark.parametrize("path", CLIENT_FILES, ids=name_of)
 def test_the_client_never_imports_the_emulator(path: Path) -> None:
     assert not [module for module, _ in imports_of(path) if module.startswith(("phi_emulator", "emulator"))]
 
@@ -189,12 +196,13 @@ def loaded_after(statement: str) -> set[str]:
 
 HEAVY = (
     "azure", "msal", "requests", "aiohttp", "starlette", "numpy", "onnxruntime", "phi_emulator", "math_verify", "sympy",
+    "opentelemetry",
 )  # fmt: skip
 LAZY = {
     f"phi_client.{name}"
     for name in (
-        "_mapping", "_map_threads", "_map_tasks", "_pacing", "_checkpoint", "_progress",
-        "_grading", "_equivalence",
+        "_mapping", "_map_threads", "_map_tasks", "_map_result", "_pacing", "_checkpoint", "_progress", "_totals",
+        "_grading", "_equivalence", "_parsing", "_solving", "_deadline",
     )
 }  # fmt: skip
 
@@ -211,6 +219,24 @@ def test_importing_the_client_leaves_out_what_only_map_and_votes_need() -> None:
 def test_making_and_closing_a_client_with_a_key_loads_no_credential_library() -> None:
     loaded = loaded_after("import phi_client; phi_client.PhiClient('emulator').close()")
     assert not [module for module in loaded if module.partition(".")[0] in HEAVY]
+
+
+A_REPLY = """
+import httpx, phi_client
+body = b'{"choices": [{"message": {"content": "42"}, "finish_reason": "stop"}], "usage": {"total_tokens": 7}}'
+http = httpx.Client(transport=httpx.MockTransport(lambda request: httpx.Response(200, content=body)))
+assert phi_client.PhiClient("emulator", http_client=http).complete("x").usage.total_tokens == 7
+""".strip().replace("\n", "; ")
+
+
+def test_a_first_reply_loads_neither_models_nor_asyncio() -> None:
+    loaded = loaded_after(A_REPLY)
+    assert "phi_client._exchange" in loaded
+    assert not [
+        name
+        for name in loaded
+        if name.partition(".")[0] in (*HEAVY, "pydantic", "asyncio", "anyio", "tenacity")
+    ]
 
 
 def test_the_emulators_server_loads_no_cryptography_before_the_first_token() -> None:

@@ -14,7 +14,8 @@ from typing import Annotated, Any, Literal, Self, cast
 
 from pydantic import BeforeValidator, Field, field_validator, model_validator
 
-from phi_client.contract.wire import WireModel
+from phi_client.contract.answers import FinishReason, KnownFinishReason
+from phi_client.contract.wire_model import WireModel
 
 __all__ = [
     "AssistantMessage",
@@ -40,12 +41,6 @@ __all__ = [
     "role_chunk",
     "usage_chunk",
 ]
-
-KnownFinishReason = Literal["stop", "length", "content_filter", "tool_calls", "model_length", "error"]
-"""The first four are in the OpenAPI 2024-05-01-preview; the last two come from the containers' source."""
-
-FinishReason = KnownFinishReason | str
-"""Why generation ended. An open set: a value that is not known here is kept as it came."""
 
 _NullAsEmpty = BeforeValidator(lambda value: [] if value is None else value)
 _NullAsObject = BeforeValidator(lambda value: {} if value is None else value)

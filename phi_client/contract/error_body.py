@@ -34,7 +34,8 @@ class ErrorBody:
     """What a service said about a failure.
 
     `status` is the status that the body itself names, which may differ from the HTTP status. `details` is
-    kept as it came: a list of validation errors, a string, or nothing.
+    kept as it came: a list of validation errors, a string, or nothing. `raw` is the body's text, as far as it was
+    looked at; that of an event in a stream is empty.
     """
 
     message: str
@@ -43,6 +44,7 @@ class ErrorBody:
     # Not shown by `repr`: validation errors hold what was sent.
     details: Any = field(default=None, repr=False)
     innererror: Mapping[str, Any] | None = field(default=None, repr=False)
+    raw: str = field(default="", repr=False, compare=False)
 
     @property
     def content_filter(self) -> Mapping[str, Any] | None:
@@ -60,8 +62,8 @@ def read_error_body(body: bytes | str) -> ErrorBody:
     text = text.removeprefix("\ufeff").strip()
     found = _leading_object(text)
     if found is not None:
-        return error_from_object(found)
-    return ErrorBody(message=_without_help_text(text))
+        return replace(error_from_object(found), raw=text)
+    return ErrorBody(message=_without_help_text(text), raw=text)
 
 
 def error_from_object(value: Mapping[str, Any]) -> ErrorBody:

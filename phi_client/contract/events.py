@@ -66,10 +66,10 @@ class EventDecoder:
         events: list[ServerSentEvent] = []
         for piece in data.splitlines(keepends=True):
             line = piece.rstrip(b"\r\n")
-            self._hold(line)
             if len(line) == len(piece):
+                self._hold(line)
                 break
-            event = self._end_line()
+            event = self._end_line(line)
             if event is not None:
                 events.append(event)
         self._after_cr = data.endswith(b"\r")
@@ -81,7 +81,7 @@ class EventDecoder:
         Raises:
             ContractError: as `feed`.
         """
-        first = self._end_line() if self._line else None
+        first = self._end_line(b"") if self._line else None
         last = self._end_event()
         return [event for event in (first, last) if event is not None]
 
@@ -90,9 +90,11 @@ class EventDecoder:
         if len(self._line) > self._max_bytes:
             raise ContractError(f"an event line is longer than {self._max_bytes} bytes")
 
-    def _end_line(self) -> ServerSentEvent | None:
-        line = bytes(self._line)
-        self._line.clear()
+    def _end_line(self, line: bytes) -> ServerSentEvent | None:
+        if self._line or len(line) > self._max_bytes:
+            self._hold(line)
+            line = bytes(self._line)
+            self._line.clear()
         if self._at_start:
             line = line.removeprefix(_BOM)
             self._at_start = False

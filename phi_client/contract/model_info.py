@@ -3,7 +3,7 @@
 It must not know the path of the route: that is a dialect's.
 """
 
-from phi_client.contract.wire import WireModel
+from phi_client.contract.wire_model import WireModel
 
 __all__ = ["ModelInfo"]
 

@@ -166,5 +166,6 @@ def find_boxed_answer(content: str) -> str | None:
 
 
 def _possible_tag(text: str, tag: str) -> int:
-    """The length of the longest end of `text` that begins `tag`."""
-    return next((size for size in range(len(tag) - 1, 0, -1) if text.endswith(tag[:size])), 0)
+    """The length of the longest end of `text` that begins `tag`, which has one `<`."""
+    start = text.rfind("<", -len(tag) + 1)
+    return len(text) - start if start >= 0 and tag.startswith(text[start:]) else 0

@@ -5,20 +5,16 @@ It must not know which surface reads: a dialect says which policy holds where th
 
 import json
 from collections.abc import Mapping
-from typing import Any, Final, Literal, cast
+from typing import Any, Final, cast
 
 from pydantic import ValidationError
 
 from phi_client.contract.chat import ChatRequest
+from phi_client.contract.parameters import EXTRA_PARAMETERS, ParameterPolicy
 from phi_client.contract.refusals import RefusedError, invalid_input, unexpected_policy, unknown_parameters
 from phi_client.contract.wire import get_header
 
-__all__ = ["EXTRA_PARAMETERS", "ParameterPolicy", "apply_policy", "read_json", "validated_request"]
-
-ParameterPolicy = Literal["error", "drop", "pass-through"]
-
-EXTRA_PARAMETERS: Final = "extra-parameters"
-"""Request header that says what to do with keys outside the schema (OpenAPI)."""
+__all__ = ["apply_policy", "read_json", "validated_request"]
 
 _POLICIES: Final[tuple[ParameterPolicy, ...]] = ("error", "drop", "pass-through")
 

@@ -5,29 +5,32 @@ answers `{"output": text}` and renames parameters, the newer one adds message, f
 Both answer 200 with `{}` where they fail, so an answer without output is a failure.
 """
 
-from collections.abc import Mapping
-from typing import Any, Final, cast
+from __future__ import annotations
 
-from phi_client.contract.chat import AssistantMessage, ChatCompletion, ChatRequest, Choice, Usage
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, Final, cast
+
 from phi_client.contract.error_body import ErrorBody, error_from_object, read_error_body
+from phi_client.contract.parameters import SCHEMA_KEYS
 from phi_client.contract.wire import ContractError, load_object
+
+if TYPE_CHECKING:
+    from phi_client.contract.chat import ChatCompletion
 
 __all__ = ["chat_body_of_score", "completion_of_score", "score_body_of_chat", "score_of_completion"]
 
 _RENAMED: Final = {"max_new_tokens": "max_tokens", "max_gen_len": "max_tokens"}
-_KNOWN: Final = frozenset(ChatRequest.model_fields) - {"messages", "stream", "model"}
+_KNOWN: Final = SCHEMA_KEYS - {"messages", "stream", "model"}
 
 
-def score_body_of_chat(request: ChatRequest) -> dict[str, Any]:
+def score_body_of_chat(request: Mapping[str, Any]) -> dict[str, Any]:
     """The body that asks `/score` for a chat completion.
 
     Parameters keep the chat route's names, `max_tokens` included: the older container knows them beside its
     own, and the newer one knows no others.
     """
-    body = request.to_wire()
-    messages = body.pop("messages", [])
-    body.pop("stream", None)
-    return {"input_data": {"input_string": messages, "parameters": body}}
+    parameters = {key: value for key, value in request.items() if key not in ("messages", "stream")}
+    return {"input_data": {"input_string": request.get("messages", []), "parameters": parameters}}
 
 
 def chat_body_of_score(body: bytes) -> dict[str, Any]:
@@ -53,6 +56,8 @@ def chat_body_of_score(body: bytes) -> dict[str, Any]:
 
 def score_of_completion(completion: ChatCompletion, *, older: bool = False) -> dict[str, Any]:
     """The answer of `/score`: `older` gives the text alone."""
+    from phi_client.contract.chat import Choice
+
     choice = completion.choices[0] if completion.choices else Choice()
     output: dict[str, Any] = {"output": choice.message.content}
     if older:
@@ -69,8 +74,8 @@ def score_of_completion(completion: ChatCompletion, *, older: bool = False) -> d
     return output
 
 
-def completion_of_score(body: bytes) -> ChatCompletion | ErrorBody:
-    """The completion in an answer of `/score`, or the engine's error that came with status 200.
+def completion_of_score(body: bytes) -> dict[str, Any] | ErrorBody:
+    """The JSON of the completion in an answer of `/score`, or the engine's error that came with status 200.
 
     An older answer has no finish reason and no usage.
 
@@ -91,19 +96,17 @@ def completion_of_score(body: bytes) -> ChatCompletion | ErrorBody:
     reasoning = value.get("reasoning_content")
     if reasoning is not None:
         members = {"reasoning_content": reasoning, **members}
-    choice = Choice(
-        index=0,
-        message=AssistantMessage.model_validate({"content": output, **members}),
-        finish_reason=value.get("finish_reason"),
-    )
-    usage = value.get("usage")
-    return ChatCompletion(
-        id=value.get("id"),
-        object="chat.completion",
-        model=value.get("model"),
-        choices=[choice],
-        usage=None if usage is None else Usage.model_validate(usage),
-    )
+    message = {"content": output, **members}
+    if value.get("tool_calls"):
+        message = {"tool_calls": value["tool_calls"], **message}
+    choice = {"index": 0, "message": message, "finish_reason": value.get("finish_reason")}
+    return {
+        "id": value.get("id"),
+        "object": "chat.completion",
+        "model": value.get("model"),
+        "choices": [choice],
+        "usage": value.get("usage"),
+    }
 
 
 def _messages(data: object) -> list[object]:

@@ -1,18 +1,15 @@
-"""The ground of the contract: base model, bytes of JSON, a request and a response as plain data.
+"""The ground of the contract: bytes of JSON, a request and a response as plain data.
 
 It must not know which end of the wire it is used on, nor any HTTP library.
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any, cast
 
-from pydantic import BaseModel, ConfigDict
-
 __all__ = [
     "ContractError",
-    "WireModel",
     "WireRequest",
     "WireResponse",
     "dump_json",
@@ -23,21 +20,6 @@ __all__ = [
 
 class ContractError(ValueError):
     """Bytes that do not fit the contract, in an answer of status 2xx or in a stream."""
-
-
-class WireModel(BaseModel):
-    """Base of everything read from the wire: frozen, and tolerant of keys that it does not know.
-
-    Unknown keys stay reachable as attributes and in `model_extra`, because Azure adds keys without notice.
-    What is written is exactly what was set: `None` that was set is written as `null`, a default is not.
-    """
-
-    model_config = ConfigDict(frozen=True, extra="allow", protected_namespaces=())
-
-    def to_wire(self) -> dict[str, Any]:
-        """The JSON object, with the keys that were set and no others."""
-        # What a caller passed unchecked may differ from the declared type; the service judges it.
-        return self.model_dump(mode="json", exclude_unset=True, warnings=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,13 +43,17 @@ class WireResponse:
 
 
 def dump_json(value: object, *, sort_keys: bool = False) -> bytes:
-    """Compact UTF-8 JSON; `sort_keys` for surfaces that were recorded with keys in alphabetical order."""
-    text = json.dumps(value, ensure_ascii=False, separators=(",", ":"), sort_keys=sort_keys)
+    """Compact UTF-8 JSON; `sort_keys` for surfaces that were recorded with keys in alphabetical order.
+
+    Raises:
+        TypeError: a value is nothing that JSON can carry.
+    """
+    text = json.dumps(value, ensure_ascii=False, separators=(",", ":"), sort_keys=sort_keys, default=_plain)
     try:
         return text.encode()
     except UnicodeEncodeError:
         # Half of a surrogate pair has no UTF-8, but JSON can escape it; the service may judge it.
-        return json.dumps(value, separators=(",", ":"), sort_keys=sort_keys).encode()
+        return json.dumps(value, separators=(",", ":"), sort_keys=sort_keys, default=_plain).encode()
 
 
 def load_object(body: bytes | str, what: str) -> dict[str, Any]:
@@ -88,4 +74,20 @@ def load_object(body: bytes | str, what: str) -> dict[str, Any]:
 def get_header(headers: Mapping[str, str], name: str) -> str | None:
     """The value of a header, whatever the case of its name and whatever mapping holds it."""
     wanted = name.lower()
+    found = headers.get(wanted)
+    if found is not None:
+        return found
     return next((value for key, value in headers.items() if key.lower() == wanted), None)
+
+
+def _plain(value: object) -> object:
+    """What JSON has no word for as what it stands for: any mapping, sequence or model."""
+    if isinstance(value, Mapping):
+        return dict(cast("Mapping[str, object]", value))
+    if isinstance(value, Collection) and not isinstance(value, bytes | bytearray):
+        return list(cast("Collection[object]", value))
+    for name, arguments in (("to_wire", {}), ("model_dump", {"mode": "json"})):
+        dump = getattr(value, name, None)
+        if callable(dump):
+            return dump(**arguments)
+    raise TypeError(f"JSON can't carry a value of type {type(value).__name__!r}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 import httpx
@@ -20,7 +21,7 @@ from phi_client import (
     NotFoundError,
     UnprocessableEntityError,
 )
-from phi_client.contract.chat import AssistantMessage, ChatCompletion, Choice, Usage
+from phi_client.contract.chat import AssistantMessage, ChatCompletion, Choice, ContentPart, PartType, Usage
 from phi_client.contract.dialects import MANAGED_COMPUTE, MANAGED_COMPUTE_OLDER, SERVERLESS
 from phi_client.contract.error_body import HELP_TEXT
 
@@ -263,10 +264,33 @@ def test_an_info_route_that_is_not_there_is_not_found(phi: Driver) -> None:
         phi.open().get_model_info()
 
 
-@pytest.mark.parametrize("messages", [b"bytes", {"role": "user", "content": "x"}])
+@pytest.mark.parametrize(
+    "messages",
+    [
+        b"bytes",
+        {"role": "user", "content": "x"},
+        ChatMessage.model_validate({"role": "user", "content": "x"}),
+        5,
+        ["x"],
+        [{"role": "user", "content": object()}],
+    ],
+)
 def test_messages_of_no_known_kind_are_refused(phi: Driver, messages: Any) -> None:
-    with pytest.raises(ConfigurationError, match="`messages`"):
+    with pytest.raises(ConfigurationError, match="message"):
         phi.open().complete(messages)
+
+
+def test_models_and_mappings_of_any_kind_are_sent_as_what_they_are(phi: Driver) -> None:
+    phi.answer(ok())
+    tool = MappingProxyType({"type": "function", "function": MappingProxyType({"name": "add"})})
+    parts = (ContentPart(type=PartType.TEXT, text="x"), {"type": "text", "text": "y"})
+    phi.open().complete([{"role": "user", "content": parts}], tools=(tool,), extra={"ids": {7}})
+    body = sent_body(phi)
+    assert body["messages"] == [
+        {"role": "user", "content": [{"type": "text", "text": "x"}, {"type": "text", "text": "y"}]}
+    ]
+    assert body["tools"] == [{"type": "function", "function": {"name": "add"}}]
+    assert body["ids"] == [7]
 
 
 def test_an_unknown_option_is_refused_by_name(phi: Driver) -> None:

@@ -112,5 +112,7 @@ def test_phi_log_shows_the_log_once(monkeypatch: pytest.MonkeyPatch) -> None:
         apply_log_level({"PHI_LOG": "Debug"})
         apply_log_level({"PHI_LOG": "debug"})
         assert (len(LOGGER.handlers), LOGGER.level) == (1, logging.DEBUG)
+        apply_log_level({"PHI_LOG": "error"})
+        assert LOGGER.level == logging.ERROR
     finally:
         LOGGER.setLevel(level)

@@ -34,6 +34,7 @@ from phi_client import (
 from phi_client._mapping import MapWork, Start
 from phi_client._retrying import Clock
 from phi_client.contract.chat import AssistantMessage, ChatCompletion, Choice
+from phi_client.contract.chat import Usage as WireUsage
 from phi_client.contract.dialects import SERVERLESS
 
 if TYPE_CHECKING:
@@ -52,7 +53,7 @@ ENDPOINT = "https://phi.eastus2.models.ai.azure.com"
 def said(text: str, finish_reason: str = "stop", model: str | None = MODEL) -> httpx.Response:
     message = AssistantMessage(role="assistant", content=text)
     choices = [Choice(index=0, message=message, finish_reason=finish_reason)]
-    usage = Usage(prompt_tokens=3, completion_tokens=4, total_tokens=7)
+    usage = WireUsage(prompt_tokens=3, completion_tokens=4, total_tokens=7)
     body = SERVERLESS.write_completion(
         ChatCompletion(id="1", created=1, model=model, choices=choices, usage=usage)
     )

@@ -150,6 +150,14 @@ def test_a_copy_has_other_defaults_and_the_same_connections(phi: Driver) -> None
     assert json.loads(phi.router.calls.last.request.content)["temperature"] == 0.8
 
 
+def test_a_header_of_the_call_replaces_one_of_the_client_whatever_its_case(phi: Driver) -> None:
+    phi.answer(httpx.Response(200, json=OK))
+    phi.open(headers={"X-A": "1", "user-agent": "mine"}).complete("x", headers={"x-a": "2"})
+    request = phi.router.calls.last.request
+    assert request.headers.get_list("x-a") == ["2"]
+    assert request.headers.get_list("user-agent") == ["mine"]
+
+
 def test_closing_leaves_a_client_that_was_passed_in_open(phi: Driver) -> None:
     client = phi.open().client
     if isinstance(client, AsyncPhiClient):

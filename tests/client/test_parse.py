@@ -16,12 +16,14 @@ from phi_client import (
     ParseError,
     RateLimitError,
     ReasoningTruncatedError,
+    Usage,
 )
 from phi_client._deadline import SharedDeadline
 from phi_client._options import CallOptions
 from phi_client._parsing import find_json
 from phi_client._retrying import Clock
-from phi_client.contract.chat import AssistantMessage, ChatCompletion, Choice, Usage
+from phi_client.contract.chat import AssistantMessage, ChatCompletion, Choice
+from phi_client.contract.chat import Usage as WireUsage
 from phi_client.contract.dialects import SERVERLESS
 
 if TYPE_CHECKING:
@@ -51,7 +53,7 @@ class Even(BaseModel):
 def said(content: str, *, reasoning: str = "6*7=42", finish_reason: str = "stop") -> httpx.Response:
     message = AssistantMessage(role="assistant", content=f"<think>{reasoning}</think>{content}")
     choices = [Choice(index=0, message=message, finish_reason=finish_reason)]
-    usage = Usage(prompt_tokens=3, completion_tokens=4, total_tokens=7)
+    usage = WireUsage(prompt_tokens=3, completion_tokens=4, total_tokens=7)
     body = SERVERLESS.write_completion(
         ChatCompletion(id="1", created=1, model="phi", choices=choices, usage=usage)
     )

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import os
+import ssl
 import subprocess
 import sys
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING, Any
 
+import certifi
 import pytest
 
 from phi_client import APITimeoutError, AsyncPhiClient, PhiClient, Timeout
@@ -65,6 +67,45 @@ def test_a_pool_of_its_own_is_closed_by_the_with_statement_but_not_by_a_copy() -
     assert http.is_closed
     with pytest.raises(RuntimeError, match="the client is closed"):
         client.complete("x")
+
+
+def tls_context(client: PhiClient) -> Any:
+    transport: Any = client._lanes[0].pool.get()._transport
+    return transport._pool._ssl_context
+
+
+def test_clients_share_one_tls_context_until_the_environment_names_other_certificates(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    with PhiClient(URL, "k") as one, PhiClient(URL, "k") as other:
+        shared = tls_context(one)
+        assert tls_context(other) is shared
+    monkeypatch.setenv("SSL_CERT_FILE", certifi.where())
+    with PhiClient(URL, "k") as third:
+        assert tls_context(third) is not shared
+        assert tls_context(third).verify_mode is ssl.CERT_REQUIRED
+
+
+def test_over_plain_http_no_certificates_are_read() -> None:
+    with PhiClient("http://127.0.0.1:1", "k") as client:
+        context = tls_context(client)
+        assert context.get_ca_certs() == []
+        assert context.verify_mode is ssl.CERT_REQUIRED
+
+
+def test_as_many_connections_are_kept_as_worked_at_once(server: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    # None is answered before all have come, so none can use another's connection.
+    all_came = threading.Barrier(30, timeout=30)
+    answer = Answering.do_POST
+    monkeypatch.setattr(Answering, "do_POST", lambda self: (all_came.wait(), answer(self)))
+
+    async def ask() -> int:
+        async with AsyncPhiClient(server, "k") as client:
+            await asyncio.gather(*[client.complete("x") for _ in range(30)])
+            transport: Any = client._lanes[0].pool.get()._transport
+            return len(transport._pool._idle)
+
+    assert asyncio.run(ask()) == 30
 
 
 def test_a_closed_async_client_says_so() -> None:

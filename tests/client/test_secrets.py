@@ -85,6 +85,20 @@ def test_no_error_shows_the_key_or_the_prompt(
     assert KEY.encode() not in pickle.dumps(caught.value)
 
 
+def test_the_debug_log_tells_ids_and_sizes_and_no_more(phi: Driver, caplog: pytest.LogCaptureFixture) -> None:
+    answer = {"choices": [{"message": {"content": OTHER}, "finish_reason": "stop"}]}
+    phi.answer(httpx.Response(200, json=answer, headers={"x-request-id": "r-1"}))
+    with caplog.at_level(logging.DEBUG, logger="phi_client"):
+        phi.open(api_key=KEY).complete(PROMPT, headers={"x-ms-client-request-id": "mine", "x-other": KEY})
+    size = len(phi.router.calls.last.request.content)
+    url = "https://phi.eastus2.models.ai.azure.com/chat/completions"
+    assert [record.getMessage() for record in caplog.records if record.name == "phi_client"] == [
+        f"POST {url}: {size} bytes, as mine", f"{url} answered 200 to mine, request id r-1"
+    ]  # fmt: skip
+    for planted in (KEY, PROMPT, OTHER):
+        assert planted not in caplog.text
+
+
 def test_no_error_in_a_stream_shows_the_key_or_the_prompt(
     phi: Driver, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -20,6 +20,7 @@ from phi_client import (
 from phi_client._equivalence import are_same
 from phi_client._solving import count_votes
 from phi_client.contract.chat import AssistantMessage, ChatCompletion, Choice
+from phi_client.contract.chat import Usage as WireUsage
 from phi_client.contract.dialects import SERVERLESS
 
 if TYPE_CHECKING:
@@ -32,8 +33,9 @@ USAGE = Usage(prompt_tokens=3, completion_tokens=4, total_tokens=7)
 def said(text: str, finish_reason: str = "stop") -> httpx.Response:
     message = AssistantMessage(role="assistant", content=text)
     choices = [Choice(index=0, message=message, finish_reason=finish_reason)]
+    usage = WireUsage(prompt_tokens=3, completion_tokens=4, total_tokens=7)
     body = SERVERLESS.write_completion(
-        ChatCompletion(id="1", created=1, model="phi", choices=choices, usage=USAGE)
+        ChatCompletion(id="1", created=1, model="phi", choices=choices, usage=usage)
     )
     return httpx.Response(200, content=body)
 

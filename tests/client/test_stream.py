@@ -17,6 +17,7 @@ from phi_client import (
     StreamInterruptedError,
     Usage,
 )
+from phi_client.contract import chat
 from phi_client.contract.chat import (
     AssistantMessage,
     ChatCompletion,
@@ -36,7 +37,8 @@ if TYPE_CHECKING:
     from tests.conftest import Driver, FakeTime, Pieces
 
 HEAD: dict[str, Any] = {"id": "chatcmpl-1", "created": 1, "model": "phi"}
-USAGE = Usage(prompt_tokens=3, completion_tokens=4, total_tokens=7)
+COUNTED = Usage(prompt_tokens=3, completion_tokens=4, total_tokens=7)
+USAGE = chat.Usage(prompt_tokens=3, completion_tokens=4, total_tokens=7)
 TEXT = "<think>\n6*7=42\n</think>\n\nIt is \\boxed{42}."
 
 
@@ -72,7 +74,7 @@ def test_a_stream_gives_what_complete_gives(phi: Driver, pieces: type[Pieces], s
     assert streamed == phi.complete()
     assert "".join(chunk.reasoning for chunk in chunks) == "6*7=42"
     assert "".join(chunk.content for chunk in chunks) == "It is \\boxed{42}."
-    assert (chunks[-1].finish_reason, chunks[-1].usage) == ("stop", USAGE)
+    assert (chunks[-1].finish_reason, chunks[-1].usage) == ("stop", COUNTED)
     assert streamed is not None
     assert streamed.raw["choices"][0]["message"]["content"] == TEXT
 
@@ -117,7 +119,7 @@ def test_every_way_to_end_well_is_success(phi: Driver, pieces: type[Pieces], tai
     phi.answer(events(BEGIN + data("<think>a</think>42") + tail, pieces=pieces))
     _, done = phi.open().stream()
     assert done is not None
-    assert (done.content, done.finish_reason, done.usage) == ("42", "stop", USAGE)
+    assert (done.content, done.finish_reason, done.usage) == ("42", "stop", COUNTED)
 
 
 def test_usage_may_come_in_a_chunk_of_its_own(phi: Driver, pieces: type[Pieces]) -> None:
@@ -128,7 +130,7 @@ def test_usage_may_come_in_a_chunk_of_its_own(phi: Driver, pieces: type[Pieces])
     phi.answer(events(data("42") + last + usage + DONE, pieces=pieces))
     _, done = phi.open().stream()
     assert done is not None
-    assert (done.usage, done.finish_reason) == (USAGE, "length")
+    assert (done.usage, done.finish_reason) == (COUNTED, "length")
 
 
 def test_text_held_back_as_a_possible_tag_is_released_at_the_end(phi: Driver, pieces: type[Pieces]) -> None:

@@ -8,6 +8,7 @@ import httpx
 import pytest
 
 from phi_client import ConfigurationError, ReasoningTruncatedError, Usage
+from phi_client.contract import chat
 from phi_client.contract.chat import (
     AssistantMessage,
     ChatCompletion,
@@ -22,7 +23,8 @@ if TYPE_CHECKING:
     from tests.conftest import Driver
 
 HEAD: dict[str, Any] = {"id": "chatcmpl-1", "created": 1, "model": "phi"}
-USAGE = Usage(prompt_tokens=3, completion_tokens=4, total_tokens=7)
+COUNTED = Usage(prompt_tokens=3, completion_tokens=4, total_tokens=7)
+USAGE = chat.Usage(prompt_tokens=3, completion_tokens=4, total_tokens=7)
 
 
 def whole(text: str, finish_reason: str) -> httpx.Response:

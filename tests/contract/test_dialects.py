@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from phi_client.contract.answers import AnswerView
 from phi_client.contract.chat import (
     AssistantMessage,
     ChatCompletion,
@@ -110,14 +111,14 @@ chunks = st.builds(
 def test_a_request_that_is_written_is_read(dialect: Dialect, request: ChatRequest) -> None:
     if dialect.needs_model:
         request = request.model_copy(update={"model": request.model or "m"})
-    wire = dialect.write_chat_request(request)
+    wire = dialect.write_chat_request(request.to_wire())
     assert wire.body is not None
     assert dialect.read_chat_request(wire.headers, wire.body, route=wire.path) == request
 
 
 @given(requests)
 def test_a_score_request_that_is_written_is_read(request: ChatRequest) -> None:
-    wire = MANAGED_COMPUTE.write_chat_request(request, route="/score")
+    wire = MANAGED_COMPUTE.write_chat_request(request.to_wire(), route="/score")
     assert wire.body is not None
     # The older container drops what it does not know, and `/score` never streams.
     known = {
@@ -132,7 +133,11 @@ def test_a_score_request_that_is_written_is_read(request: ChatRequest) -> None:
 def test_a_completion_that_is_written_is_read(dialect: Dialect, completion: ChatCompletion) -> None:
     shaped = dialect.shape_completion(completion)
     read = dialect.read_completion(dialect.write_completion(completion))
-    assert read == shaped
+    assert isinstance(read, AnswerView)
+    assert ChatCompletion.model_validate(read.raw) == shaped
+    assert [(choice.index, choice.content, choice.finish_reason) for choice in read.choices] == [
+        (choice.index, choice.message.content or "", choice.finish_reason) for choice in shaped.choices
+    ]
     assert dialect.shape_completion(shaped) == shaped
 
 
@@ -154,7 +159,12 @@ def test_shaping_keeps_what_the_model_said(dialect: Dialect, completion: ChatCom
 def test_a_chunk_that_is_written_is_read(dialect: Dialect, chunk: ChatCompletionChunk) -> None:
     (event,) = EventDecoder().feed(dialect.write_chunk(chunk))
     shaped = dialect.shape_chunk(chunk)
-    assert dialect.read_event(event) == shaped
+    read = dialect.read_event(event)
+    assert isinstance(read, AnswerView)
+    assert ChatCompletionChunk.model_validate(read.raw) == shaped
+    assert [(choice.content, choice.finish_reason) for choice in read.choices] == [
+        (choice.delta.content or "", choice.finish_reason) for choice in shaped.choices
+    ]
     assert dialect.shape_chunk(shaped) == shaped
     assert [choice.delta.content for choice in shaped.choices] == [
         choice.delta.content for choice in chunk.choices
@@ -292,8 +302,8 @@ def test_the_v1_route_never_refuses_unknown_parameters(dialect: Dialect) -> None
 def test_extra_keys_send_the_header_where_there_is_one(dialect: Dialect) -> None:
     plain = ChatRequest.model_validate({"messages": [{"role": "user", "content": "x"}]})
     extra = ChatRequest.model_validate_json(EXTRA)
-    assert "extra-parameters" not in dialect.write_chat_request(plain).headers
-    sent = dialect.write_chat_request(extra).headers.get("extra-parameters")
+    assert "extra-parameters" not in dialect.write_chat_request(plain.to_wire()).headers
+    sent = dialect.write_chat_request(extra.to_wire()).headers.get("extra-parameters")
     assert sent == ("pass-through" if dialect is not OPENAI_V1 else None)
 
 
@@ -329,18 +339,23 @@ def test_openai_v1_describes_a_model_by_its_name_or_in_a_list() -> None:
 
 def test_the_api_version_is_sent_where_there_is_one() -> None:
     request = ChatRequest.model_validate_json(EXTRA)
-    assert SERVERLESS.write_chat_request(request).query == {"api-version": "2024-05-01-preview"}
-    assert SERVERLESS.write_chat_request(request, api_version="x").query == {"api-version": "x"}
-    assert MANAGED_COMPUTE.write_chat_request(request, api_version="x").query == {}
+    assert SERVERLESS.write_chat_request(request.to_wire()).query == {"api-version": "2024-05-01-preview"}
+    assert SERVERLESS.write_chat_request(request.to_wire(), api_version="x").query == {"api-version": "x"}
+    assert MANAGED_COMPUTE.write_chat_request(request.to_wire(), api_version="x").query == {}
 
 
 def test_only_managed_compute_names_a_deployment() -> None:
     request = ChatRequest.model_validate_json(EXTRA)
     assert (
-        MANAGED_COMPUTE.write_chat_request(request, deployment="blue").headers["azureml-model-deployment"]
+        MANAGED_COMPUTE.write_chat_request(request.to_wire(), deployment="blue").headers[
+            "azureml-model-deployment"
+        ]
         == "blue"
     )
-    assert "azureml-model-deployment" not in SERVERLESS.write_chat_request(request, deployment="blue").headers
+    assert (
+        "azureml-model-deployment"
+        not in SERVERLESS.write_chat_request(request.to_wire(), deployment="blue").headers
+    )
 
 
 @pytest.mark.parametrize(
@@ -431,8 +446,8 @@ def test_a_score_answer_is_read_in_both_generations(older: bool) -> None:
     )
     written = (MANAGED_COMPUTE_OLDER if older else MANAGED_COMPUTE).write_score(completion)
     read = MANAGED_COMPUTE.read_completion(written, route="/score")
-    assert isinstance(read, ChatCompletion)
-    assert read.choices[0].message.content == "<think>a</think>b"
+    assert isinstance(read, AnswerView)
+    assert read.choices[0].content == "<think>a</think>b"
     assert read.choices[0].finish_reason == (None if older else "stop")
     assert (read.usage is None) == older
 

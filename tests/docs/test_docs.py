@@ -1,6 +1,5 @@
 """The documentation: its Python runs, its links lead somewhere, and nothing public goes unmentioned."""
 
-import dataclasses
 import inspect
 import re
 from collections.abc import Iterator
@@ -8,12 +7,24 @@ from dataclasses import fields
 from pathlib import Path
 
 import pytest
+from opentelemetry.util._once import Once
 from phi_emulator import Emulator, EmulatorConfig
 from phi_emulator.config import environment_name
 from phi_emulator.model_commands import models
 
 import phi_client
-from phi_client import CompletionOptions
+from phi_client import (
+    AsyncPhiClient,
+    Completion,
+    CompletionChunk,
+    CompletionOptions,
+    MapItem,
+    MapResult,
+    ParsedCompletion,
+    PhiClient,
+    Solution,
+    _settings,
+)
 
 ROOT = Path(__file__).parents[2]
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"), *(ROOT / "emulator").rglob("README.md")])
@@ -39,6 +50,9 @@ def test_a_python_block_runs(
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("PHI_ENDPOINT", emulator.endpoint)
     monkeypatch.setenv("PHI_API_KEY", emulator.key)
+    # A block may set OpenTelemetry's provider, which a process can do once, and which must not outlive the block.
+    monkeypatch.setattr("opentelemetry.trace._TRACER_PROVIDER", None)
+    monkeypatch.setattr("opentelemetry.trace._TRACER_PROVIDER_SET_ONCE", Once())
     # The alias stands for a fixed port, which a test can't take: the emulator of this test answers in its place.
     source = block.replace('endpoint="emulator"', "")
     exec(compile(source, "block", "exec"), {"__name__": "__main__"})
@@ -51,46 +65,79 @@ def test_a_link_to_a_file_leads_somewhere(page: Path) -> None:
     assert missing == []
 
 
-def test_every_option_of_a_call_is_in_the_reference() -> None:
-    text = (ROOT / "docs/reference/client.md").read_text(encoding="utf-8")
-    assert [name for name in CompletionOptions.__annotations__ if f"`{name}`" not in text] == []
+def described(page: str, heading: str | None = None) -> set[str]:
+    """The names in headings and in the first cells of rows, of a page or of one of its sections."""
+    text = (ROOT / page).read_text(encoding="utf-8")
+    if heading is not None:
+        text = re.split(r"^#", text.partition(f"## {heading}\n")[2], maxsplit=1, flags=re.MULTILINE)[0]
+    places = re.findall(r"^(?:#+ (.*)|\| ([^|]*) \|.*)$", text, re.MULTILINE)
+    return {name for place in places for name in re.findall(r"`(\w+)[^`]*`", "".join(place))}
 
 
-def test_every_method_of_a_client_is_in_the_reference() -> None:
-    text = (ROOT / "docs/reference/client.md").read_text(encoding="utf-8")
-    methods = [name for name in dir(phi_client.PhiClient) if not name.startswith("_")]
-    assert [name for name in methods if f"`{name}(" not in text] == []
+def public_members(cls: type) -> set[str]:
+    """What a user can read from a result."""
+    names = {name for name, member in vars(cls).items() if isinstance(member, property)}
+    return {name for name in {*names, *(one.name for one in fields(cls))} if not name.startswith("_")}
 
 
-def test_every_argument_of_map_is_in_the_reference() -> None:
-    text = (ROOT / "docs/reference/client.md").read_text(encoding="utf-8")
-    arguments = [*inspect.signature(phi_client.PhiClient.map).parameters][1:-1]
+def test_every_option_of_a_call_has_a_row() -> None:
+    assert set(CompletionOptions.__annotations__) <= described(
+        "docs/reference/client.md", "Options of a call"
+    )
+
+
+@pytest.mark.parametrize("client", [PhiClient, AsyncPhiClient])
+def test_every_argument_of_the_constructor_has_a_row(client: type) -> None:
+    arguments = set(inspect.signature(client).parameters)
+    assert arguments <= described("docs/reference/client.md", "Constructor")
+
+
+def test_every_method_has_a_row() -> None:
+    methods = {name for name, _ in inspect.getmembers(PhiClient, inspect.isfunction) if name[0] != "_"}
+    assert methods <= described("docs/reference/client.md", "Methods")
+
+
+@pytest.mark.parametrize("cls", [Completion, CompletionChunk])
+def test_every_member_of_a_result_has_a_row(cls: type) -> None:
+    assert public_members(cls) <= described("docs/reference/client.md", "What comes back")
+
+
+HELPERS = "What `parse`, `solve` and `map` give"
+
+
+@pytest.mark.parametrize("cls", [ParsedCompletion, Solution, MapItem, MapResult])
+def test_every_member_of_a_helpers_result_has_a_row(cls: type) -> None:
+    assert public_members(cls) <= described("docs/reference/client.md", HELPERS)
+
+
+def test_every_argument_of_map_has_a_row() -> None:
+    arguments = set([*inspect.signature(PhiClient.map).parameters][1:-1])
     assert "checkpoint" in arguments
-    assert [name for name in arguments if f"`{name}`" not in text] == []
+    assert arguments <= described("docs/reference/client.md", HELPERS)
 
 
-@pytest.mark.parametrize(
-    "kind", [phi_client.ParsedCompletion, phi_client.Solution, phi_client.MapItem, phi_client.MapResult]
-)
-def test_every_field_of_a_result_is_in_the_reference(kind: type) -> None:
-    text = (ROOT / "docs/reference/client.md").read_text(encoding="utf-8")
-    properties = [name for name, value in vars(kind).items() if isinstance(value, property)]
-    names = [*(field.name for field in dataclasses.fields(kind)), *properties]
-    assert [name for name in names if f"`{name}`" not in text] == []
+def test_every_error_has_a_row() -> None:
+    errors = {name for name in phi_client.__all__ if name.endswith("Error")}
+    assert errors <= described("docs/reference/errors.md")
 
 
-def test_every_error_is_in_the_reference() -> None:
-    text = (ROOT / "docs/reference/errors.md").read_text(encoding="utf-8")
-    errors = [name for name in phi_client.__all__ if name.endswith("Error") and name != "PhiError"]
-    assert [name for name in errors if f"`{name}`" not in text] == []
-
-
-def test_every_environment_variable_is_in_the_reference() -> None:
+def test_every_environment_variable_has_a_row() -> None:
     sources = "".join(path.read_text(encoding="utf-8") for path in (ROOT / "phi_client").glob("*.py"))
-    text = (ROOT / "docs/reference/client.md").read_text(encoding="utf-8")
-    used = set(re.findall(r'"(PHI_[A-Z_]+)"', sources))
-    assert used
-    assert {name for name in used if f"`{name}`" not in text} == set()
+    used = set(re.findall(r'"((?:PHI|OTEL)_[A-Z_]+)"', sources))
+    assert {"PHI_LOG", "OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT"} <= used
+    settings = {f"PHI_{name.upper()}" for name in ("endpoint", *_settings._WORDS)}
+    assert used | settings <= described("docs/reference/client.md", "Environment")
+
+
+def test_every_public_name_is_in_the_reference() -> None:
+    text = "".join(page.read_text(encoding="utf-8") for page in (ROOT / "docs").rglob("*.md"))
+    assert [name for name in phi_client.__all__ if not re.search(rf"\b{name}\b", text)] == []
+
+
+def test_every_page_is_reached_from_the_readme() -> None:
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    pages = [str(page.relative_to(ROOT)) for page in (ROOT / "docs").rglob("*.md")]
+    assert [page for page in pages if f"({page})" not in readme] == []
 
 
 def test_every_command_on_models_is_in_the_emulators_reference() -> None:

@@ -2,26 +2,38 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, assert_type
 
+import httpx
 from pydantic import BaseModel
 
 from phi_client import (
+    APIStatusError,
     AsyncPhiClient,
     ChatMessage,
     Completion,
     CompletionChunk,
+    ErrorBody,
     FinishReason,
+    FunctionTool,
     MapItem,
     MapResult,
+    Message,
     ModelInfo,
     ParsedCompletion,
     PhiClient,
     PhiError,
     Price,
+    ResponseFormat,
+    RetryEvent,
     Solution,
     StreamInterruptedError,
     Timeout,
+    TokenLogprob,
+    ToolCall,
+    ToolCallDelta,
+    ToolChoice,
     Usage,
 )
 
@@ -36,11 +48,22 @@ def sync() -> None:
         assert_type(done.finish_reason, FinishReason | None)
         assert_type(done.usage, Usage | None)
         assert_type(done.raw, dict[str, Any])
+        assert_type(done.tool_calls, tuple[ToolCall, ...])
+        assert_type(done.logprobs, tuple[TokenLogprob, ...] | None)
+        assert_type(done.headers, Mapping[str, str])
+        assert_type(done.client_request_id, str)
+        again: list[Message] = [
+            {"role": "user", "content": "x"},
+            done.message,
+            ChatMessage.model_validate({}),
+        ]
+        assert_type(client.complete(again), Completion)
         assert_type(client.get_model_info(), ModelInfo)
         assert_type(client.with_options(seed=7), PhiClient)
         with client.stream([{"role": "user", "content": "x"}]) as stream:
             for chunk in stream:
                 assert_type(chunk, CompletionChunk)
+                assert_type(chunk.tool_calls, tuple[ToolCallDelta, ...])
         assert_type(stream.completion, Completion)
 
 
@@ -92,9 +115,39 @@ def mistakes_of_helpers(client: PhiClient) -> None:
 
 
 def mistakes(client: PhiClient) -> None:
+
     client.complete("x", temprature=1)  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
     client.complete("x", temperature="hot")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
     client.complete(5)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+
+
+def options(client: PhiClient, tool: FunctionTool, tools: list[dict[str, Any]], choice: ToolChoice) -> None:
+    """Typed mappings, plain ones and literals all fit."""
+    client.complete("x", tools=[tool], tool_choice=choice, response_format={"type": "json_object"})
+    client.complete("x", tools=tools, tool_choice="auto", logprobs=True, top_logprobs=3)
+    client.complete("x", tools=[{"type": "function", "function": {"name": "add", "parameters": {}}}])
+    schema: ResponseFormat = {"type": "json_schema", "json_schema": {"name": "n", "schema": {}}}
+    client.complete(
+        "x", response_format=schema, tool_choice={"type": "function", "function": {"name": "add"}}
+    )
+
+
+def hook(event: RetryEvent) -> None:
+    assert_type(event.error, PhiError)
+    assert_type(event.wait_s, float)
+
+
+def own_connections(http: httpx.Client, http_async: httpx.AsyncClient) -> None:
+    PhiClient(http_client=http, on_retry=hook)
+    AsyncPhiClient(http_client=http_async, on_retry=hook)
+    PhiClient(http_client=http_async)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+
+
+def status(error: APIStatusError) -> None:
+    assert_type(error.headers, dict[str, str])
+    assert_type(error.body, ErrorBody)
+    assert_type(error.body.raw, str)
+    assert_type(error.client_request_id, str)
 
 
 def partial(error: StreamInterruptedError) -> None:

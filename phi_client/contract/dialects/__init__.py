@@ -3,7 +3,7 @@
 It must not send anything: a dialect only turns what is meant into what is on the wire, and back.
 """
 
-from phi_client.contract.dialects.base import Dialect
+from phi_client.contract.dialects.base import CLIENT_ID, Dialect
 from phi_client.contract.dialects.endpoint import DIALECTS, Endpoint, EndpointError, resolve_endpoint
 from phi_client.contract.dialects.facts import ApiVersion
 from phi_client.contract.dialects.foundry_models import FOUNDRY_MODELS
@@ -12,6 +12,7 @@ from phi_client.contract.dialects.openai_v1 import OPENAI_V1, is_deployment_rout
 from phi_client.contract.dialects.serverless import SERVERLESS
 
 __all__ = [
+    "CLIENT_ID",
     "DIALECTS",
     "FOUNDRY_MODELS",
     "MANAGED_COMPUTE",

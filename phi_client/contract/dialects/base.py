@@ -2,30 +2,23 @@
 
 It must not name a surface: what is particular stands in that surface's own file, as data (`Facts`) where possible.
 Functions that write what another reads stand together: the client uses one of each pair, an emulator the
-other.
+other. The client's half needs no models, so they are imported where the other half begins.
 """
+
+from __future__ import annotations
 
 import re
 from abc import abstractmethod
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
-from typing import Any, Final, Self
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, Final, Self
 
-from pydantic import ValidationError
-
-from phi_client.contract.chat import (
-    AssistantMessage,
-    ChatCompletion,
-    ChatCompletionChunk,
-    ChatRequest,
-    Choice,
-    Usage,
-)
+from phi_client.contract.answers import AnswerView, view_answer
 from phi_client.contract.dialects.facts import Facts
 from phi_client.contract.error_body import HELP_TEXT, ErrorBody, error_from_object, read_error_body
 from phi_client.contract.events import DONE, ServerSentEvent, encode_event
 from phi_client.contract.filter_results import SAFE_COMPLETION, SAFE_PROMPT
-from phi_client.contract.model_info import ModelInfo
+from phi_client.contract.parameters import EXTRA_PARAMETERS, SCHEMA_KEYS
 from phi_client.contract.refusals import (
     Limit,
     Refusal,
@@ -34,7 +27,6 @@ from phi_client.contract.refusals import (
     content_filtered,
     too_many_headers,
 )
-from phi_client.contract.request_body import EXTRA_PARAMETERS, apply_policy, read_json, validated_request
 from phi_client.contract.score import completion_of_score, score_body_of_chat, score_of_completion
 from phi_client.contract.wire import (
     ContractError,
@@ -44,6 +36,19 @@ from phi_client.contract.wire import (
     get_header,
     load_object,
 )
+
+if TYPE_CHECKING:
+    from pydantic import ValidationError
+
+    from phi_client.contract.chat import (
+        AssistantMessage,
+        ChatCompletion,
+        ChatCompletionChunk,
+        ChatRequest,
+        Choice,
+        Usage,
+    )
+    from phi_client.contract.model_info import ModelInfo
 
 __all__ = ["CLIENT_ID", "Dialect"]
 
@@ -66,27 +71,30 @@ _STATUS_OF_REASON: Final = {"too_many_pending_request": 429, "model_not_ready": 
 _WRAPPED: Final = 424
 
 
-@dataclass(frozen=True, kw_only=True)
 class Dialect(Facts):
     """One shape on the wire. An emulator changes an answer with `dataclasses.replace`."""
 
     def write_chat_request(
         self,
-        request: ChatRequest,
+        request: Mapping[str, Any],
         *,
         route: str | None = None,
         api_version: str | None = None,
         deployment: str | None = None,
     ) -> WireRequest:
-        """The wire request, without its credential; `route` defaults to the first chat route."""
+        """The wire request, without its credential; `route` defaults to the first chat route.
+
+        `request` is the body's JSON object, unchecked: ranges are the service's to judge, and differ between its
+        images.
+        """
         path = route or self.chat_routes[0]
         headers = {"Content-Type": "application/json", "Accept": "application/json"}
-        if request.extra and self.has_policy_header:
+        if not SCHEMA_KEYS.issuperset(request) and self.has_policy_header:
             # The default policy differs between images, so it is never relied on.
             headers[EXTRA_PARAMETERS] = "pass-through"
         if deployment is not None and self.deployment_header is not None:
             headers[self.deployment_header] = deployment
-        body = score_body_of_chat(request) if path == self.score_route else request.to_wire()
+        body = score_body_of_chat(request) if path == self.score_route else request
         return WireRequest("POST", path, self._query(api_version), headers, dump_json(body))
 
     def read_chat_request(
@@ -97,6 +105,8 @@ class Dialect(Facts):
         Raises:
             RefusedError: with the answer that the service gives.
         """
+        from phi_client.contract.request_body import apply_policy, read_json, validated_request
+
         request = validated_request(read_json(body))
         if not self.has_policy_header:
             return request
@@ -114,6 +124,8 @@ class Dialect(Facts):
 
     def shape_completion(self, completion: ChatCompletion) -> ChatCompletion:
         """`completion` with all that this surface always sends, and nothing that it never sends."""
+        from phi_client.contract.chat import Usage
+
         choices: list[Any] = []
         for choice in completion.choices:
             message = self.message_members(choice.message)
@@ -166,21 +178,19 @@ class Dialect(Facts):
         """What the score route says where the chat route says `refusal`."""
         return refusal
 
-    def read_completion(self, body: bytes, *, route: str | None = None) -> ChatCompletion | ErrorBody:
+    def read_completion(self, body: bytes, *, route: str | None = None) -> AnswerView | ErrorBody:
         """The completion in a 2xx body, or the engine's error that `/score` hides in one.
 
         Raises:
             ContractError: the body does not fit the contract.
         """
-        try:
-            if route is not None and route == self.score_route:
-                return completion_of_score(body)
-            value = load_object(body, "the answer")
-            if "choices" not in value:
-                raise ContractError("the answer has no `choices`")
-            return ChatCompletion.model_validate(value)
-        except ValidationError as error:
-            raise ContractError(f"the answer does not fit the contract: {_summary(error)}") from error
+        if route is not None and route == self.score_route:
+            value = completion_of_score(body)
+            return value if isinstance(value, ErrorBody) else view_answer(value, "message")
+        value = load_object(body, "the answer")
+        if "choices" not in value:
+            raise ContractError("the answer has no `choices`")
+        return view_answer(value, "message")
 
     def write_chunk(self, chunk: ChatCompletionChunk) -> bytes:
         """The event that carries `chunk`."""
@@ -198,7 +208,7 @@ class Dialect(Facts):
         """A failure after the stream began, as the containers report it (their source)."""
         return encode_event(message, name="error")
 
-    def read_event(self, event: ServerSentEvent) -> ChatCompletionChunk | ErrorBody:
+    def read_event(self, event: ServerSentEvent) -> AnswerView | ErrorBody:
         """The chunk, or the error, that an event carries; not for the `DONE` event.
 
         Raises:
@@ -209,10 +219,7 @@ class Dialect(Facts):
         value = load_object(event.data, "a chunk")
         if value.get("error") or value.get("object") == "error":
             return error_from_object(value)
-        try:
-            return ChatCompletionChunk.model_validate(value)
-        except ValidationError as error:
-            raise ContractError(f"a chunk does not fit the contract: {_summary(error)}") from error
+        return view_answer(value, "delta")
 
     def write_info_request(self, *, api_version: str | None = None, model: str | None = None) -> WireRequest:
         """The request that asks which model answers; `model` for surfaces that serve several."""
@@ -233,6 +240,10 @@ class Dialect(Facts):
         Raises:
             ContractError: the body does not fit the contract.
         """
+        from pydantic import ValidationError
+
+        from phi_client.contract.model_info import ModelInfo
+
         try:
             return ModelInfo.model_validate(load_object(body, "the answer of the info route"))
         except ValidationError as error:
@@ -265,13 +276,7 @@ class Dialect(Facts):
         named = get_header(headers, _MODEL_STATUS) or ""
         reason = get_header(headers, _MODEL_REASON) or ""
         inner = int(named) if named.isdecimal() else _STATUS_OF_REASON.get(reason, error.status)
-        return ErrorBody(
-            message=error.message or reason,
-            code=error.code,
-            status=inner,
-            details=error.details,
-            innererror=error.innererror,
-        )
+        return replace(error, message=error.message or reason, status=inner)
 
     @abstractmethod
     def rate_limited(

@@ -73,9 +73,14 @@ class Endpoint:
         return _is_loopback(urlsplit(self.base_url).hostname or "")
 
     @property
+    def speaks_tls(self) -> bool:
+        """True for `https`."""
+        return self.base_url.startswith("https://")
+
+    @property
     def is_secure(self) -> bool:
         """True when a credential may be sent: https, or a loopback address."""
-        return self.base_url.startswith("https://") or self.is_loopback
+        return self.speaks_tls or self.is_loopback
 
 
 def resolve_endpoint(url: str, dialect: str | None = None) -> Endpoint:

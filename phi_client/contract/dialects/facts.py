@@ -7,8 +7,8 @@ from abc import ABC
 from dataclasses import dataclass
 from typing import Final, Literal
 
+from phi_client.contract.parameters import ParameterPolicy
 from phi_client.contract.refusals import Refusal, detail, front_door_status
-from phi_client.contract.request_body import ParameterPolicy
 from phi_client.contract.tokens import TokenRules
 
 __all__ = ["ApiVersion", "Facts"]
@@ -36,7 +36,10 @@ class ApiVersion:
 
 @dataclass(frozen=True, kw_only=True)
 class Facts(ABC):
-    """What is particular to one surface and can be said as data."""
+    """What is particular to one surface and can be said as data.
+
+    Its subclasses add no fields, so they need no decorator, which would take milliseconds of each import.
+    """
 
     name: str
 
@@ -112,6 +115,9 @@ class Facts(ABC):
 
     # Whether the front door's help text follows what the model says of a failure (seen on some surfaces, some days).
     has_help_text: bool = False
+
+    # Who answers, in the words of the OpenTelemetry conventions.
+    telemetry_name: str = "azure.ai.inference"
 
     # The route that describes the others as OpenAPI, if there is one.
     swagger_route: str | None = None

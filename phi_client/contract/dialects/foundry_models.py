@@ -4,11 +4,11 @@ It must not know other surfaces. Facts are from the OpenAPI 2024-05-01-preview a
 issues. Its retirement was announced for 2026-08-26; whether it was switched off is not known.
 """
 
-from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Final
+from __future__ import annotations
 
-from phi_client.contract.chat import ChatCompletionChunk, ChatRequest, Delta
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Final
+
 from phi_client.contract.dialects.facts import ApiVersion
 from phi_client.contract.dialects.gateway import MAX_CUSTOM_HEADERS, Gateway
 from phi_client.contract.limits import HOSTED_INPUT_TOKENS
@@ -27,13 +27,15 @@ from phi_client.contract.refusals import (
 from phi_client.contract.tokens import gateway_token_rules
 from phi_client.contract.wire import get_header
 
+if TYPE_CHECKING:
+    from phi_client.contract.chat import ChatCompletionChunk, ChatRequest
+
 __all__ = ["FOUNDRY_MODELS", "MODEL_HEADER", "FoundryModels"]
 
 MODEL_HEADER: Final = "x-ms-model-mesh-model-name"
 """Request header that names the model where the body does not (quoted from the service's own error)."""
 
 
-@dataclass(frozen=True, kw_only=True)
 class FoundryModels(Gateway):
     """What `/models` does differently."""
 
@@ -51,6 +53,8 @@ class FoundryModels(Gateway):
 
     def shape_chunk(self, chunk: ChatCompletionChunk) -> ChatCompletionChunk:
         """With the empty keys that a DeepSeek deployment was seen to send in every chunk."""
+        from phi_client.contract.chat import Delta
+
         choices = [
             choice.model_copy(
                 update={

@@ -4,12 +4,16 @@ It must not know which of them is spoken. Facts are from recorded traffic of Azu
 issues.
 """
 
-from dataclasses import dataclass, replace
-from typing import Final
+from __future__ import annotations
 
-from phi_client.contract.chat import Usage
+from dataclasses import replace
+from typing import TYPE_CHECKING, Final
+
 from phi_client.contract.dialects.base import Dialect
 from phi_client.contract.refusals import Limit, Refusal, context_length_exceeded, rate_limited
+
+if TYPE_CHECKING:
+    from phi_client.contract.chat import Usage
 
 __all__ = ["MAX_CUSTOM_HEADERS", "Gateway"]
 
@@ -17,7 +21,6 @@ MAX_CUSTOM_HEADERS: Final = 10
 """Headers of a request that are neither HTTP's nor Azure's own (documented; what counts as custom is inferred)."""
 
 
-@dataclass(frozen=True, kw_only=True)
 class Gateway(Dialect):
     """What `/models` and `/openai/v1` share."""
 

@@ -4,15 +4,15 @@ It must not know other surfaces. Facts are from the documentation of online endp
 source of the two serving containers, of which the older has an info route and maps the names of `/score`.
 """
 
+from __future__ import annotations
+
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
-from typing import Any, Final
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, Final
 
-from phi_client.contract.chat import ChatCompletion, ChatCompletionChunk, ChatRequest, ChunkChoice, Usage
 from phi_client.contract.dialects.base import Dialect
 from phi_client.contract.limits import SERVED_DEFAULT_MAX_TOKENS
-from phi_client.contract.model_info import ModelInfo
 from phi_client.contract.refusals import (
     Limit,
     Refusal,
@@ -26,20 +26,24 @@ from phi_client.contract.refusals import (
     no_valid_deployment,
     too_many_pending_requests,
 )
-from phi_client.contract.request_body import validated_request
 from phi_client.contract.score import chat_body_of_score
 from phi_client.contract.tokens import TokenRules
 from phi_client.contract.wire import ContractError
 
+if TYPE_CHECKING:
+    from phi_client.contract.chat import ChatCompletion, ChatCompletionChunk, ChatRequest, Usage
+    from phi_client.contract.model_info import ModelInfo
+
 __all__ = ["MANAGED_COMPUTE", "MANAGED_COMPUTE_OLDER", "ManagedCompute"]
 
 
-@dataclass(frozen=True, kw_only=True)
 class ManagedCompute(Dialect):
     """What managed compute does differently."""
 
     def read_score_request(self, body: bytes) -> ChatRequest:
         """The chat request in either form of body; anything else is answered 200 with `{}`."""
+        from phi_client.contract.request_body import validated_request
+
         try:
             return validated_request(chat_body_of_score(body))
         except (ContractError, RefusedError) as error:
@@ -54,6 +58,8 @@ class ManagedCompute(Dialect):
 
     def shape_completion(self, completion: ChatCompletion) -> ChatCompletion:
         """Drops unknown keys beside the message, as the container's response models do."""
+        from phi_client.contract.chat import ChatCompletion, Usage
+
         choices: list[Any] = []
         for choice in completion.choices:
             members = {"role": choice.message.role or "assistant", "content": choice.message.content}
@@ -77,6 +83,8 @@ class ManagedCompute(Dialect):
 
     def shape_chunk(self, chunk: ChatCompletionChunk) -> ChatCompletionChunk:
         """Without `logprobs` and the filter's annotations, which the container's model of a chunk does not have."""
+        from phi_client.contract.chat import ChunkChoice
+
         choices = [
             ChunkChoice(index=choice.index, delta=choice.delta, finish_reason=choice.finish_reason)
             for choice in chunk.choices

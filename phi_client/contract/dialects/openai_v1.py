@@ -6,19 +6,16 @@ It must not know other surfaces. Facts are from the documentation and from recor
 how a Phi model answers here was never recorded.
 """
 
+from __future__ import annotations
+
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
-from typing import Any, Final, cast
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, Final, cast
 from urllib.parse import quote
 
-from pydantic import ValidationError
-
-from phi_client.contract.chat import ChatCompletion, ChatCompletionChunk, ChatRequest, Choice, Usage
-from phi_client.contract.dialects.base import Dialect
 from phi_client.contract.dialects.facts import ApiVersion
 from phi_client.contract.dialects.gateway import MAX_CUSTOM_HEADERS, Gateway
-from phi_client.contract.model_info import ModelInfo
 from phi_client.contract.refusals import (
     Refusal,
     RefusedError,
@@ -33,13 +30,17 @@ from phi_client.contract.refusals import (
 from phi_client.contract.tokens import gateway_token_rules
 from phi_client.contract.wire import ContractError, WireRequest, dump_json, get_header, load_object
 
+if TYPE_CHECKING:
+    from phi_client.contract.chat import ChatCompletion, ChatCompletionChunk, ChatRequest, Choice, Usage
+    from phi_client.contract.dialects.base import Dialect
+    from phi_client.contract.model_info import ModelInfo
+
 __all__ = ["OPENAI_V1", "OpenAIV1", "is_deployment_route", "older_form"]
 
 _BEARER: Final = "bearer "
 _DEPLOYMENT: Final = re.compile(r"/openai/deployments/(?P<name>[^/]+)/chat/completions")
 
 
-@dataclass(frozen=True, kw_only=True)
 class OpenAIV1(Gateway):
     """What `/openai/v1` does differently."""
 
@@ -103,6 +104,10 @@ class OpenAIV1(Gateway):
 
     def read_info(self, body: bytes) -> ModelInfo:
         """The model in the answer, or the first of a list."""
+        from pydantic import ValidationError
+
+        from phi_client.contract.model_info import ModelInfo
+
         found: object = load_object(body, "the answer of the models route")
         listed = cast("dict[str, object]", found).get("data")
         if isinstance(listed, list) and listed:
@@ -172,6 +177,7 @@ OPENAI_V1: Final = OpenAIV1(
     tells_details=True,
     # Depends on the model (documentation); which form this very model uses was never recorded.
     reasoning_in="content",
+    telemetry_name="azure.ai.openai",
     sorted_keys=True,
     default_max_tokens=None,
     model_route="/openai/v1/models/",

@@ -4,10 +4,10 @@ It must not know other surfaces. Facts are from recorded live traffic (azure-sdk
 model's, unless a line says otherwise.
 """
 
-from dataclasses import dataclass
-from typing import Any, Final
+from __future__ import annotations
 
-from phi_client.contract.chat import AssistantMessage, Usage
+from typing import TYPE_CHECKING, Any, Final
+
 from phi_client.contract.dialects.base import Dialect
 from phi_client.contract.dialects.facts import ApiVersion
 from phi_client.contract.refusals import (
@@ -26,10 +26,12 @@ from phi_client.contract.refusals import (
 )
 from phi_client.contract.tokens import TokenRules
 
+if TYPE_CHECKING:
+    from phi_client.contract.chat import AssistantMessage, Usage
+
 __all__ = ["SERVERLESS", "Serverless"]
 
 
-@dataclass(frozen=True, kw_only=True)
 class Serverless(Dialect):
     """What serverless does differently."""
 
