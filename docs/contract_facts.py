@@ -191,7 +191,8 @@ RESPONSE: Final = (
     ),
     Fact("prompt_filter_results", (S, F, O), "same", "recorded"),
     Fact("choices[].logprobs", (O,), "same", "recorded", "null"),
-    Fact("system_fingerprint", (O,), "same", "recorded", "null"),
+    Fact("system_fingerprint", (O,), "same", "recorded", "names model, graph, provider and versions"),
+    Fact("usage.prompt_tokens_details.cached_tokens", (O,), "same", "documented"),
     Fact(
         "choices[].finish_reason",
         _ALL,

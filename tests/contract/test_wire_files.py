@@ -45,6 +45,7 @@ COMPLETION = ChatCompletion(
     choices=[Choice(index=0, message=AssistantMessage(content="<think>6*7</think>42"), finish_reason="stop")],
     usage=USAGE,
 )
+FINGERPRINT = {"system_fingerprint": "fp_1"}
 INFO = ModelInfo(
     model_name="phi-4-mini-reasoning",
     model_type="chat-completion",
@@ -55,9 +56,19 @@ INFO = ModelInfo(
 JSON = {"Content-Type": "application/json"}
 
 
+def completion_of(dialect: Dialect) -> ChatCompletion:
+    """The answer, with what is told of its engine where the surface tells it."""
+    if not dialect.tells_details:
+        return COMPLETION
+    usage = USAGE.model_copy(update={"prompt_tokens_details": {"cached_tokens": 0}})
+    return COMPLETION.model_copy(update={**FINGERPRINT, "usage": usage})
+
+
 def stream_of(dialect: Dialect) -> bytes:
     usage = USAGE if dialect.streams_usage == "unasked" else None
     chunks = [role_chunk(**HEAD), content_chunk("42", **HEAD), finish_chunk("stop", usage, **HEAD)]
+    if dialect.tells_details:
+        chunks = [chunk.model_copy(update=FINGERPRINT) for chunk in chunks]
     if dialect.opens_with_annotations:
         chunks.insert(0, annotation_chunk(SAFE_PROMPT))
     return b"".join(map(dialect.write_chunk, chunks)) + dialect.write_done()
@@ -78,7 +89,7 @@ def request_of(dialect: Dialect, route: str | None) -> bytes:
 WRITERS: dict[str, Callable[[Dialect], WireResponse]] = {
     "chat_request": lambda dialect: WireResponse(0, request_of(dialect, None), {}),
     "score_request": lambda dialect: WireResponse(0, request_of(dialect, "/score"), {}),
-    "completion": lambda dialect: WireResponse(200, dialect.write_completion(COMPLETION), JSON),
+    "completion": lambda dialect: WireResponse(200, dialect.write_completion(completion_of(dialect)), JSON),
     "stream": lambda dialect: WireResponse(
         200, stream_of(dialect), {"Content-Type": "text/event-stream; charset=utf-8"}
     ),

@@ -217,6 +217,8 @@ _PLACEHOLDERS: Final = (
     (_member("(?:served_)?model_name", _TEXT), '"phi-4-mini-reasoning"'),
     (_member("(?:model_provider_name|owned_by)", _TEXT), '"Microsoft"'),
     (_member("reasoning_content", _TEXT), '"6*7"'),
+    (_member("system_fingerprint", _TEXT), '"fp_1"'),
+    (_member("cached_tokens", _NUMBER), "0"),
     (_member("prompt_tokens", _NUMBER), "19"),
     (_member("completion_tokens", _NUMBER), "11"),
     (_member("total_tokens", _NUMBER), "30"),
