@@ -430,6 +430,7 @@ def test_a_restored_completion_equals_the_one_that_was_kept(phi: Driver, tmp_pat
         assert one.completion.raw == other.completion.raw
         assert one.completion.endpoint == other.completion.endpoint
         assert other.completion.request_id == "r-1"
+        assert other.completion.client_request_id == one.completion.client_request_id != ""
 
 
 def test_failed_items_are_sent_again(phi: Driver, tmp_path: Path) -> None:
