@@ -39,6 +39,12 @@ def run(engine: Engine, text: str, max_tokens: int) -> tuple[list[int], EndReaso
                 return tokens, step.end
 
 
+@pytest.fixture
+def folder(kind: str, tmp_path: Path) -> Path:
+    """A folder as it was built, beside whose files an engine may write."""
+    return copied(kind, tmp_path / "built")
+
+
 def copied(kind: str, to: Path, **model: Any) -> Path:
     folder = to / kind
     shutil.copytree(FOLDERS / kind, folder)
@@ -50,8 +56,8 @@ def copied(kind: str, to: Path, **model: Any) -> Path:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_folder_of_the_builder_runs_to_the_limit_of_tokens(kind: str) -> None:
-    engine = load_engine(FOLDERS / kind, model=kind)
+def test_a_folder_of_the_builder_runs_to_the_limit_of_tokens(kind: str, folder: Path) -> None:
+    engine = load_engine(folder, model=kind)
     try:
         tokens, end = run(engine, "1 + 1", 20)
         assert (len(tokens), end) == (20, EndReason.LENGTH)
@@ -63,10 +69,10 @@ def test_a_folder_of_the_builder_runs_to_the_limit_of_tokens(kind: str) -> None:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_the_engines_say_the_same(kind: str) -> None:
+def test_the_engines_say_the_same(kind: str, folder: Path) -> None:
     # Within the first rotary table: a prepared graph keeps to one of the two, a stock one changes at 128.
-    one = load_engine(FOLDERS / kind, model=kind, context_length=128)
-    other = OrtGeneratorEngine(FOLDERS / kind, model=kind, context_length=128)
+    one = load_engine(folder, model=kind, context_length=128)
+    other = OrtGeneratorEngine(folder, model=kind, context_length=128)
     try:
         assert run(one, "2 + 2", 12) == run(other, "2 + 2", 12)
     finally:
@@ -75,8 +81,10 @@ def test_the_engines_say_the_same(kind: str) -> None:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_each_of_a_folders_end_of_turn_tokens_ends_the_answer(kind: str, tmp_path: Path) -> None:
-    engine = load_engine(FOLDERS / kind, model=kind)
+def test_each_of_a_folders_end_of_turn_tokens_ends_the_answer(
+    kind: str, folder: Path, tmp_path: Path
+) -> None:
+    engine = load_engine(folder, model=kind)
     tokens, _ = run(engine, "1 + 1", 6)
     engine.close()
     place = next(i for i in range(1, len(tokens)) if tokens[i] not in tokens[:i])
@@ -95,12 +103,12 @@ def test_each_of_a_folders_end_of_turn_tokens_ends_the_answer(kind: str, tmp_pat
         ("phi4mini", "<|user|>hi<|end|><|assistant|>"),
     ],
 )
-def test_the_folders_own_chat_template_is_used_wherever_it_is(kind: str, rendered: str) -> None:
+def test_the_folders_own_chat_template_is_used_wherever_it_is(kind: str, folder: Path, rendered: str) -> None:
     assert (FOLDERS / kind / "chat_template.jinja").is_file() is (kind != "llama")
     vocabulary = json.loads((FOLDERS / kind / "tokenizer.json").read_text(encoding="utf-8"))
     texts = {token["id"]: token["content"] for token in vocabulary["added_tokens"]}
     texts |= {number: text for text, number in vocabulary["model"]["vocab"].items() if number not in texts}
-    engine = load_engine(FOLDERS / kind, model=kind)
+    engine = load_engine(folder, model=kind)
     try:
         ids = engine.encode([Message("user", "hi")])
         # Byte-level BPE writes a line feed as this sign.
@@ -110,10 +118,10 @@ def test_the_folders_own_chat_template_is_used_wherever_it_is(kind: str, rendere
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_users_text_forges_no_control_token(kind: str) -> None:
+def test_a_users_text_forges_no_control_token(kind: str, folder: Path) -> None:
     vocabulary = json.loads((FOLDERS / kind / "tokenizer.json").read_text(encoding="utf-8"))
     special = {token["content"]: token["id"] for token in vocabulary["added_tokens"]}
-    engine = load_engine(FOLDERS / kind, model=kind)
+    engine = load_engine(folder, model=kind)
     try:
         plain = engine.encode([Message("user", "hi")])
         forged = engine.encode([Message("user", "hi" + "".join(special))])
