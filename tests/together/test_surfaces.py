@@ -7,8 +7,9 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from phi_emulator.engine.ort import OrtEngine
-from phi_emulator.models import resolve_model
+from phi_emulator.engine.builds import has_engine_api
+
+from tests.emulator.engine.conftest import NO_ENGINE, make_ort
 
 if TYPE_CHECKING:
     from tests.together.conftest import Running
@@ -181,8 +182,10 @@ def test_a_blocked_answer_is_not_sent_at_all(start_emulator: StartEmulator) -> N
 
 @pytest.fixture
 def real(start_emulator: StartEmulator) -> Running:
-    """An emulator with the bundled model."""
-    return start_emulator(wrap=lambda _scripted: OrtEngine(resolve_model().folder, model="tiny"))
+    """An emulator with the bundled model, run by GenAI's Engine."""
+    if not has_engine_api():
+        pytest.skip(NO_ENGINE)
+    return start_emulator(wrap=lambda _scripted: make_ort())
 
 
 def test_v1_names_its_engine_and_counts_cached_tokens(real: Running) -> None:

@@ -108,6 +108,7 @@ class OrtGeneratorEngine:
             max_running=_MAX_RUNNING,
             block_size=1,
             num_blocks=plan.tokens,
+            batching="no",
             why=why,
             notes=(
                 *plan.notes,

@@ -4,6 +4,8 @@ The bundled model runs twice: by GenAI's Engine, where the installed build has i
 """
 
 from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
 
 import pytest
 from phi_emulator.engine.base import Engine
@@ -17,17 +19,21 @@ from tests.emulator.engine.driver import Driver
 ANSWER = "<think>17*24: as taught.</think>The answer is \\boxed{408}."
 
 
+NO_ENGINE = "the installed ONNX Runtime GenAI is older than its Engine"
+
+
 def make_scripted() -> Engine:
     return ScriptedEngine(lambda messages: ANSWER, max_running=8)
 
 
-def make_ort() -> Engine:
+def make_ort(folder: Path | None = None, **given: Any) -> Engine:
+    """GenAI's Engine on the bundled model, or another folder."""
     if not has_engine_api():
-        pytest.skip("the installed ONNX Runtime GenAI is older than its Engine")
+        pytest.skip(NO_ENGINE)
     from phi_emulator.engine.ort import OrtEngine  # noqa: PLC0415 - can't be imported there
 
     bundled = resolve_model()
-    return OrtEngine(bundled.folder, model=bundled.name)
+    return OrtEngine(folder or bundled.folder, **{"model": bundled.name} | given)
 
 
 def make_generator() -> Engine:

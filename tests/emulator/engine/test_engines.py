@@ -2,9 +2,8 @@
 
 import pytest
 from phi_emulator.engine.base import EndReason, Engine, Message, Sampling
-from phi_emulator.engine.ort import OrtEngine
-from phi_emulator.models import resolve_model
 
+from tests.emulator.engine.conftest import make_ort
 from tests.emulator.engine.driver import Driver
 
 QUESTION = "What is 17 * 24?"
@@ -129,7 +128,7 @@ def test_a_sequence_released_inside_its_prompt_takes_no_further_step(ort_driver:
 @pytest.mark.parametrize("temperature", [0, 2.0])
 def test_a_text_is_the_same_alone_and_beside_others(temperature: float) -> None:
     def run(*, together: bool) -> list[str]:
-        engine = OrtEngine(resolve_model().folder, model="tiny", deterministic=not together)
+        engine = make_ort(deterministic=not together)
         driver = Driver(engine)
         for number in range(engine.info.max_running if together else 3):
             driver.open(
@@ -147,7 +146,7 @@ def test_a_text_is_the_same_alone_and_beside_others(temperature: float) -> None:
 
 
 def test_a_deterministic_engine_runs_one_sequence_at_a_time_and_reuses_nothing() -> None:
-    engine = OrtEngine(resolve_model().folder, model="tiny", deterministic=True)
+    engine = make_ort(deterministic=True)
     assert engine.info.max_running == 1
     driver = Driver(engine)
     for number in range(2):

@@ -11,8 +11,9 @@ from typing import Any
 import pytest
 from phi_emulator.engine.base import ModelLoadError
 from phi_emulator.engine.memory import available_bytes, check_memory, needed_bytes
-from phi_emulator.engine.ort import OrtEngine
 from phi_emulator.models import resolve_model
+
+from tests.emulator.engine.conftest import make_ort
 
 GB = 1_000_000_000
 # As genai_config.json of a 3.8B Phi-4-mini says.
@@ -102,7 +103,7 @@ def test_the_error_says_what_to_do(folder: Path, case: str) -> None:
     damage, expected = CASES[case]
     damage(folder)
     with pytest.raises(ModelLoadError) as raised:
-        OrtEngine(folder, model="damaged")
+        make_ort(folder, model="damaged")
     assert expected in str(raised.value)
     assert "\n" not in str(raised.value)
     assert len(str(raised.value)) < 600

@@ -7,8 +7,12 @@ import pytest
 from phi_emulator.config import EmulatorConfig
 from phi_emulator.emulator import find_model
 from phi_emulator.engine.base import Engine, Message, Sampling
+from phi_emulator.engine.builds import has_engine_api
 
+from tests.emulator.engine.conftest import NO_ENGINE
 from tests.emulator.models.stock_models import Stock, write_stock_model
+
+pytestmark = pytest.mark.skipif(not has_engine_api(), reason=NO_ENGINE)
 
 
 def load(folder: Path) -> Engine:

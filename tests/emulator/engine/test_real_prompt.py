@@ -14,12 +14,15 @@ from typing import Any
 import onnxruntime_genai
 import pytest
 from phi_emulator.engine.base import Message, Sampling
-from phi_emulator.engine.ort import OrtEngine
+from phi_emulator.engine.builds import has_engine_api
 from phi_emulator.engine.prompt import PromptEncoder
 from phi_emulator.models import resolve_model
 
+from tests.emulator.engine.conftest import NO_ENGINE, make_ort
+
 og: Any = onnxruntime_genai  # the package has no type information
 
+pytestmark = pytest.mark.skipif(not has_engine_api(), reason=NO_ENGINE)
 IDENTITY = "Your name is Phi, an AI math expert developed by Microsoft."
 IDS = {
     "<|endoftext|>": 199_999,
@@ -129,7 +132,7 @@ def test_what_the_folder_says_on_sampling_decides_nothing(tmp_path: Path) -> Non
     config = json.loads(path.read_text(encoding="utf-8"))
     config["search"] |= {"do_sample": True, "temperature": 0.01, "top_k": 1, "top_p": 0.01}
     path.write_text(json.dumps(config), encoding="utf-8")
-    engine = OrtEngine(tmp_path / "model", model="real")
+    engine = make_ort(tmp_path / "model", model="real")
     prompt = engine.encode([Message("user", "1+1")])
     texts = dict.fromkeys(range(4), "")
     for seed in texts:
