@@ -138,7 +138,7 @@ class EngineInfo:
     num_blocks: int
     """Blocks in the cache, shared by all running sequences."""
     batching: str = "continuous"
-    """`continuous`: sequences join at any step; `static`: they wait for those that run to end; `no`: they take turns."""
+    """`continuous`: one joins at any step; `static`: it waits for those that run; `no`: they take turns."""
     fingerprint: str = ""
     """Model, graph, execution provider and versions: what must be equal for a seed to repeat an answer."""
     notes: tuple[str, ...] = ()
