@@ -102,6 +102,12 @@ def main() -> None:
     options = parser.parse_args()
     wanted = [BASE, *options.only] if options.only else [*CLIENTS]
     clients = [client for client in CLIENTS if client in wanted and _is_there(CLIENTS[client][0])]
+    if "azure-ai-inference" in clients and not _is_there("aiohttp"):
+        clients.remove("azure-ai-inference")
+        print(
+            "left out: azure-ai-inference, which needs `pip install aiohttp` for its async client",
+            file=sys.stderr,
+        )
     rounds: list[dict[str, dict[str, float]]] = []
     with upstream() as url:
         for number in range(options.rounds):
