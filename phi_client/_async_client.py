@@ -172,7 +172,7 @@ class AsyncPhiClient(AsyncHelpers):
             ConfigurationError: an option can't work.
         """
         copy = object.__new__(type(self))
-        copy.__dict__.update(self.__dict__)
+        vars(copy).update(vars(self))
         copy._settings = self._settings.with_options(options)
         copy._owns_pools = False
         return copy

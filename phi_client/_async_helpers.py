@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+from abc import ABC, abstractmethod
 from contextlib import aclosing
 from typing import TYPE_CHECKING, Any, TypeVar, Unpack
 
@@ -34,21 +35,21 @@ _M = TypeVar("_M", bound="BaseModel")
 _T = TypeVar("_T", bound="str | Sequence[Message]")
 
 
-class AsyncHelpers:
+class AsyncHelpers(ABC):
     """What an async client offers on top of `complete`."""
 
     _settings: Settings
     _clock: Clock
 
+    @abstractmethod
     async def complete(
         self, messages: str | Sequence[Message], **options: Unpack[CompletionOptions]
     ) -> Completion:
         """One chat completion."""
-        raise NotImplementedError
 
+    @abstractmethod
     async def _carry(self, start: Start[Any]) -> Completion:
         """One item of a `map`, under the eyes of its `start`."""
-        raise NotImplementedError
 
     async def parse(
         self,

@@ -7,6 +7,7 @@ methods need is imported when they are called, to keep the import of the package
 from __future__ import annotations
 
 import os
+from abc import ABC, abstractmethod
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, TypeVar, Unpack
 
@@ -34,27 +35,27 @@ _M = TypeVar("_M", bound="BaseModel")
 _T = TypeVar("_T", bound="str | Sequence[Message]")
 
 
-class Helpers:
+class Helpers(ABC):
     """What a sync client offers on top of `complete`."""
 
     _settings: Settings
     _clock: Clock
 
+    @abstractmethod
     def complete(self, messages: str | Sequence[Message], **options: Unpack[CompletionOptions]) -> Completion:
         """One chat completion."""
-        raise NotImplementedError
 
+    @abstractmethod
     def _for_map(self) -> Helpers:
         """A copy whose connections `_cut` may end."""
-        raise NotImplementedError
 
+    @abstractmethod
     def _carry(self, start: Start[Any]) -> Completion:
         """One item of a `map`, under the eyes of its `start`."""
-        raise NotImplementedError
 
+    @abstractmethod
     def _cut(self) -> None:
         """End what runs on the connections of a copy made by `_for_map`."""
-        raise NotImplementedError
 
     def parse(
         self,

@@ -24,7 +24,6 @@ _AT_ONCE: Final = (1, 2, 4, 8)
 _WORD: Final = " 17 * 24 +"
 _RUNNING: Final = 3
 _AT_A_TIME: Final = 32
-_QUEUE: Final = 64
 
 
 def run_benchmark(

@@ -54,32 +54,29 @@ def load_engine(
             "model": model, "context_length": context_length, "device": device, "why": why, "profile": profile,
         }  # fmt: skip
         if not has_engine_api():
-            from phi_emulator.engine.ort_generator import OrtGeneratorEngine  # noqa: PLC0415 - see below
+            from phi_emulator.engine.ort_generator import OrtGeneratorEngine  # noqa: PLC0415 - where it is needed
 
             return OrtGeneratorEngine(folder, **given)
-        given["deterministic"] = deterministic
-        if device == CPU:
-            return _load_prepared(folder, given, cache_bytes)
-        return _engine_class()(folder, **given)
+        from phi_emulator.engine.ort import OrtEngine  # noqa: PLC0415 - older builds can't import it
+
+        def make(where: Path, **origin: Any) -> Engine:
+            return OrtEngine(where, deterministic=deterministic, **given, **origin)
+
+        return _load_prepared(folder, make, context_length, cache_bytes) if device == CPU else make(folder)
 
     return on_a_device(device, settings, load)
 
 
-def _load_prepared(folder: Path, given: dict[str, Any], cache_bytes: int | None) -> Engine:
+def _load_prepared(
+    folder: Path, make: Callable[..., Engine], context_length: int | None, cache_bytes: int | None
+) -> Engine:
     """The engine on a prepared graph; on the stock one where there is none, or it can't be loaded."""
-    make = _engine_class()
     sizes = {} if cache_bytes is None else {"cache_bytes": cache_bytes}
-    ready = prepare_model(folder, context_length=given["context_length"], **sizes)
+    ready = prepare_model(folder, context_length=context_length, **sizes)
     try:
-        return make(ready.folder, source=folder, obstacle=ready.obstacle, **given)
+        return make(ready.folder, source=folder, obstacle=ready.obstacle)
     except ModelLoadError:
         if ready.folder == folder:
             raise
-        logger.warning("the prepared graph of %s can't be loaded", given["model"], exc_info=True)
-        return make(folder, obstacle="its prepared graph can't be loaded", **given)
-
-
-def _engine_class() -> Callable[..., Engine]:
-    from phi_emulator.engine.ort import OrtEngine  # noqa: PLC0415 - older builds can't import it
-
-    return OrtEngine
+        logger.warning("the prepared graph of %s can't be loaded", folder, exc_info=True)
+        return make(folder, obstacle="its prepared graph can't be loaded")

@@ -75,6 +75,7 @@ class App:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
         if scope["type"] != "http":
+            # The server is set up to send no other kind: no websockets, no lifespan.
             raise NotImplementedError(f"only HTTP is served, not {scope['type']}")
         request = Request(scope, receive)
         place = self._routes.locate(scope["path"])
