@@ -251,8 +251,9 @@ class AsyncPhiClient(AsyncHelpers):
             try:
                 if not response.is_success:
                     exchange.check_status(await _read_answer(response, exchange, limits, leg.policy))
-                origin = exchange.origin(kept_headers(response))
-                reader = StreamReader(exchange, origin, self._clock, secrets_of(response.request))
+                secrets = secrets_of(response.request)
+                origin = exchange.origin(kept_headers(response, secrets))
+                reader = StreamReader(exchange, origin, self._clock, secrets)
                 return OpenStream(response, reader, leg.policy, limits, leg.trace)
             except BaseException:
                 await response.aclose()
@@ -300,5 +301,6 @@ async def _read_answer(response: Response, exchange: Exchange, limits: Limits, p
                 break
             exchange.check_size(len(body))
     # Services echo what they were sent; nothing that is kept or raised may hold the credential.
-    said = redact_secrets(bytes(body), secrets_of(response.request))
-    return Answer(response.status_code, kept_headers(response), said)
+    secrets = secrets_of(response.request)
+    said = redact_secrets(bytes(body), secrets)
+    return Answer(response.status_code, kept_headers(response, secrets), said)

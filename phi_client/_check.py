@@ -125,8 +125,9 @@ def _ask(
     except CredentialError as error:
         return [Finding("failure", "token", str(error))]
     # Services echo what they were sent.
-    body = redact_secrets(response.content, secrets_of(response.request))
-    answer = Answer(response.status_code, kept_headers(response), body)
+    secrets = secrets_of(response.request)
+    body = redact_secrets(response.content, secrets)
+    answer = Answer(response.status_code, kept_headers(response, secrets), body)
     proof = "token" if target.api_key is None else "key"
     return [_judge(target, proof, exchange, answer), _check_clock(response.headers, now())]
 

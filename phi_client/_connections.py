@@ -15,6 +15,8 @@ from typing import Any, Protocol, cast
 
 import httpcore
 
+from phi_client._asyncio_network import AsyncioNetwork
+
 __all__ = ["AsyncConnections"]
 
 
@@ -39,6 +41,7 @@ class AsyncConnections:
         self._ssl_context = ssl_context
         self._max_idle = max_idle
         self._keepalive_s = keepalive_s
+        self._network = AsyncioNetwork()
         self._places = asyncio.Semaphore(max_connections)
         self._idle: list[httpcore.AsyncHTTPConnection] = []
         self._busy: set[httpcore.AsyncHTTPConnection] = set()
@@ -118,7 +121,10 @@ class AsyncConnections:
                 return kept
             await self._finish(kept.aclose())
         made = httpcore.AsyncHTTPConnection(
-            origin, ssl_context=self._ssl_context, keepalive_expiry=self._keepalive_s
+            origin,
+            ssl_context=self._ssl_context,
+            keepalive_expiry=self._keepalive_s,
+            network_backend=self._network,
         )
         self._busy.add(made)
         return made

@@ -7,11 +7,12 @@ import os
 import socket
 import ssl
 import weakref
-from collections.abc import AsyncIterator, Callable, Generator, Iterator
+from collections.abc import AsyncIterator, Callable, Generator, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from dataclasses import dataclass
 from functools import cache, lru_cache
+from http.cookiejar import CookieJar
 from typing import Any, Final, Literal
 
 import httpx
@@ -66,6 +67,13 @@ _NOT_SENT: Final = (
 )
 
 
+class _NoCookies(CookieJar):
+    """Keeps none: no call depends on another, and looking for them takes a twentieth of a request's time."""
+
+    def extract_cookies(self, response: Any, request: Any) -> None:
+        """Leave them."""
+
+
 class Pool:
     """The connections to one endpoint: an httpx client of our own, or the caller's.
 
@@ -99,10 +107,11 @@ class Pool:
                 raise RuntimeError("the client is closed")
             if self._own is None or self._process != os.getpid():
                 self._own = Client(
-                    verify=_tls_context(self._trusts_env, self._speaks_tls),
+                    verify=_tls_context(self._speaks_tls),
                     limits=_POOL,
                     trust_env=self._trusts_env,
                     follow_redirects=False,
+                    cookies=_NoCookies(),
                 )
                 self._process = os.getpid()
                 weakref.finalize(self, self._own.close)
@@ -170,8 +179,14 @@ class AsyncPool:
     def _make(self) -> AsyncClient:
         from phi_client._connections import AsyncConnections  # noqa: PLC0415  # needs asyncio
 
-        context = _tls_context(self._trusts_env, self._speaks_tls)
-        client = AsyncClient(verify=context, limits=_POOL, trust_env=self._trusts_env, follow_redirects=False)
+        context = _tls_context(self._speaks_tls)
+        client = AsyncClient(
+            verify=context,
+            limits=_POOL,
+            trust_env=self._trusts_env,
+            follow_redirects=False,
+            cookies=_NoCookies(),
+        )
         # httpx has no public seam between its transport, whose error mapping is wanted, and httpcore's pool.
         transport: Any = getattr(client, "_transport")  # noqa: B009  # private
         transport._pool = AsyncConnections(
@@ -236,21 +251,19 @@ def _limited(read: Callable[..., Any]) -> Callable[..., Any]:
 
 
 @cache
-def _make_tls_context(*, trusts_env: bool, file: str | None, folder: str | None) -> ssl.SSLContext:
+def _make_tls_context(*, file: str | None, folder: str | None) -> ssl.SSLContext:
     del file, folder  # httpx reads them itself: they make another context another key
-    return httpx.create_ssl_context(trust_env=trusts_env)
+    return httpx.create_ssl_context()
 
 
-def _tls_context(trusts_env: bool, speaks_tls: bool) -> ssl.SSLContext:  # noqa: FBT001
+def _tls_context(speaks_tls: bool) -> ssl.SSLContext:  # noqa: FBT001
     """The context that all clients of this process share: reading the certificates takes longer than a request.
 
     Over plain HTTP none is needed; what httpx gets in its place trusts nobody.
     """
     if not speaks_tls:
         return ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    return _make_tls_context(
-        trusts_env=trusts_env, file=os.environ.get("SSL_CERT_FILE"), folder=os.environ.get("SSL_CERT_DIR")
-    )
+    return _make_tls_context(file=os.environ.get("SSL_CERT_FILE"), folder=os.environ.get("SSL_CERT_DIR"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -326,10 +339,9 @@ def secrets_of(request: Request) -> tuple[str, ...]:
     return tuple(filter(None, (bearer, request.headers.get("api-key", ""))))
 
 
-def kept_headers(response: Response) -> dict[str, str]:
-    """The headers of an answer, names in lower case, without an echo of the credential."""
-    secrets = secrets_of(response.request)
-    headers = dict(response.headers)
+def kept_headers(response: Response, secrets: Iterable[str]) -> dict[str, str]:
+    """The headers of an answer, names in lower case, without an echo of `secrets`."""
+    headers = dict(response.headers.items())  # without it, each is looked up among all
     for name, value in headers.items():
         for secret in secrets:
             if secret in value:

@@ -13,13 +13,15 @@ from typing import TYPE_CHECKING, Any
 
 import certifi
 import pytest
+import trustme
 
-from phi_client import APITimeoutError, AsyncPhiClient, PhiClient, Timeout
+from phi_client import APIConnectionError, APITimeoutError, AsyncPhiClient, PhiClient, Timeout
 from phi_client._http import AsyncPool, Pool
 from phi_client._sharing import ForkSafeLock
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
 URL = "https://phi.eastus2.models.ai.azure.com"
 BODY = b'{"choices":[{"message":{"content":"42"},"finish_reason":"stop"}]}'
@@ -252,5 +254,78 @@ def test_async_calls_wait_for_a_free_connection_and_say_so_when_none_comes(serve
             assert (caught.value.phase, caught.value.request_sent) == ("pool", False)
             transport._pool._places.release()
             assert (await client.complete("x")).content == "42"
+
+    asyncio.run(ask())
+
+
+@pytest.mark.parametrize("is_async", [False, True], ids=["sync", "async"])
+def test_over_tls_the_authorities_that_the_environment_names_are_trusted(
+    is_async: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    authority = trustme.CA()
+    authority.cert_pem.write_to_path(tmp_path / "authority.pem")
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert("localhost").configure_cert(context)
+    with ThreadingHTTPServer(("127.0.0.1", 0), Answering) as listening:
+        listening.daemon_threads = True
+        listening.socket = context.wrap_socket(listening.socket, server_side=True)
+        thread = threading.Thread(target=listening.serve_forever, kwargs={"poll_interval": 0.01})
+        thread.start()
+        url = f"https://localhost:{listening.server_address[1]}"
+        try:
+            with pytest.raises(APIConnectionError, match="certificate"):
+                ask_once(url, is_async=is_async)
+            monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "authority.pem"))
+            assert ask_once(url, is_async=is_async) == "42"
+        finally:
+            listening.shutdown()
+            thread.join()
+
+
+def ask_once(url: str, *, is_async: bool) -> str:
+    options: dict[str, Any] = {"api_key": "a-key", "dialect": "serverless", "max_retries": 0}
+    if not is_async:
+        with PhiClient(url, **options) as client:
+            return client.complete("x").content
+
+    async def ask() -> str:
+        async with AsyncPhiClient(url, **options) as client:
+            return (await client.complete("x")).content
+
+    return asyncio.run(ask())
+
+
+@pytest.mark.parametrize("is_async", [False, True], ids=["sync", "async"])
+def test_no_cookie_is_kept(is_async: bool) -> None:
+    class Baking(Answering):
+        def end_headers(self) -> None:
+            got.append(self.headers["cookie"])
+            self.send_header("set-cookie", "session=1")
+            super().end_headers()
+
+    got: list[str | None] = []
+    with ThreadingHTTPServer(("127.0.0.1", 0), Baking) as listening:
+        listening.daemon_threads = True
+        thread = threading.Thread(target=listening.serve_forever, kwargs={"poll_interval": 0.01})
+        thread.start()
+        try:
+            ask_twice(f"http://127.0.0.1:{listening.server_address[1]}", is_async=is_async)
+        finally:
+            listening.shutdown()
+            thread.join()
+    assert got == [None, None]
+
+
+def ask_twice(url: str, *, is_async: bool) -> None:
+    if not is_async:
+        with PhiClient(url, "a-key", dialect="serverless") as client:
+            client.complete("x")
+            client.complete("x")
+        return
+
+    async def ask() -> None:
+        async with AsyncPhiClient(url, "a-key", dialect="serverless") as client:
+            await client.complete("x")
+            await client.complete("x")
 
     asyncio.run(ask())
