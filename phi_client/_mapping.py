@@ -30,6 +30,7 @@ from phi_client._retrying import LONGEST_ASKED_WAIT_S, Clock, RetryEvent, RetryH
 from phi_client._settings import Target
 from phi_client._totals import Prices, cost_of
 from phi_client.contract.answers import Usage, view_answer
+from phi_client.contract.wire import ContractError
 from phi_client.errors import (
     APIStatusError,
     AuthenticationError,
@@ -140,9 +141,10 @@ class MapWork(Generic[_T]):
         if checkpoint is not None:
             keys = [key_of(messages, merged.body_fields()) for messages in inputs]
             self._checkpoint = Checkpoint(checkpoint, keys, _hosts(targets))
-        records: Mapping[int, Any] = self._checkpoint.records if self._checkpoint else {}
-        self._records = records
-        self._waiting = deque(position for position in range(len(inputs)) if position not in records)
+        self._restored: dict[int, tuple[Completion, int]] = {}
+        if self._checkpoint is not None:
+            self._restored = _restored(self._checkpoint)
+        self._waiting = deque(position for position in range(len(inputs)) if position not in self._restored)
         self._running = 0
         self._returns: dict[int, int] = {}
         self._earlier_retries: dict[int, int] = {}
@@ -154,11 +156,8 @@ class MapWork(Generic[_T]):
 
     def restored(self) -> Iterator[MapItem[_T]]:
         """The items that the checkpoint has."""
-        for position, record in sorted(self._records.items()):
-            sent_as, endpoint = (str(record.get(name) or "") for name in ("client_request_id", "endpoint"))
-            origin = Origin(record.get("request_id"), sent_as, endpoint, {})
-            completion = completion_of(view_answer(record["completion"], "message"), origin)
-            item = self._item(position, completion, None, int(record.get("retries") or 0), is_restored=True)
+        for position, (completion, retries) in sorted(self._restored.items()):
+            item = self._item(position, completion, None, retries, is_restored=True)
             self._count(item)
             yield item
         self._show()
@@ -317,7 +316,7 @@ class MapWork(Generic[_T]):
             return None
         from phi_client._progress import Progress  # noqa: PLC0415  # only where a bar is wanted
 
-        return Progress(len(self._inputs), len(self._records), sys.stderr, self._clock.now)
+        return Progress(len(self._inputs), len(self._restored), sys.stderr, self._clock.now)
 
     def _show(self, *, is_last: bool = False) -> None:
         if self._progress is not None:
@@ -343,6 +342,28 @@ def _hosts(targets: Sequence[Target]) -> list[str]:
             for one in targets
         }
     )
+
+
+def _restored(checkpoint: Checkpoint) -> dict[int, tuple[Completion, int]]:
+    """The completions of earlier runs by position, with how often each was tried again.
+
+    Raises:
+        ConfigurationError: a record is not what `map` writes.
+    """
+    restored: dict[int, tuple[Completion, int]] = {}
+    for position, record in checkpoint.records.items():
+        try:
+            sent_as, endpoint = (str(record.get(name) or "") for name in ("client_request_id", "endpoint"))
+            origin = Origin(record.get("request_id"), sent_as, endpoint, {})
+            completion = completion_of(view_answer(record["completion"], "message"), origin)
+            restored[position] = completion, int(record.get("retries") or 0)
+        except (AttributeError, ContractError, LookupError, TypeError, ValueError) as error:
+            checkpoint.close()
+            raise ConfigurationError(
+                f"the checkpoint {str(checkpoint.path)!r} holds something else than a completion for the item "
+                f"{position}: repair or remove its line, or give another file"
+            ) from error
+    return restored
 
 
 def _check_input(position: int, messages: object) -> None:

@@ -445,6 +445,31 @@ def test_failed_items_are_sent_again(phi: Driver, tmp_path: Path) -> None:
     assert service.asked == Counter({0: 1, 1: 1, 2: 2, 3: 1, 4: 1})
 
 
+@pytest.mark.parametrize(
+    "damage",
+    [
+        {"completion": 1},
+        {"completion": {}},
+        {"completion": {"choices": []}},
+        {"completion": {"choices": [1]}},
+        {"completion": {"choices": [{"message": {"content": 1}}]}},
+        {"retries": "many"},
+    ],
+)
+def test_a_record_that_was_edited_into_something_else_is_refused_before_anything_is_sent(
+    phi: Driver, tmp_path: Path, damage: dict[str, object]
+) -> None:
+    service = Service(phi)
+    path = tmp_path / "c.jsonl"
+    phi.map(PROMPTS[:1], checkpoint=path)
+    head, line = path.read_text().splitlines()
+    path.write_text(f"{head}\n{json.dumps(json.loads(line) | damage)}\n")
+    for _ in range(2):  # the file is not left locked
+        with pytest.raises(ConfigurationError, match="the item 0: repair or remove its line"):
+            phi.map(PROMPTS[:2], checkpoint=path)
+    assert service.asked.total() == 1
+
+
 def test_other_options_do_not_fit_a_checkpoint(phi: Driver, tmp_path: Path) -> None:
     service = Service(phi)
     phi.map(PROMPTS[:2], checkpoint=tmp_path / "c.jsonl", seed=1)
