@@ -26,7 +26,15 @@ _FEW: Final = 5_003
 _LEARNED: Final = 4_000
 _HEAD: Final = 128
 _CONTEXT, _SHORT_CONTEXT = 131_072, 4_096
-_SPECIAL: Final = ("<|endoftext|>", "<|assistant|>", "<|end|>", "<|user|>", "<|system|>", "<|tool_call|>", "<|/tool_call|>")
+_SPECIAL: Final = (
+    "<|endoftext|>",
+    "<|assistant|>",
+    "<|end|>",
+    "<|user|>",
+    "<|system|>",
+    "<|tool_call|>",
+    "<|/tool_call|>",
+)
 _TEMPLATE: Final = (
     "{% for message in messages %}{{ '<|' + message['role'] + '|>' + message['content'] + '<|end|>' }}{% endfor %}"
     "{% if add_generation_prompt %}{{ '<|assistant|>' }}{% endif %}"
@@ -112,9 +120,13 @@ def widen_tokenizer(folder: Path, vocabulary: int) -> None:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("out", type=Path, help="folder to write")
-    parser.add_argument("--layers", type=int, default=LAYERS, help="of the same widths (default: %(default)s)")
+    parser.add_argument(
+        "--layers", type=int, default=LAYERS, help="of the same widths (default: %(default)s)"
+    )
     asked = parser.parse_args()
     out: Path = asked.out
     if out.exists() and any(out.iterdir()):
@@ -125,7 +137,7 @@ def main() -> None:
     began = time.monotonic()
 
     def tell(line: str) -> None:
-        print(f"{time.monotonic() - began:5.0f} s  {line}", flush=True)  # noqa: T201 - progress
+        print(f"{time.monotonic() - began:5.0f} s  {line}", flush=True)
 
     with tempfile.TemporaryDirectory() as temporary:
         checkpoint, small = Path(temporary) / "checkpoint", Path(temporary) / "small"

@@ -37,7 +37,15 @@ def build_model(checkpoint: Path, target: Path, **options: str) -> None:
     Raises:
         SystemExit: the builder failed; the message has the end of what it said.
     """
-    command = [sys.executable, "-m", "onnxruntime_genai.models.builder", "-i", str(checkpoint), "-o", str(target)]
+    command = [
+        sys.executable,
+        "-m",
+        "onnxruntime_genai.models.builder",
+        "-i",
+        str(checkpoint),
+        "-o",
+        str(target),
+    ]
     with tempfile.TemporaryDirectory() as cache:
         command += ["-p", "int4", "-e", "cpu", "-c", cache]
         if options:

@@ -73,13 +73,17 @@ def write_checkpoint(gguf_file: Path, folder: Path) -> None:
         weights[f"{_PARTS.get(name, name)}.weight"] = array
     model: Any = LlamaForCausalLM(config)
     loaded = model.load_state_dict(weights, strict=False)
-    if loaded.unexpected_keys or set(loaded.missing_keys) - {"lm_head.weight"}:  # which is the embedding again
+    if loaded.unexpected_keys or set(loaded.missing_keys) - {
+        "lm_head.weight"
+    }:  # which is the embedding again
         raise SystemExit(f"{gguf_file.name} has other tensors than a Llama: {loaded}")
     model.generation_config.bos_token_id = config.bos_token_id
     model.generation_config.eos_token_id = model.generation_config.pad_token_id = config.eos_token_id
     model.save_pretrained(folder)
     PreTrainedTokenizerFast(
-        tokenizer_object=_tokenizer(tokens, value("tokenizer.ggml.token_type"), value("tokenizer.ggml.merges")),
+        tokenizer_object=_tokenizer(
+            tokens, value("tokenizer.ggml.token_type"), value("tokenizer.ggml.merges")
+        ),
         bos_token=start,
         eos_token=end,
         pad_token=end,
@@ -117,7 +121,9 @@ def _tokenizer(tokens: list[str], types: list[int], merges: list[str]) -> Any:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("out", type=Path, help="folder to write")
     out: Path = parser.parse_args().out
     if out.exists() and any(out.iterdir()):
@@ -129,12 +135,12 @@ def main() -> None:
     if not found:
         raise SystemExit(f"no GGUF file is in the installed package {_PACKAGE}")
     with tempfile.TemporaryDirectory() as temporary:
-        print("reading the weights", flush=True)  # noqa: T201 - progress
+        print("reading the weights", flush=True)
         write_checkpoint(found[0], Path(temporary))
-        print("the model builder quantizes them", flush=True)  # noqa: T201 - progress
+        print("the model builder quantizes them", flush=True)
         # With the builder's default rounding this model's answers are poor.
         build_model(Path(temporary), out, algo_config="k_quant", block_size="32")
-    print(f"{out}: {sum(file.stat().st_size for file in out.iterdir()) / 1e6:.0f} MB")  # noqa: T201 - progress
+    print(f"{out}: {sum(file.stat().st_size for file in out.iterdir()) / 1e6:.0f} MB")
 
 
 if __name__ == "__main__":

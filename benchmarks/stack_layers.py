@@ -13,7 +13,7 @@ import re
 import shutil
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Any, Final, TypeVar
+from typing import Any, Final, Self, TypeVar
 
 import numpy as np
 import onnx
@@ -83,7 +83,7 @@ class _Weights:
         self._source = np.memmap(source, np.uint8, "r")
         self._path = target
 
-    def __enter__(self) -> _Weights:
+    def __enter__(self) -> Self:
         self._file = self._path.open("wb")
         return self
 
@@ -110,7 +110,7 @@ class _Weights:
             turn += _STEP if tensor.data_type == onnx.TensorProto.UINT8 else 0
 
 
-_ITEM: Final = {onnx.TensorProto.UINT8: 1, onnx.TensorProto.FLOAT: 4}
+_ITEM: Final[dict[int, int]] = {onnx.TensorProto.UINT8: 1, onnx.TensorProto.FLOAT: 4}
 
 
 def _widen(graph: onnx.GraphProto, old: int, new: int) -> None:
@@ -118,25 +118,34 @@ def _widen(graph: onnx.GraphProto, old: int, new: int) -> None:
     for tensor in graph.initializer:
         _replace(tensor.dims, old, new)
     for value in (*graph.output, *graph.value_info):
-        for dim in value.type.tensor_type.shape.dim:
-            if dim.dim_value == old:
-                dim.dim_value = new
+        for dim in (dim for dim in value.type.tensor_type.shape.dim if dim.dim_value == old):
+            dim.dim_value = new
     names = (f"[{old}, ", f"[{new}, ")  # the builder calls a constant by its value
     for value in graph.value_info:
         value.name = value.name.replace(*names)
     for node in graph.node:
         node.name = node.name.replace(*names)
         for attribute in node.attribute:
-            if attribute.i == old:
-                attribute.i = new
-            if attribute.type == onnx.AttributeProto.TENSOR and names[0] in node.output[0]:
-                value = numpy_helper.to_array(attribute.t).copy()
-                value[value == old] = new
-                attribute.t.CopyFrom(numpy_helper.from_array(value, attribute.t.name.replace(*names)))
-        for field in (node.input, node.output):
-            renamed = [name.replace(*names) for name in field]
-            del field[:]
-            field.extend(renamed)
+            _change_number(attribute, old, new)
+        _rename(node, lambda name: name.replace(*names))
+
+
+def _change_number(attribute: onnx.AttributeProto, old: int, new: int) -> None:
+    if attribute.type == onnx.AttributeProto.INT and attribute.i == old:
+        attribute.i = new
+    names = (f"[{old}, ", f"[{new}, ")
+    if names[0] in attribute.t.name:
+        number = numpy_helper.to_array(attribute.t)
+        number = np.where(number == old, new, number)
+        attribute.t.CopyFrom(numpy_helper.from_array(number, attribute.t.name.replace(*names)))
+
+
+def _rename(node: onnx.NodeProto, change: Callable[[str], str]) -> None:
+    """Change the names of what a node takes and gives."""
+    for names in (node.input, node.output):
+        changed = [change(name) for name in names]
+        del names[:]
+        names.extend(changed)
 
 
 def _replace(numbers: Any, old: int, new: int) -> None:
@@ -187,9 +196,6 @@ def _renamed(item: T, shift: int) -> T:
 
         made.name = grow(made.name)
         if isinstance(made, onnx.NodeProto):
-            for names in (made.input, made.output):
-                grown = [grow(name) for name in names]
-                del names[:]
-                names.extend(grown)
+            _rename(made, grow)
     copied: T = made
     return copied

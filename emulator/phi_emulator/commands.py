@@ -40,6 +40,8 @@ from phi_emulator.config import (
 )
 from phi_emulator.doctor_command import doctor
 from phi_emulator.emulator import Emulator, EmulatorError
+from phi_emulator.engine.base import EngineInfo
+from phi_emulator.engine.memory import memory_phrase
 from phi_emulator.model_commands import models, obtain_model
 
 __all__ = ["phi_emulator"]
@@ -48,6 +50,7 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 _DEFAULTS: Final = EmulatorConfig()
 _LOOK_EVERY_S: Final = 0.5
+_WORTH_SAYING: Final = 1_000_000_000
 
 
 def _show_version(context: click.Context, _option: click.Parameter, wanted: bool) -> None:  # noqa: FBT001 - click's
@@ -122,6 +125,8 @@ _MODEL_OPTIONS: Final = (
     _option("home", "Folder of the pulled models; without it the user's data folder.", "FOLDER"),
     _option("context", "Tokens of prompt and answer together.", "TOKENS"),
     _option("device", "Execution provider that runs the model, decided by trying.", choices=DEVICE_NAMES),
+    _option("max_running", "Requests that share the model's steps; without it measured once.", "COUNT"),
+    _option("threads", "Threads that compute a step; without it one for each usable core.", "COUNT"),
     _option("cache_mb", "Memory that the cache of a prepared model may take.", "MEGABYTES"),
     _option("dialect", "What the root speaks.", choices=list(DIALECTS)),
     _option("port", "Port to listen on; 0 takes a free one.", "PORT"),
@@ -316,12 +321,26 @@ def _banner(emulator: Emulator) -> str:
         f"  from      {info.source}",
         f"  runs on   {info.execution_provider} ({info.why}), {info.batching} batching",
         f"  context   {info.context_length} tokens",
+        *(f"  {line}" for line in _sizes(info)),
         *(f"  note      {note}" for note in info.notes),
         "Point a client at it:",
         *(f"  {line}" for line in _exports(emulator)),
         "Ctrl-C stops it.",
     ]
     return "\n".join(lines)
+
+
+def _sizes(info: EngineInfo) -> list[str]:
+    """How many share the model, how fast, and in how much memory, as far as that is known."""
+    lines: list[str] = []
+    if info.rates:
+        speeds = ", ".join(f"{rate:.3g} with {size}" for size, rate in sorted(info.rates.items()))
+        lines.append(
+            f"shared by {info.max_running} at once; tokens a second of all together when measured: {speeds}"
+        )
+    if info.cache_bytes and info.weights_bytes > _WORTH_SAYING:
+        lines.append(f"memory    {memory_phrase(info.weights_bytes, info.cache_bytes)} (--cache-mb)")
+    return lines
 
 
 def _exports(emulator: Emulator) -> list[str]:

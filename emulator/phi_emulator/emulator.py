@@ -47,7 +47,8 @@ def find_model(config: EmulatorConfig) -> tuple[str, Callable[[], Engine]]:
     from phi_emulator.models import Store, StoreError, resolve_model  # noqa: PLC0415 - see `make_engine`
 
     try:
-        found = resolve_model(config.model, Store(config.home))
+        store = Store(config.home)
+        found = resolve_model(config.model, store)
     except StoreError as error:
         raise EmulatorError(str(error)) from error
 
@@ -62,6 +63,9 @@ def find_model(config: EmulatorConfig) -> tuple[str, Callable[[], Engine]]:
             device=config.device,
             cache_bytes=config.cache_mb * 2**20,
             deterministic=config.deterministic,
+            max_running=config.max_running,
+            threads=config.threads,
+            calibrations=store.home / "calibrations",
         )
 
     return found.description, make_engine
