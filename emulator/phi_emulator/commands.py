@@ -220,41 +220,47 @@ def exec_(command: tuple[str, ...], **flags: Any) -> None:
 @phi_emulator.command()
 @click.option("--model", metavar="NAME|PATH", help="As of `serve`.")
 @click.option("--context", type=int, metavar="TOKENS", help="As of `serve`.")
+@click.option("--cache-mb", type=int, metavar="MEGABYTES", help="As of `serve`.")
+@click.option("--max-running", type=int, metavar="COUNT", help="As of `serve`.")
+@click.option("--threads", type=int, metavar="COUNT", help="As of `serve`.")
 @click.option(
-    "--rounds", type=click.IntRange(1), default=3, show_default=True, help="The best of so many counts."
-)
-@click.option("--tokens", type=click.IntRange(8), default=128, show_default=True, help="Longest answer.")
-@click.option(
-    "--newcomer", type=click.IntRange(1), default=500, show_default=True, help="Tokens of a long prompt."
-)
-@click.option(
-    "--requests", type=click.IntRange(1), default=1000, show_default=True, help="Short requests in all."
+    "--deterministic", is_flag=True, help="Measure only whether one seed gives one text with this of `serve`."
 )
 @click.option(
-    "--hang-ups", type=click.IntRange(1), default=200, show_default=True, help="Callers that hang up."
+    "--rounds", type=click.IntRange(1), help="The best or the middle of so many counts. [3; slow models 2]"
 )
+@click.option("--tokens", type=click.IntRange(8), help="Longest answer. [128; slow models 32]")
+@click.option("--newcomer", type=click.IntRange(1), help="Tokens of a long prompt. [500]")
+@click.option("--requests", type=click.IntRange(1), help="Short requests in all. [1000]")
+@click.option("--hang-ups", type=click.IntRange(2), help="Callers that hang up. [200]")
+@click.option("--repeats", type=click.IntRange(2), help="Runs with one seed, with --deterministic. [100]")
 @click.option(
     "--json", "json_file", type=click.Path(dir_okay=False, path_type=Path), help="Write all numbers here."
 )
+@click.option("--strict", is_flag=True, help="Exit with status 1 if a bar doesn't hold.")
 def bench(
-    json_file: Path | None, newcomer: int, model: str | None, context: int | None, **sizes: int
+    json_file: Path | None,
+    strict: bool,  # noqa: FBT001 - click's
+    **given: Any,
 ) -> None:
-    """Measure an emulator against its own engine without server, queue and streams; print a table.
+    """Measure an emulator against its own engine without server, queue and streams; print tables, and what holds.
 
-    It loads the model twice, in two processes.
+    It loads the model twice, in two processes. How long it takes is said once the model's pace is known.
     """
-    from phi_emulator.bench import run_benchmark  # noqa: PLC0415 - for this command alone
+    from phi_emulator.bench import bars_table, run_benchmark, verdicts  # noqa: PLC0415 - for this command alone
 
-    config = _configure({"port": 0, "log_level": "warning"} | _given({"model": model, "context": context}))
+    names = ("model", "context", "cache_mb", "max_running", "threads", "deterministic")
+    settings = _given({name: given.pop(name) for name in names})
+    config = _configure({"port": 0, "log_level": "warning"} | settings)
     try:
-        report = run_benchmark(
-            config, newcomer_tokens=newcomer, tell=lambda line: click.echo(line, err=True), **sizes
-        )
+        report = run_benchmark(config, _given(given), tell=lambda line: click.echo(line, err=True))
     except RuntimeError as error:
         raise click.ClickException(str(error)) from error
-    click.echo(report.to_table())
+    click.echo(f"{report.to_table()}\n\n{bars_table(report)}")
     if json_file is not None:
-        json_file.write_text(report.to_json() + "\n", encoding="utf-8")
+        json_file.write_text(report.to_json(list(verdicts(report))) + "\n", encoding="utf-8")
+    if strict and not all(verdict.holds for verdict in verdicts(report)):
+        sys.exit(1)
 
 
 class _StopSignals:

@@ -8,6 +8,7 @@ It must not know command lines. Signals and exit statuses are the business of wh
 
 from __future__ import annotations
 
+import asyncio
 import errno
 import math
 import socket
@@ -162,6 +163,13 @@ class Emulator:
     def info(self) -> EngineInfo:
         """What answers."""
         return self._started_worker.info
+
+    @property
+    def event_loop(self) -> asyncio.AbstractEventLoop:
+        """The loop that serves, for those who measure its delay."""
+        if self._server is None or self._server.event_loop is None:
+            raise EmulatorError("the emulator was not started: call `start()` first")
+        return self._server.event_loop
 
     @property
     def key(self) -> str:
