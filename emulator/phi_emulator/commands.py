@@ -40,6 +40,8 @@ from phi_emulator.config import (
 )
 from phi_emulator.doctor_command import doctor
 from phi_emulator.emulator import Emulator, EmulatorError
+from phi_emulator.engine.base import EngineInfo
+from phi_emulator.engine.memory import memory_phrase
 from phi_emulator.model_commands import models, obtain_model
 
 __all__ = ["phi_emulator"]
@@ -48,6 +50,7 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 _DEFAULTS: Final = EmulatorConfig()
 _LOOK_EVERY_S: Final = 0.5
+_WORTH_SAYING: Final = 1_000_000_000
 
 
 def _show_version(context: click.Context, _option: click.Parameter, wanted: bool) -> None:  # noqa: FBT001 - click's
@@ -122,6 +125,8 @@ _MODEL_OPTIONS: Final = (
     _option("home", "Folder of the pulled models; without it the user's data folder.", "FOLDER"),
     _option("context", "Tokens of prompt and answer together.", "TOKENS"),
     _option("device", "Execution provider that runs the model, decided by trying.", choices=DEVICE_NAMES),
+    _option("max_running", "Requests that share the model's steps; without it measured once.", "COUNT"),
+    _option("threads", "Threads that compute a step; without it one for each usable core.", "COUNT"),
     _option("cache_mb", "Memory that the cache of a prepared model may take.", "MEGABYTES"),
     _option("dialect", "What the root speaks.", choices=list(DIALECTS)),
     _option("port", "Port to listen on; 0 takes a free one.", "PORT"),
@@ -215,41 +220,47 @@ def exec_(command: tuple[str, ...], **flags: Any) -> None:
 @phi_emulator.command()
 @click.option("--model", metavar="NAME|PATH", help="As of `serve`.")
 @click.option("--context", type=int, metavar="TOKENS", help="As of `serve`.")
+@click.option("--cache-mb", type=int, metavar="MEGABYTES", help="As of `serve`.")
+@click.option("--max-running", type=int, metavar="COUNT", help="As of `serve`.")
+@click.option("--threads", type=int, metavar="COUNT", help="As of `serve`.")
 @click.option(
-    "--rounds", type=click.IntRange(1), default=3, show_default=True, help="The best of so many counts."
-)
-@click.option("--tokens", type=click.IntRange(8), default=128, show_default=True, help="Longest answer.")
-@click.option(
-    "--newcomer", type=click.IntRange(1), default=500, show_default=True, help="Tokens of a long prompt."
-)
-@click.option(
-    "--requests", type=click.IntRange(1), default=1000, show_default=True, help="Short requests in all."
+    "--deterministic", is_flag=True, help="Measure only whether one seed gives one text with this of `serve`."
 )
 @click.option(
-    "--hang-ups", type=click.IntRange(1), default=200, show_default=True, help="Callers that hang up."
+    "--rounds", type=click.IntRange(1), help="The best or the middle of so many counts. [3; slow models 2]"
 )
+@click.option("--tokens", type=click.IntRange(8), help="Longest answer. [128; slow models 32]")
+@click.option("--newcomer", type=click.IntRange(1), help="Tokens of a long prompt. [500]")
+@click.option("--requests", type=click.IntRange(1), help="Short requests in all. [1000]")
+@click.option("--hang-ups", type=click.IntRange(2), help="Callers that hang up. [200]")
+@click.option("--repeats", type=click.IntRange(2), help="Runs with one seed, with --deterministic. [100]")
 @click.option(
     "--json", "json_file", type=click.Path(dir_okay=False, path_type=Path), help="Write all numbers here."
 )
+@click.option("--strict", is_flag=True, help="Exit with status 1 if a bar doesn't hold.")
 def bench(
-    json_file: Path | None, newcomer: int, model: str | None, context: int | None, **sizes: int
+    json_file: Path | None,
+    strict: bool,  # noqa: FBT001 - click's
+    **given: Any,
 ) -> None:
-    """Measure an emulator against its own engine without server, queue and streams; print a table.
+    """Measure an emulator against its own engine without server, queue and streams; print tables, and what holds.
 
-    It loads the model twice, in two processes.
+    It loads the model twice, in two processes. How long it takes is said once the model's pace is known.
     """
-    from phi_emulator.bench import run_benchmark  # noqa: PLC0415 - for this command alone
+    from phi_emulator.bench import bars_table, run_benchmark, verdicts  # noqa: PLC0415 - for this command alone
 
-    config = _configure({"port": 0, "log_level": "warning"} | _given({"model": model, "context": context}))
+    names = ("model", "context", "cache_mb", "max_running", "threads", "deterministic")
+    settings = _given({name: given.pop(name) for name in names})
+    config = _configure({"port": 0, "log_level": "warning"} | settings)
     try:
-        report = run_benchmark(
-            config, newcomer_tokens=newcomer, tell=lambda line: click.echo(line, err=True), **sizes
-        )
+        report = run_benchmark(config, _given(given), tell=lambda line: click.echo(line, err=True))
     except RuntimeError as error:
         raise click.ClickException(str(error)) from error
-    click.echo(report.to_table())
+    click.echo(f"{report.to_table()}\n\n{bars_table(report)}")
     if json_file is not None:
-        json_file.write_text(report.to_json() + "\n", encoding="utf-8")
+        json_file.write_text(report.to_json(list(verdicts(report))) + "\n", encoding="utf-8")
+    if strict and not all(verdict.holds for verdict in verdicts(report)):
+        sys.exit(1)
 
 
 class _StopSignals:
@@ -316,12 +327,26 @@ def _banner(emulator: Emulator) -> str:
         f"  from      {info.source}",
         f"  runs on   {info.execution_provider} ({info.why}), {info.batching} batching",
         f"  context   {info.context_length} tokens",
+        *(f"  {line}" for line in _sizes(info)),
         *(f"  note      {note}" for note in info.notes),
         "Point a client at it:",
         *(f"  {line}" for line in _exports(emulator)),
         "Ctrl-C stops it.",
     ]
     return "\n".join(lines)
+
+
+def _sizes(info: EngineInfo) -> list[str]:
+    """How many share the model, how fast, and in how much memory, as far as that is known."""
+    lines: list[str] = []
+    if info.rates:
+        speeds = ", ".join(f"{rate:.3g} with {size}" for size, rate in sorted(info.rates.items()))
+        lines.append(
+            f"shared by {info.max_running} at once; tokens a second of all together when measured: {speeds}"
+        )
+    if info.cache_bytes and info.weights_bytes > _WORTH_SAYING:
+        lines.append(f"memory    {memory_phrase(info.weights_bytes, info.cache_bytes)} (--cache-mb)")
+    return lines
 
 
 def _exports(emulator: Emulator) -> list[str]:

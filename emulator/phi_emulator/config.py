@@ -35,6 +35,7 @@ __all__ = [
 
 _MAX_PORT: Final = 65_535
 _LEAST_CACHE_MB: Final = 64
+_MOST_RUNNING: Final = 64
 _TENANT: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9.-]{0,63}")
 DEVICE_NAMES: Final = (AUTO, *DEVICES)
 IMAGES: Final = ("newer", "older")
@@ -89,6 +90,10 @@ class EmulatorConfig:
     """One request at a time, each from nothing: the same seed and prompt give the same text whatever runs beside."""
     context: int | None = None
     """Tokens of prompt and answer together; `None` leaves it to the model."""
+    max_running: int | None = None
+    """Requests that share the model's steps; `None` takes as many as were measured to be worthwhile on this machine."""
+    threads: int | None = None
+    """Threads that compute a step on the CPU; `None` is one for each core that the process may use."""
     cache_mb: int = 4096
     """Megabytes (2**20 bytes) that the cache of a prepared model may take; a longer context is lowered to what fits."""
     max_output_tokens: int | None = None
@@ -145,10 +150,19 @@ class EmulatorConfig:
         _require(self.image in IMAGES, "image", self.image, f"give one of {', '.join(IMAGES)}")
         places = f"give one of {', '.join(REASONING)}"
         _require(self.reasoning in (None, *REASONING), "reasoning", self.reasoning, places)
-        for name in ("requests_per_minute", "tokens_per_minute", "max_concurrent", "max_output_tokens"):
+        for name in (
+            "requests_per_minute",
+            "tokens_per_minute",
+            "max_concurrent",
+            "max_output_tokens",
+            "threads",
+        ):
             count = getattr(self, name)
             _require(count is None or count > 0, name, count, "give a number above 0, or leave it out")
         object.__setattr__(self, "rules", _rules(self.content_filter))  # frozen for everyone else
+        running = self.max_running
+        fits = running is None or 0 < running <= _MOST_RUNNING
+        _require(fits, "max_running", running, f"give 1 to {_MOST_RUNNING}, or leave it out")
         limit = self.request_timeout_ms
         _require(limit is None or limit > 0, "request_timeout_ms", limit, "give a number of milliseconds")
         _require(self.context is None or self.context > 0, "context", self.context, "give a number of tokens")
@@ -247,6 +261,8 @@ READERS: Final[Mapping[str, Callable[[str], object]]] = {
     "queue_seconds": float,
     "context": int,
     "cache_mb": int,
+    "max_running": int,
+    "threads": int,
     "drain_seconds": float,
     "max_body_bytes": int,
 }

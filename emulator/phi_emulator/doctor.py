@@ -22,7 +22,7 @@ from phi_emulator.config import EmulatorConfig
 from phi_emulator.engine.base import ModelLoadError
 from phi_emulator.engine.builds import ENGINES, RUNTIMES, Build, conflicts, installed_builds
 from phi_emulator.engine.devices import AUTO, CPU, DEVICES
-from phi_emulator.engine.memory import available_bytes, check_memory, needed_bytes
+from phi_emulator.engine.memory import LOADING, available_bytes, check_memory, needed_bytes
 from phi_emulator.engine.trial import Trial, TrialError, try_model
 from phi_emulator.models import ModelFolder, ModelNotFoundError, resolve_model
 
@@ -36,7 +36,6 @@ _GB: Final = 1_000_000_000
 _REAL_BYTES: Final = 4_853_313_044
 _REAL_READ: Final = 2_400_000_000
 _REAL_CACHE_PER_TOKEN: Final = 262_144
-_LOADING: Final = 1.5
 _AZURE_LIMIT_S: Final = 180.0
 _MOSTLY: Final = 0.5
 # How much of what its int4 layers alone would reach a whole model reaches: attention and the small operators take the
@@ -138,7 +137,7 @@ class Doctor:
         return Finding(
             "ok",
             "memory",
-            f"{there / _GB:.1f} GB are there; {found.name} takes {weights / _GB:.2f} GB and "
+            f"{there / _GB:.1f} GB are there; {found.name} takes about {LOADING * weights / _GB:.2f} GB to load and "
             f"{a_token / 1_000_000:.3f} MB for each token of context",
         )
 
@@ -169,7 +168,7 @@ class Doctor:
 
     def forecast(self) -> Iterator[Finding]:
         """How Phi-4-mini-reasoning would run on this processor."""
-        needed = int(_REAL_BYTES * _LOADING)
+        needed = int(_REAL_BYTES * LOADING)
         there = self._available()
         try:
             rate = self._speed() / _REAL_READ

@@ -8,6 +8,7 @@ It must not know command lines. Signals and exit statuses are the business of wh
 
 from __future__ import annotations
 
+import asyncio
 import errno
 import math
 import socket
@@ -47,7 +48,8 @@ def find_model(config: EmulatorConfig) -> tuple[str, Callable[[], Engine]]:
     from phi_emulator.models import Store, StoreError, resolve_model  # noqa: PLC0415 - see `make_engine`
 
     try:
-        found = resolve_model(config.model, Store(config.home))
+        store = Store(config.home)
+        found = resolve_model(config.model, store)
     except StoreError as error:
         raise EmulatorError(str(error)) from error
 
@@ -62,6 +64,9 @@ def find_model(config: EmulatorConfig) -> tuple[str, Callable[[], Engine]]:
             device=config.device,
             cache_bytes=config.cache_mb * 2**20,
             deterministic=config.deterministic,
+            max_running=config.max_running,
+            threads=config.threads,
+            calibrations=store.home / "calibrations",
         )
 
     return found.description, make_engine
@@ -158,6 +163,13 @@ class Emulator:
     def info(self) -> EngineInfo:
         """What answers."""
         return self._started_worker.info
+
+    @property
+    def event_loop(self) -> asyncio.AbstractEventLoop:
+        """The loop that serves, for those who measure its delay."""
+        if self._server is None or self._server.event_loop is None:
+            raise EmulatorError("the emulator was not started: call `start()` first")
+        return self._server.event_loop
 
     @property
     def key(self) -> str:

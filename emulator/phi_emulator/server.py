@@ -71,9 +71,12 @@ class HttpServer(uvicorn.Server):
             )
         )
         self.ready = threading.Event()
+        self.event_loop: asyncio.AbstractEventLoop | None = None
+        """The loop that serves, once it does."""
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Start accepting and say so."""
+        self.event_loop = asyncio.get_running_loop()
         await super().startup(sockets=sockets)
         self.ready.set()
 

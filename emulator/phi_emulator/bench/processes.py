@@ -6,9 +6,12 @@ neither its interpreter lock nor its memory with them.
 
 from __future__ import annotations
 
+import asyncio
+import logging
 import multiprocessing
 import time
 from collections.abc import Sequence
+from concurrent.futures import Future
 from contextlib import suppress
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
@@ -23,6 +26,9 @@ from phi_emulator.engine.base import Engine, Message, Sampling
 __all__ = ["Conversation", "RawEngine", "ServingProcess", "Timing"]
 
 _PATIENCE_S: Final = 30.0
+_WATCH, _TELL = "watch", "tell"
+_BEAT_S: Final = 0.002
+"""Seconds between two looks at the event loop's delay. It rounds them up to the next millisecond itself."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,14 +122,41 @@ class ServingProcess(_Child):
     def key(self) -> str:
         return str(self.told["key"])
 
+    def watch_delays(self) -> None:
+        """Begin to note by how much the event loop is late."""
+        self.ask(_WATCH)
+
+    def delays_s(self) -> list[float]:
+        """End it; what was noted, in seconds."""
+        delays: list[float] = self.ask(_TELL)
+        return delays
+
 
 def _serve(pipe: Connection, config: EmulatorConfig) -> None:
+    # It warns of bytes for callers that have hung up, of whom there are to be hundreds.
+    logging.getLogger("asyncio").setLevel(logging.ERROR)
     try:
         with Emulator(config) as emulator:
             pipe.send({"endpoint": emulator.root, "key": emulator.config.key})
-            pipe.recv()
+            delays: list[float] = []
+            watching: Future[None] | None = None
+            while (question := pipe.recv()) is not None:
+                if watching is not None:
+                    watching.cancel()
+                if question == _WATCH:
+                    delays = []
+                    watching = asyncio.run_coroutine_threadsafe(_note_delays(delays), emulator.event_loop)
+                pipe.send(delays)
     except Exception as error:  # noqa: BLE001 - whoever started this process must say it
         pipe.send(RuntimeError(str(error)))
+
+
+async def _note_delays(delays: list[float]) -> None:
+    """Ask to be woken again and again; what is late is what else the loop, or the interpreter lock, was busy with."""
+    while True:
+        began = time.perf_counter()
+        await asyncio.sleep(_BEAT_S)
+        delays.append(time.perf_counter() - began - _BEAT_S)
 
 
 def _drive(pipe: Connection, config: EmulatorConfig) -> None:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import NamedTuple
 
-__all__ = ["Report", "Side"]
+__all__ = ["Report", "Side", "Spread"]
 
 Spread = tuple[float, float, float, float]
+_Row = tuple[str, str, str]
 
 
 class Side(NamedTuple):
@@ -25,29 +27,56 @@ class Report:
     model: str
     fingerprint: str
     batching: str
+    max_running: int
+    weights_bytes: int
+    """Memory that the model takes by experience: whether it is one of the real size."""
+    deterministic: bool
     resident_bytes_before: int | None
     sides: dict[int, tuple[Side, Side]] = field(default_factory=dict[int, tuple[Side, Side]])
     """By conversations at once: the bare engine, and the emulator over HTTP."""
     gap_normal_s: float | None = None
     gaps_joining_s: Spread | None = None
+    worst_gap_ratio: float | None = None
+    """The worst gap while a newcomer joined, to the normal one, of the middle round."""
+    newcomer_tokens: int = 0
     first_cold_s: float = 0.0
     first_second_turn_s: float = 0.0
     first_alternating_s: float = 0.0
     health_s: Spread | None = None
-    cancel_to_idle_s: Spread | None = None
+    loop_delay_s: Spread | None = None
+    """By how much the event loop is late, noted in the serving process."""
+    chunk_s: float = 0.0
+    """How long one chunk of a long prompt takes alone."""
+    hang_up_streamed_s: Spread | None = None
+    hang_up_whole_s: Spread | None = None
+    """From hanging up inside a long prompt to an idle engine."""
+    hang_ups: int = 0
+    hang_up_bytes: tuple[int | None, int | None] = (None, None)
+    """Memory after the first of them, and after the last."""
+    left_running: int = 0
+    left_waiting: int = 0
+    requests: int = 0
+    at_a_time: int = 0
     answered: int = 0
     refused: int = 0
     lost: int = 0
+    repeats: int = 0
+    different_texts: int = 0
     counts: dict[str, int] = field(default_factory=dict[str, int])
     resident_bytes_after: int | None = None
 
-    def to_json(self) -> str:
-        """All numbers."""
-        return json.dumps(asdict(self), indent=1)
+    def to_json(self, bars: Sequence[NamedTuple] = ()) -> str:
+        """All numbers, and what was made of them."""
+        return json.dumps(asdict(self) | {"bars": [bar._asdict() for bar in bars]}, indent=1)
 
     def to_table(self) -> str:
         """The numbers as Markdown."""
-        lines = [f"{self.model}, {self.batching} batching, {self.fingerprint}", "", *self._throughput(), ""]
+        lines = [
+            f"{self.model}, {self.batching} batching, {self.max_running} at once, {self.fingerprint}",
+            "",
+        ]
+        if self.sides:
+            lines += [*self._throughput(), ""]
         lines += ["| Measured | Value | Ratio |", "| --- | --- | --- |", *self._others()]
         return "\n".join(lines)
 
@@ -66,33 +95,43 @@ class Report:
         return lines
 
     def _others(self) -> list[str]:
-        rows = [("first token of an unseen prompt", _ms(self.first_cold_s), "1")]
-        for name, value in (
-            ("first token of a second turn", self.first_second_turn_s),
-            ("first token of chats that alternate", self.first_alternating_s),
-        ):
-            rows.append((name, _ms(value), f"{value / self.first_cold_s:.2f}"))
-        if self.gap_normal_s and self.gaps_joining_s:
-            rows.append(("gap between tokens, three streams", _ms(self.gap_normal_s), "1"))
-            for name, gap in zip(("median", "95 %", "99 %", "worst"), self.gaps_joining_s, strict=True):
-                rows.append((f"{name} while a newcomer joins", _ms(gap), f"{gap / self.gap_normal_s:.1f}"))
-        for title, spread in (
-            ("health route while four streams run", self.health_s),
-            ("from hanging up to an idle engine", self.cancel_to_idle_s),
-        ):
-            if spread:
-                rows.append((f"{title}, median / 95 % / 99 % / worst", " / ".join(map(_ms, spread)), ""))
-        rows.append(
-            (
-                "requests answered / refused with 429 / lost",
-                f"{self.answered} / {self.refused} / {self.lost}",
-                "",
-            )
-        )
+        rows = [*self._first_tokens(), *self._gaps(), *self._spreads()]
+        if self.requests:
+            ends = f"{self.answered} / {self.refused} / {self.lost}"
+            rows.append(("requests answered / refused with 429 / lost", ends, ""))
+        if self.repeats:
+            rows.append((f"texts of one seed in {self.repeats} runs", str(self.different_texts), ""))
         if self.resident_bytes_before and self.resident_bytes_after:
             before, after = self.resident_bytes_before / 1e6, self.resident_bytes_after / 1e6
             rows.append(("memory before / after", f"{before:.0f} / {after:.0f} MB", f"{after / before:.2f}"))
         return [f"| {name} | {value} | {ratio} |" for name, value, ratio in rows]
+
+    def _first_tokens(self) -> Iterator[_Row]:
+        for name, value in (
+            ("first token of an unseen prompt", self.first_cold_s),
+            ("first token of a second turn", self.first_second_turn_s),
+            ("first token of chats that alternate", self.first_alternating_s),
+        ):
+            if value:
+                yield name, _ms(value), f"{value / self.first_cold_s:.2f}"
+        if self.chunk_s:
+            yield "one chunk of an unseen prompt", _ms(self.chunk_s), ""
+
+    def _gaps(self) -> Iterator[_Row]:
+        if self.gap_normal_s and self.gaps_joining_s:
+            yield "gap between tokens, three streams", _ms(self.gap_normal_s), "1"
+            for name, gap in zip(("median", "95 %", "99 %", "worst"), self.gaps_joining_s, strict=True):
+                yield f"{name} while a newcomer joins", _ms(gap), f"{gap / self.gap_normal_s:.1f}"
+
+    def _spreads(self) -> Iterator[_Row]:
+        for title, spread in (
+            ("health route while four streams run", self.health_s),
+            ("event loop's delay while four streams run", self.loop_delay_s),
+            ("from hanging up in a long prompt to an idle engine, streamed", self.hang_up_streamed_s),
+            ("the same, not streamed", self.hang_up_whole_s),
+        ):
+            if spread:
+                yield f"{title}, median / 95 % / 99 % / worst", " / ".join(map(_ms, spread)), ""
 
 
 def _ms(seconds: float) -> str:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import json
+import threading
 import time
 from collections.abc import AsyncGenerator, Callable, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, closing, suppress
 from dataclasses import dataclass, field
+from http.client import HTTPConnection
 from typing import Any, Final
 
 import httpx
@@ -20,6 +22,8 @@ _CHAT: Final = "/serverless/chat/completions"
 _PATIENCE_S: Final = 600.0
 _LOOK_EVERY_S: Final = 0.002
 """Seconds between two looks at whether something has come true."""
+_BETWEEN_S: Final = 0.005
+"""Seconds between two questions to the health route."""
 
 
 @dataclass(slots=True)
@@ -105,11 +109,47 @@ class Asker:
         status: dict[str, Any] = json.loads(answer.content)
         return status
 
-    async def health_s(self) -> float:
-        """How long the health route takes."""
-        began = time.perf_counter()
-        await self._http.get("/_emulator/health")
-        return time.perf_counter() - began
+    def health_times(self, until: threading.Event) -> list[float]:
+        """How long the health route takes, again and again. Blocks; belongs to a thread of its own.
+
+        With the barest client there is: what a better one does for its user is no time of the emulator.
+        """
+        times: list[float] = []
+        url = self._http.base_url
+        with closing(HTTPConnection(url.host, url.port, timeout=_PATIENCE_S)) as http:
+            while not until.wait(_BETWEEN_S):
+                began = time.perf_counter()
+                http.request("GET", "/_emulator/health")
+                http.getresponse().read()
+                times.append(time.perf_counter() - began)
+        return times
+
+    async def hang_up(self, conversation: Conversation, *, streamed: bool) -> float:
+        """Ask, hang up as soon as it runs, and say how many seconds later nothing runs any more."""
+        if streamed:
+            task: asyncio.Task[object] = asyncio.create_task(self.stream(conversation))
+        else:
+            task = asyncio.create_task(self.status_code(conversation))
+        await self.until(lambda status: status["running"] > 0)
+        task.cancel()
+        with suppress(asyncio.CancelledError):
+            await task
+        return await self.until(lambda status: not status["running"])
+
+    async def hang_up_on_answer(self, conversation: Conversation) -> None:
+        """Ask for a stream, and hang up at its first text."""
+        heard = Heard(0.0)
+        task = asyncio.create_task(self.stream(conversation, heard))
+        while not (heard.at_s or task.done()):  # noqa: ASYNC110 - it comes true in another task
+            await asyncio.sleep(_LOOK_EVERY_S)
+        task.cancel()
+        with suppress(asyncio.CancelledError):
+            await task
+
+    async def text(self, conversation: Conversation) -> str:
+        """The whole answer's text."""
+        answer = await self._http.post(_CHAT, json=_body(conversation))
+        return str(answer.raise_for_status().json()["choices"][0]["message"]["content"])
 
     async def until(self, holds: Callable[[dict[str, Any]], bool]) -> float:
         """Seconds until the status is so."""

@@ -6,8 +6,8 @@ Knows sequences, tokens and sampling; knows nothing of HTTP, Azure, queues or th
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import NamedTuple, Protocol
 
@@ -145,6 +145,14 @@ class EngineInfo:
     """Limits that the user should read in the banner."""
     why: str = ""
     """How the execution provider was decided on."""
+    threads: int | None = None
+    """Threads that compute a step; None leaves it to ONNX Runtime, which takes one for each core."""
+    rates: Mapping[int, float] = field(default_factory=dict[int, float])
+    """Tokens a second of all together, by how many run side by side, as the calibration found; may be empty."""
+    weights_bytes: int = 0
+    """Memory that the loaded model takes, by experience; 0 where it is not known."""
+    cache_bytes: int = 0
+    """Memory that the cache of a pool may grow to; 0 where it is not known."""
 
 
 class Engine(Protocol):

@@ -10,15 +10,13 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
-from phi_emulator.engine.memory import available_bytes, needed_bytes
+from phi_emulator.engine.memory import LOADING, available_bytes, needed_bytes, pooled_token_bytes
 
 __all__ = ["DEFAULT_CONTEXT", "Plan", "lowered", "plan_context", "plan_pool"]
 
 DEFAULT_CONTEXT: Final = 8192
 """What is served of a larger context unless the user asks for more: at 256 KB a token, the real model's 131,072 would
 take 34 GB."""
-_LOADING: Final = 1.5
-"""Loading a model of Phi-4-mini's size was measured to take this many times its files."""
 _SHARE: Final = 0.8
 """How much of what is then left may become cache; activations and other programs take the rest."""
 _SMALL: Final = 1_000_000_000
@@ -57,7 +55,7 @@ def plan_context(
     served, why = min(declared, wanted or DEFAULT_CONTEXT), "set --context"
     held = 2 * served
     if weights + a_token * held > _SMALL:
-        left = int(((available or available_bytes)() - _LOADING * weights) * _SHARE)
+        left = int(((available or available_bytes)() - LOADING * weights) * _SHARE)
         fits = max(left // a_token, 1) if a_token else held
         if wanted is None and fits < served:
             # The smallest context is served all the same: `check_memory` refuses what can't be.
@@ -73,8 +71,11 @@ def plan_pool(
     *,
     max_running: int,
     available: Callable[[], int] | None = None,
+    in_memory: bool = False,
 ) -> tuple[Plan, dict[str, int]]:
     """Decide for a folder whose cache is a pool of blocks; the plan, and the pool with its size.
+
+    With `in_memory` the pool lies in this machine's memory, and not on a card, and is made no larger than what fits.
 
     The model builder leaves out the size of CUDA's pool, and GenAI then fills the card. What is not known can't be
     shared among requests, so such a pool gets the size that another folder's requests would be given.
@@ -82,9 +83,17 @@ def plan_pool(
     declared = _declared(settings)
     pool: dict[str, int] = dict(settings["engine"]["dynamic_batching"])
     if "num_blocks" in pool:
-        tokens = pool["num_blocks"] * pool["block_size"]
+        tokens, why = pool["num_blocks"] * pool["block_size"], "the folder's cache holds no more"
+        weights, a_token = needed_bytes(folder, settings)
+        a_token = pooled_token_bytes(a_token)
+        if in_memory and weights + a_token * tokens > _SMALL:
+            left = int(((available or available_bytes)() - LOADING * weights) * _SHARE)
+            blocks = max(left // (a_token * pool["block_size"]), 1)
+            if blocks < pool["num_blocks"]:
+                pool["num_blocks"] = blocks
+                tokens, why = blocks * pool["block_size"], "more does not fit into this machine's memory"
         served = min(declared, wanted or declared, tokens)
-        why = "set --context" if served < tokens else "the folder's cache holds no more"
+        why = "set --context" if served < tokens else why
         return Plan(served, tokens, lowered(declared, served, why)), pool
     plan = plan_context(
         folder, settings | {"engine": {}}, wanted, max_running=max_running, available=available

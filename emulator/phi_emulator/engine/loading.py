@@ -9,15 +9,18 @@ import json
 import logging
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from phi_emulator.engine.base import Engine, ModelLoadError
 from phi_emulator.engine.builds import conflicts, has_engine_api, installed_builds
 from phi_emulator.engine.devices import AUTO, CPU, Device, on_a_device
 from phi_emulator.engine.load_errors import load_error
+from phi_emulator.engine.side_by_side import Calibrations, calibrate
 from phi_emulator.models.prepare import prepare_model
 
 __all__ = ["load_engine"]
+
+T = TypeVar("T", bound=Engine)
 
 logger = logging.getLogger("phi_emulator.engine")
 
@@ -31,12 +34,16 @@ def load_engine(
     profile: Path | None = None,
     cache_bytes: int | None = None,
     deterministic: bool = False,
+    max_running: int | None = None,
+    threads: int | None = None,
+    calibrations: Path | None = None,
 ) -> Engine:
     """Load a GenAI model folder on a device, decided by trying. Belongs to the thread that will run the engine.
 
     For the CPU a stock folder is prepared for GenAI's Engine first, if that can be done: `cache_bytes` is what its
     cache may take. A `deterministic` engine answers one request at a time. With `profile`, ONNX Runtime writes there
-    what ran where; it costs time.
+    what ran where; it costs time. `max_running` and `threads` are as in `OrtEngine`; without `max_running`, and with a
+    folder for `calibrations`, how many run side by side is measured once, and kept there.
 
     Raises:
         DeviceError: the device that was asked for can't be had.
@@ -59,17 +66,23 @@ def load_engine(
             return OrtGeneratorEngine(folder, **given)
         from phi_emulator.engine.ort import OrtEngine  # noqa: PLC0415 - older builds can't import it
 
-        def make(where: Path, **origin: Any) -> Engine:
-            return OrtEngine(where, deterministic=deterministic, **given, **origin)
+        def make(where: Path, **origin: Any) -> OrtEngine:
+            sizes: dict[str, Any] = {"max_running": max_running, "threads": threads}
+            return OrtEngine(where, deterministic=deterministic, **sizes, **given, **origin)
 
-        return _load_prepared(folder, make, context_length, cache_bytes) if device == CPU else make(folder)
+        if device != CPU:
+            return make(folder)
+        engine = _load_prepared(folder, make, context_length, cache_bytes)
+        if calibrations is not None and max_running is None and engine.info.batching == "continuous":
+            calibrate(engine, Calibrations(calibrations))
+        return engine
 
     return on_a_device(device, settings, load)
 
 
 def _load_prepared(
-    folder: Path, make: Callable[..., Engine], context_length: int | None, cache_bytes: int | None
-) -> Engine:
+    folder: Path, make: Callable[..., T], context_length: int | None, cache_bytes: int | None
+) -> T:
     """The engine on a prepared graph; on the stock one where there is none, or it can't be loaded."""
     sizes = {} if cache_bytes is None else {"cache_bytes": cache_bytes}
     ready = prepare_model(folder, context_length=context_length, **sizes)

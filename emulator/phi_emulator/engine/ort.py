@@ -14,9 +14,10 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 import secrets
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -35,11 +36,13 @@ from phi_emulator.engine.base import (
 from phi_emulator.engine.context import Plan, lowered, plan_context, plan_pool
 from phi_emulator.engine.devices import CPU, Device, declared_providers
 from phi_emulator.engine.load_errors import load_error
-from phi_emulator.engine.memory import check_memory
+from phi_emulator.engine.memory import check_memory, forecast, memory_phrase
+from phi_emulator.engine.processors import usable_processors
 from phi_emulator.engine.prompt import PromptEncoder, control_tokens
 
 __all__ = ["OrtEngine"]
 
+logger = logging.getLogger("phi_emulator.engine")
 og: Any = onnxruntime_genai  # the package has no type information
 
 _VERSIONS = {"genai": "onnxruntime-genai", "ort": "onnxruntime"}
@@ -51,6 +54,8 @@ _ENDS = {
     og.FinishReason.MAX_SESSION_TOKENS: EndReason.LENGTH,
 }
 _STATIC_BATCH = 4
+_WORTH_SAYING = 1_000_000_000
+"""Bytes of memory from which on a user should know before they are taken."""
 
 
 @dataclass(slots=True)
@@ -65,7 +70,9 @@ class OrtEngine:
     `model` is the name that responses carry. `context_length` lowers the context that is served. With `profile`, ONNX
     Runtime writes there what ran where; it costs time. `why` is said with the device. `source` is the stock folder that
     `folder` was prepared from, `obstacle` why it could not be prepared. A `deterministic` engine runs one sequence at a
-    time, and each without what others left in the cache: sums may be rounded otherwise beside others.
+    time, and each without what others left in the cache: sums may be rounded otherwise beside others. At most
+    `max_running` sequences run side by side, as many as the folder says without it. `threads` compute a step; without
+    it as many as the folder or ONNX Runtime says, and no more than there are processors for this process.
 
     Raises:
         ModelLoadError: the folder can't be loaded there.
@@ -83,10 +90,13 @@ class OrtEngine:
         source: Path | None = None,
         obstacle: str = "",
         deterministic: bool = False,
+        max_running: int | None = None,
+        threads: int | None = None,
     ) -> None:
         og.disable_telemetry_events()
         self._name, self._why = model, why
         self._source, self._obstacle, self._deterministic = source or folder, obstacle, deterministic
+        self._max_running, self._threads = 1 if deterministic else max_running, threads
         try:
             self._load(folder, context_length, device, profile)
         except (RuntimeError, OSError, ValueError, LookupError, TypeError) as error:
@@ -103,9 +113,13 @@ class OrtEngine:
         pool: dict[str, Any] | None = None
         self._seeded = "dynamic_batching" in settings.get("engine", {})
         if self._seeded:
-            plan, pool = plan_pool(folder, settings, context_length, max_running=_STATIC_BATCH)
+            plan, pool = plan_pool(
+                folder, settings, context_length, max_running=_STATIC_BATCH, in_memory=device == CPU
+            )
+            if self._max_running is not None:
+                pool["max_batch_size"] = self._max_running
             if self._deterministic:
-                pool = pool | {"max_batch_size": 1, "prefix_caching": False}
+                pool["prefix_caching"] = False
             settings["engine"]["dynamic_batching"] = pool
         else:
             plan = plan_context(folder, settings, context_length, max_running=_STATIC_BATCH)
@@ -113,11 +127,22 @@ class OrtEngine:
         config = og.Config(str(folder))
         device.select_in(config, declared_providers(settings))
         overlay: dict[str, Any] = {"context_length": plan.served}
-        if profile is not None:
-            overlay["decoder"] = {"session_options": {"enable_profiling": str(profile)}}
+        options: dict[str, Any] = {} if profile is None else {"enable_profiling": str(profile)}
+        threads = self._threads or _fewer_threads(settings)
+        if threads is not None:
+            options["intra_op_num_threads"] = threads
+        if options:
+            overlay["decoder"] = {"session_options": options}
         config.overlay(json.dumps({"model": overlay}))
         if pool is not None:
             config.overlay(json.dumps({"engine": {"dynamic_batching": pool}}))
+        needed = forecast(folder, settings, plan.tokens)
+        logger.log(
+            logging.INFO if needed["weights_bytes"] > _WORTH_SAYING else logging.DEBUG,
+            "loading %s: %s",
+            self._name,
+            memory_phrase(**needed),
+        )
         self._model = og.Model(config)
         device.check_report(str(self._model.device_type))
         self._engine = og.Engine(self._model)
@@ -136,16 +161,24 @@ class OrtEngine:
             source=str(self._source),
             execution_provider=device.execution_provider,
             context_length=plan.served,
-            max_running=1
-            if self._deterministic
-            else self._engine.get_capabilities().configured_max_batch_size,
+            max_running=self._engine.get_capabilities().configured_max_batch_size,
             block_size=pool["block_size"] if pool else 1,
             num_blocks=pool["num_blocks"] if pool else plan.tokens,
             batching="continuous" if pool else "static",
             fingerprint=_fingerprint(folder, settings, device.name),
             notes=self._notes(plan, is_static=pool is None),
             why=self._why,
+            threads=threads,
+            weights_bytes=needed["weights_bytes"],
+            cache_bytes=needed["cache_bytes"],
         )
+        if self._max_running is not None:
+            self.run_at_most(self._max_running)
+
+    def run_at_most(self, sequences: int, rates: Mapping[int, float] | None = None) -> None:
+        """Let no more run side by side, because of `rates` that were measured. Belongs to the time before the first."""
+        fewer = min(sequences, self._info.max_running)
+        self._info = replace(self._info, max_running=fewer, rates=dict(rates or {}))
 
     @property
     def info(self) -> EngineInfo:
@@ -215,6 +248,15 @@ class OrtEngine:
             f"static batching{because}: requests wait for those that run to end, and `seed` has no effect"
         )
         return (*notes, waiting)
+
+
+def _fewer_threads(settings: Mapping[str, Any]) -> int | None:
+    """How many threads to ask for; None where what would be taken is no more than there are processors for them."""
+    usable = usable_processors()
+    declared = settings["model"]["decoder"].get("session_options", {}).get("intra_op_num_threads")
+    if usable is None or (declared and declared <= usable):
+        return None
+    return usable
 
 
 def _fingerprint(folder: Path, settings: dict[str, Any], provider: str) -> str:

@@ -42,10 +42,10 @@ MAX_SCHEDULED: Final = 256
 CACHE_BYTES: Final = 4 * 2**30
 """What the pool takes at most: four full contexts of the real model. The system gives it memory as it fills."""
 _TYPES: Final = ("phi3", "llama")
-_HALF_FROM: Final = 64 * 1024
+HALF_FROM: Final = 64 * 1024
 """Bytes for a token in 32 bits from which on the cache is kept in 16: there memory counts more than the last digit."""
-_LARGE: Final = 10**9
-"""Bytes of weights from which on eight sequences side by side were measured to be slower than four."""
+SIDE_BY_SIDE: Final = 8
+"""Sequences for which the pool has places; how many are used is measured on the machine."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,12 +100,12 @@ def _prepared(folder: Path, config: dict[str, Any], context_length: int, cache_b
         vocabulary=model["vocab_size"],
         context_length=min(model["context_length"], context_length),
         block_size=BLOCK_SIZE,
-        half_cache=2 * decoder["num_hidden_layers"] * heads * size * 4 >= _HALF_FROM,
+        half_cache=2 * decoder["num_hidden_layers"] * heads * size * 4 >= HALF_FROM,
     )
     held = cache_bytes // geometry.token_bytes // BLOCK_SIZE * BLOCK_SIZE
     geometry = replace(geometry, context_length=min(geometry.context_length, held))
     stock = folder / decoder["filename"]
-    engine = _engine_settings(geometry, held, weights=sum(file.stat().st_size for file in _files(folder)))
+    engine = _engine_settings(geometry, held)
     content = stock.read_bytes()
     chosen = json.dumps([FORMAT, asdict(geometry), engine, config], sort_keys=True)
     key = hashlib.blake2b(content + chosen.encode(), digest_size=8).hexdigest()
@@ -151,14 +151,13 @@ def _prepared(folder: Path, config: dict[str, Any], context_length: int, cache_b
     return ready
 
 
-def _engine_settings(geometry: Geometry, held: int, *, weights: int) -> dict[str, int]:
-    """How many sequences run side by side, and how large their pool is, of which `held` tokens may be."""
-    most = 4 if weights >= _LARGE else 8
-    tokens = min(most * geometry.context_length, held)
+def _engine_settings(geometry: Geometry, held: int) -> dict[str, int]:
+    """How many sequences can run side by side, and how large their pool is, of which `held` tokens may be."""
+    tokens = min(SIDE_BY_SIDE * geometry.context_length, held)
     return {
         "block_size": geometry.block_size,
         "num_blocks": -(-tokens // geometry.block_size),
-        "max_batch_size": most,
+        "max_batch_size": SIDE_BY_SIDE,
         "max_scheduled_tokens": MAX_SCHEDULED,
     }
 

@@ -40,6 +40,15 @@ class ServiceStatus:
     context_length: int
     batching: str
     """`continuous` or `static`; see `EngineInfo`."""
+    max_running: int
+    """Requests that may share the model's steps."""
+    threads: int | None
+    """Threads that compute a step; None is one for each core."""
+    tokens_a_second: Mapping[int, float]
+    """Of all together, by how many run, as this machine was measured; may be empty."""
+    weights_bytes: int
+    cache_bytes: int
+    """What the loaded model takes by experience, and what its cache may grow to; 0 where it is not known."""
     running: int
     waiting: int
     fingerprint: str
@@ -156,6 +165,11 @@ class ChatService:
             execution_provider=info.execution_provider,
             context_length=info.context_length,
             batching=info.batching,
+            max_running=info.max_running,
+            threads=info.threads,
+            tokens_a_second=info.rates,
+            weights_bytes=info.weights_bytes,
+            cache_bytes=info.cache_bytes,
             running=load.running,
             waiting=load.waiting,
             fingerprint=info.fingerprint,

@@ -182,14 +182,14 @@ def real(tmp_path: Path) -> Path:
 
 @pytest.mark.parametrize(
     ("gigabytes", "served", "together"),
-    [(64, DEFAULT_CONTEXT, 4 * DEFAULT_CONTEXT), (12, DEFAULT_CONTEXT, 25_634), (5, 4272, 4272), (1, 1, 1)],
+    [(64, DEFAULT_CONTEXT, 4 * DEFAULT_CONTEXT), (12, DEFAULT_CONTEXT, 24_169), (5, 2807, 2807), (1, 1, 1)],
 )
 def test_the_memory_that_is_there_bounds_the_context(
     real: Path, gigabytes: int, served: int, together: int
 ) -> None:
     plan = plan_context(real, REAL, None, max_running=4, available=lambda: gigabytes * GB)
     assert (plan.served, plan.tokens) == (served, together)
-    assert plan.tokens * 262_144 <= max(gigabytes * GB - 3_600_000_000, 262_144)
+    assert plan.tokens * 262_144 <= max(gigabytes * GB - 4_080_000_000, 262_144)
     why = "set --context" if served == DEFAULT_CONTEXT else "more does not fit into this machine's memory"
     assert plan.notes == (f"{served} of the model's 131072 tokens of context are served ({why})",)
 
@@ -206,6 +206,19 @@ def test_a_pool_bounds_the_context_because_nothing_longer_could_ever_run(real: P
     )
     plan, _ = plan_pool(real, pooled(num_blocks=512, block_size=16), 4096, max_running=4)
     assert (plan.served, plan.tokens) == (4096, 8192)
+
+
+def test_a_pool_in_memory_is_no_larger_than_what_is_left(real: Path) -> None:
+    settings = pooled(num_blocks=2048, block_size=16)
+    plan, pool = plan_pool(real, settings, None, max_running=4, available=lambda: 5 * GB, in_memory=True)
+    assert pool["num_blocks"] * 16 == plan.tokens == plan.served
+    assert plan.tokens * 131_072 == pytest.approx((5 * GB - 1.7 * 2.4 * GB) * 0.8, rel=0.01)
+    (note,) = plan.notes
+    assert note.endswith("(more does not fit into this machine's memory)")
+    plan, pool = plan_pool(real, settings, None, max_running=4, available=lambda: 10 * GB, in_memory=True)
+    assert (plan.tokens, pool["num_blocks"]) == (32_768, 2048)
+    plan, _ = plan_pool(real, settings, None, max_running=4, available=lambda: 5 * GB)
+    assert plan.tokens == 32_768  # on a card
 
 
 def test_a_pool_without_a_size_gets_one(real: Path) -> None:
