@@ -34,6 +34,7 @@ from phi_emulator.engine.base import (
 )
 from phi_emulator.engine.context import Plan, lowered, plan_context, plan_pool
 from phi_emulator.engine.devices import CPU, Device, declared_providers
+from phi_emulator.engine.guidance_errors import guidance_error, lost_guidance
 from phi_emulator.engine.load_errors import load_error
 from phi_emulator.engine.memory import check_memory
 from phi_emulator.engine.prompt import PromptEncoder, control_tokens
@@ -45,18 +46,23 @@ og: Any = onnxruntime_genai  # the package has no type information
 _VERSIONS = {"genai": "onnxruntime-genai", "ort": "onnxruntime"}
 _FINISHED = int(og.EngineEventFlags.TURN_FINISHED)
 _FAILED = int(og.EngineEventFlags.FAILED)
+_RETRYABLE = int(og.EngineEventFlags.RETRYABLE)
 _ENDS = {
     og.FinishReason.EOS: EndReason.STOP,
     og.FinishReason.MAX_GENERATED_TOKENS: EndReason.LENGTH,
     og.FinishReason.MAX_SESSION_TOKENS: EndReason.LENGTH,
 }
 _STATIC_BATCH = 4
+_MOST_STALLS = 3
+"""Steps without a token for anybody, after which a grammar is held to be the reason."""
+_HAS_GUIDANCE = hasattr(og.TurnOptions, "set_guidance")
 
 
 @dataclass(slots=True)
 class _Open:
     request: Any
     decoder: Any
+    grammar: str
 
 
 class OrtEngine:
@@ -124,6 +130,7 @@ class OrtEngine:
         self._tokenizer = og.Tokenizer(str(folder))
         self._events = self._engine.create_event_buffer(64)
         self._open: dict[int, _Open] = {}
+        self._stalls = 0
         self._numbers: dict[Any, int] = {}
         self._encoder = PromptEncoder(
             lambda messages: str(self._tokenizer.apply_chat_template(messages, add_generation_prompt=True)),
@@ -145,6 +152,7 @@ class OrtEngine:
             fingerprint=_fingerprint(folder, settings, device.name),
             notes=self._notes(plan, is_static=pool is None),
             why=self._why,
+            marks=self._encoder.marks if _HAS_GUIDANCE else None,
         )
 
     @property
@@ -156,6 +164,19 @@ class OrtEngine:
             return self._encoder(messages)
         except RuntimeError as error:
             raise PromptError(str(error)) from error
+
+    def check_guidance(self, grammar: str) -> None:
+        # A turn compiles its grammar when it begins, and only then.
+        request = self._engine.create_request(options=og.RequestOptions())
+        try:
+            turn = og.TurnOptions(request)
+            turn.set_max_generated_tokens(1)
+            turn.set_guidance("lark_grammar", grammar)
+            request.begin_turn([0], turn)
+        except (AttributeError, RuntimeError) as error:
+            raise guidance_error(str(error)) from error
+        finally:
+            request.close()
 
     def open(self, sequence: int, prompt: Sequence[int], sampling: Sampling) -> None:
         options = og.RequestOptions()
@@ -171,16 +192,21 @@ class OrtEngine:
             if self._seeded:
                 seed = secrets.randbits(32) if sampling.seed is None else sampling.seed & (2**63 - 1)
                 turn.set_seed(seed)
+        if sampling.guidance is not None:
+            turn.set_guidance("lark_grammar", sampling.guidance)
         request.begin_turn(list(prompt), turn)
-        self._open[sequence] = _Open(request, self._tokenizer.create_stream())
+        self._open[sequence] = _Open(request, self._tokenizer.create_stream(), sampling.guidance or "")
         self._numbers[request] = sequence
 
     def step(self) -> Iterator[Step]:
         for event in self._engine.run(self._events):
+            flags = int(event.flags)
             sequence = self._numbers.get(event.request)
             if sequence is None:
+                if flags & _RETRYABLE:
+                    yield from self._stall()
                 continue
-            flags = int(event.flags)
+            self._stalls = 0
             if flags & _FAILED:
                 raise EngineFailedError(f"sequence {sequence}: {event.error_code}")
             token = None if event.token is None else int(event.token)
@@ -191,6 +217,18 @@ class OrtEngine:
                 yield Step(sequence, token, text, end, int(event.usage.cached_prompt_tokens))
             elif token is not None:
                 yield Step(sequence, token, text)
+
+    def _stall(self) -> Iterator[Step]:
+        """Give up a grammar after several steps that came to nothing.
+
+        One that no token fits any more stops everybody, and is not named; the longest is the likeliest.
+        """
+        self._stalls += 1
+        guided = [number for number, live in self._open.items() if live.grammar]
+        if self._stalls >= _MOST_STALLS and guided:
+            self._stalls = 0
+            worst = max(guided, key=lambda number: len(self._open[number].grammar))
+            yield Step(worst, None, "", error=lost_guidance())
 
     def release(self, sequence: int) -> None:
         live = self._open.pop(sequence, None)

@@ -155,6 +155,7 @@ class Worker:
         self._changed = threading.Condition()
         self._sequences: dict[int, _Sequence] = {}
         self._cancelled: list[int] = []
+        self._errands: list[tuple[str, Future[None]]] = []
         self._stopping = False
         self._broken = False
         self._scheduler: Scheduler
@@ -199,6 +200,21 @@ class Worker:
             PromptError: the chat template refuses the messages.
         """
         return await asyncio.to_thread(self._loaded.result().encode, messages)
+
+    async def check_guidance(self, grammar: str) -> None:
+        """See between two steps whether the engine can follow a grammar.
+
+        Raises:
+            GuidanceError: it can't.
+            EngineStoppedError: the worker is stopping.
+        """
+        checked: Future[None] = Future()
+        with self._changed:
+            if self._stopping:
+                raise EngineStoppedError("the engine is stopping")
+            self._errands.append((grammar, checked))
+            self._changed.notify()
+        await asyncio.wrap_future(checked)
 
     def submit(
         self, prompt: Sequence[int], sampling: Sampling, *, watch: TextMachine | None = None
@@ -260,16 +276,18 @@ class Worker:
     def _turn(self, engine: Engine) -> bool:
         """Take in what changed, then run one step. False once the worker is to stop."""
         with self._changed:
-            while not (self._stopping or self._cancelled or self._sequences):
+            while not (self._stopping or self._cancelled or self._sequences or self._errands):
                 self._changed.wait()
             if self._stopping:
                 return False
+            grammars, self._errands = self._errands, []
             cancelled = self._forget_the_cancelled()
             self._refuse_the_late()
             admitted = [(sequence, self._sequences[sequence]) for sequence in self._scheduler.admit()]
             for _, state in admitted:
                 state.is_running = True
             running = self._scheduler.running > 0
+        _check_all(engine, grammars)
         try:
             for sequence in cancelled:
                 engine.release(sequence)
@@ -322,6 +340,10 @@ class Worker:
         state = self._sequences.get(step.sequence)
         if state is None:
             return
+        if step.error is not None:
+            engine.release(step.sequence)
+            self._drop(step.sequence, step.error)
+            return
         state.completion_tokens += step.token is not None
         text, end = step.text, step.end
         for machine in state.machines:
@@ -346,10 +368,34 @@ class Worker:
             outcome = Outcome(end, len(state.prompt), state.completion_tokens, step.cached_prompt_tokens)
             state.generation.send(outcome)
 
+    def _drop(self, sequence: int, error: EngineError) -> None:
+        """End one sequence with an error; the others go on."""
+        with self._changed:
+            state = self._sequences.pop(sequence)
+            self._scheduler.finish(sequence)
+            self._count(refused=1)
+        state.generation.send(error)
+
     def _fail_all(self, error: EngineError) -> None:
         with self._changed:
             sequences, self._sequences = self._sequences, {}
             for sequence in sequences:
                 self._scheduler.finish(sequence)
+            errands, self._errands = self._errands, []
         for state in sequences.values():
             state.generation.send(error)
+        for _, checked in errands:
+            if checked.set_running_or_notify_cancel():
+                checked.set_exception(error)
+
+
+def _check_all(engine: Engine, grammars: Sequence[tuple[str, Future[None]]]) -> None:
+    for grammar, checked in grammars:
+        if not checked.set_running_or_notify_cancel():
+            continue  # whoever asked has left
+        try:
+            engine.check_guidance(grammar)
+        except Exception as error:  # noqa: BLE001 - it is for whoever asked
+            checked.set_exception(error)
+        else:
+            checked.set_result(None)
