@@ -48,6 +48,7 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 _DEFAULTS: Final = EmulatorConfig()
 _LOOK_EVERY_S: Final = 0.5
+_EXTENDED: Final = "response_format and tools are taken; the hosted model has neither"
 
 
 def _show_version(context: click.Context, _option: click.Parameter, wanted: bool) -> None:  # noqa: FBT001 - click's
@@ -141,6 +142,7 @@ _MODEL_OPTIONS: Final = (
     _option("content_filter", "off, default, or a JSON file of words that block or annotate.", "FILE"),
     _option("deployments", "Names of deployments; without it any.", "NAME,NAME"),
     _option("help_text", "Append the front door's help text to the model's errors.", "YES|NO"),
+    _option("extensions", "Take what the hosted model has not: response_format and tools.", "YES|NO"),
     _option("loose", "Take any api-version, yes or no.", "YES|NO"),
     _option("request_timeout_ms", "How long an answer may take before 408, or its stream's end.", "MS"),
     _option("max_body_bytes", "Largest request body.", "BYTES"),
@@ -317,6 +319,7 @@ def _banner(emulator: Emulator) -> str:
         f"  runs on   {info.execution_provider} ({info.why}), {info.batching} batching",
         f"  context   {info.context_length} tokens",
         *(f"  note      {note}" for note in info.notes),
+        *([f"  extended  {_EXTENDED}"] if emulator.config.extensions else []),
         "Point a client at it:",
         *(f"  {line}" for line in _exports(emulator)),
         "Ctrl-C stops it.",

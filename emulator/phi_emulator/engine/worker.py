@@ -35,6 +35,7 @@ from phi_emulator.engine.base import (
     Sampling,
     Step,
 )
+from phi_emulator.engine.checks import Checks, run_checks
 from phi_emulator.engine.scheduler import Scheduler
 from phi_emulator.engine.text import StopStrings, TextMachine
 
@@ -155,7 +156,7 @@ class Worker:
         self._changed = threading.Condition()
         self._sequences: dict[int, _Sequence] = {}
         self._cancelled: list[int] = []
-        self._errands: list[tuple[str, Future[None]]] = []
+        self._checks = Checks()
         self._stopping = False
         self._broken = False
         self._scheduler: Scheduler
@@ -208,11 +209,10 @@ class Worker:
             GuidanceError: it can't.
             EngineStoppedError: the worker is stopping.
         """
-        checked: Future[None] = Future()
         with self._changed:
             if self._stopping:
                 raise EngineStoppedError("the engine is stopping")
-            self._errands.append((grammar, checked))
+            checked = self._checks.add(grammar)
             self._changed.notify()
         await asyncio.wrap_future(checked)
 
@@ -276,18 +276,18 @@ class Worker:
     def _turn(self, engine: Engine) -> bool:
         """Take in what changed, then run one step. False once the worker is to stop."""
         with self._changed:
-            while not (self._stopping or self._cancelled or self._sequences or self._errands):
+            while not (self._stopping or self._cancelled or self._sequences or self._checks):
                 self._changed.wait()
             if self._stopping:
                 return False
-            grammars, self._errands = self._errands, []
+            checks = self._checks.take()
             cancelled = self._forget_the_cancelled()
             self._refuse_the_late()
             admitted = [(sequence, self._sequences[sequence]) for sequence in self._scheduler.admit()]
             for _, state in admitted:
                 state.is_running = True
             running = self._scheduler.running > 0
-        _check_all(engine, grammars)
+        run_checks(engine, checks)
         try:
             for sequence in cancelled:
                 engine.release(sequence)
@@ -381,21 +381,6 @@ class Worker:
             sequences, self._sequences = self._sequences, {}
             for sequence in sequences:
                 self._scheduler.finish(sequence)
-            errands, self._errands = self._errands, []
+            self._checks.fail(error)
         for state in sequences.values():
             state.generation.send(error)
-        for _, checked in errands:
-            if checked.set_running_or_notify_cancel():
-                checked.set_exception(error)
-
-
-def _check_all(engine: Engine, grammars: Sequence[tuple[str, Future[None]]]) -> None:
-    for grammar, checked in grammars:
-        if not checked.set_running_or_notify_cancel():
-            continue  # whoever asked has left
-        try:
-            engine.check_guidance(grammar)
-        except Exception as error:  # noqa: BLE001 - it is for whoever asked
-            checked.set_exception(error)
-        else:
-            checked.set_result(None)

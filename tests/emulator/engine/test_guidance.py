@@ -72,7 +72,7 @@ def test_the_answer_has_the_form_and_the_reasoning_is_as_without_it(
     assert thinking == plain != ""
     assert native_driver.ends[1] is EndReason.STOP
     if isinstance(form, JsonForm):
-        assert jsonschema_rs.is_valid(form.schema, json.loads(answer))
+        assert jsonschema_rs.is_valid(dict(form.schema), json.loads(answer))
     else:
         assert re.fullmatch(form.pattern, answer)
 
@@ -100,7 +100,7 @@ def test_calls_that_must_be_made_are_made_and_read(native_driver: Driver) -> Non
     assert {item.name for item in found if isinstance(item, CallBegin)} == {"add"}
     arguments = [item.text for item in found if isinstance(item, CallArguments)]
     assert reader.complete == len(arguments) >= 1
-    assert all(jsonschema_rs.is_valid(ADD.parameters, json.loads(text)) for text in arguments)
+    assert all(jsonschema_rs.is_valid(dict(ADD.parameters), json.loads(text)) for text in arguments)
 
 
 def test_a_limit_of_tokens_ends_reasoning_that_is_never_closed(native_driver: Driver) -> None:
