@@ -194,7 +194,7 @@ def _check_schema(schema: Mapping[str, Any]) -> None:
         if isinstance(multiple, int | float) and multiple > 0 and math.isfinite(multiple):
             multiples.add(Decimal(str(multiple)))
     _Alternatives(schema).check()
-    unit = min((cast("int", number.normalize().as_tuple().exponent) for number in multiples), default=0)
+    unit = min([0, *(cast("int", number.normalize().as_tuple().exponent) for number in multiples)])
     scaled = [int(number.scaleb(-unit)) for number in multiples if number.adjusted() - unit < 12]  # noqa: PLR2004 - by far too large
     if len(scaled) < len(multiples) or math.lcm(*scaled) > MOST_MULTIPLE:
         raise GuidanceError(
