@@ -175,7 +175,8 @@ class ResponseFormat(WireModel):
     @field_validator("type")
     @classmethod
     def _check_type(cls, name: str, info: ValidationInfo) -> str:
-        known: Sequence[str] = (info.context or {}).get("formats", ("text", "json_object"))
+        context = cast("Mapping[str, Sequence[str]]", info.context or {})
+        known = context.get("formats", ("text", "json_object"))
         if name.lower() not in known:
             *others, last = (f"'{one}'" for one in known)
             raise ValueError(f"Response format was {name} but must be either {', '.join(others)} or {last}.")

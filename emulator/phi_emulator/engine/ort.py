@@ -207,6 +207,9 @@ class OrtEngine:
                     yield from self._stall()
                 continue
             self._stalls = 0
+            if flags & _FAILED and not self._seeded and any(live.grammar for live in self._open.values()):
+                yield from self._renew()
+                return
             if flags & _FAILED:
                 raise EngineFailedError(f"sequence {sequence}: {event.error_code}")
             token = None if event.token is None else int(event.token)
@@ -229,6 +232,19 @@ class OrtEngine:
             self._stalls = 0
             worst = max(guided, key=lambda number: len(self._open[number].grammar))
             yield Step(worst, None, "", error=lost_guidance())
+
+    def _renew(self) -> Iterator[Step]:
+        """End all, and make a new Engine: one with static batching does not survive a grammar that no token fits."""
+        for number, live in list(self._open.items()):
+            error = (
+                lost_guidance()
+                if live.grammar
+                else EngineFailedError("another request's form broke the engine")
+            )
+            yield Step(number, None, "", error=error)
+            self.release(number)
+        self._engine = og.Engine(self._model)
+        self._events = self._engine.create_event_buffer(64)
 
     def release(self, sequence: int) -> None:
         live = self._open.pop(sequence, None)

@@ -332,7 +332,10 @@ def _for_generators(folder: Path, settings: dict[str, Any]) -> dict[str, Any]:
 
 
 def _read_marks(said: dict[str, Any] | None) -> Marks | None:
-    return None if said is None else Marks(**said | {"call": tuple(said["call"])})
+    if said is None:
+        return None
+    before, after = said["call"]
+    return Marks(said["opens_reasoning"], (before, after), said["tool_role"])
 
 
 def _leave_out(settings: dict[str, Any], path: list[str], key: str) -> bool:

@@ -3,11 +3,22 @@
 import asyncio
 import json
 import re
+import shutil
 from collections.abc import Callable
+from pathlib import Path
 
 import jsonschema_rs
 import pytest
 from phi_emulator.engine.base import (
+    EndReason,
+    Engine,
+    EngineFailedError,
+    EngineStoppedError,
+    GuidanceError,
+    Marks,
+    Message,
+    Sampling,
+)
     EndReason,
     Engine,
     EngineStoppedError,
@@ -17,10 +28,13 @@ from phi_emulator.engine.base import (
     Sampling,
 )
 from phi_emulator.engine.grammar import ANY_OBJECT, Calls, Form, JsonForm, RegexForm, Tool, write_grammar
+from phi_emulator.engine.ort_generator import STOCK_GRAPH
 from phi_emulator.engine.scripted import ScriptedEngine
 from phi_emulator.engine.tool_calls import CallArguments, CallBegin, ToolCallReader
 from phi_emulator.engine.worker import Worker
+from phi_emulator.models import resolve_model
 
+from tests.emulator.engine.conftest import make_ort
 from tests.emulator.engine.driver import Driver
 
 QUESTION = "What is 17 * 24?"
@@ -150,6 +164,53 @@ def test_a_grammar_that_no_token_fits_ends_its_own_sequence_alone(native_driver:
     assert errors == [(1, GuidanceError)]
     assert native_driver.ends == {2: EndReason.STOP}
     assert "408" in native_driver.texts[2]
+
+
+def test_a_grammar_is_checked_while_every_place_is_taken(native_driver: Driver) -> None:
+    places = native_driver.engine.info.max_running
+    for sequence in range(places):
+        native_driver.open(sequence, QUESTION, Sampling(max_tokens=200, temperature=0))
+    native_driver.step()
+    native_driver.engine.check_guidance(write_grammar(Marks(), ANY_OBJECT))
+    native_driver.finish()
+    assert len(set(native_driver.texts.values())) == 1
+    assert "408" in native_driver.texts[0]
+
+
+def test_an_engine_with_static_batching_outlives_a_grammar_that_no_token_fits(tmp_path: Path) -> None:
+    driver = Driver(make_ort(stock_folder(tmp_path)))
+    assert driver.engine.info.batching == "static"
+    for sequence, given in ((1, TOO_WIDE), (2, None)):
+        driver.open(sequence, QUESTION, Sampling(max_tokens=400, temperature=0, guidance=given))
+    errors: dict[int, type] = {}
+    for _ in range(400):
+        for step in driver.engine.step():
+            if step.error is not None:
+                errors[step.sequence] = type(step.error)
+    assert errors == {1: GuidanceError, 2: EngineFailedError}
+    after = Driver(driver.engine)
+    after.open(3, QUESTION, Sampling(max_tokens=400, temperature=0))
+    after.finish()
+    assert "408" in after.texts[3]
+    driver.engine.close()
+
+
+def stock_folder(made: Path) -> Path:
+    """The bundled model as the model builder would have left it, which runs with static batching."""
+    bundled = resolve_model().folder
+    for file in bundled.iterdir():
+        shutil.copy(file, made / file.name)
+    (made / STOCK_GRAPH).replace(made / "model.onnx")
+    path = made / "genai_config.json"
+    config = json.loads(path.read_text(encoding="utf-8"))
+    del config["engine"], config["search"]["chunk_size"]
+    inputs = config["model"]["decoder"]["inputs"]
+    kept = {
+        name: inputs[name] for name in inputs if name in ("input_ids", "past_key_names", "past_value_names")
+    }
+    config["model"]["decoder"]["inputs"] = kept | {"attention_mask": "attention_mask"}
+    path.write_text(json.dumps(config), encoding="utf-8")
+    return made
 
 
 def test_a_worker_checks_grammars_between_steps_and_drops_only_who_is_lost(
