@@ -19,14 +19,6 @@ from phi_emulator.engine.base import (
     Message,
     Sampling,
 )
-    EndReason,
-    Engine,
-    EngineStoppedError,
-    GuidanceError,
-    Marks,
-    Message,
-    Sampling,
-)
 from phi_emulator.engine.grammar import ANY_OBJECT, Calls, Form, JsonForm, RegexForm, Tool, write_grammar
 from phi_emulator.engine.ort_generator import STOCK_GRAPH
 from phi_emulator.engine.scripted import ScriptedEngine
