@@ -46,6 +46,8 @@ _SPACING: Final = {
     "x-guidance": {"whitespace_flexible": False, "item_separator": ", ", "key_separator": ": "}
 }
 _NO_SCHEMAS: Final = frozenset({"enum", "const", "default", "examples", "required"})
+_UNIONS: Final = frozenset({"anyOf", "oneOf", "$ref"})
+_PROPERTY_RULES: Final = frozenset({"additionalProperties", "patternProperties", "unevaluatedProperties"})
 _MOST_STEPS: Final = 200
 _ENOUGH: Final = 1_000_000
 _CONTROL: Final = re.compile(r"[\x00-\x1f\x7f]")
@@ -136,7 +138,28 @@ def _form(form: Form) -> str:
 
 
 def _json(schema: Mapping[str, Any]) -> str:
-    return "%json " + json.dumps({**schema, **_SPACING})
+    combines = any(
+        "allOf" in node or ("properties" in node and not _UNIONS.isdisjoint(node))
+        for node, _ in _nodes(schema, 1)
+    )
+    closed = schema if combines else cast("Mapping[str, Any]", _closed(schema))
+    return "%json " + json.dumps({**closed, **_SPACING})
+
+
+def _closed(node: object) -> object:
+    """A schema whose objects have the properties that it names and no others, where it doesn't say.
+
+    What fits it fits the schema, and a small model doesn't go on inventing properties. Schemas that hold for one value
+    together would exclude each other's properties, so they stay as they are.
+    """
+    if isinstance(node, list):
+        return [_closed(item) for item in cast("list[object]", node)]
+    if not isinstance(node, dict):
+        return node
+    members = cast("dict[str, Any]", node)
+    closed = {name: member if name in _NO_SCHEMAS else _closed(member) for name, member in members.items()}
+    is_open = _PROPERTY_RULES.isdisjoint(members) and isinstance(members.get("properties"), dict)
+    return closed | {"additionalProperties": False} if is_open and members.get("type") == "object" else closed
 
 
 def _rules_of_calls(marks: Marks, calls: Calls) -> Iterator[str]:

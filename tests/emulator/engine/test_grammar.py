@@ -233,6 +233,38 @@ def test_what_is_within_the_limits_is_taken_in_little_time(
     assert check(write_grammar(Marks(), JsonForm(schema))) is None
 
 
+NAMED = {"type": "object", "properties": {"a": {"type": "integer"}}}
+CLOSED = NAMED | {"additionalProperties": False}
+
+
+@pytest.mark.parametrize(
+    ("schema", "kept"),
+    [
+        (NAMED, CLOSED),
+        ({"type": "array", "items": NAMED}, {"type": "array", "items": CLOSED}),
+        ({"anyOf": [NAMED, {"type": "null"}]}, {"anyOf": [CLOSED, {"type": "null"}]}),
+        *(
+            (same, same)
+            for same in (
+                NAMED | {"additionalProperties": True},
+                {"type": "object"},
+                {"const": NAMED},
+                {"allOf": [NAMED, {"type": "object", "properties": {"b": {}}}]},
+                NAMED | {"anyOf": [{"type": "object", "properties": {"b": {}}}]},
+            )
+        ),
+    ],
+    ids=lambda value: json.dumps(value)[:60],
+)
+def test_objects_have_no_properties_but_the_named_where_the_schema_is_silent(
+    schema: dict[str, Any], kept: dict[str, Any]
+) -> None:
+    form = write_grammar(Marks(), JsonForm(schema)).partition("%json ")[2]
+    followed = json.loads(form)
+    del followed["x-guidance"]
+    assert followed == kept
+
+
 @pytest.mark.parametrize(
     ("pattern", "why"), [("", "empty"), ("a\\", "backslash"), ("a" * (MOST_CHARACTERS + 1), "characters")]
 )
