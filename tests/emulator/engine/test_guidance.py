@@ -169,6 +169,27 @@ def test_a_grammar_is_checked_while_every_place_is_taken(native_driver: Driver) 
     assert "408" in native_driver.texts[0]
 
 
+def test_a_template_that_opens_the_reasoning_is_told_by_its_end(tmp_path: Path) -> None:
+    shutil.copytree(resolve_model().folder, tmp_path / "model")
+    template = tmp_path / "model" / "chat_template.jinja"
+    template.write_text(
+        template.read_text(encoding="utf-8").replace("'<|assistant|>'", "'<|assistant|><think>\\n'"),
+        encoding="utf-8",
+    )
+    driver = Driver(make_ort(tmp_path / "model"))
+    marks = driver.engine.info.marks
+    assert marks is not None
+    assert marks.opens_reasoning
+    driver.open(
+        1, QUESTION, Sampling(max_tokens=400, temperature=0, guidance=write_grammar(marks, RegexForm("a|b")))
+    )
+    driver.finish()
+    thinking, answer = answered(driver, 1)
+    assert not thinking.startswith("<think>")
+    assert answer in ("a", "b")
+    driver.engine.close()
+
+
 def test_an_engine_with_static_batching_outlives_a_grammar_that_no_token_fits(tmp_path: Path) -> None:
     driver = Driver(make_ort(stock_folder(tmp_path)))
     assert driver.engine.info.batching == "static"
