@@ -37,8 +37,7 @@ from phi_emulator import Emulator, EmulatorConfig
 from pydantic import BaseModel, ConfigDict, Field
 
 from phi_client import BadRequestError as PhiBadRequestError
-from phi_client import PhiClient
-from phi_client._tools import FunctionTool, ResponseFormat
+from phi_client import FunctionTool, PhiClient, ResponseFormat
 
 QUESTION = "What is 17 * 24?"
 MESSAGES: list[ChatCompletionMessageParam] = [{"role": "user", "content": QUESTION}]
@@ -284,6 +283,12 @@ def test_our_client_gets_forms_and_calls(extended: Emulator, dialect: str) -> No
     ]
     assert (streamed.content, streamed.reasoning) == (called.content, called.reasoning)
     assert isinstance(parsed.parsed, Length)
+
+
+def test_our_client_gets_text_that_an_expression_matches(extended: Emulator) -> None:
+    with PhiClient(extended.endpoint, extended.key) as client:
+        done = client.complete(QUESTION, response_format={"type": "regex", "regex": r"[a-f]{3}/\d"}, seed=1)
+    assert re.fullmatch(r"[a-f]{3}/\d", done.content)
 
 
 def test_our_client_is_told_what_is_wrong(extended: Emulator) -> None:
