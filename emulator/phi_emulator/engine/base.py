@@ -204,7 +204,11 @@ class Engine(Protocol):
         ...
 
     def open(self, sequence: int, prompt: Sequence[int], sampling: Sampling) -> None:
-        """Begin a sequence under a number of the caller's. Stop strings are the caller's business."""
+        """Begin a sequence under a number of the caller's. Stop strings are the caller's business.
+
+        Raises:
+            GuidanceError: its grammar can't be followed; nothing was begun.
+        """
         ...
 
     def step(self) -> Iterable[Step]:

@@ -194,7 +194,13 @@ class OrtEngine:
                 turn.set_seed(seed)
         if sampling.guidance is not None:
             turn.set_guidance("lark_grammar", sampling.guidance)
-        request.begin_turn(list(prompt), turn)
+        try:
+            request.begin_turn(list(prompt), turn)
+        except RuntimeError as error:
+            if sampling.guidance is None:
+                raise
+            request.close()
+            raise guidance_error(str(error)) from error
         self._open[sequence] = _Open(request, self._tokenizer.create_stream(), sampling.guidance or "")
         self._numbers[request] = sequence
 

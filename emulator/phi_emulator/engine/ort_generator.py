@@ -161,15 +161,11 @@ class OrtGeneratorEngine:
             raise PromptError(str(error)) from error
 
     def check_guidance(self, grammar: str) -> None:
-        try:
-            self._process.ask("check_guidance", grammar=grammar)
-        except _ProcessError as error:
-            if self._process.has_ended:
-                raise EngineFailedError(str(error)) from error
-            raise guidance_error(str(error)) from error
+        self._ask_guided("check_guidance", grammar=grammar)
 
     def open(self, sequence: int, prompt: Sequence[int], sampling: Sampling) -> None:
-        self._ask(
+        ask = self._ask if sampling.guidance is None else self._ask_guided
+        ask(
             "open",
             sequence=sequence,
             prompt=list(prompt),
@@ -192,6 +188,15 @@ class OrtGeneratorEngine:
     def close(self) -> None:
         self._process.close()
         self._view.cleanup()
+
+    def _ask_guided(self, do: str, **arguments: Any) -> None:
+        """Ask where a grammar may be what is wrong."""
+        try:
+            self._process.ask(do, **arguments)
+        except _ProcessError as error:
+            if self._process.has_ended:
+                raise EngineFailedError(str(error)) from error
+            raise guidance_error(str(error)) from error
 
     def _ask(self, do: str, **arguments: Any) -> Any:
         try:

@@ -28,6 +28,7 @@ from phi_emulator.engine.base import (
     EngineFailedError,
     EngineInfo,
     EngineStoppedError,
+    GuidanceError,
     Message,
     PromptTooLongError,
     QueueFullError,
@@ -292,7 +293,7 @@ class Worker:
             for sequence in cancelled:
                 engine.release(sequence)
             for sequence, state in admitted:
-                engine.open(sequence, state.prompt, state.sampling)
+                self._open(engine, sequence, state)
             if running:
                 for step in engine.step():
                     self._deliver(engine, step)
@@ -367,6 +368,12 @@ class Worker:
                 )
             outcome = Outcome(end, len(state.prompt), state.completion_tokens, step.cached_prompt_tokens)
             state.generation.send(outcome)
+
+    def _open(self, engine: Engine, sequence: int, state: _Sequence) -> None:
+        try:
+            engine.open(sequence, state.prompt, state.sampling)
+        except GuidanceError as error:
+            self._drop(sequence, error)
 
     def _drop(self, sequence: int, error: EngineError) -> None:
         """End one sequence with an error; the others go on."""

@@ -233,6 +233,9 @@ def test_a_worker_checks_grammars_between_steps_and_drops_only_who_is_lost(
         with pytest.raises(GuidanceError):
             await worker.check_guidance("start: nonsense")
         prompt = await worker.encode([Message("user", QUESTION)])
+        unchecked = worker.submit(prompt, sampled("start: nonsense"))
+        with pytest.raises(GuidanceError):
+            "".join([text async for text in unchecked])
         lost = worker.submit(prompt, sampled(TOO_WIDE))
         other = worker.submit(prompt, Sampling(max_tokens=300, temperature=0))
         with pytest.raises(GuidanceError, match="simpler"):
