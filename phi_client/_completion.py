@@ -80,7 +80,8 @@ class Completion:
     @property
     def ends_in_reasoning(self) -> bool:
         """True when the budget of tokens was used up before the reasoning was closed: then there is no content."""
-        return self.finish_reason == "length" and not self.content and bool(self.reasoning)
+        is_cut = self.finish_reason == "length" and not self.content and bool(self.reasoning)
+        return is_cut and not self.tool_calls
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

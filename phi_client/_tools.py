@@ -64,5 +64,12 @@ class JsonSchemaFormat(TypedDict):
     json_schema: JsonSchema
 
 
-ResponseFormat = PlainFormat | JsonSchemaFormat
+class RegexFormat(TypedDict):
+    """Text that an expression matches. No service knows it, only an emulator with extensions."""
+
+    type: Literal["regex"]
+    regex: str
+
+
+ResponseFormat = PlainFormat | JsonSchemaFormat | RegexFormat
 """The form of the answer."""

@@ -51,6 +51,7 @@ F = TypeVar("F", bound=Callable[..., Any])
 _DEFAULTS: Final = EmulatorConfig()
 _LOOK_EVERY_S: Final = 0.5
 _WORTH_SAYING: Final = 1_000_000_000
+_EXTENDED: Final = "response_format and tools are taken; the hosted model has neither"
 
 
 def _show_version(context: click.Context, _option: click.Parameter, wanted: bool) -> None:  # noqa: FBT001 - click's
@@ -81,10 +82,18 @@ phi_emulator.add_command(doctor)
 
 
 def _option(
-    field: str, text: str, metavar: str | None = None, choices: Sequence[str] = ()
+    field: str,
+    text: str,
+    metavar: str | None = None,
+    choices: Sequence[str] = (),
+    bare: str | None = None,
 ) -> Callable[[F], F]:
-    """The option of a field; without it the environment decides, then the field's default."""
+    """The option of a field; without it the environment decides, then the field's default.
+
+    `bare` is its value where it is given without one.
+    """
     default = getattr(_DEFAULTS, field)
+    bare_use: dict[str, Any] = {} if bare is None else {"is_flag": False, "flag_value": bare}
     notes = [f"env {environment_name(field)}"]
     if default not in (None, ()) and field != "key":
         notes.append(f"default {default}")
@@ -94,6 +103,7 @@ def _option(
         type=click.Choice(choices) if choices else READERS.get(field, str),
         metavar=metavar,
         default=None,
+        **bare_use,
         help=f"{text} [{'; '.join(notes)}]",
     )
 
@@ -146,6 +156,9 @@ _MODEL_OPTIONS: Final = (
     _option("content_filter", "off, default, or a JSON file of words that block or annotate.", "FILE"),
     _option("deployments", "Names of deployments; without it any.", "NAME,NAME"),
     _option("help_text", "Append the front door's help text to the model's errors.", "YES|NO"),
+    _option(
+        "extensions", "Take what the hosted model has not: response_format and tools.", "[YES|NO]", bare="yes"
+    ),
     _option("loose", "Take any api-version, yes or no.", "YES|NO"),
     _option("request_timeout_ms", "How long an answer may take before 408, or its stream's end.", "MS"),
     _option("max_body_bytes", "Largest request body.", "BYTES"),
@@ -329,6 +342,7 @@ def _banner(emulator: Emulator) -> str:
         f"  context   {info.context_length} tokens",
         *(f"  {line}" for line in _sizes(info)),
         *(f"  note      {note}" for note in info.notes),
+        *([f"  extended  {_EXTENDED}"] if emulator.config.extensions else []),
         "Point a client at it:",
         *(f"  {line}" for line in _exports(emulator)),
         "Ctrl-C stops it.",

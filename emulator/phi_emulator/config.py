@@ -116,6 +116,8 @@ class EmulatorConfig:
     """Names of deployments, as `model` on Foundry's surfaces, in a header on managed compute; empty takes any."""
     help_text: bool = False
     """Append the front door's help text to the model's errors, which makes them no JSON, as Azure was seen to do."""
+    extensions: bool = False
+    """Take what the hosted model has not: answers in a form (`response_format`) and tools."""
     loose: bool = False
     """Take any `api-version`; else those that the surface takes."""
     request_timeout_ms: int | None = None
@@ -245,6 +247,7 @@ def names(text: str) -> tuple[str, ...]:
 
 
 READERS: Final[Mapping[str, Callable[[str], object]]] = {
+    "extensions": yes_or_no,
     "loose": yes_or_no,
     "deterministic": yes_or_no,
     "help_text": yes_or_no,

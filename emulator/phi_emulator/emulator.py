@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import logging
 import math
 import socket
 import threading
@@ -22,7 +23,8 @@ from typing import TYPE_CHECKING, Final, Self
 from phi_client.contract.dialects import DIALECTS, SERVERLESS
 from phi_client.contract.emulator import EMULATOR_ENTRA
 from phi_emulator.config import EmulatorConfig
-from phi_emulator.engine.base import Engine, EngineInfo, ModelLoadError
+from phi_emulator.engine.base import Engine, EngineInfo, GuidanceError, Marks, ModelLoadError
+from phi_emulator.engine.grammar import ANY_OBJECT, write_grammar
 from phi_emulator.engine.worker import Worker
 
 if TYPE_CHECKING:
@@ -30,6 +32,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Emulator", "EmulatorError", "find_model"]
 
+logger = logging.getLogger("phi_emulator")
 
 _GRACE_S: Final = 2.0
 """How long requests whose generation was stopped may take to say so."""
@@ -72,6 +75,26 @@ def find_model(config: EmulatorConfig) -> tuple[str, Callable[[], Engine]]:
     return found.description, make_engine
 
 
+def _warm(make_engine: Callable[[], Engine]) -> Callable[[], Engine]:
+    """`make_engine`, with the tables that guidance needs built at once: the first grammar takes up to two seconds."""
+
+    def make_warm() -> Engine:
+        engine = make_engine()
+        started = time.perf_counter()
+        try:
+            engine.check_guidance(write_grammar(engine.info.marks or Marks(), ANY_OBJECT))
+        except GuidanceError as error:
+            engine.close()
+            raise ModelLoadError(
+                f"`extensions` needs an engine with guidance ({error}): install a current onnxruntime-genai "
+                "(`pip install -U onnxruntime-genai`), or start without `--extensions`"
+            ) from error
+        logger.info("guidance is ready after %.1f s", time.perf_counter() - started)
+        return engine
+
+    return make_warm
+
+
 class Emulator:
     """An emulator in this process; a context manager that starts and stops it.
 
@@ -108,6 +131,8 @@ class Emulator:
         make_engine = self._make_engine
         if make_engine is None:
             self.description, make_engine = find_model(self.config)
+        if self.config.extensions:
+            make_engine = _warm(make_engine)
         self._socket = _listen(self.config)
         self._bound_port = self._socket.getsockname()[1]
         worker = Worker(

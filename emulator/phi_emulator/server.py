@@ -42,7 +42,13 @@ class HttpServer(uvicorn.Server):
             max_concurrent=config.max_concurrent,
         )
         app = App(
-            ChatService(worker, limits, config.rules, max_output_tokens=config.max_output_tokens),
+            ChatService(
+                worker,
+                limits,
+                config.rules,
+                max_output_tokens=config.max_output_tokens,
+                has_extensions=config.extensions,
+            ),
             root=dialects[config.dialect],
             dialects=dialects.values(),
             key=config.key,
@@ -95,6 +101,8 @@ def _dialects(config: EmulatorConfig) -> dict[str, Dialect]:
         spoken[MANAGED_COMPUTE_OLDER.name] = MANAGED_COMPUTE_OLDER
     if config.help_text:
         spoken = {name: replace(dialect, has_help_text=True) for name, dialect in spoken.items()}
+    if config.extensions:
+        spoken = {name: replace(dialect, has_extensions=True) for name, dialect in spoken.items()}
     if config.reasoning is not None:
         spoken = {name: _with_reasoning(dialect, config.reasoning) for name, dialect in spoken.items()}
     return spoken

@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from enum import StrEnum
 from typing import Annotated, Any, Literal, Self, cast
 
-from pydantic import BeforeValidator, Field, field_validator, model_validator
+from pydantic import BeforeValidator, Field, ValidationInfo, field_validator, model_validator
 
 from phi_client.contract.answers import FinishReason, KnownFinishReason
 from phi_client.contract.wire_model import WireModel
@@ -39,6 +39,7 @@ __all__ = [
     "finish_chunk",
     "reasoning_chunk",
     "role_chunk",
+    "tool_call_chunk",
     "usage_chunk",
 ]
 
@@ -164,15 +165,21 @@ class ChatMessage(WireModel):
 
 
 class ResponseFormat(WireModel):
-    """`json_schema` is in the OpenAPI, but the containers know these two only, in either case (their source)."""
+    """`json_schema` is in the OpenAPI, but the containers know these two only, in either case (their source).
+
+    Other ones than these are known where the context of the validation has `formats`.
+    """
 
     type: str
 
     @field_validator("type")
     @classmethod
-    def _check_type(cls, name: str) -> str:
-        if name.lower() not in ("text", "json_object"):
-            raise ValueError(f"Response format was {name} but must be either 'text' or 'json_object'.")
+    def _check_type(cls, name: str, info: ValidationInfo) -> str:
+        context = cast("Mapping[str, Sequence[str]]", info.context or {})
+        known = context.get("formats", ("text", "json_object"))
+        if name.lower() not in known:
+            *others, last = (f"'{one}'" for one in known)
+            raise ValueError(f"Response format was {name} but must be either {', '.join(others)} or {last}.")
         return name
 
 
@@ -307,6 +314,11 @@ def content_chunk(text: str, *, id: str, created: int, model: str) -> ChatComple
 def reasoning_chunk(text: str, *, id: str, created: int, model: str) -> ChatCompletionChunk:  # noqa: A002
     """A chunk that adds `text` to the reasoning where that has a field of its own (Azure documentation)."""
     return _chunk(id, created, model, Delta(content="", reasoning_content=text), None)
+
+
+def tool_call_chunk(call: dict[str, Any], *, id: str, created: int, model: str) -> ChatCompletionChunk:  # noqa: A002
+    """A chunk that begins a call of a tool, or adds to its arguments (the OpenAI API)."""
+    return _chunk(id, created, model, Delta(tool_calls=[call]), None)
 
 
 def finish_chunk(

@@ -10,6 +10,7 @@ from typing import Any, Final, cast
 from pydantic import ValidationError
 
 from phi_client.contract.chat import ChatRequest
+from phi_client.contract.extensions import EXTENDED_FORMATS
 from phi_client.contract.parameters import EXTRA_PARAMETERS, ParameterPolicy
 from phi_client.contract.refusals import RefusedError, invalid_input, unexpected_policy, unknown_parameters
 from phi_client.contract.wire import get_header
@@ -37,11 +38,11 @@ def apply_policy(
         # The newer container, whose default is to pass them on, words its refusal differently.
         raise RefusedError(unknown_parameters(list(request.extra), policy_given=default == "pass-through"))
     known = {key: value for key, value in request.to_wire().items() if key in ChatRequest.model_fields}
-    return ChatRequest.model_validate(known)
+    return ChatRequest.model_validate(known, context={"formats": EXTENDED_FORMATS})  # checked before
 
 
-def validated_request(value: object) -> ChatRequest:
-    """`value` as a chat request.
+def validated_request(value: object, *, extended: bool = False) -> ChatRequest:
+    """`value` as a chat request; `extended` knows the formats of `extensions` too.
 
     Raises:
         RefusedError: 422 with the list of what is wrong.
@@ -55,7 +56,8 @@ def validated_request(value: object) -> ChatRequest:
         )
     try:
         # As FastAPI, which the containers are written with, calls pydantic: the errors of nested objects depend on it.
-        return ChatRequest.model_validate(value, from_attributes=True)
+        context = {"formats": EXTENDED_FORMATS} if extended else None
+        return ChatRequest.model_validate(value, from_attributes=True, context=context)
     except ValidationError as error:
         details: list[dict[str, Any]] = json.loads(error.json(include_url=False))
         for item in details:

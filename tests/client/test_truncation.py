@@ -80,6 +80,15 @@ def test_what_was_not_cut_in_the_reasoning_is_returned(phi: Driver, text: str, f
     assert phi.complete().finish_reason == finish_reason
 
 
+def test_a_call_that_was_cut_is_returned_because_the_reasoning_was_not(phi: Driver) -> None:
+    call = {"id": "1", "type": "function", "function": {"name": "f", "arguments": '{"a'}}
+    message = AssistantMessage(role="assistant", content="<think>hm</think>", tool_calls=[call])
+    choices = [Choice(index=0, message=message, finish_reason="length")]
+    body = SERVERLESS.write_completion(ChatCompletion(**HEAD, choices=choices, usage=USAGE))
+    phi.open().answer(httpx.Response(200, content=body))
+    assert phi.complete().tool_calls[0].arguments == '{"a'
+
+
 def test_another_value_is_a_configuration_error(phi: Driver) -> None:
     phi.open()
     with pytest.raises(ConfigurationError, match="on_truncation"):

@@ -71,7 +71,9 @@ def test_the_key_of_a_surface_that_is_not_there_is_not_repeated() -> None:
     assert "hush-hush" not in result.output
 
 
-def test_the_keys_of_surfaces_may_be_repeated(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture
+def given(monkeypatch: pytest.MonkeyPatch) -> list[EmulatorConfig]:
+    """The settings of the emulators that commands would start."""
     given: list[EmulatorConfig] = []
 
     class Refused(Emulator):
@@ -82,6 +84,22 @@ def test_the_keys_of_surfaces_may_be_repeated(monkeypatch: pytest.MonkeyPatch) -
             raise EmulatorError("not started")
 
     monkeypatch.setattr(commands, "Emulator", Refused)
+    return given
+
+
+def test_extensions_are_asked_for_with_a_word_or_without(
+    given: list[EmulatorConfig], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for words in ([], ["--extensions"], ["--extensions", "--port", "0"], ["--extensions", "no"]):
+        CliRunner().invoke(phi_emulator, ["serve", *words])
+    monkeypatch.setenv("PHI_EMULATOR_EXTENSIONS", "yes")
+    CliRunner().invoke(phi_emulator, ["serve"])
+    assert [config.extensions for config in given] == [False, True, True, False, True]
+
+
+def test_the_keys_of_surfaces_may_be_repeated(
+    given: list[EmulatorConfig], monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("PHI_EMULATOR_SURFACE_KEYS", "openai_v1=from-the-environment")
     words = ["serverless=a", "serverless=b", "openai_v1=c"]
     CliRunner().invoke(phi_emulator, ["serve", *(part for word in words for part in ("--surface-key", word))])
@@ -107,6 +125,13 @@ def test_the_banner_says_what_runs_the_model_and_why() -> None:
     assert "runs on   CPUExecutionProvider (chosen by auto: the model was made for it)" in banner
     assert "continuous batching" in banner
     assert "context   4096 tokens" in banner
+    assert "extended" not in banner
+
+
+def test_the_banner_tells_of_extensions() -> None:
+    with Emulator(EmulatorConfig(port=0, extensions=True)) as emulator:
+        banner = commands._banner(emulator)
+    assert "extended  response_format and tools are taken; the hosted model has neither" in banner
 
 
 def test_a_device_that_cannot_be_had_exits_with_1_and_one_line() -> None:

@@ -197,6 +197,7 @@ def test_control_routes_need_no_key(running: Running) -> None:
             "cached_prompt_tokens": 0,
             "completion_tokens": 0,
         },
+        "extensions": False,
     }
     assert httpx.get(running.emulator.root + "/_emulator/health", trust_env=False).json() == {
         "status": "healthy"

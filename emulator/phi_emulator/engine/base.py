@@ -18,6 +18,8 @@ __all__ = [
     "EngineFailedError",
     "EngineInfo",
     "EngineStoppedError",
+    "GuidanceError",
+    "Marks",
     "Message",
     "ModelLoadError",
     "PromptError",
@@ -75,11 +77,31 @@ class EngineStoppedError(EngineError):
     """The engine is stopping or has stopped."""
 
 
+class GuidanceError(EngineError):
+    """A grammar that the engine can't follow; the message says why."""
+
+
 class Message(NamedTuple):
     """One message of a conversation, as the chat template takes it."""
 
     role: str
     content: str
+    calls: str = ""
+    """The tools that the assistant called, as `tool_calls.write_calls` has them; they follow the content."""
+    tools: str = ""
+    """With a system message: the tools that may be called, as a JSON list."""
+
+
+@dataclass(frozen=True, slots=True)
+class Marks:
+    """What an answer of this model is marked with, for whoever wants it in a form."""
+
+    opens_reasoning: bool = False
+    """The template opens the reasoning itself, so that an answer begins inside it."""
+    call: tuple[str, str] = ("<tool_call>", "</tool_call>")
+    """What stands before and after calls of tools."""
+    tool_role: str = "tool"
+    """The role of a message that holds what a tool answered."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +117,8 @@ class Sampling:
     top_p: float = 1.0
     seed: int | None = None
     stop: tuple[str, ...] = ()
+    guidance: str | None = None
+    """A grammar that the answer keeps, from `grammar`; one that `check_guidance` took."""
 
 
 class EndReason(StrEnum):
@@ -117,6 +141,8 @@ class Step(NamedTuple):
     end: EndReason | None = None
     cached_prompt_tokens: int = 0
     """Prompt tokens that a prefix cache saved; set with `end`."""
+    error: EngineError | None = None
+    """What ended this sequence alone; there is no `end` then."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,13 +179,15 @@ class EngineInfo:
     """Memory that the loaded model takes, by experience; 0 where it is not known."""
     cache_bytes: int = 0
     """Memory that the cache of a pool may grow to; 0 where it is not known."""
+    marks: Marks | None = None
+    """How answers are marked; `None` where the engine has no guidance."""
 
 
 class Engine(Protocol):
     """A model that runs several sequences, one step at a time.
 
-    `open`, `step`, `release` and `close` belong to the thread that made the engine; `info` and `encode` may be used
-    from any thread.
+    `check_guidance`, `open`, `step`, `release` and `close` belong to the thread that made the engine; `info` and
+    `encode` may be used from any thread.
     """
 
     @property
@@ -175,8 +203,20 @@ class Engine(Protocol):
         """
         ...
 
+    def check_guidance(self, grammar: str) -> None:
+        """See whether a grammar can be followed.
+
+        Raises:
+            GuidanceError: it can't, or this engine follows none.
+        """
+        ...
+
     def open(self, sequence: int, prompt: Sequence[int], sampling: Sampling) -> None:
-        """Begin a sequence under a number of the caller's. Stop strings are the caller's business."""
+        """Begin a sequence under a number of the caller's. Stop strings are the caller's business.
+
+        Raises:
+            GuidanceError: its grammar can't be followed; nothing was begun.
+        """
         ...
 
     def step(self) -> Iterable[Step]:

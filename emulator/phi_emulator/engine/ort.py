@@ -35,6 +35,7 @@ from phi_emulator.engine.base import (
 )
 from phi_emulator.engine.context import Plan, lowered, plan_context, plan_pool
 from phi_emulator.engine.devices import CPU, Device, declared_providers
+from phi_emulator.engine.guidance_errors import guidance_error, lost_guidance
 from phi_emulator.engine.load_errors import load_error
 from phi_emulator.engine.memory import check_memory, forecast, memory_phrase
 from phi_emulator.engine.processors import usable_processors
@@ -48,6 +49,7 @@ og: Any = onnxruntime_genai  # the package has no type information
 _VERSIONS = {"genai": "onnxruntime-genai", "ort": "onnxruntime"}
 _FINISHED = int(og.EngineEventFlags.TURN_FINISHED)
 _FAILED = int(og.EngineEventFlags.FAILED)
+_RETRYABLE = int(og.EngineEventFlags.RETRYABLE)
 _ENDS = {
     og.FinishReason.EOS: EndReason.STOP,
     og.FinishReason.MAX_GENERATED_TOKENS: EndReason.LENGTH,
@@ -56,12 +58,16 @@ _ENDS = {
 _STATIC_BATCH = 4
 _WORTH_SAYING = 1_000_000_000
 """Bytes of memory from which on a user should know before they are taken."""
+_MOST_STALLS = 3
+"""Steps without a token for anybody, after which a grammar is held to be the reason."""
+_HAS_GUIDANCE = hasattr(og.TurnOptions, "set_guidance")
 
 
 @dataclass(slots=True)
 class _Open:
     request: Any
     decoder: Any
+    grammar: str
 
 
 class OrtEngine:
@@ -149,6 +155,7 @@ class OrtEngine:
         self._tokenizer = og.Tokenizer(str(folder))
         self._events = self._engine.create_event_buffer(64)
         self._open: dict[int, _Open] = {}
+        self._stalls = 0
         self._numbers: dict[Any, int] = {}
         self._encoder = PromptEncoder(
             lambda messages: str(self._tokenizer.apply_chat_template(messages, add_generation_prompt=True)),
@@ -171,6 +178,7 @@ class OrtEngine:
             threads=threads,
             weights_bytes=needed["weights_bytes"],
             cache_bytes=needed["cache_bytes"],
+            marks=self._encoder.marks if _HAS_GUIDANCE else None,
         )
         if self._max_running is not None:
             self.run_at_most(self._max_running)
@@ -190,6 +198,19 @@ class OrtEngine:
         except RuntimeError as error:
             raise PromptError(str(error)) from error
 
+    def check_guidance(self, grammar: str) -> None:
+        # A turn compiles its grammar when it begins, and only then.
+        request = self._engine.create_request(options=og.RequestOptions())
+        try:
+            turn = og.TurnOptions(request)
+            turn.set_max_generated_tokens(1)
+            turn.set_guidance("lark_grammar", grammar)
+            request.begin_turn([0], turn)
+        except (AttributeError, RuntimeError) as error:
+            raise guidance_error(str(error)) from error
+        finally:
+            request.close()
+
     def open(self, sequence: int, prompt: Sequence[int], sampling: Sampling) -> None:
         options = og.RequestOptions()
         options.set_max_session_tokens(len(prompt) + sampling.max_tokens)
@@ -204,16 +225,30 @@ class OrtEngine:
             if self._seeded:
                 seed = secrets.randbits(32) if sampling.seed is None else sampling.seed & (2**63 - 1)
                 turn.set_seed(seed)
-        request.begin_turn(list(prompt), turn)
-        self._open[sequence] = _Open(request, self._tokenizer.create_stream())
+        if sampling.guidance is not None:
+            turn.set_guidance("lark_grammar", sampling.guidance)
+        try:
+            request.begin_turn(list(prompt), turn)
+        except RuntimeError as error:
+            if sampling.guidance is None:
+                raise
+            request.close()
+            raise guidance_error(str(error)) from error
+        self._open[sequence] = _Open(request, self._tokenizer.create_stream(), sampling.guidance or "")
         self._numbers[request] = sequence
 
     def step(self) -> Iterator[Step]:
         for event in self._engine.run(self._events):
+            flags = int(event.flags)
             sequence = self._numbers.get(event.request)
             if sequence is None:
+                if flags & _RETRYABLE:
+                    yield from self._stall()
                 continue
-            flags = int(event.flags)
+            self._stalls = 0
+            if flags & _FAILED and not self._seeded and any(live.grammar for live in self._open.values()):
+                yield from self._renew()
+                return
             if flags & _FAILED:
                 raise EngineFailedError(f"sequence {sequence}: {event.error_code}")
             token = None if event.token is None else int(event.token)
@@ -224,6 +259,31 @@ class OrtEngine:
                 yield Step(sequence, token, text, end, int(event.usage.cached_prompt_tokens))
             elif token is not None:
                 yield Step(sequence, token, text)
+
+    def _stall(self) -> Iterator[Step]:
+        """Give up a grammar after several steps that came to nothing.
+
+        One that no token fits any more stops everybody, and is not named; the longest is the likeliest.
+        """
+        self._stalls += 1
+        guided = [number for number, live in self._open.items() if live.grammar]
+        if self._stalls >= _MOST_STALLS and guided:
+            self._stalls = 0
+            worst = max(guided, key=lambda number: len(self._open[number].grammar))
+            yield Step(worst, None, "", error=lost_guidance())
+
+    def _renew(self) -> Iterator[Step]:
+        """End all, and make a new Engine: one with static batching does not survive a grammar that no token fits."""
+        for number, live in list(self._open.items()):
+            error = (
+                lost_guidance()
+                if live.grammar
+                else EngineFailedError("another request's form broke the engine")
+            )
+            yield Step(number, None, "", error=error)
+            self.release(number)
+        self._engine = og.Engine(self._model)
+        self._events = self._engine.create_event_buffer(64)
 
     def release(self, sequence: int) -> None:
         live = self._open.pop(sequence, None)

@@ -32,6 +32,7 @@ from phi_emulator.engine.base import (
     EngineError,
     EngineFailedError,
     EngineInfo,
+    Marks,
     Message,
     ModelLoadError,
     PromptError,
@@ -40,6 +41,7 @@ from phi_emulator.engine.base import (
 )
 from phi_emulator.engine.context import plan_context
 from phi_emulator.engine.devices import CPU, Device
+from phi_emulator.engine.guidance_errors import guidance_error, lost_guidance
 from phi_emulator.engine.load_errors import load_error
 from phi_emulator.engine.memory import check_memory
 
@@ -109,6 +111,7 @@ class OrtGeneratorEngine:
             block_size=1,
             num_blocks=plan.tokens,
             batching="no",
+            marks=_read_marks(about["marks"]),
             why=why,
             notes=(
                 *plan.notes,
@@ -119,7 +122,7 @@ class OrtGeneratorEngine:
 
     def _load(
         self, folder: Path, settings: dict[str, Any], device: Device, profile: Path | None
-    ) -> tuple[dict[str, str], list[str]]:
+    ) -> tuple[dict[str, Any], list[str]]:
         """Load; what the model says of itself, and the settings that were left out because the build is too old."""
         shown, view = _for_generators(folder, settings), Path(self._view.name)
         seen = folder if shown == settings else _show(folder, shown, view)
@@ -157,8 +160,12 @@ class OrtGeneratorEngine:
                 raise EngineFailedError(str(error)) from error
             raise PromptError(str(error)) from error
 
+    def check_guidance(self, grammar: str) -> None:
+        self._ask_guided("check_guidance", grammar=grammar)
+
     def open(self, sequence: int, prompt: Sequence[int], sampling: Sampling) -> None:
-        self._ask(
+        ask = self._ask if sampling.guidance is None else self._ask_guided
+        ask(
             "open",
             sequence=sequence,
             prompt=list(prompt),
@@ -166,11 +173,13 @@ class OrtGeneratorEngine:
             temperature=sampling.temperature,
             top_p=sampling.top_p,
             seed=sampling.seed,
+            grammar=sampling.guidance,
         )
 
     def step(self) -> Iterator[Step]:
-        for sequence, token, text, end in self._ask("step"):
-            yield Step(sequence, token, text, None if end is None else EndReason(end))
+        for sequence, token, text, end, is_lost in self._ask("step"):
+            error = lost_guidance() if is_lost else None
+            yield Step(sequence, token, text, None if end is None else EndReason(end), error=error)
 
     def release(self, sequence: int) -> None:
         if not self._process.has_ended:
@@ -179,6 +188,15 @@ class OrtGeneratorEngine:
     def close(self) -> None:
         self._process.close()
         self._view.cleanup()
+
+    def _ask_guided(self, do: str, **arguments: Any) -> None:
+        """Ask where a grammar may be what is wrong."""
+        try:
+            self._process.ask(do, **arguments)
+        except _ProcessError as error:
+            if self._process.has_ended:
+                raise EngineFailedError(str(error)) from error
+            raise guidance_error(str(error)) from error
 
     def _ask(self, do: str, **arguments: Any) -> Any:
         try:
@@ -316,6 +334,13 @@ def _for_generators(folder: Path, settings: dict[str, Any]) -> dict[str, Any]:
         inputs["attention_mask"] = "attention_mask"
         decoder["filename"] = STOCK_GRAPH
     return shown
+
+
+def _read_marks(said: dict[str, Any] | None) -> Marks | None:
+    if said is None:
+        return None
+    before, after = said["call"]
+    return Marks(said["opens_reasoning"], (before, after), said["tool_role"])
 
 
 def _leave_out(settings: dict[str, Any], path: list[str], key: str) -> bool:

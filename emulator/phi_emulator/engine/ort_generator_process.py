@@ -19,7 +19,7 @@ import signal
 import sys
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Final
 
@@ -50,6 +50,7 @@ class _Open:
     """Tokens that may still be generated."""
     piece: int
     """Tokens of the prompt for each step."""
+    is_guided: bool
 
 
 class _Host:
@@ -76,12 +77,19 @@ class _Host:
         )
         self._encoder([Message("user", "1 + 1")])  # a template that can't be used is better known now
 
-    def about(self) -> dict[str, str]:
+    def about(self) -> dict[str, Any]:
         """What the loaded model says of itself."""
-        return {"device": self._reported, "version": str(og.__version__)}
+        marks = asdict(self._encoder.marks) if hasattr(og.GeneratorParams, "set_guidance") else None
+        return {"device": self._reported, "version": str(og.__version__), "marks": marks}
 
     def encode(self, messages: list[list[str]]) -> list[int]:
-        return self._encoder([Message(role, content) for role, content in messages])
+        return self._encoder([Message(*message) for message in messages])
+
+    def check_guidance(self, grammar: str) -> None:
+        params = og.GeneratorParams(self._model)
+        params.set_search_options(max_length=2)
+        params.set_guidance("lark_grammar", grammar)
+        og.Generator(self._model, params)
 
     def open(
         self,
@@ -92,6 +100,7 @@ class _Host:
         temperature: float,
         top_p: float,
         seed: int | None,
+        grammar: str | None,
     ) -> None:
         params = og.GeneratorParams(self._model)
         options: dict[str, Any] = {"max_length": len(prompt) + max_tokens, "do_sample": temperature > 0}
@@ -99,12 +108,16 @@ class _Host:
             options |= {"temperature": temperature, "top_p": top_p, "top_k": 0}
             options["random_seed"] = secrets.randbits(31) if seed is None else seed & (2**31 - 1)
         params.set_search_options(**options)
+        if grammar is not None:
+            params.set_guidance("lark_grammar", grammar)
         generator = og.Generator(self._model, params)
         piece = piece_of(len(prompt), device=self._reported, model_type=str(self._model.type))
-        self._open[sequence] = _Open(generator, self._tokenizer.create_stream(), prompt, max_tokens, piece)
+        self._open[sequence] = _Open(
+            generator, self._tokenizer.create_stream(), prompt, max_tokens, piece, grammar is not None
+        )
 
     def step(self) -> list[list[Any]]:
-        """`[sequence, token, text, end]` of each sequence that got a token or ended."""
+        """`[sequence, token, text, end, is_lost]` of each sequence that got a token or ended, or whose grammar did."""
         steps: list[list[Any]] = []
         has_read = False
         for sequence, live in self._open.items():
@@ -120,15 +133,21 @@ class _Host:
     def release(self, sequence: int) -> None:
         self._open.pop(sequence, None)
 
-    def _advance(self, live: _Open) -> tuple[int | None, str, str | None]:
-        live.generator.generate_next_token()
+    def _advance(self, live: _Open) -> tuple[int | None, str, str | None, bool]:
+        try:
+            live.generator.generate_next_token()
+        except RuntimeError:
+            if not live.is_guided:
+                raise
+            live.tokens = 0
+            return None, "", None, True
         token = int(live.generator.get_next_tokens()[0])
         if token in self._ends:
             live.tokens = 0
-            return None, "", EndReason.STOP
+            return None, "", EndReason.STOP, False
         live.tokens -= 1
         text = str(live.decoder.decode(token))
-        return token, text, None if live.tokens else EndReason.LENGTH
+        return token, text, None if live.tokens else EndReason.LENGTH, False
 
 
 def piece_of(prompt_tokens: int, *, device: str, model_type: str) -> int:
@@ -153,7 +172,9 @@ def main() -> None:
 
     def load(**arguments: Any) -> dict[str, str]:
         host = _Host(**arguments)
-        verbs.update(encode=host.encode, open=host.open, step=host.step, release=host.release)
+        verbs.update(
+            {name: getattr(host, name) for name in ("encode", "check_guidance", "open", "step", "release")}
+        )
         return host.about()
 
     verbs["load"] = load

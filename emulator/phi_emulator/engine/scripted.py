@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Sequence
 
-from phi_emulator.engine.base import EndReason, EngineInfo, Message, Sampling, Step
+from phi_emulator.engine.base import EndReason, EngineInfo, GuidanceError, Marks, Message, Sampling, Step
 
 __all__ = ["ScriptedEngine"]
 
@@ -19,7 +19,7 @@ class ScriptedEngine:
     """Answers with `reply(messages)`, one word or sign for each step.
 
     A prompt is one token for each piece of the messages' text, so its length can be foretold. `before_step` is called
-    before each step; a test uses it to hold the engine still.
+    before each step; a test uses it to hold the engine still. With `marks` it takes any grammar, and answers as ever.
     """
 
     def __init__(
@@ -29,6 +29,7 @@ class ScriptedEngine:
         context_length: int = 4096,
         max_running: int = 4,
         before_step: Callable[[], None] = lambda: None,
+        marks: Marks | None = None,
     ) -> None:
         self._reply = reply
         self._before_step = before_step
@@ -44,6 +45,7 @@ class ScriptedEngine:
             max_running=max_running,
             block_size=16,
             num_blocks=-(-context_length // 16) * max_running,
+            marks=marks,
         )
         self.released: list[int] = []
         """Sequences in the order of their first release."""
@@ -55,9 +57,17 @@ class ScriptedEngine:
         return self._info
 
     def encode(self, messages: Sequence[Message]) -> list[int]:
-        prompt = [self._id(piece) for m in messages for piece in (f"<{m.role}>", *_PIECES.findall(m.content))]
+        prompt = [
+            self._id(piece)
+            for m in messages
+            for piece in (f"<{m.role}>", *_PIECES.findall(m.content + m.calls + m.tools))
+        ]
         self._replies[tuple(prompt)] = self._reply(messages)
         return prompt
+
+    def check_guidance(self, grammar: str) -> None:  # noqa: ARG002 - it is not looked at
+        if self._info.marks is None:
+            raise GuidanceError("the scripted engine follows no grammar")
 
     def open(self, sequence: int, prompt: Sequence[int], sampling: Sampling) -> None:
         self._open[sequence] = _Script(_PIECES.findall(self._replies[tuple(prompt)]), sampling.max_tokens)

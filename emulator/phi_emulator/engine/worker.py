@@ -28,6 +28,7 @@ from phi_emulator.engine.base import (
     EngineFailedError,
     EngineInfo,
     EngineStoppedError,
+    GuidanceError,
     Message,
     PromptTooLongError,
     QueueFullError,
@@ -35,6 +36,7 @@ from phi_emulator.engine.base import (
     Sampling,
     Step,
 )
+from phi_emulator.engine.checks import Checks, run_checks
 from phi_emulator.engine.scheduler import Scheduler
 from phi_emulator.engine.text import StopStrings, TextMachine
 
@@ -155,6 +157,7 @@ class Worker:
         self._changed = threading.Condition()
         self._sequences: dict[int, _Sequence] = {}
         self._cancelled: list[int] = []
+        self._checks = Checks()
         self._stopping = False
         self._broken = False
         self._scheduler: Scheduler
@@ -199,6 +202,20 @@ class Worker:
             PromptError: the chat template refuses the messages.
         """
         return await asyncio.to_thread(self._loaded.result().encode, messages)
+
+    async def check_guidance(self, grammar: str) -> None:
+        """See between two steps whether the engine can follow a grammar.
+
+        Raises:
+            GuidanceError: it can't.
+            EngineStoppedError: the worker is stopping.
+        """
+        with self._changed:
+            if self._stopping:
+                raise EngineStoppedError("the engine is stopping")
+            checked = self._checks.add(grammar)
+            self._changed.notify()
+        await asyncio.wrap_future(checked)
 
     def submit(
         self, prompt: Sequence[int], sampling: Sampling, *, watch: TextMachine | None = None
@@ -260,21 +277,23 @@ class Worker:
     def _turn(self, engine: Engine) -> bool:
         """Take in what changed, then run one step. False once the worker is to stop."""
         with self._changed:
-            while not (self._stopping or self._cancelled or self._sequences):
+            while not (self._stopping or self._cancelled or self._sequences or self._checks):
                 self._changed.wait()
             if self._stopping:
                 return False
+            checks = self._checks.take()
             cancelled = self._forget_the_cancelled()
             self._refuse_the_late()
             admitted = [(sequence, self._sequences[sequence]) for sequence in self._scheduler.admit()]
             for _, state in admitted:
                 state.is_running = True
             running = self._scheduler.running > 0
+        run_checks(engine, checks)
         try:
             for sequence in cancelled:
                 engine.release(sequence)
             for sequence, state in admitted:
-                engine.open(sequence, state.prompt, state.sampling)
+                self._open(engine, sequence, state)
             if running:
                 for step in engine.step():
                     self._deliver(engine, step)
@@ -322,6 +341,10 @@ class Worker:
         state = self._sequences.get(step.sequence)
         if state is None:
             return
+        if step.error is not None:
+            engine.release(step.sequence)
+            self._drop(step.sequence, step.error)
+            return
         state.completion_tokens += step.token is not None
         text, end = step.text, step.end
         for machine in state.machines:
@@ -346,10 +369,25 @@ class Worker:
             outcome = Outcome(end, len(state.prompt), state.completion_tokens, step.cached_prompt_tokens)
             state.generation.send(outcome)
 
+    def _open(self, engine: Engine, sequence: int, state: _Sequence) -> None:
+        try:
+            engine.open(sequence, state.prompt, state.sampling)
+        except GuidanceError as error:
+            self._drop(sequence, error)
+
+    def _drop(self, sequence: int, error: EngineError) -> None:
+        """End one sequence with an error; the others go on."""
+        with self._changed:
+            state = self._sequences.pop(sequence)
+            self._scheduler.finish(sequence)
+            self._count(refused=1)
+        state.generation.send(error)
+
     def _fail_all(self, error: EngineError) -> None:
         with self._changed:
             sequences, self._sequences = self._sequences, {}
             for sequence in sequences:
                 self._scheduler.finish(sequence)
+            self._checks.fail(error)
         for state in sequences.values():
             state.generation.send(error)

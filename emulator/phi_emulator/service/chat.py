@@ -14,6 +14,7 @@ from phi_client.contract.chat import ChatRequest
 from phi_client.contract.dialects import Dialect
 from phi_client.contract.filter_results import PROMPT_CATEGORIES, filter_results
 from phi_client.contract.model_info import ModelInfo
+from phi_client.contract.refusals import RefusedError
 from phi_emulator.engine.base import (
     EngineError,
     EngineInfo,
@@ -23,6 +24,7 @@ from phi_emulator.engine.base import (
 from phi_emulator.engine.worker import Counts, Worker
 from phi_emulator.service.content_filter import ContentFilter, Rule
 from phi_emulator.service.errors import ServiceError, error_of_engine, error_of_limit
+from phi_emulator.service.extensions import Plan, plan_answer
 from phi_emulator.service.rate_limits import Deployments, LimitExceededError, Limits
 from phi_emulator.service.responses import Answer
 
@@ -53,12 +55,15 @@ class ServiceStatus:
     waiting: int
     fingerprint: str
     counts: Counts
+    extensions: bool
+    """Whether forms of answers and tools are taken, which the hosted model has not."""
 
 
 class ChatService:
     """Chat completions from one started worker, within the limits of each deployment.
 
     `max_output_tokens` is what a hosted service would let an answer have at most; `None` is what the context holds.
+    `has_extensions` is told, and decided by the dialects of the requests.
     """
 
     def __init__(
@@ -68,10 +73,12 @@ class ChatService:
         rules: Sequence[Rule] = (),
         *,
         max_output_tokens: int | None = None,
+        has_extensions: bool = False,
     ) -> None:
         self._worker = worker
         self._filter = ContentFilter(rules)
         self._max_output_tokens = max_output_tokens
+        self._has_extensions = has_extensions
         self._deployments = Deployments(limits)
         self._started = time.gmtime()
 
@@ -83,18 +90,20 @@ class ChatService:
         Raises:
             ServiceError: a limit is reached, the prompt is blocked or too long, the queue is full, or the engine can't.
         """
-        messages = [Message(message.role.value, message.text) for message in request.messages]
         limits = self._deployments.of((dialect.name, deployment))
         try:
-            prompt = await self._worker.encode(messages)
-            sampling = self._sampling(dialect, request, len(prompt))
+            plan = await self._plan(dialect, request)
+            prompt = await self._worker.encode(plan.messages)
+            sampling = self._sampling(dialect, request, len(prompt), plan.grammar)
             admission = limits.admit(len(prompt) + max(sampling.max_tokens, 0))
         except EngineError as error:
             raise error_of_engine(error, dialect) from error
+        except RefusedError as error:
+            raise ServiceError(error.refusal) from None
         except LimitExceededError as error:
             raise error_of_limit(error, dialect) from None
         try:
-            found = await self._judge(dialect, messages)
+            found = await self._judge(dialect, plan.messages)
             watch = self._filter.watch_answer()
             generation = self._worker.submit(prompt, sampling, watch=watch)
         except EngineError as error:
@@ -115,7 +124,23 @@ class ChatService:
             prompt_found=found,
             watch=watch,
             includes_usage=request.wants_usage,
+            reader=plan.reader,
         )
+
+    async def _plan(self, dialect: Dialect, request: ChatRequest) -> Plan:
+        """How the request is put to the engine, which follows the plan's grammar if it has one.
+
+        Raises:
+            EngineError: it can't.
+            RefusedError: a wish is malformed.
+        """
+        marks = self._engine_info.marks
+        if marks is None or not dialect.has_extensions:
+            return Plan([Message(message.role.value, message.text) for message in request.messages])
+        plan = await asyncio.to_thread(plan_answer, request, marks)
+        if plan.grammar is not None:
+            await self._worker.check_guidance(plan.grammar)
+        return plan
 
     async def _judge(self, dialect: Dialect, messages: Sequence[Message]) -> Mapping[str, str]:
         """What the content filter finds in a prompt that it lets pass.
@@ -126,7 +151,7 @@ class ChatService:
         if not self._filter.is_on:
             return {}
         # In a thread: the time that it takes grows with the prompt and the rules.
-        text = "\n".join(message.content for message in messages)
+        text = "\n".join("\n".join(filter(None, message[1:])) for message in messages)
         verdict = await asyncio.to_thread(self._filter.judge_prompt, text)
         if verdict.is_blocked:
             raise ServiceError(dialect.prompt_filtered(filter_results(PROMPT_CATEGORIES, verdict.found)))
@@ -174,13 +199,16 @@ class ChatService:
             waiting=load.waiting,
             fingerprint=info.fingerprint,
             counts=self._worker.counts,
+            extensions=self._has_extensions,
         )
 
     @property
     def _engine_info(self) -> EngineInfo:
         return self._worker.info
 
-    def _sampling(self, dialect: Dialect, request: ChatRequest, prompt_tokens: int) -> Sampling:
+    def _sampling(
+        self, dialect: Dialect, request: ChatRequest, prompt_tokens: int, grammar: str | None
+    ) -> Sampling:
         room = self._engine_info.context_length - prompt_tokens
         wanted = request.max_tokens or dialect.default_max_tokens or room
         if self._max_output_tokens is not None:
@@ -192,4 +220,5 @@ class ChatService:
             top_p=request.top_p,
             seed=request.seed,
             stop=request.stop_strings,
+            guidance=grammar,
         )

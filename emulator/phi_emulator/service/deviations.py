@@ -35,6 +35,11 @@ DEVIATIONS: Final = (
         "refused with 400",
     ),
     Deviation(
+        "Extensions",
+        "the hosted model has no JSON mode, no JSON schema and no tools",
+        "off; with `--extensions` answers keep a form (`json_object`, `json_schema`, `regex`) and tools are called",
+    ),
+    Deviation(
         "What only the OpenAPI forbids",
         "the container takes messages without content or `tool_call_id`, and an empty `stop` or `tools`",
         "refused with 422, in words of our own",

@@ -10,6 +10,7 @@ from phi_client.contract.refusals import Refusal, container_error
 from phi_emulator.engine.base import (
     EngineError,
     EngineStoppedError,
+    GuidanceError,
     PromptError,
     PromptTooLongError,
     QueueFullError,
@@ -42,6 +43,8 @@ def error_of_engine(error: EngineError, dialect: Dialect) -> ServiceError:
             refusal = dialect.rate_limited(error.retry_after_s, limit="concurrency")
         case PromptError():
             refusal = container_error(400, f"The messages do not fit the model's chat template: {error}")
+        case GuidanceError():
+            refusal = container_error(400, f"The answer's form can't be kept: {error}")
         case EngineStoppedError():
             refusal = container_error(503, "The service is stopping.")
         case _:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
-from typing import TypedDict
+from typing import Any, TypedDict
 
 from phi_client.contract.chat import (
     AssistantMessage,
@@ -21,12 +21,14 @@ from phi_client.contract.chat import (
     finish_chunk,
     reasoning_chunk,
     role_chunk,
+    tool_call_chunk,
     usage_chunk,
 )
 from phi_client.contract.dialects import Dialect
 from phi_client.contract.filter_results import prompt_filter_results
 from phi_client.contract.reasoning import ReasoningSplitter, SplitText, split_reasoning
-from phi_emulator.engine.base import EngineError
+from phi_emulator.engine.base import EndReason, EngineError
+from phi_emulator.engine.tool_calls import CallArguments, CallBegin, Found, SaidText, ToolCallReader
 from phi_emulator.engine.worker import Generation, Outcome
 from phi_emulator.service.content_filter import AnswerFilter
 from phi_emulator.service.errors import error_of_engine
@@ -38,7 +40,8 @@ __all__ = ["Answer"]
 class Answer:
     """One answer. Ask for `complete()` or for `chunks()`, once, and call `cancel()` in the end in any case.
 
-    `prompt_found` is what the content filter found in the prompt, `watch` what it does to the answer.
+    `prompt_found` is what the content filter found in the prompt, `watch` what it does to the answer, `reader` finds
+    the calls of tools in it.
     """
 
     def __init__(
@@ -54,6 +57,7 @@ class Answer:
         prompt_found: Mapping[str, str],
         watch: AnswerFilter | None,
         includes_usage: bool,
+        reader: ToolCallReader | None = None,
     ) -> None:
         self.admission = admission
         self._settle = settle
@@ -68,6 +72,7 @@ class Answer:
         self._prompt_results = prompt_filter_results(prompt_found)
         self._watch = watch
         self._includes_usage = includes_usage
+        self._reader = reader
 
     @property
     def usage(self) -> Usage | None:
@@ -81,7 +86,13 @@ class Answer:
         Raises:
             ServiceError: the engine failed or was stopped.
         """
-        text = "".join([piece async for piece in self._pieces()])
+        text, calls = "", list[dict[str, Any]]()
+        async for piece in self._pieces():
+            for found in self._find(piece):
+                if isinstance(found, SaidText):
+                    text += found.text
+                else:
+                    _join_call(calls, self._call(found))
         outcome, reason = self._ending()
         message = AssistantMessage(role="assistant", content=text)
         if self._is_blocked:
@@ -94,6 +105,8 @@ class Answer:
             message = AssistantMessage(
                 role="assistant", content=split.content, reasoning_content=split.reasoning
             )
+        if calls and not self._is_blocked:
+            message = message.model_copy(update={"tool_calls": calls})
         choice = Choice(index=0, message=message, finish_reason=reason)
         if self._watch is not None:
             choice = choice.model_copy(update={"content_filter_results": self._watch.results})
@@ -120,10 +133,9 @@ class Answer:
         yield self._chunk(role_chunk(**head))
         splitter = ReasoningSplitter() if self._has_reasoning_field else None
         async for text in self._pieces():
-            for chunk in self._chunks_of(
-                SplitText(content=text) if splitter is None else splitter.feed(text)
-            ):
-                yield chunk
+            for found in self._find(text):
+                for chunk in self._chunks_of_found(found, splitter):
+                    yield chunk
         if splitter is not None:
             for chunk in self._chunks_of(splitter.flush()):
                 yield chunk
@@ -137,6 +149,33 @@ class Answer:
         yield last if is_unasked else self._chunk(last)
         if self._includes_usage and not is_unasked:
             yield usage_chunk(usage, **head).model_copy(update=self._details)
+
+    def _find(self, text: str | None) -> list[Found]:
+        """Text and calls in a piece of the answer; `None` is its end."""
+        if self._reader is not None:
+            return self._reader.flush() if text is None else self._reader.feed(text)
+        return [SaidText(text)] if text else []
+
+    def _call(self, found: CallBegin | CallArguments) -> dict[str, Any]:
+        """A piece of a call as the OpenAI API has it."""
+        if isinstance(found, CallArguments):
+            return {"index": found.number, "function": {"arguments": found.text}}
+        return {
+            "index": found.number,
+            "id": f"call_{self._id.replace('-', '')[-24:]}_{found.number}",
+            "type": "function",
+            "function": {"name": found.name, "arguments": ""},
+        }
+
+    def _chunks_of_found(
+        self, found: Found, splitter: ReasoningSplitter | None
+    ) -> Iterator[ChatCompletionChunk]:
+        if not isinstance(found, SaidText):
+            yield self._chunk(tool_call_chunk(self._call(found), **self._head))
+            return
+        yield from self._chunks_of(
+            SplitText(content=found.text) if splitter is None else splitter.feed(found.text)
+        )
 
     def _chunks_of(self, split: SplitText) -> Iterator[ChatCompletionChunk]:
         if split.reasoning:
@@ -174,6 +213,8 @@ class Answer:
         if outcome is None:
             raise RuntimeError("the generation ended without an outcome")
         is_told = self._is_blocked and self._dialect.annotates
+        if self._reader is not None and self._reader.complete and outcome.reason is EndReason.STOP:
+            return outcome, "content_filter" if is_told else "tool_calls"
         return outcome, "content_filter" if is_told else outcome.reason.value
 
     def _usage(self, outcome: Outcome) -> Usage:
@@ -187,12 +228,23 @@ class Answer:
         cached = {"cached_tokens": outcome.cached_prompt_tokens}
         return usage.model_copy(update={"prompt_tokens_details": cached})
 
-    async def _pieces(self) -> AsyncIterator[str]:
+    async def _pieces(self) -> AsyncIterator[str | None]:
+        """The text as it comes, and `None` at its end."""
         try:
             async for text in self._generation:
                 yield text
+            yield None
         except EngineError as error:
             raise error_of_engine(error, self._dialect) from error
+
+
+def _join_call(calls: list[dict[str, Any]], piece: dict[str, Any]) -> None:
+    """Add a piece to the calls of a whole answer."""
+    index = piece.pop("index")
+    if index == len(calls):
+        calls.append(piece)
+    else:
+        calls[index]["function"]["arguments"] += piece["function"]["arguments"]
 
 
 class _Head(TypedDict):

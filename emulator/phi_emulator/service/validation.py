@@ -50,14 +50,16 @@ def check_supported(dialect: Dialect, request: ChatRequest) -> None:
     Raises:
         ServiceError: 400, or 422 where that is documented, naming the parameter.
     """
-    if request.tools is not None or request.tool_choice is not None:
+    is_plain = not dialect.has_extensions
+    if is_plain and (request.tools is not None or request.tool_choice is not None):
         # The older container's own words (its source).
         raise ServiceError(detail(400, "Tools and tool_choice are not supported."))
     if any(part.type != PartType.TEXT for message in request.messages for part in message.parts):
         # The engine's words, without the path of the model that it puts before them (reported of vLLM).
         raise _unsupported("The served model is not a multimodal model")
-    if request.response_format is not None and request.response_format.type.lower() != "text":
-        raise ServiceError(dialect.unsupported_format(request.response_format.type))
+    wanted = request.response_format
+    if is_plain and wanted is not None and wanted.type.lower() != "text":
+        raise ServiceError(dialect.unsupported_format(wanted.type))
     for name in ("presence_penalty", "frequency_penalty"):
         if getattr(request, name):
             raise _unsupported(f"{name} is not supported by the emulator: leave it out or set it to 0.")

@@ -107,7 +107,7 @@ class Dialect(Facts):
         """
         from phi_client.contract.request_body import apply_policy, read_json, validated_request
 
-        request = validated_request(read_json(body))
+        request = validated_request(read_json(body), extended=self.has_extensions)
         if not self.has_policy_header:
             return request
         free = (route or self.chat_routes[0]) in self.free_routes

@@ -116,6 +116,9 @@ class Facts(ABC):
     # Whether the front door's help text follows what the model says of a failure (seen on some surfaces, some days).
     has_help_text: bool = False
 
+    # Whether an emulator takes what the hosted model has not: see `extensions`. No surface of Azure does.
+    has_extensions: bool = False
+
     # Who answers, in the words of the OpenTelemetry conventions.
     telemetry_name: str = "azure.ai.inference"
 

@@ -45,7 +45,7 @@ class ManagedCompute(Dialect):
         from phi_client.contract.request_body import validated_request
 
         try:
-            return validated_request(chat_body_of_score(body))
+            return validated_request(chat_body_of_score(body), extended=self.has_extensions)
         except (ContractError, RefusedError) as error:
             raise RefusedError(Refusal(200, {})) from error
 

@@ -31,7 +31,14 @@ from phi_client.contract.tokens import gateway_token_rules
 from phi_client.contract.wire import ContractError, WireRequest, dump_json, get_header, load_object
 
 if TYPE_CHECKING:
-    from phi_client.contract.chat import ChatCompletion, ChatCompletionChunk, ChatRequest, Choice, Usage
+    from phi_client.contract.chat import (
+        AssistantMessage,
+        ChatCompletion,
+        ChatCompletionChunk,
+        ChatRequest,
+        Choice,
+        Usage,
+    )
     from phi_client.contract.dialects.base import Dialect
     from phi_client.contract.model_info import ModelInfo
 
@@ -69,6 +76,13 @@ class OpenAIV1(Gateway):
         if value[: len(_BEARER)].lower() != _BEARER or not value[len(_BEARER) :].strip():
             raise RefusedError(self.missing_key)
         return value[len(_BEARER) :].strip()
+
+    def message_members(self, message: AssistantMessage) -> dict[str, Any]:
+        """With calls of tools no empty text (the OpenAI API)."""
+        members = super().message_members(message)
+        if message.tool_calls:
+            members["content"] = message.content or None
+        return members
 
     def choice_members(self, choice: Choice) -> dict[str, Any]:
         """`logprobs` (recorded Azure OpenAI)."""

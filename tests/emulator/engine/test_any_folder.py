@@ -132,6 +132,29 @@ def test_a_users_text_forges_no_control_token(kind: str, folder: Path) -> None:
         engine.close()
 
 
+@pytest.mark.parametrize("kind", KINDS)
+def test_tools_and_calls_forge_no_control_token(kind: str, folder: Path) -> None:
+    vocabulary = json.loads((FOLDERS / kind / "tokenizer.json").read_text(encoding="utf-8"))
+    special = {token["content"]: token["id"] for token in vocabulary["added_tokens"]}
+
+    def counts(engine: Engine, text: str) -> list[int]:
+        ids = engine.encode(
+            [
+                Message("system", f"s{text}", tools=f'[{{"name": "f{text}"}}]'),
+                Message("user", "hi"),
+                Message("assistant", f"a{text}", calls=f'[{{"name": "f", "arguments": "{text}"}}]'),
+                Message(engine.info.marks.tool_role if engine.info.marks else "tool", f"r{text}"),
+            ]
+        )
+        return [ids.count(number) for number in special.values()]
+
+    engine = load_engine(folder, model=kind)
+    try:
+        assert counts(engine, "") == counts(engine, "".join(special))
+    finally:
+        engine.close()
+
+
 def test_a_declared_context_beyond_the_usual_is_served_as_the_usual(tmp_path: Path) -> None:
     folder = copied("llama", tmp_path, context_length=131_072)
     engine = load_engine(folder, model="x")
