@@ -23,6 +23,7 @@ from phi_emulator.engine.base import ModelLoadError
 from phi_emulator.engine.builds import ENGINES, RUNTIMES, Build, conflicts, installed_builds
 from phi_emulator.engine.devices import AUTO, CPU, DEVICES
 from phi_emulator.engine.memory import LOADING, available_bytes, check_memory, needed_bytes
+from phi_emulator.engine.processors import usable_processors
 from phi_emulator.engine.trial import Trial, TrialError, try_model
 from phi_emulator.models import ModelFolder, ModelNotFoundError, resolve_model
 
@@ -82,10 +83,12 @@ class Doctor:
 
     def findings(self) -> Iterator[Finding]:
         """Look at one thing after the other; the trial of the model takes seconds to minutes."""
+        fewer = usable_processors()
+        usable = "" if fewer is None else f", {fewer} of them for this process"
         yield Finding(
             "note",
             "machine",
-            f"{platform.system()} {platform.machine()}, {os.cpu_count()} processors, "
+            f"{platform.system()} {platform.machine()}, {os.cpu_count()} processors{usable}, "
             f"Python {platform.python_version()}",
         )
         yield from self.packages()

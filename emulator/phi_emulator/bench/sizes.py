@@ -12,7 +12,7 @@ _SLOW_S: Final = 0.05
 """Seconds for a token from which on less is measured of each thing, unless more is asked for."""
 _TOGETHER: Final = 1.5
 """How many times the tokens of one several give together, roughly."""
-_SHORT_PROMPT, _MIDDLE_PROMPT = 16, 64
+_SHORT_PROMPT, _MIDDLE_PROMPT, _REQUEST_PROMPT = 16, 64, 10
 
 
 class Pace(NamedTuple):
@@ -60,10 +60,10 @@ def estimate_s(sizes: Sizes, pace: Pace) -> float:
         2 * number * (_SHORT_PROMPT * pace.prompt_token_s + answer / (_TOGETHER if number > 1 else 1))
         for number in (1, 2, 4, 8)
     )
-    joining = 3 * answer / _TOGETHER + 2 * cold
+    joining = answer / _TOGETHER + 3 * cold
     turns = 2 * cold + 5 * _MIDDLE_PROMPT * pace.prompt_token_s
     watched = 4 * (_MIDDLE_PROMPT * pace.prompt_token_s + answer / _TOGETHER)
-    a_request = (_SHORT_PROMPT * pace.prompt_token_s + sizes.request_tokens * pace.token_s) / _TOGETHER
+    a_request = (_REQUEST_PROMPT * pace.prompt_token_s + sizes.request_tokens * pace.token_s) / _TOGETHER
     a_hang_up = _SHORT_PROMPT * pace.prompt_token_s + pace.token_s
     return (
         sizes.rounds * (sides + joining + turns + watched)

@@ -1,10 +1,12 @@
 """How many share a model's steps is measured on the model, once for a machine, and never costs a start its minutes."""
 
+import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from phi_emulator.engine import side_by_side
 from phi_emulator.engine.base import EndReason, Engine, EngineInfo, Message, Sampling, Step
 from phi_emulator.engine.loading import load_engine
 from phi_emulator.engine.side_by_side import Calibrations, calibrate, measure_rates, worthwhile
@@ -12,6 +14,7 @@ from phi_emulator.models import prepare_model, resolve_model
 
 from tests.emulator.engine.conftest import make_ort
 
+FOLDER = Path(__file__).parent / "folders" / "phi3"
 INFO = EngineInfo("m", "here", "none", 4096, 8, 16, 512, fingerprint="fp_1")
 MACHINE = {"processor": "one"}
 
@@ -178,3 +181,20 @@ def test_who_says_how_many_gets_as_many(given: int | None, running: int) -> None
         assert heard(engine) == set(range(running))
     finally:
         engine.close()
+
+
+def test_the_first_start_measures_and_the_next_one_reads(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make_ort().close()  # skips where there is no such engine
+    # No model of the tests is slow enough to be measured.
+    monkeypatch.setattr(side_by_side, "_TRIVIAL_S", 0.0)
+    shutil.copytree(FOLDER, tmp_path / "model")
+    rates: list[Mapping[int, float]] = []
+    for _ in range(2):
+        engine = load_engine(tmp_path / "model", model="x", calibrations=tmp_path / "kept")
+        rates.append(engine.info.rates)
+        assert engine.info.max_running in (4, 8)
+        engine.close()
+    assert set(rates[0]) == {1, 4, 8}
+    assert rates[0] == rates[1]  # no two measurements are
