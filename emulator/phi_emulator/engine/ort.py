@@ -4,6 +4,8 @@ Knows GenAI 0.18's Engine; knows nothing of queues, HTTP or Azure. What that Eng
 
 - It belongs to the thread that made it. `run()` frees the interpreter lock; `Generator`, which does not, is unused.
 - A finished request keeps its place until `close()`. Left open, it blocks the others for ever.
+- Drafts are offered before each `run`, and every token that they gain is an event of its own. Only greedy sequences get
+  some: others would be sampled along another path, so a seed would give another text.
 - It neither preempts nor evicts, so the caller reserves cache blocks before `open` (see `scheduler`).
 - Folders with an `engine.dynamic_batching` section, which `models.prepare` writes, run with sequences joining at any
   step, a prefix cache and a seed for each sequence. Others run with static batching: a newcomer waits for the whole
@@ -14,8 +16,10 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 import secrets
-from collections.abc import Iterator, Sequence
+import time
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
@@ -34,11 +38,14 @@ from phi_emulator.engine.base import (
 )
 from phi_emulator.engine.context import Plan, lowered, plan_context, plan_pool
 from phi_emulator.engine.devices import CPU, Device, declared_providers
+from phi_emulator.engine.drafts import Drafter, Payoff
 from phi_emulator.engine.load_errors import load_error
 from phi_emulator.engine.memory import check_memory
 from phi_emulator.engine.prompt import PromptEncoder, control_tokens
 
 __all__ = ["OrtEngine"]
+
+logger = logging.getLogger("phi_emulator.engine")
 
 og: Any = onnxruntime_genai  # the package has no type information
 
@@ -57,6 +64,11 @@ _STATIC_BATCH = 4
 class _Open:
     request: Any
     decoder: Any
+    room: int
+    """Tokens that it may still give."""
+    drafter: Drafter | None
+    has_begun: bool = False
+    """Whether its prompt is taken in."""
 
 
 class OrtEngine:
@@ -65,7 +77,8 @@ class OrtEngine:
     `model` is the name that responses carry. `context_length` lowers the context that is served. With `profile`, ONNX
     Runtime writes there what ran where; it costs time. `why` is said with the device. `source` is the stock folder that
     `folder` was prepared from, `obstacle` why it could not be prepared. A `deterministic` engine runs one sequence at a
-    time, and each without what others left in the cache: sums may be rounded otherwise beside others.
+    time, each without what others left in the cache, and without drafts: sums may be rounded otherwise beside others.
+    `clock` tells seconds, for what drafts cost.
 
     Raises:
         ModelLoadError: the folder can't be loaded there.
@@ -83,9 +96,10 @@ class OrtEngine:
         source: Path | None = None,
         obstacle: str = "",
         deterministic: bool = False,
+        clock: Callable[[], float] = time.perf_counter,
     ) -> None:
         og.disable_telemetry_events()
-        self._name, self._why = model, why
+        self._name, self._why, self._clock = model, why, clock
         self._source, self._obstacle, self._deterministic = source or folder, obstacle, deterministic
         try:
             self._load(folder, context_length, device, profile)
@@ -123,6 +137,8 @@ class OrtEngine:
         self._engine = og.Engine(self._model)
         self._tokenizer = og.Tokenizer(str(folder))
         self._events = self._engine.create_event_buffer(64)
+        self._max_drafts = 0 if self._deterministic else int(self._engine.max_draft_tokens_per_proposal())
+        self._payoff = Payoff()
         self._open: dict[int, _Open] = {}
         self._numbers: dict[Any, int] = {}
         self._encoder = PromptEncoder(
@@ -172,11 +188,23 @@ class OrtEngine:
                 seed = secrets.randbits(32) if sampling.seed is None else sampling.seed & (2**63 - 1)
                 turn.set_seed(seed)
         request.begin_turn(list(prompt), turn)
-        self._open[sequence] = _Open(request, self._tokenizer.create_stream())
+        is_drafted = self._max_drafts > 0 and sampling.temperature == 0
+        drafter = Drafter(prompt, self._payoff) if is_drafted else None
+        self._open[sequence] = _Open(request, self._tokenizer.create_stream(), sampling.max_tokens, drafter)
         self._numbers[request] = sequence
 
     def step(self) -> Iterator[Step]:
-        for event in self._engine.run(self._events):
+        alone = next(iter(self._open.values())) if len(self._open) == 1 else None
+        if alone is not None and not alone.has_begun:
+            alone = None
+        drafted = 0 if alone is None else self._draft(alone)
+        began = self._clock()
+        events = list(self._engine.run(self._events))
+        accepted = 0
+        if alone is not None and alone.drafter is not None:
+            tokens = [int(event.token) for event in events if event.token is not None]
+            accepted = alone.drafter.note_step(tokens, self._clock() - began)
+        for event in events:
             sequence = self._numbers.get(event.request)
             if sequence is None:
                 continue
@@ -184,13 +212,36 @@ class OrtEngine:
             if flags & _FAILED:
                 raise EngineFailedError(f"sequence {sequence}: {event.error_code}")
             token = None if event.token is None else int(event.token)
-            text = "" if token is None else str(self._open[sequence].decoder.decode(token))
+            text = "" if token is None else self._take(self._open[sequence], token)
+            end, cached = None, 0
             if flags & _FINISHED:
                 # A cancelled turn ends too, but whoever cancelled it has released the sequence already.
                 end = _ENDS.get(event.finish_reason, EndReason.STOP)
-                yield Step(sequence, token, text, end, int(event.usage.cached_prompt_tokens))
-            elif token is not None:
-                yield Step(sequence, token, text)
+                cached = int(event.usage.cached_prompt_tokens)
+            if token is not None or end is not None:
+                yield Step(sequence, token, text, end, cached, drafted, accepted)
+                drafted = accepted = 0
+
+    def _draft(self, alone: _Open) -> int:
+        """Offer drafts for the next step of the only open sequence; return how many."""
+        drafts = [] if alone.drafter is None else alone.drafter.propose(min(self._max_drafts, alone.room - 1))
+        if drafts:
+            try:
+                alone.request.set_draft_tokens(drafts)
+            except RuntimeError as error:
+                # The folder's own search options may be such that none are taken, as with a penalty of repetition.
+                logger.debug("no drafts: %s", error)
+                alone.drafter = None
+                return 0
+        return len(drafts)
+
+    def _take(self, live: _Open, token: int) -> str:
+        """The text that a generated token completes."""
+        live.has_begun = True
+        live.room -= 1
+        if live.drafter is not None:
+            live.drafter.add(token)
+        return str(live.decoder.decode(token))
 
     def release(self, sequence: int) -> None:
         live = self._open.pop(sequence, None)

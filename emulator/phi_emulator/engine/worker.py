@@ -71,6 +71,10 @@ class Counts:
     cached_prompt_tokens: int = 0
     """Prompt tokens that were not computed, because a request before had begun with them."""
     completion_tokens: int = 0
+    drafted_tokens: int = 0
+    """Tokens that were proposed to be checked several at a time."""
+    accepted_tokens: int = 0
+    """Those of them that the model gave as well: steps that were saved."""
 
 
 class Generation:
@@ -125,6 +129,8 @@ class _Sequence:
     since: float
     is_running: bool = field(default=False)
     completion_tokens: int = field(default=0)
+    drafted_tokens: int = field(default=0)
+    accepted_tokens: int = field(default=0)
 
 
 class Worker:
@@ -323,6 +329,8 @@ class Worker:
         if state is None:
             return
         state.completion_tokens += step.token is not None
+        state.drafted_tokens += step.drafted_tokens
+        state.accepted_tokens += step.accepted_tokens
         text, end = step.text, step.end
         for machine in state.machines:
             text = machine.feed(text)
@@ -342,6 +350,8 @@ class Worker:
                     prompt_tokens=len(state.prompt),
                     cached_prompt_tokens=step.cached_prompt_tokens,
                     completion_tokens=state.completion_tokens,
+                    drafted_tokens=state.drafted_tokens,
+                    accepted_tokens=state.accepted_tokens,
                 )
             outcome = Outcome(end, len(state.prompt), state.completion_tokens, step.cached_prompt_tokens)
             state.generation.send(outcome)

@@ -28,7 +28,7 @@ from onnx import TensorProto, helper, numpy_helper
 from phi_emulator.models.geometry import Geometry, NotConvertibleError
 from phi_emulator.models.row_attention import row_attention
 
-__all__ = ["rewrite_graph"]
+__all__ = ["MAX_DRAFTS", "rewrite_graph"]
 
 MAX_DRAFTS: Final = 7
 """Drafts that the Engine takes behind a sequence's last token."""
