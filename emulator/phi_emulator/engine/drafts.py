@@ -1,13 +1,16 @@
 """Drafts by prompt lookup: where the last tokens stood before, what followed them may follow again.
 
 Knows tokens and seconds; knows nothing of models, engines or clocks. A model checks several drafts in one step, which
-costs more than a plain step and less than several; so they pay where many come true:
+costs more than a plain step and less than several. With the odds `a` that a draft comes true, and a cost of `c` plain
+steps for each,
 
-    tokens of a step      1 + a + a² + …       for drafts that come true with the odds a
-    its cost              1 + r · drafts       r: what a draft costs, in plain steps
+    a step of k drafts gives    1 + a + a² + … + aᵏ    tokens
+    and takes                   1 + c · k              plain steps
 
-Both are measured while it runs. Drafts of an unlikely kind are left out, and tried again as often as costs next to
-nothing.
+so drafts pay where `a` is above `c`, if the steps aren't so short that looking for drafts counts. All is measured while
+it runs:
+
+    drafting ──a falls to c──► off ──after c / 1 % tokens──► one draft, as a try ──► either
 """
 
 from __future__ import annotations
@@ -15,68 +18,59 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterable
 from statistics import median
-from typing import Final, NamedTuple
+from typing import Final
 
-__all__ = ["LENGTHS", "Drafter", "Lookup", "Payoff", "Proposal"]
+__all__ = ["LENGTH", "Drafter", "Lookup", "Payoff"]
 
-LENGTHS: Final = (4, 3, 2)
-"""Tokens that are looked up, longest first. After a single one the bundled model's own traces go on as before in 30 % of
-cases, where drafts cost more than they bring; after two to four in 34, 46 and 59 %."""
+LENGTH: Final = 3
+"""Tokens that must have stood together before. After one or two, the bundled model's traces went on as before in 30 and
+34 % of cases, which is what a draft costs; after three or more in 58 %."""
 _STEPS: Final = 5
-"""Steps whose median cost counts: one that another program disturbed changes nothing, a growing context soon does."""
-_WEIGHT: Final = 1 / 8
-"""Of the newest draft in the odds of its kind."""
+"""Steps whose median time counts: one that another program disturbed changes nothing, a growing context soon does."""
+_WEIGHT: Final = 1 / 16
+"""Of the newest draft in the odds."""
 _FIRST_ODDS: Final = 0.5
-"""Of a draft before there was one: enough for a try, and few misses end it."""
+"""Before there was a draft: enough for some tries."""
 _FIRST_COST: Final = 0.3
-"""Of a draft, in plain steps, before there was one: about what layers of Phi-4-mini's size were measured to take."""
+"""Before there was a draft: about what layers of Phi-4-mini's size were measured to take."""
 _TRIES: Final = 0.01
-"""What tries of drafts that don't pay may cost, as a part of all steps."""
-
-
-class Proposal(NamedTuple):
-    """What may come next."""
-
-    length: int
-    """How many of the last tokens stood before what is proposed."""
-    tokens: list[int]
+"""What tries may cost, as a part of all steps, while drafts don't pay."""
+_SHORT_S: Final = 0.002
+"""Below it a step is left alone: looking drafts up and telling the engine take some hundredth of a millisecond."""
 
 
 class Lookup:
-    """A text's tokens, and where each run of them was last followed by something."""
+    """A text's tokens, and where each `LENGTH` of them were last followed by something."""
 
     def __init__(self, tokens: Iterable[int]) -> None:
-        self._tokens: list[int] = []
+        self._tokens = list(tokens)
         self._next: dict[tuple[int, ...], int] = {}
-        for token in tokens:
-            self.add(token)
+        self._known = LENGTH
+        """Up to where the tokens before each token are remembered."""
 
     @property
-    def entries(self) -> int:
-        """How many runs are remembered: at most one of each length for each token."""
+    def remembered(self) -> int:
+        """How many runs of tokens are remembered: never more than there are tokens."""
         return len(self._next)
 
     def add(self, token: int) -> None:
-        """Append a token; the work doesn't depend on how many there are."""
-        end = len(self._tokens)
-        for length in LENGTHS:
-            if end >= length:
-                self._next[tuple(self._tokens[-length:])] = end
+        """Append a token."""
         self._tokens.append(token)
 
-    def propose(self, most: int) -> Proposal | None:
-        """Up to `most` tokens, as they followed the longest run that ends the text and stood in it before.
+    def find(self, most: int) -> list[int]:
+        """Up to `most` tokens that followed when the text's last ones stood there before; none if they never did.
 
-        What reaches the text's end goes on with itself, so a text that repeats goes on repeating.
+        What reaches the text's end goes on with itself, as a text that repeats does. Each token is looked at once.
         """
-        end = len(self._tokens)
-        for length in LENGTHS:
-            start = self._next.get(tuple(self._tokens[-length:])) if end >= length else None
-            if start is not None and most > 0:
-                tokens = self._tokens[start : start + most]
-                tokens += [tokens[i % (end - start)] for i in range(len(tokens), most)]
-                return Proposal(length, tokens)
-        return None
+        tokens = self._tokens
+        for at in range(self._known, len(tokens)):
+            self._next[tuple(tokens[at - LENGTH : at])] = at
+        self._known = max(self._known, len(tokens))
+        start = self._next.get(tuple(tokens[-LENGTH:]))
+        if start is None:
+            return []
+        found = tokens[start : start + most]
+        return [found[i % len(found)] for i in range(most)]
 
 
 class Payoff:
@@ -84,45 +78,40 @@ class Payoff:
 
     def __init__(self) -> None:
         self._plain: deque[float] = deque(maxlen=_STEPS)
-        self._ratios: deque[float] = deque(maxlen=_STEPS)
-        self._odds = dict.fromkeys(LENGTHS, _FIRST_ODDS)
-        self._passed = dict.fromkeys(LENGTHS, 0)
-        self._plain_s = 0.0
+        self._costs: deque[float] = deque(maxlen=_STEPS)
         self._cost = _FIRST_COST
+        self._odds = _FIRST_ODDS
+        self._passed = 0
 
-    def choose(self, length: int, most: int) -> int:
-        """How many drafts to make after `length` tokens that were found, `most` at most."""
-        if most < 1 or not self._plain:
+    def choose(self, most: int) -> int:
+        """How many drafts to look for, `most` at most."""
+        odds, cost = self._odds, self._cost
+        if most < 1 or not self._plain or min(self._plain) < _SHORT_S:
             return 0
-        odds = self._odds[length]
-        best, best_count = 1.0, 0
-        tokens, likely = 1.0, 1.0
-        for count in range(1, most + 1):
+        if odds <= cost:
+            self._passed += 1
+            return int(self._passed * _TRIES >= cost)
+        # A further draft pays as long as it raises the tokens that a plain step's time gives.
+        count, likely, tokens = 1, odds, 1 + odds
+        while count < most and likely * odds * (1 + cost * count) > tokens * cost:
             likely *= odds
             tokens += likely
-            gain = tokens / (1 + self._cost * count)
-            if gain > best:
-                best, best_count = gain, count
-        if best_count:
-            return best_count
-        self._passed[length] += 1
-        if self._passed[length] * _TRIES < self._cost:
-            return 0
-        self._passed[length] = 0
-        return 1
+            count += 1
+        return count
 
     def note_plain(self, seconds: float) -> None:
         """A step of one sequence, without drafts."""
         self._plain.append(seconds)
-        self._plain_s = median(self._plain)
 
-    def note_drafts(self, length: int, drafted: int, accepted: int, seconds: float) -> None:
+    def note_drafts(self, drafted: int, accepted: int, seconds: float) -> None:
         """A step of one sequence with drafts, the first `accepted` of which came true."""
-        self._ratios.append(max(seconds / self._plain_s - 1, 0) / drafted)
-        self._cost = median(self._ratios)
+        self._passed = 0
+        # What seems to cost more than a step of its own was disturbed.
+        self._costs.append(min(max(seconds / median(self._plain) - 1, 0) / drafted, 1))
+        self._cost = median(self._costs)
         # Those behind the first miss were not looked at.
         for came_true in [True] * accepted + [False] * (accepted < drafted):
-            self._odds[length] += (came_true - self._odds[length]) * _WEIGHT
+            self._odds += (came_true - self._odds) * _WEIGHT
 
 
 class Drafter:
@@ -131,23 +120,19 @@ class Drafter:
     def __init__(self, prompt: Iterable[int], payoff: Payoff) -> None:
         self._lookup = Lookup(prompt)
         self._payoff = payoff
-        self._length = 0
         self._drafts: list[int] = []
 
     def propose(self, most: int) -> list[int]:
         """The drafts for the next step, `most` at most; none where they would not pay."""
-        self._drafts = []
-        proposal = self._lookup.propose(most)
-        if proposal is not None:
-            self._length = proposal.length
-            self._drafts = proposal.tokens[: self._payoff.choose(proposal.length, most)]
+        count = self._payoff.choose(most)
+        self._drafts = self._lookup.find(count) if count else []
         return self._drafts
 
     def add(self, token: int) -> None:
         """Append what was generated, with drafts or without."""
         self._lookup.add(token)
 
-    def note_step(self, tokens: Iterable[int], seconds: float) -> int:
+    def note_step(self, tokens: Iterable[int | None], seconds: float) -> int:
         """Tell what the step after `propose` gave and took; return how many drafts came true."""
         if not self._drafts:
             self._payoff.note_plain(seconds)
@@ -157,5 +142,5 @@ class Drafter:
             if draft != token:
                 break
             accepted += 1
-        self._payoff.note_drafts(self._length, len(self._drafts), accepted, seconds)
+        self._payoff.note_drafts(len(self._drafts), accepted, seconds)
         return accepted

@@ -202,8 +202,8 @@ class OrtEngine:
         events = list(self._engine.run(self._events))
         accepted = 0
         if alone is not None and alone.drafter is not None:
-            tokens = [int(event.token) for event in events if event.token is not None]
-            accepted = alone.drafter.note_step(tokens, self._clock() - began)
+            seconds = self._clock() - began
+            accepted = alone.drafter.note_step((event.token for event in events), seconds)
         for event in events:
             sequence = self._numbers.get(event.request)
             if sequence is None:
