@@ -1,9 +1,15 @@
 """Drafts on the bundled model: the same answers, in fewer steps."""
 
+import asyncio
+import json
+import shutil
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 from phi_emulator.engine.base import EndReason, Engine, Message, Sampling
+from phi_emulator.engine.worker import Counts, Outcome, Worker
+from phi_emulator.models import resolve_model
 
 from tests.emulator.engine.conftest import make_ort
 from tests.emulator.engine.driver import Driver
@@ -72,15 +78,13 @@ class Counting(Driver):
 
 
 @pytest.mark.parametrize("max_tokens", [1, 2, 3, 9, 40, 300])
-def test_answers_are_the_same_with_drafts_and_without(
-    drafts: Engine, plain: Engine, max_tokens: int
-) -> None:
+def test_answers_are_the_same_with_drafts_and_without(drafts: Engine, plain: Engine, max_tokens: int) -> None:
     sampling = Sampling(max_tokens=max_tokens, temperature=0)
     with_drafts, without = Counting(drafts), Counting(plain)
     for number, question in enumerate(QUESTIONS):
         assert with_drafts.run(number, question, sampling) == without.run(number, question, sampling)
     assert without.drafted == 0
-    if max_tokens == 300:  # noqa: PLR2004 - long enough for something to repeat
+    if max_tokens == 300:
         assert with_drafts.accepted > 0
         assert with_drafts.steps == without.steps - with_drafts.accepted
 
@@ -104,7 +108,7 @@ def test_sequences_beside_each_other_have_no_drafts(drafts: Engine) -> None:
     for number in range(2):
         drafts.open(number, drafts.encode([Message("user", REPEATS)]), GREEDY)
     running = 2
-    while running == 2:  # noqa: PLR2004 - both
+    while running == 2:
         for step in drafts.step():
             assert step.drafted_tokens == 0
             running -= step.end is not None
@@ -126,17 +130,16 @@ def test_a_sequence_released_among_its_drafts_gives_no_further_step(drafts: Engi
     for number, question in enumerate(QUESTIONS):
         driver.run(number, question, GREEDY)
     drafts.open(100, drafts.encode([Message("user", QUESTIONS[0])]), GREEDY)
+    accepted = 0
     for _ in range(200):
         for step in drafts.step():
-            assert step.sequence == 100  # noqa: PLR2004
-            if step.accepted_tokens:
+            assert not accepted, "it had been released"
+            accepted = step.accepted_tokens
+            if accepted:
                 drafts.release(100)
-                after = True
-                break
-        else:
-            continue
-        break
-    assert after
+        if accepted:
+            break
+    assert accepted
     assert list(drafts.step()) == []
     assert driver.run(101, QUESTIONS[1], GREEDY)[2] is EndReason.STOP
 
@@ -148,3 +151,46 @@ def test_a_prompt_that_was_answered_with_drafts_is_cached(drafts: Engine) -> Non
         driver.finish()
     assert driver.cached[1] >= (len(prompt) // 16 - 1) * 16 > 0
     assert driver.texts[0] == driver.texts[1]
+
+
+STOPS = [("</think>",), ("40",), ("8",), (" + ", "unseen"), ("boxed",), ("Tom has 4",)]
+
+
+def test_stop_strings_among_drafts_cut_text_and_counts_as_they_do_without() -> None:
+    async def ask(worker: Worker) -> list[tuple[str, Outcome | None]]:
+        answers = []
+        for question in QUESTIONS:
+            prompt = await worker.encode([Message("user", question)])
+            for stop in STOPS:
+                generation = worker.submit(prompt, Sampling(max_tokens=200, temperature=0, stop=stop))
+                answers.append(("".join([piece async for piece in generation]), generation.outcome))
+        return answers
+
+    def served(make: Callable[[], Engine]) -> tuple[list[tuple[str, Outcome | None]], Counts]:
+        worker = Worker(make)
+        worker.start()
+        try:
+            return asyncio.run(ask(worker)), worker.counts
+        finally:
+            worker.stop()
+
+    answers, counts = served(drafting)
+    expected, expected_counts = served(lambda: make_ort(clock=lambda: 0.0))
+    assert answers == expected
+    assert expected_counts.drafted_tokens == 0
+    assert 0 < counts.accepted_tokens < counts.drafted_tokens
+    assert counts.completion_tokens == expected_counts.completion_tokens
+
+
+def test_a_folder_whose_search_options_forbid_drafts_is_served_without(tmp_path: Path) -> None:
+    folder = tmp_path / "mine"
+    shutil.copytree(resolve_model().folder, folder)
+    settings = json.loads((folder / "genai_config.json").read_text(encoding="utf-8"))
+    settings["search"]["repetition_penalty"] = 1.1
+    (folder / "genai_config.json").write_text(json.dumps(settings), encoding="utf-8")
+    engine = make_ort(folder, clock=Clock())
+    driver = Counting(engine)
+    for number, question in enumerate(QUESTIONS):
+        driver.run(number, question, Sampling(max_tokens=100, temperature=0))
+    assert driver.drafted == 0
+    engine.close()

@@ -55,7 +55,7 @@ def test_the_work_for_a_token_does_not_grow_with_the_text() -> None:
     work = []
     for length in (100, 10_000):
         lookup = Lookup([])
-        text = lookup._tokens = Counted()  # noqa: SLF001 - what is counted is how it looks at them
+        text = lookup._tokens = Counted()
         for token in range(length):
             lookup.add(token)
             lookup.find(7)
