@@ -196,6 +196,8 @@ def test_control_routes_need_no_key(running: Running) -> None:
             "prompt_tokens": 0,
             "cached_prompt_tokens": 0,
             "completion_tokens": 0,
+            "drafted_tokens": 0,
+            "accepted_tokens": 0,
         },
     }
     assert httpx.get(running.emulator.root + "/_emulator/health", trust_env=False).json() == {

@@ -26,6 +26,7 @@ import onnx
 from onnx import TensorProto, helper, numpy_helper
 
 from phi_emulator.models.geometry import Geometry, NotConvertibleError
+from phi_emulator.models.inner_graphs import constants_of, read_by
 from phi_emulator.models.row_attention import row_attention
 
 __all__ = ["MAX_DRAFTS", "rewrite_graph"]
@@ -287,7 +288,7 @@ class _Rewrite:
         all: the shorter where it reaches, else the longer.
         """
         branches = [a.g for a in maker.attribute if a.type == onnx.AttributeProto.GRAPH]
-        pairs = [_constants(branch) for branch in branches]
+        pairs = [constants_of(branch) for branch in branches]
         if maker.op_type != "If" or any(pair is None for pair in pairs):
             raise NotConvertibleError(f"its rotary tables come from {maker.op_type!r}")
         usable = sorted((pair for pair in pairs if pair is not None), key=lambda pair: len(pair[0]))
@@ -364,7 +365,7 @@ class _Rewrite:
         for node in reversed(self.nodes):
             if needed.intersection(node.output):
                 kept.append(node)
-                needed |= _read_by(node)
+                needed |= read_by(node)
         known = {i.name for i in self.graph.input} | {t.name for t in self.graph.initializer}
         known |= {name for node in kept for name in node.output}
         missing = sorted(needed - known - {""})
@@ -393,22 +394,3 @@ class _Rewrite:
 
     def cast(self, tensor: str, element_type: int, *, to: str) -> str:
         return self.node("Cast", [tensor], f"/paged/{to}", to=element_type)
-
-
-def _constants(branch: onnx.GraphProto) -> list[np.ndarray[Any, Any]] | None:
-    """The values of a branch that only holds constants, in the order of its outputs."""
-    values = {node.output[0]: node.attribute[0].t for node in branch.node if node.op_type == "Constant"}
-    if len(values) != len(branch.node) or any(output.name not in values for output in branch.output):
-        return None
-    return [numpy_helper.to_array(values[output.name]) for output in branch.output]
-
-
-def _read_by(node: onnx.NodeProto) -> set[str]:
-    """What a node reads, and what its inner graphs read from around them."""
-    read = set(node.input)
-    for attribute in node.attribute:
-        if attribute.type == onnx.AttributeProto.GRAPH:
-            inner = attribute.g
-            own = {i.name for i in inner.input} | {name for n in inner.node for name in n.output}
-            read |= set().union(*map(_read_by, inner.node)) - own
-    return read
