@@ -201,6 +201,8 @@ def test_control_routes_need_no_key(running: Running) -> None:
             "prompt_tokens": 0,
             "cached_prompt_tokens": 0,
             "completion_tokens": 0,
+            "drafted_tokens": 0,
+            "accepted_tokens": 0,
         },
         "extensions": False,
     }

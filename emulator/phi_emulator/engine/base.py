@@ -131,7 +131,7 @@ class EndReason(StrEnum):
 
 
 class Step(NamedTuple):
-    """What one model step did to one sequence."""
+    """A token that a model step gave to a sequence, or its end, or both."""
 
     sequence: int
     token: int | None
@@ -143,6 +143,10 @@ class Step(NamedTuple):
     """Prompt tokens that a prefix cache saved; set with `end`."""
     error: EngineError | None = None
     """What ended this sequence alone; there is no `end` then."""
+    drafted_tokens: int = 0
+    """Tokens that were proposed for the model step; on the first `Step` of several that it gives a sequence."""
+    accepted_tokens: int = 0
+    """Those of them that the model would have given as well; set with `drafted_tokens`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -220,7 +224,10 @@ class Engine(Protocol):
         ...
 
     def step(self) -> Iterable[Step]:
-        """Run one model step for all open sequences, without holding the interpreter lock while the model works."""
+        """Run one model step for all open sequences, without holding the interpreter lock while the model works.
+
+        A sequence may get several tokens in it. They are the ones that it would get one by one.
+        """
         ...
 
     def release(self, sequence: int) -> None:

@@ -4,6 +4,8 @@ Knows GenAI 0.18's Engine; knows nothing of queues, HTTP or Azure. What that Eng
 
 - It belongs to the thread that made it. `run()` frees the interpreter lock; `Generator`, which does not, is unused.
 - A finished request keeps its place until `close()`. Left open, it blocks the others for ever.
+- Drafts are offered before each `run`, and every token that they gain is an event of its own. Only greedy sequences get
+  some: others would be sampled along another path, so a seed would give another text.
 - It neither preempts nor evicts, so the caller reserves cache blocks before `open` (see `scheduler`).
 - Folders with an `engine.dynamic_batching` section, which `models.prepare` writes, run with sequences joining at any
   step, a prefix cache and a seed for each sequence. Others run with static batching: a newcomer waits for the whole
@@ -16,7 +18,8 @@ import hashlib
 import json
 import logging
 import secrets
-from collections.abc import Iterator, Mapping, Sequence
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from importlib import metadata
 from pathlib import Path
@@ -35,6 +38,7 @@ from phi_emulator.engine.base import (
 )
 from phi_emulator.engine.context import Plan, lowered, plan_context, plan_pool
 from phi_emulator.engine.devices import CPU, Device, declared_providers
+from phi_emulator.engine.drafts import Drafter, Payoff
 from phi_emulator.engine.guidance_errors import guidance_error, lost_guidance
 from phi_emulator.engine.load_errors import load_error
 from phi_emulator.engine.memory import check_memory, forecast, memory_phrase
@@ -44,6 +48,7 @@ from phi_emulator.engine.prompt import PromptEncoder, control_tokens
 __all__ = ["OrtEngine"]
 
 logger = logging.getLogger("phi_emulator.engine")
+
 og: Any = onnxruntime_genai  # the package has no type information
 
 _VERSIONS = {"genai": "onnxruntime-genai", "ort": "onnxruntime"}
@@ -68,6 +73,11 @@ class _Open:
     request: Any
     decoder: Any
     grammar: str
+    room: int
+    """Tokens that it may still give."""
+    drafter: Drafter | None
+    has_begun: bool = False
+    """Whether its prompt is taken in."""
 
 
 class OrtEngine:
@@ -76,9 +86,10 @@ class OrtEngine:
     `model` is the name that responses carry. `context_length` lowers the context that is served. With `profile`, ONNX
     Runtime writes there what ran where; it costs time. `why` is said with the device. `source` is the stock folder that
     `folder` was prepared from, `obstacle` why it could not be prepared. A `deterministic` engine runs one sequence at a
-    time, and each without what others left in the cache: sums may be rounded otherwise beside others. At most
-    `max_running` sequences run side by side, as many as the folder says without it. `threads` compute a step; without
-    it as many as the folder or ONNX Runtime says, and no more than there are processors for this process.
+    time, each without what others left in the cache, and without drafts: sums may be rounded otherwise beside others.
+    At most `max_running` sequences run side by side, as many as the folder says without it. `threads` compute a step;
+    without it as many as the folder or ONNX Runtime says, and no more than there are processors for this process.
+    `clock` tells seconds, for what drafts cost.
 
     Raises:
         ModelLoadError: the folder can't be loaded there.
@@ -98,9 +109,10 @@ class OrtEngine:
         deterministic: bool = False,
         max_running: int | None = None,
         threads: int | None = None,
+        clock: Callable[[], float] = time.perf_counter,
     ) -> None:
         og.disable_telemetry_events()
-        self._name, self._why = model, why
+        self._name, self._why, self._clock = model, why, clock
         self._source, self._obstacle, self._deterministic = source or folder, obstacle, deterministic
         self._max_running, self._threads = 1 if deterministic else max_running, threads
         try:
@@ -154,6 +166,8 @@ class OrtEngine:
         self._engine = og.Engine(self._model)
         self._tokenizer = og.Tokenizer(str(folder))
         self._events = self._engine.create_event_buffer(64)
+        self._max_drafts = 0 if self._deterministic else int(self._engine.max_draft_tokens_per_proposal())
+        self._payoff = Payoff()
         self._open: dict[int, _Open] = {}
         self._stalls = 0
         self._numbers: dict[Any, int] = {}
@@ -234,11 +248,29 @@ class OrtEngine:
                 raise
             request.close()
             raise guidance_error(str(error)) from error
-        self._open[sequence] = _Open(request, self._tokenizer.create_stream(), sampling.guidance or "")
+        # A grammar is followed token by token.
+        is_drafted = self._max_drafts > 0 and sampling.temperature == 0 and sampling.guidance is None
+        self._open[sequence] = _Open(
+            request,
+            self._tokenizer.create_stream(),
+            sampling.guidance or "",
+            sampling.max_tokens,
+            Drafter(prompt, self._payoff) if is_drafted else None,
+        )
         self._numbers[request] = sequence
 
     def step(self) -> Iterator[Step]:
-        for event in self._engine.run(self._events):
+        alone = next(iter(self._open.values())) if len(self._open) == 1 else None
+        if alone is not None and not alone.has_begun:
+            alone = None
+        drafted = 0 if alone is None else self._draft(alone)
+        began = self._clock()
+        events = list(self._engine.run(self._events))
+        accepted = 0
+        if alone is not None and alone.drafter is not None:
+            seconds = self._clock() - began
+            accepted = alone.drafter.note_step((event.token for event in events), seconds)
+        for event in events:
             flags = int(event.flags)
             sequence = self._numbers.get(event.request)
             if sequence is None:
@@ -252,13 +284,38 @@ class OrtEngine:
             if flags & _FAILED:
                 raise EngineFailedError(f"sequence {sequence}: {event.error_code}")
             token = None if event.token is None else int(event.token)
-            text = "" if token is None else str(self._open[sequence].decoder.decode(token))
+            text = "" if token is None else self._take(self._open[sequence], token)
+            end, cached = None, 0
             if flags & _FINISHED:
                 # A cancelled turn ends too, but whoever cancelled it has released the sequence already.
                 end = _ENDS.get(event.finish_reason, EndReason.STOP)
-                yield Step(sequence, token, text, end, int(event.usage.cached_prompt_tokens))
-            elif token is not None:
-                yield Step(sequence, token, text)
+                cached = int(event.usage.cached_prompt_tokens)
+            if token is not None or end is not None:
+                yield Step(
+                    sequence, token, text, end, cached, drafted_tokens=drafted, accepted_tokens=accepted
+                )
+                drafted = accepted = 0
+
+    def _draft(self, alone: _Open) -> int:
+        """Offer drafts for the next step of the only open sequence; return how many."""
+        drafts = [] if alone.drafter is None else alone.drafter.propose(min(self._max_drafts, alone.room - 1))
+        if drafts:
+            try:
+                alone.request.set_draft_tokens(drafts)
+            except RuntimeError as error:
+                # The folder's own search options may be such that none are taken, as with a penalty of repetition.
+                logger.debug("no drafts: %s", error)
+                alone.drafter = None
+                return 0
+        return len(drafts)
+
+    def _take(self, live: _Open, token: int) -> str:
+        """The text that a generated token completes."""
+        live.has_begun = True
+        live.room -= 1
+        if live.drafter is not None:
+            live.drafter.add(token)
+        return str(live.decoder.decode(token))
 
     def _stall(self) -> Iterator[Step]:
         """Give up a grammar after several steps that came to nothing.

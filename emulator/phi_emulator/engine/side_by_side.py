@@ -114,7 +114,7 @@ class _Group:
 
     def _join(self) -> None:
         number = next(self._numbers)
-        self._engine.open(number, self._prompt, Sampling(max_tokens=_NO_END, temperature=0))
+        self._engine.open(number, self._prompt, Sampling(max_tokens=_NO_END, seed=0))
         self._running.add(number)
 
     def _step(self) -> float | None:

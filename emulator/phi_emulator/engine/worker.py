@@ -15,7 +15,7 @@ import asyncio
 import logging
 import threading
 import time
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field, replace
 from itertools import count
@@ -37,21 +37,13 @@ from phi_emulator.engine.base import (
     Step,
 )
 from phi_emulator.engine.checks import Checks, run_checks
+from phi_emulator.engine.generation import Generation, Outcome
 from phi_emulator.engine.scheduler import Scheduler
 from phi_emulator.engine.text import StopStrings, TextMachine
 
-__all__ = ["Counts", "Generation", "Outcome", "Worker", "WorkerStatus"]
+__all__ = ["Counts", "Worker", "WorkerStatus"]
 
 logger = logging.getLogger("phi_emulator.engine")
-
-
-class Outcome(NamedTuple):
-    """How a generation ended, counted in real tokens."""
-
-    reason: EndReason
-    prompt_tokens: int
-    completion_tokens: int
-    cached_prompt_tokens: int
 
 
 class WorkerStatus(NamedTuple):
@@ -73,49 +65,10 @@ class Counts:
     cached_prompt_tokens: int = 0
     """Prompt tokens that were not computed, because a request before had begun with them."""
     completion_tokens: int = 0
-
-
-class Generation:
-    """One answer in the making: iterate over its text, then read `outcome`.
-
-    Belongs to the event loop that submitted it. Leaving the iteration early doesn't stop the model: call `cancel()`.
-    """
-
-    def __init__(self, sequence: int, cancel: Callable[[int], None]) -> None:
-        self._sequence = sequence
-        self._cancel = cancel
-        self._loop = asyncio.get_running_loop()
-        self._received: asyncio.Queue[str | Outcome | EngineError] = asyncio.Queue()
-        self.outcome: Outcome | None = None
-        """Set once the iteration is through."""
-
-    async def __aiter__(self) -> AsyncIterator[str]:
-        """Yield the text as it comes.
-
-        Raises:
-            EngineFailedError: the engine broke down.
-            EngineStoppedError: the engine was stopped meanwhile.
-        """
-        while self.outcome is None:
-            received = await self._received.get()
-            if isinstance(received, EngineError):
-                raise received
-            if isinstance(received, Outcome):
-                self.outcome = received
-            else:
-                yield received
-
-    def cancel(self) -> None:
-        """Free the sequence's place before the next step. Does no harm after the end."""
-        if self.outcome is None:
-            self._cancel(self._sequence)
-
-    def send(self, item: str | Outcome | EngineError) -> None:
-        """Hand an item over, from the worker's thread."""
-        try:
-            self._loop.call_soon_threadsafe(self._received.put_nowait, item)
-        except RuntimeError:  # the loop has closed: nobody is listening any more
-            logger.debug("sequence %d: its event loop has closed", self._sequence)
+    drafted_tokens: int = 0
+    """Tokens that were proposed to be checked several at a time."""
+    accepted_tokens: int = 0
+    """Those of them that the model gave as well: steps that were saved."""
 
 
 @dataclass(slots=True)
@@ -127,6 +80,8 @@ class _Sequence:
     since: float
     is_running: bool = field(default=False)
     completion_tokens: int = field(default=0)
+    drafted_tokens: int = field(default=0)
+    accepted_tokens: int = field(default=0)
 
 
 class Worker:
@@ -346,6 +301,8 @@ class Worker:
             self._drop(step.sequence, step.error)
             return
         state.completion_tokens += step.token is not None
+        state.drafted_tokens += step.drafted_tokens
+        state.accepted_tokens += step.accepted_tokens
         text, end = step.text, step.end
         for machine in state.machines:
             text = machine.feed(text)
@@ -365,6 +322,8 @@ class Worker:
                     prompt_tokens=len(state.prompt),
                     cached_prompt_tokens=step.cached_prompt_tokens,
                     completion_tokens=state.completion_tokens,
+                    drafted_tokens=state.drafted_tokens,
+                    accepted_tokens=state.accepted_tokens,
                 )
             outcome = Outcome(end, len(state.prompt), state.completion_tokens, step.cached_prompt_tokens)
             state.generation.send(outcome)

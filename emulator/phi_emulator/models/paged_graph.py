@@ -10,7 +10,7 @@ GroupQueryAttention on them. Weights are untouched, and so is the order of summa
 Inputs, `T` tokens of `B` sequences laid end to end:
     input_ids [T] · cumulative_sequence_lengths [B+1] · past_sequence_lengths [B] · block_table [B, blocks]
     past_key_values.N.key/value [blocks, block size, key/value heads, head size]: the pool, in place also present.N
-Output: logits [B, vocabulary], of each sequence's last token.
+Output: logits [T, vocabulary]; true for each sequence's last token, and for all tokens of one with at most eight.
 
 Inside a block the cache is laid out head by head, so one Gather yields [heads, length, head size] without a transpose.
 """
@@ -26,10 +26,13 @@ import onnx
 from onnx import TensorProto, helper, numpy_helper
 
 from phi_emulator.models.geometry import Geometry, NotConvertibleError
+from phi_emulator.models.inner_graphs import constants_of, read_by
 from phi_emulator.models.row_attention import row_attention
 
-__all__ = ["rewrite_graph"]
+__all__ = ["MAX_DRAFTS", "rewrite_graph"]
 
+MAX_DRAFTS: Final = 7
+"""Drafts that the Engine takes behind a sequence's last token."""
 _OLDEST_OPSET: Final = 13  # where axes became inputs
 _CACHE_INPUT: Final = 3
 _ROTARY_INPUTS: Final = slice(7, 9)
@@ -72,9 +75,9 @@ class _Rewrite:
                 self.attention(node, self.layer(node), rotary_dim)
                 continue
             if "logits" in node.output:
-                # Only each sequence's last token is asked for its logits: the head is the widest layer of all.
-                node.input[0] = self.step("Gather", self.hidden(node), "/paged/last_token", to="last", axis=0)
-            self.nodes.append(node)
+                self.head(node)
+            else:
+                self.nodes.append(node)
         self.declare()
         self.drop_unused()
 
@@ -95,18 +98,17 @@ class _Rewrite:
         tokens_c, end_r = s("Unsqueeze", tokens, axis1, to="tokens_c"), s("Unsqueeze", end, axis0, to="end_r")
         passed = s("GreaterOrEqual", tokens_c, end_r, to="passed")
         passed = self.cast(passed, TensorProto.INT64, to="passed_count")
-        row = s("ReduceSum", passed, axis1, to="row", keepdims=0)
-        offset = s("Sub", tokens, s("Gather", start, row, to="row_start"), to="offset")
-        position = s("Add", s("Gather", past, row, to="row_past"), offset, to="position")
+        sequence = s("ReduceSum", passed, axis1, to="sequence", keepdims=0)
+        offset = s("Sub", tokens, s("Gather", start, sequence, to="own_start"), to="offset")
+        position = s("Add", s("Gather", past, sequence, to="own_past"), offset, to="position")
         s("Unsqueeze", position, axis0, to="position_ids")
-        length = s("Sub", end, start, to="length")
-        total = s("Add", past, length, to="total")
         # Where keys and values are written: [T, heads, 3], the pool's own axes, addressed head by head inside a block.
         table = self.cast("block_table", TensorProto.INT64, to="table")
         column = s("Div", position, c("size", size), to="column")
         slot = s("Sub", position, s("Mul", column, "/paged/size", to="column_start"), to="slot")
-        row_c, column_c = s("Unsqueeze", row, axis1, to="row_c"), s("Unsqueeze", column, axis1, to="column_c")
-        block = s("GatherND", table, s("Concat", row_c, column_c, to="pair", axis=1), to="block")
+        sequence_c = s("Unsqueeze", sequence, axis1, to="sequence_c")
+        column_c = s("Unsqueeze", column, axis1, to="column_c")
+        block = s("GatherND", table, s("Concat", sequence_c, column_c, to="pair", axis=1), to="block")
         heads = c("head_starts", (np.arange(kv) * size).reshape(1, kv))
         flat = s("Add", s("Unsqueeze", slot, axis1, to="slot_c"), heads, to="flat")
         major = s("Div", flat, c("kv", kv), to="major")
@@ -116,8 +118,38 @@ class _Rewrite:
         )
         parts = [s("Unsqueeze", part, axis2, to=f"{part[7:]}_w") for part in (block_h, major, minor)]
         s("Concat", *parts, to="write_at", axis=2)
+        length = s("Gather", s("Sub", end, start, to="length"), sequence, to="own_length")
+        self.rows(
+            table=table, tokens=tokens, sequence=sequence, position=position, offset=offset, length=length
+        )
+
+    def rows(
+        self, *, table: str, tokens: str, sequence: str, position: str, offset: str, length: str
+    ) -> None:
+        """Cut the step into rows: what is attended at once, and has its logits computed for its last token.
+
+        A sequence with few tokens, drafts behind the last one, gets a row for each: so every draft has its logits, and
+        they are, to the last bit, those of a step without drafts. A longer one, a piece of a prompt, is a row as a
+        whole: the head is the widest layer of all.
+        """
+        c, s = self.constant, self.step
+        is_short = s("LessOrEqual", length, c("drafted", MAX_DRAFTS + 1), to="is_short")
+        begins = s("Or", is_short, s("Equal", offset, "/paged/0", to="is_first"), to="begins")
+        start = s("Squeeze", s("NonZero", begins, to="begins_at"), "/paged/[0]", to="row_start")
+        count = s("Unsqueeze", "/paged/token_count", "/paged/[0]", to="token_count_r")
+        others = s("Slice", start, "/paged/[1]", "/paged/[most]", "/paged/[0]", to="other_rows")
+        end = s("Concat", others, count, to="row_end", axis=0)
+        last = s("Sub", end, "/paged/1", to="last_token")
+        begun = s("CumSum", self.cast(begins, TensorProto.INT64, to="begins_1"), "/paged/0", to="begun")
+        row = s("Sub", begun, "/paged/1", to="row")
         self.row_indices(
-            table=table, row=row, offset=offset, start=start, end=end, length=length, total=total
+            table=s("Gather", table, s("Gather", sequence, start, to="row_sequence"), to="row_table"),
+            row=row,
+            offset=s("Sub", tokens, s("Gather", start, row, to="own_row_start"), to="row_offset"),
+            start=start,
+            end=end,
+            length=s("Sub", end, start, to="row_tokens"),
+            total=s("Add", s("Gather", position, last, to="last_position"), "/paged/1", to="total"),
         )
 
     def row_indices(
@@ -152,7 +184,6 @@ class _Rewrite:
         long_enough = s("Greater", total, group, to="is_long")
         s("And", s("Equal", length, one, to="is_one"), long_enough, to="row_is_single")
         s("Add", s("Mul", row, widest, to="row_at"), offset, to="unpad_at")
-        s("Sub", end, one, to="last_token")
 
     # The attentions.
 
@@ -257,7 +288,7 @@ class _Rewrite:
         all: the shorter where it reaches, else the longer.
         """
         branches = [a.g for a in maker.attribute if a.type == onnx.AttributeProto.GRAPH]
-        pairs = [_constants(branch) for branch in branches]
+        pairs = [constants_of(branch) for branch in branches]
         if maker.op_type != "If" or any(pair is None for pair in pairs):
             raise NotConvertibleError(f"its rotary tables come from {maker.op_type!r}")
         usable = sorted((pair for pair in pairs if pair is not None), key=lambda pair: len(pair[0]))
@@ -270,6 +301,16 @@ class _Rewrite:
             self.makers.pop(name, None)
 
     # The head.
+
+    def head(self, node: onnx.NodeProto) -> None:
+        """Compute the logits of each row's last token, and give them to all tokens of the row.
+
+        The Engine reads those of tokens that it samples after, and there the row ends.
+        """
+        node.input[0] = self.step("Gather", self.hidden(node), "/paged/last_token", to="last", axis=0)
+        node.output[0] = "/paged/row_logits"
+        self.nodes.append(node)
+        self.node("Gather", ["/paged/row_logits", "/paged/row"], "logits", axis=0)
 
     def hidden(self, head: onnx.NodeProto) -> str:
         """What goes into the head, for all tokens: a graph may choose the last one already."""
@@ -305,8 +346,8 @@ class _Rewrite:
                 info("block_table", int32, ["batch_size", "max_num_blocks"]),
             ]
         )
-        # The first axis must be called batch_size, or the Engine expects a row for each token.
-        self.graph.output.append(info("logits", TensorProto.FLOAT, ["batch_size", g.vocabulary]))
+        # Were the first axis called batch_size, the Engine would expect a row for each sequence, and take no drafts.
+        self.graph.output.append(info("logits", TensorProto.FLOAT, ["num_tokens", g.vocabulary]))
         pool: list[str | int | None] = ["num_blocks", g.block_size, g.kv_heads, size]
         for layer in range(g.layers):
             for name in ("key", "value"):
@@ -324,7 +365,7 @@ class _Rewrite:
         for node in reversed(self.nodes):
             if needed.intersection(node.output):
                 kept.append(node)
-                needed |= _read_by(node)
+                needed |= read_by(node)
         known = {i.name for i in self.graph.input} | {t.name for t in self.graph.initializer}
         known |= {name for node in kept for name in node.output}
         missing = sorted(needed - known - {""})
@@ -353,22 +394,3 @@ class _Rewrite:
 
     def cast(self, tensor: str, element_type: int, *, to: str) -> str:
         return self.node("Cast", [tensor], f"/paged/{to}", to=element_type)
-
-
-def _constants(branch: onnx.GraphProto) -> list[np.ndarray[Any, Any]] | None:
-    """The values of a branch that only holds constants, in the order of its outputs."""
-    values = {node.output[0]: node.attribute[0].t for node in branch.node if node.op_type == "Constant"}
-    if len(values) != len(branch.node) or any(output.name not in values for output in branch.output):
-        return None
-    return [numpy_helper.to_array(values[output.name]) for output in branch.output]
-
-
-def _read_by(node: onnx.NodeProto) -> set[str]:
-    """What a node reads, and what its inner graphs read from around them."""
-    read = set(node.input)
-    for attribute in node.attribute:
-        if attribute.type == onnx.AttributeProto.GRAPH:
-            inner = attribute.g
-            own = {i.name for i in inner.input} | {name for n in inner.node for name in n.output}
-            read |= set().union(*map(_read_by, inner.node)) - own
-    return read

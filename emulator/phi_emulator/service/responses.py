@@ -28,8 +28,8 @@ from phi_client.contract.dialects import Dialect
 from phi_client.contract.filter_results import prompt_filter_results
 from phi_client.contract.reasoning import ReasoningSplitter, SplitText, split_reasoning
 from phi_emulator.engine.base import EndReason, EngineError
+from phi_emulator.engine.generation import Generation, Outcome
 from phi_emulator.engine.tool_calls import CallArguments, CallBegin, Found, SaidText, ToolCallReader
-from phi_emulator.engine.worker import Generation, Outcome
 from phi_emulator.service.content_filter import AnswerFilter
 from phi_emulator.service.errors import error_of_engine
 from phi_emulator.service.rate_limits import Admission

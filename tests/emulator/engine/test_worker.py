@@ -18,8 +18,9 @@ from phi_emulator.engine.base import (
     QueueTimeoutError,
     Sampling,
 )
+from phi_emulator.engine.generation import Generation
 from phi_emulator.engine.scripted import ScriptedEngine
-from phi_emulator.engine.worker import Generation, Worker
+from phi_emulator.engine.worker import Worker
 
 from tests.together.conftest import eventually
 

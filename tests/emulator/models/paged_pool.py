@@ -33,7 +33,12 @@ class PagedGraph:
                 self.block_size = declared.shape[1]
 
     def step(self, rows: Sequence[Row]) -> Logits:
-        """Run rows of (new tokens, tokens before, blocks); return a row of logits for each."""
+        """Run rows of (new tokens, tokens before, blocks); return the logits of each one's last token."""
+        ends = np.cumsum([len(tokens) for tokens, _, _ in rows])
+        return np.asarray(self.step_all(rows)[ends - 1])
+
+    def step_all(self, rows: Sequence[Row]) -> Logits:
+        """Run rows of (new tokens, tokens before, blocks); return the logits of all tokens."""
         lengths = [len(tokens) for tokens, _, _ in rows]
         width = max(len(blocks) for _, _, blocks in rows)
         feed = {

@@ -8,7 +8,7 @@ import numpy as np
 import onnx
 import pytest
 from phi_emulator.models.geometry import Geometry, NotConvertibleError
-from phi_emulator.models.paged_graph import rewrite_graph
+from phi_emulator.models.paged_graph import MAX_DRAFTS, rewrite_graph
 
 from tests.emulator.models.paged_pool import Logits, PagedGraph, StockGraph, distance
 from tests.emulator.models.stock_models import (
@@ -37,6 +37,8 @@ KINDS = {
     "older operators": Stock(opset=14),
     "int8 activations": Stock(accuracy_level=4),
 }
+# A last piece of up to eight tokens goes token by token, as drafts do.
+TAIL = dict.fromkeys(KINDS, EQUAL) | {"int8 activations": ROUGHLY_EQUAL}
 Convert = Callable[..., tuple[StockGraph, Path]]
 
 
@@ -84,7 +86,7 @@ def test_a_prompt_at_once_and_in_chunks_gives_the_stock_logits(convert: Convert,
         prompt, blocks = tokens(count, count), blocks_for(count, 3)
         expected = stock(prompt)
         assert distance(PagedGraph(paged).step([(prompt, 0, blocks)])[0], expected) < EQUAL, count
-        assert distance(chunked(paged, prompt, 7, blocks), expected) < EQUAL, count
+        assert distance(chunked(paged, prompt, 9, blocks), expected) < TAIL[kind], count
 
 
 def chunked(paged: Path, prompt: list[int], size: int, blocks: list[int], pool: int = 16) -> Logits:
@@ -101,6 +103,55 @@ def test_single_tokens_after_a_prompt_give_the_stock_logits(convert: Convert) ->
     for past in range(1, 40):
         expected = stock(text[: past + 1])
         assert distance(graph.step([([text[past]], past, blocks)])[0], expected) < EQUAL, past
+
+
+@pytest.mark.parametrize("half_cache", [False, True])
+def test_drafts_have_the_logits_that_they_have_alone_to_the_last_bit(
+    convert: Convert, half_cache: bool
+) -> None:
+    _, paged = convert(Stock(accuracy_level=4), half_cache=half_cache)
+    skip_where_rows_matter(paged)
+    text, blocks = tokens(60), blocks_for(60)
+    for begun in (1, 20):
+        alone = PagedGraph(paged)
+        alone.step([(text[:begun], 0, blocks)])
+        expected = [alone.step([([text[past]], past, blocks)])[0] for past in range(begun, begun + 8)]
+        for several in range(2, MAX_DRAFTS + 2):
+            graph = PagedGraph(paged)
+            graph.step([(text[:begun], 0, blocks)])
+            logits = graph.step_all([(text[begun : begun + several], begun, blocks)])
+            assert np.array_equal(logits, expected[:several]), several
+
+
+def skip_where_rows_matter(paged: Path) -> None:
+    """A product of int8 activations needn't round a row by itself as beside others: that is up to the processor."""
+    rows = [([token], 0, [block]) for block, token in enumerate(tokens(8))]
+    if not np.array_equal(PagedGraph(paged).step(rows)[0], PagedGraph(paged).step(rows[:1])[0]):
+        pytest.skip("on this processor the number of rows changes how products are rounded")
+
+
+def test_drafts_beside_other_sequences_give_the_stock_logits(convert: Convert) -> None:
+    stock, paged = convert(Stock())
+    texts, blocks = [tokens(40, 1), tokens(40, 2)], [blocks_for(40), blocks_for(40, 3)]
+    graph = PagedGraph(paged)
+    graph.step([(texts[0][:20], 0, blocks[0])])
+    logits = graph.step_all([(texts[0][20:24], 20, blocks[0]), (texts[1][:30], 0, blocks[1])])
+    for past in range(4):
+        assert distance(logits[past], stock(texts[0][: 21 + past])) < EQUAL, past
+    assert distance(logits[-1], stock(texts[1][:30])) < EQUAL
+
+
+def test_drafts_that_were_wrong_leave_nothing_behind(convert: Convert) -> None:
+    _, paged = convert(Stock())
+    text, blocks = tokens(40), blocks_for(40)
+    clean, tried = PagedGraph(paged), PagedGraph(paged)
+    for graph in (clean, tried):
+        graph.step([(text[:20], 0, blocks)])
+    tried.step([([text[20], *tokens(7, 9)], 20, blocks)])
+    clean.step([(text[20:21], 20, blocks)])
+    for past in range(21, 40):
+        row = [([text[past]], past, blocks)]
+        assert distance(clean.step(row)[0], tried.step(row)[0]) < EQUAL, past
 
 
 @pytest.mark.parametrize(("half_cache", "tolerance"), [(False, EQUAL), (True, HALF_EQUAL)])
