@@ -29,6 +29,13 @@ class Geometry:
     """Tokens in a block."""
     half_cache: bool
     """Keep keys and values in 16 bits, else in 32."""
+    segment_blocks: int = 32
+    """Blocks of a long sequence that are read at a time: so many that they stay in the processor's cache meanwhile."""
+
+    @property
+    def segmented(self) -> bool:
+        """Whether sequences can grow so long that they are read in segments: in two or more."""
+        return self.context_length >= 2 * self.segment_blocks * self.block_size
 
     @property
     def token_bytes(self) -> int:

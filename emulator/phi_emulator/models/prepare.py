@@ -30,7 +30,7 @@ __all__ = ["PreparedModel", "prepare_model"]
 
 logger = logging.getLogger("phi_emulator.models")
 
-FORMAT: Final = 1
+FORMAT: Final = 2
 """Counts up when the same model would be prepared differently."""
 DEFAULT_CONTEXT: Final = 8192
 """Tokens that are served unless more are asked for: a cache for the 131,072 of the real model would take 16 GB."""
