@@ -15,7 +15,7 @@ from phi_emulator.engine.base import Engine, ModelLoadError
 from phi_emulator.engine.builds import conflicts, has_engine_api, installed_builds
 from phi_emulator.engine.devices import AUTO, CPU, Device, on_a_device
 from phi_emulator.engine.load_errors import load_error
-from phi_emulator.models.prepare import prepare_model
+from phi_emulator.models.prepare import PreparedModel, prepare_model
 
 __all__ = ["load_engine"]
 
@@ -62,17 +62,17 @@ def load_engine(
         def make(where: Path, **origin: Any) -> Engine:
             return OrtEngine(where, deterministic=deterministic, **given, **origin)
 
-        return _load_prepared(folder, make, context_length, cache_bytes) if device == CPU else make(folder)
+        if device != CPU:
+            return make(folder)
+        sizes = {} if cache_bytes is None else {"cache_bytes": cache_bytes}
+        ready = prepare_model(folder, context_length=context_length, repeatable=deterministic, **sizes)
+        return _load_prepared(folder, ready, make)
 
     return on_a_device(device, settings, load)
 
 
-def _load_prepared(
-    folder: Path, make: Callable[..., Engine], context_length: int | None, cache_bytes: int | None
-) -> Engine:
+def _load_prepared(folder: Path, ready: PreparedModel, make: Callable[..., Engine]) -> Engine:
     """The engine on a prepared graph; on the stock one where there is none, or it can't be loaded."""
-    sizes = {} if cache_bytes is None else {"cache_bytes": cache_bytes}
-    ready = prepare_model(folder, context_length=context_length, **sizes)
     try:
         return make(ready.folder, source=folder, obstacle=ready.obstacle)
     except ModelLoadError:

@@ -135,7 +135,7 @@ class _Rewrite:
         # Where keys and values are read: [B, heads, blocks] into the pool seen as [heads * blocks, block * head size].
         # Each row takes a block more than it fills, whatever stands there, because the attention takes a cache that is
         # no longer than the new tokens for an empty one. Table entries behind a row's end are negative.
-        if self.geometry.segmented:
+        if self.geometry.ordered:
             table = self.in_order(table, past)
         first = s("Slice", table, axis0, axis1, axis1, to="table_first")
         longer = s("Max", s("Concat", table, first, to="table_more", axis=1), zero, to="read_table")
@@ -163,7 +163,7 @@ class _Rewrite:
             self.segments(total)
 
     def in_order(self, table: str, past: str) -> str:
-        """`table` with each row's full blocks in the pool's order, so that they are read from front to back.
+        """`table` with the full blocks of long rows in the pool's order, so that they are read from front to back.
 
         Attention doesn't ask in which order keys stand that all queries see; those of this step keep theirs.
         """
@@ -173,6 +173,8 @@ class _Rewrite:
         )
         column = s("Range", "/paged/0", s("Squeeze", columns, to="column_count"), "/paged/1", to="columns")
         full = s("Div", past, "/paged/size", to="full")
+        is_long = s("GreaterOrEqual", past, c("ordered_from", self.geometry.ordered_from), to="is_ordered")
+        full = s("Where", is_long, full, "/paged/0", to="full_ordered")
         is_full = s("Less", column, s("Unsqueeze", full, "/paged/[1]", to="full_c"), to="is_full")
         behind = s("Add", column, c("behind", 2**40), to="behind_all")
         key = s("Where", is_full, table, behind, to="order_key")

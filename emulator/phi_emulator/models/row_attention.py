@@ -171,7 +171,7 @@ def row_attention(
     )
 
 
-def _in_segments(
+def _in_segments(  # noqa: PLR0917 - what its only caller has at hand
     long: _Body,
     query: str,
     pools: tuple[str, str],
