@@ -173,7 +173,9 @@ class _Rewrite:
         )
         column = s("Range", "/paged/0", s("Squeeze", columns, to="column_count"), "/paged/1", to="columns")
         full = s("Div", past, "/paged/size", to="full")
-        is_long = s("GreaterOrEqual", past, c("ordered_from", self.geometry.ordered_from), to="is_ordered")
+        is_long = s(
+            "GreaterOrEqual", past, c("ordered_from", self.geometry.ordered_from or 0), to="is_ordered"
+        )
         full = s("Where", is_long, full, "/paged/0", to="full_ordered")
         is_full = s("Less", column, s("Unsqueeze", full, "/paged/[1]", to="full_c"), to="is_full")
         behind = s("Add", column, c("behind", 2**40), to="behind_all")

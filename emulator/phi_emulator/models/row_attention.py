@@ -77,6 +77,8 @@ class _Body:
         """
         name, none = f"{self.lead}/attention", "/paged/no_new"
         keys, values, last, length = cache
+        if scores:
+            attributes["qk_output"] = 1
         self.nodes.append(
             helper.make_node(
                 "GroupQueryAttention",
@@ -86,7 +88,6 @@ class _Body:
                 domain="com.microsoft",
                 do_rotary=0,
                 local_window_size=-1,
-                **({"qk_output": 1} if scores else {}),
                 **attributes,
             )
         )
@@ -120,7 +121,7 @@ def row_attention(
     blocks = body.add("Slice", own["read_at"], "/paged/[0]", own["row_blocks"], "/paged/[1]", to="blocks")
     ends = (body.add("Unsqueeze", own["row_last_key"], "/paged/[0]", to="last_key"), own["row_length"])
     query = body.add("Slice", queries, own["row_start_at"], own["row_end_at"], "/paged/[0]", to="query")
-    heads = {"scale": scale, "kv_num_heads": geometry.kv_heads}
+    heads: dict[str, Any] = {"scale": scale, "kv_num_heads": geometry.kv_heads}
     shared = {**heads, "num_heads": geometry.kv_heads, "causal": 0}
 
     several = _Body(f"{lead}/several")
