@@ -122,7 +122,7 @@ def row_attention(
     ends = (body.add("Unsqueeze", own["row_last_key"], "/paged/[0]", to="last_key"), own["row_length"])
     query = body.add("Slice", queries, own["row_start_at"], own["row_end_at"], "/paged/[0]", to="query")
     heads: dict[str, Any] = {"scale": scale, "kv_num_heads": geometry.kv_heads}
-    shared = {**heads, "num_heads": geometry.kv_heads, "causal": 0}
+    shared: dict[str, Any] = {**heads, "num_heads": geometry.kv_heads, "causal": 0}
 
     several = _Body(f"{lead}/several")
     mixed = several.attend(
