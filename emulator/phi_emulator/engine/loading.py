@@ -16,7 +16,7 @@ from phi_emulator.engine.builds import conflicts, has_engine_api, installed_buil
 from phi_emulator.engine.devices import AUTO, CPU, Device, on_a_device
 from phi_emulator.engine.load_errors import load_error
 from phi_emulator.engine.side_by_side import Calibrations, calibrate
-from phi_emulator.models.prepare import prepare_model
+from phi_emulator.models.prepare import PreparedModel, prepare_model
 
 __all__ = ["load_engine"]
 
@@ -72,7 +72,9 @@ def load_engine(
 
         if device != CPU:
             return make(folder)
-        engine = _load_prepared(folder, make, context_length, cache_bytes)
+        sizes = {} if cache_bytes is None else {"cache_bytes": cache_bytes}
+        ready = prepare_model(folder, context_length=context_length, repeatable=deterministic, **sizes)
+        engine = _load_prepared(folder, ready, make)
         if calibrations is not None and max_running is None and engine.info.batching == "continuous":
             calibrate(engine, Calibrations(calibrations))
         return engine
@@ -80,12 +82,8 @@ def load_engine(
     return on_a_device(device, settings, load)
 
 
-def _load_prepared(
-    folder: Path, make: Callable[..., T], context_length: int | None, cache_bytes: int | None
-) -> T:
+def _load_prepared(folder: Path, ready: PreparedModel, make: Callable[..., T]) -> T:
     """The engine on a prepared graph; on the stock one where there is none, or it can't be loaded."""
-    sizes = {} if cache_bytes is None else {"cache_bytes": cache_bytes}
-    ready = prepare_model(folder, context_length=context_length, **sizes)
     try:
         return make(ready.folder, source=folder, obstacle=ready.obstacle)
     except ModelLoadError:

@@ -30,7 +30,7 @@ __all__ = ["PreparedModel", "prepare_model"]
 
 logger = logging.getLogger("phi_emulator.models")
 
-FORMAT: Final = 2
+FORMAT: Final = 3
 """Counts up when the same model would be prepared differently."""
 DEFAULT_CONTEXT: Final = 8192
 """Tokens that are served unless more are asked for: a cache for the 131,072 of the real model would take 16 GB."""
@@ -62,18 +62,24 @@ class _UnpreparedError(Exception):
 
 
 def prepare_model(
-    folder: Path, *, context_length: int | None = None, cache_bytes: int = CACHE_BYTES
+    folder: Path,
+    *,
+    context_length: int | None = None,
+    cache_bytes: int = CACHE_BYTES,
+    repeatable: bool = False,
 ) -> PreparedModel:
     """The folder to load in the place of `folder`: itself when it is ready, or can't be made so.
 
     `context_length` is how many tokens are to be served; as many as the model declares, and as `cache_bytes` hold, at
-    most.
+    most. A `repeatable` graph gives the same digits wherever in the pool a sequence lies; long ones may take it longer.
     """
     try:
         config = json.loads((folder / "genai_config.json").read_text(encoding="utf-8"))
         if "dynamic_batching" in config.get("engine", {}):
             return PreparedModel(folder)
-        return PreparedModel(_prepared(folder, config, context_length or DEFAULT_CONTEXT, cache_bytes))
+        return PreparedModel(
+            _prepared(folder, config, context_length or DEFAULT_CONTEXT, cache_bytes, repeatable=repeatable)
+        )
     except _UnpreparedError as error:
         return PreparedModel(folder, str(error))
     except ImportError as error:
@@ -84,7 +90,9 @@ def prepare_model(
         return PreparedModel(folder, "its `genai_config.json` has not the usual form")
 
 
-def _prepared(folder: Path, config: dict[str, Any], context_length: int, cache_bytes: int) -> Path:
+def _prepared(
+    folder: Path, config: dict[str, Any], context_length: int, cache_bytes: int, *, repeatable: bool
+) -> Path:
     model: dict[str, Any] = config["model"]
     decoder: dict[str, Any] = model["decoder"]
     if model["type"] not in _TYPES:
@@ -102,6 +110,8 @@ def _prepared(folder: Path, config: dict[str, Any], context_length: int, cache_b
         block_size=BLOCK_SIZE,
         half_cache=2 * decoder["num_hidden_layers"] * heads * size * 4 >= HALF_FROM,
     )
+    if repeatable:
+        geometry = replace(geometry, ordered_from=None)
     held = cache_bytes // geometry.token_bytes // BLOCK_SIZE * BLOCK_SIZE
     geometry = replace(geometry, context_length=min(geometry.context_length, held))
     stock = folder / decoder["filename"]

@@ -3,12 +3,14 @@
 import json
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
 import pytest
 from phi_emulator.models.geometry import Geometry, NotConvertibleError
-from phi_emulator.models.paged_graph import MAX_DRAFTS, rewrite_graph
+from phi_emulator.models.paged_graph import rewrite_graph
+from phi_emulator.models.step_indices import MAX_DRAFTS
 
 from tests.emulator.models.paged_pool import Logits, PagedGraph, StockGraph, distance
 from tests.emulator.models.stock_models import (
@@ -22,7 +24,10 @@ from tests.emulator.models.stock_models import (
 )
 
 BLOCK = 16
-# The rewritten graph sums in the stock graph's order, but for a single token, whose keys are read once for all queries.
+SEGMENT = 2 * BLOCK
+"""Tokens in a segment of a long sequence here; the default would make the tests' sequences longer than they need be."""
+# The rewritten graph sums in the stock graph's order, but for a single token, whose keys are read once for all queries,
+# and, in a long sequence, segment by segment.
 EQUAL = 1e-4
 # Keys and values rounded to 16 bits.
 HALF_EQUAL = 0.02
@@ -50,14 +55,15 @@ def blocks_for(count: int, first: int = 0) -> list[int]:
     return list(range(first, first + -(-count // BLOCK)))
 
 
-def geometry(context_length: int, *, half_cache: bool = False) -> Geometry:
-    return Geometry(LAYERS, HEADS, KV_HEADS, HEAD_SIZE, VOCABULARY, context_length, BLOCK, half_cache)
+def geometry(context_length: int, **more: Any) -> Geometry:
+    more = {"half_cache": False, **more}
+    return Geometry(LAYERS, HEADS, KV_HEADS, HEAD_SIZE, VOCABULARY, context_length, BLOCK, **more)
 
 
-def rewrite(folder: Path, *, context_length: int, half_cache: bool = False) -> None:
+def rewrite(folder: Path, *, context_length: int, **more: Any) -> None:
     """Put the rewritten graph into a folder beside, with the weights' file linked."""
     model = onnx.load(folder / "model.onnx", load_external_data=False)
-    rewrite_graph(model, geometry(context_length, half_cache=half_cache))
+    rewrite_graph(model, geometry(context_length, **more))
     paged = folder / "paged"
     paged.mkdir()
     onnx.save(model, paged / "model.onnx")
@@ -66,11 +72,9 @@ def rewrite(folder: Path, *, context_length: int, half_cache: bool = False) -> N
 
 @pytest.fixture
 def convert(tmp_path: Path) -> Convert:
-    def make(
-        stock: Stock, *, context_length: int | None = None, half_cache: bool = False
-    ) -> tuple[StockGraph, Path]:
+    def make(stock: Stock, *, context_length: int | None = None, **more: Any) -> tuple[StockGraph, Path]:
         folder = write_stock_model(tmp_path / "stock", stock)
-        rewrite(folder, context_length=context_length or stock.tables[-1], half_cache=half_cache)
+        rewrite(folder, context_length=context_length or stock.tables[-1], **more)
         return StockGraph(folder), folder / "paged"
 
     return make
@@ -184,6 +188,90 @@ def join_and_compare(stock: StockGraph, paged: Path, tolerance: float) -> None:
         for (which, new), row in zip(rows, logits, strict=True):
             done[which] += len(new)
             assert distance(row, stock(texts[which][: done[which]])) < tolerance, (which, done)
+
+
+def in_order(count: int) -> list[int]:
+    return list(range(count))
+
+
+def reversed_(count: int) -> list[int]:
+    return list(range(count))[::-1]
+
+
+def scattered(count: int) -> list[int]:
+    return [int(block) for block in np.random.default_rng(count).permutation(16)[:count]]
+
+
+@pytest.mark.parametrize("placing", [in_order, reversed_, scattered])
+@pytest.mark.parametrize(("half_cache", "tolerance"), [(False, EQUAL), (True, HALF_EQUAL)])
+def test_single_tokens_of_a_long_sequence_give_the_stock_logits_wherever_its_blocks_lie(
+    convert: Convert, half_cache: bool, tolerance: float, placing: Callable[[int], list[int]]
+) -> None:
+    long = {"segment_blocks": SEGMENT // BLOCK, "ordered_from": 3 * SEGMENT + 5}
+    stock, paged = convert(Stock(), half_cache=half_cache, **long)
+    text = tokens(5 * SEGMENT + 3)
+    blocks = placing(len(text) // BLOCK + 1)
+    graph = PagedGraph(paged)
+    graph.step([(text[: 2 * SEGMENT - 3], 0, blocks)])
+    for past in range(2 * SEGMENT - 3, len(text)):
+        logits = graph.step([([text[past]], past, blocks)])[0]
+        near = min((past + 1) % SEGMENT, -(past + 1) % SEGMENT)
+        if near <= 1 or past % 7 == 0:
+            assert distance(logits, stock(text[: past + 1])) < tolerance, past
+
+
+@pytest.mark.parametrize("segment_blocks", [1, 3, 5])
+def test_long_short_and_new_sequences_share_a_step(convert: Convert, segment_blocks: int) -> None:
+    stock, paged = convert(Stock(), segment_blocks=segment_blocks, ordered_from=80)
+    rows = [(tokens(170, 1), 169), (tokens(9, 2), 8), (tokens(60, 3), 50), (tokens(101, 4), 100)]
+    # A scattered table for each; the longest row makes the others' tables end in nothing.
+    free, placed = [int(block) for block in np.random.default_rng(0).permutation(40)], []
+    for text, _ in rows:
+        count = len(text) // BLOCK + 1
+        placed.append(free[:count])
+        del free[:count]
+    graph = PagedGraph(paged, blocks=40)
+    for (text, past), blocks in zip(rows, placed, strict=True):
+        graph.step([(text[:past], 0, blocks)])
+    logits = graph.step(
+        [(text[past:], past, blocks) for (text, past), blocks in zip(rows, placed, strict=True)]
+    )
+    for (text, _), row in zip(rows, logits, strict=True):
+        assert distance(row, stock(text)) < EQUAL, len(text)
+
+
+def test_a_context_too_short_for_segments_makes_no_more_of_a_graph(convert: Convert) -> None:
+    _, paged = convert(Stock(), context_length=1023)
+    graph = (paged / "model.onnx").read_bytes()
+    assert b"LogSoftmax" not in graph
+    assert b"TopK" not in graph
+
+
+@pytest.mark.parametrize("long", [{"ordered_from": None}, {"ordered_from": 120}])
+def test_where_a_sequence_lies_changes_no_digit_unless_its_blocks_are_read_in_the_pools_order(
+    convert: Convert, long: dict[str, Any]
+) -> None:
+    _, paged = convert(Stock(), half_cache=True, segment_blocks=2, **long)
+    text, ends = tokens(150), []
+    for blocks in (in_order(10), reversed_(10), scattered(10)):
+        graph = PagedGraph(paged)
+        graph.step([(text[:90], 0, blocks)])
+        ends.append(np.concatenate([graph.step([([text[past]], past, blocks)]) for past in range(90, 150)]))
+    for other in ends[1:]:
+        assert np.array_equal(ends[0][:30], other[:30])
+        assert np.array_equal(ends[0], other) == (long["ordered_from"] is None)
+
+
+def test_what_the_pool_held_before_changes_nothing_in_segments(convert: Convert) -> None:
+    _, paged = convert(Stock(), half_cache=True, segment_blocks=1, ordered_from=50)
+    text, blocks = tokens(60), [9, 3, 7, 5]
+    results = []
+    for left in (0.0, np.nan):
+        graph = PagedGraph(paged, left)
+        graph.step([(text[:40], 0, blocks)])
+        results.append(np.concatenate([graph.step([([text[past]], past, blocks)]) for past in range(40, 60)]))
+    assert np.isfinite(results[0]).all()
+    assert np.array_equal(results[0], results[1])
 
 
 @pytest.mark.parametrize("filling", [np.nan, np.inf, -6e4, 6e4])
