@@ -7,7 +7,7 @@ once; the other asks often. All ask the same fixed upstream, a process of its ow
 over the rounds of the client's figure by that of bare httpx in the same round, so what else the machine does touches
 both.
 Clients that are not installed are left out. All times are processor time of the client's process, but for the time to
-the first chunk, of which the shortest of thirty counts.
+the first chunk, of which the shortest of a hundred counts.
 """
 # ruff: noqa: INP001  # commands beside one another, no package
 

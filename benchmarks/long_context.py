@@ -129,6 +129,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--contexts", default=",".join(map(str, CONTEXTS)))
     parser.add_argument("--placing", choices=PLACINGS, default="in order", help="of a sequence's blocks")
+    parser.add_argument(
+        "--alone", action="store_true", help="one conversation only: a whole model's caches are big"
+    )
     parser.add_argument("--cache-bits", type=int, choices=(16, 32), default=16)
     options = parser.parse_args(arguments)
     contexts = [int(context) for context in options.contexts.split(",")]
@@ -139,11 +142,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
         paged = partial(paged_step, session(Path(place), options.threads), placing=options.placing)
         heads, size = cache_of(paged.args[0])[1:]
         stock = partial(stock_step, session(options.folder, options.threads), heads, size)
-        kinds: dict[str, dict[str, Any]] = {
-            "one conversation": {},
-            f"{SIDE_BY_SIDE} conversations": {"rows": SIDE_BY_SIDE},
-            f"{CHUNK} prompt tokens": {"new": CHUNK},
-        }
+        kinds: dict[str, dict[str, Any]] = {"one conversation": {}}
+        if not options.alone:
+            kinds |= {
+                f"{SIDE_BY_SIDE} conversations": {"rows": SIDE_BY_SIDE},
+                f"{CHUNK} prompt tokens": {"new": CHUNK},
+            }
         print(f"| Context | {' | '.join(kinds)} |\n| --- |{' --- |' * len(kinds)}")
         for context in contexts:
             print(f"| {context:,} |", end="", flush=True)

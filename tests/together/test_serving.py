@@ -203,6 +203,7 @@ def test_control_routes_need_no_key(running: Running) -> None:
             "completion_tokens": 0,
             "drafted_tokens": 0,
             "accepted_tokens": 0,
+            "steps": 0,
         },
         "extensions": False,
     }

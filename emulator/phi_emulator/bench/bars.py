@@ -5,16 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Final, NamedTuple
 
-from phi_emulator.bench.report import Report, Spread
+from phi_emulator.bench.report import Report
 
 __all__ = ["Verdict", "bars_table", "verdicts"]
 
 _LARGE: Final = 1_000_000_000
 """Bytes of a loaded model from which on it counts as one of the real size."""
 _PROMPT_S: Final = 0.005
-_ONE_CHUNK: Final = 1.5, 0.01
-"""Callers hang up when their first chunk has begun. An idle engine before so many chunks and seconds had no second one:
-chunks differ in time, and asking takes some, too."""
 _LEAK: Final = 0.01, 8_000_000
 """What memory may grow by and still be called the same: the larger of a share and of so many bytes."""
 
@@ -81,20 +78,14 @@ def _smoothness(report: Report) -> Iterator[Verdict]:
             yield Verdict(
                 f"{name}, {label}", f"{spread[which] * 1000:.1f} ms", "under 5 ms", spread[which] < _PROMPT_S
             )
-    if report.chunk_s:
-        bar_s = _ONE_CHUNK[0] * report.chunk_s + _ONE_CHUNK[1]
-        for name, spread in (
-            ("streamed", report.hang_up_streamed_s),
-            ("not streamed", report.hang_up_whole_s),
-        ):
-            if spread:
-                yield _in_a_chunk(name, spread, bar_s)
-
-
-def _in_a_chunk(name: str, spread: Spread, bar_s: float) -> Verdict:
-    measured = f"{spread[1] * 1000:.0f} ms"
-    bar = f"no second chunk: {bar_s * 1000:.0f} ms"
-    return Verdict(f"idle after a hang-up in a long prompt, {name}, 95 %", measured, bar, spread[1] <= bar_s)
+    if report.hang_up_steps:
+        median, most = report.hang_up_steps[:2]
+        yield Verdict(
+            "chunks begun after a hang-up in a long prompt, median and 95 %",
+            f"{median:.0f} and {most:.0f}",
+            "0 and at most 1",
+            median == 0 and most <= 1,
+        )
 
 
 def _robustness(report: Report) -> Iterator[Verdict]:

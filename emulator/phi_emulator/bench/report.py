@@ -50,6 +50,8 @@ class Report:
     hang_up_streamed_s: Spread | None = None
     hang_up_whole_s: Spread | None = None
     """From hanging up inside a long prompt to an idle engine."""
+    hang_up_steps: Spread | None = None
+    """Chunks that began after hanging up inside a long prompt."""
     hang_ups: int = 0
     hang_up_bytes: tuple[int | None, int | None] = (None, None)
     """Memory after the first of them, and after the last."""

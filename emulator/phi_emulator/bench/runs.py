@@ -230,10 +230,14 @@ class _Benchmark:
     async def _long_hang_ups(self, asker: Asker, report: Report, words: int) -> None:
         """Callers that leave inside their prompts, and how long the engine goes on."""
         times: dict[bool, list[float]] = {True: [], False: []}
+        steps: list[float] = []
         for number in range(min(2 * _LONG_HANG_UPS, self._sizes.hang_ups)):
             streamed = number % 2 == 0
             asked = Conversation(self._unseen(words), self._sizes.tokens, 0)
-            times[streamed].append(await asker.hang_up(asked, streamed=streamed))
+            took_s, begun = await asker.hang_up(asked, streamed=streamed)
+            times[streamed].append(took_s)
+            steps.append(begun)
+        report.hang_up_steps = _spread(steps)
         report.hang_up_streamed_s, report.hang_up_whole_s = _spread(times[True]), _spread(times[False])
 
     async def _hang_ups(self, asker: Asker, report: Report) -> None:

@@ -124,17 +124,21 @@ class Asker:
                 times.append(time.perf_counter() - began)
         return times
 
-    async def hang_up(self, conversation: Conversation, *, streamed: bool) -> float:
-        """Ask, hang up as soon as it runs, and say how many seconds later nothing runs any more."""
+    async def hang_up(self, conversation: Conversation, *, streamed: bool) -> tuple[float, int]:
+        """Ask, and hang up as soon as it runs: after how many seconds nothing runs any more, and after how many steps
+        that began meanwhile.
+        """
         if streamed:
             task: asyncio.Task[object] = asyncio.create_task(self.stream(conversation))
         else:
             task = asyncio.create_task(self.status_code(conversation))
         await self.until(lambda status: status["running"] > 0)
+        begun = (await self.status())["counts"]["steps"]
         task.cancel()
         with suppress(asyncio.CancelledError):
             await task
-        return await self.until(lambda status: not status["running"])
+        took_s = await self.until(lambda status: not status["running"])
+        return took_s, (await self.status())["counts"]["steps"] - begun
 
     async def hang_up_on_answer(self, conversation: Conversation) -> None:
         """Ask for a stream, and hang up at its first text."""

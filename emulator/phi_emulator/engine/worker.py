@@ -69,6 +69,8 @@ class Counts:
     """Tokens that were proposed to be checked several at a time."""
     accepted_tokens: int = 0
     """Those of them that the model gave as well: steps that were saved."""
+    steps: int = 0
+    """Steps that the model has begun: tokens of answers, or chunks of prompts, of all that run together."""
 
 
 @dataclass(slots=True)
@@ -102,6 +104,7 @@ class Worker:
         self._queue_seconds = queue_seconds
         self._clock = clock
         self._counts = Counts()
+        self._steps = 0
         self._make_engine = make_engine
         self._queue_size = queue_size
         self._loaded: Future[Engine] = Future()
@@ -148,7 +151,7 @@ class Worker:
     @property
     def counts(self) -> Counts:
         """What became of the requests so far."""
-        return self._counts
+        return replace(self._counts, steps=self._steps)
 
     async def encode(self, messages: Sequence[Message]) -> list[int]:
         """The prompt's token ids, worked out beside the event loop.
@@ -243,6 +246,7 @@ class Worker:
             for _, state in admitted:
                 state.is_running = True
             running = self._scheduler.running > 0
+            self._steps += running
         run_checks(engine, checks)
         try:
             for sequence in cancelled:

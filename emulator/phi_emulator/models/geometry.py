@@ -31,20 +31,16 @@ class Geometry:
     """Keep keys and values in 16 bits, else in 32."""
     segment_blocks: int = 32
     """Blocks of a long sequence that are read at a time: so many that they stay in the processor's cache meanwhile."""
-
-    ordered_from: int | None = 4096
-    """Tokens from which on a sequence's blocks are read in the pool's order, whatever order they were given out in, or
-    None. Memory is then read from front to back, but the last digits depend on where the blocks lie."""
-
-    @property
-    def segmented(self) -> bool:
-        """Whether sequences can grow so long that they are read in segments: in two or more."""
-        return self.context_length >= 2 * self.segment_blocks * self.block_size
+    long_from: int = 4096
+    """Tokens from which on a sequence is long. Below, pieces cost more than they save."""
+    in_order: bool = True
+    """Read the blocks of a long sequence in the order of the pool, not as they were given out. Memory is then read from
+    front to back, but the last digits depend on where the blocks lie."""
 
     @property
-    def ordered(self) -> bool:
-        """Whether sequences can grow so long that their blocks are read in the pool's order."""
-        return self.ordered_from is not None and self.context_length > self.ordered_from
+    def has_long(self) -> bool:
+        """Whether sequences can grow long."""
+        return self.context_length > self.long_from
 
     @property
     def token_bytes(self) -> int:

@@ -35,7 +35,7 @@ def in_order(graph: Steps, table: str, past: str) -> str:
     columns = s("Slice", s("Shape", table, to="table_shape"), "/paged/[1]", "/paged/[2]", to="table_columns")
     column = s("Range", "/paged/0", s("Squeeze", columns, to="column_count"), "/paged/1", to="columns")
     full = s("Div", past, "/paged/size", to="full")
-    is_long = s("GreaterOrEqual", past, c("ordered_from", graph.geometry.ordered_from or 0), to="is_ordered")
+    is_long = s("GreaterOrEqual", past, c("long_from", graph.geometry.long_from), to="is_ordered")
     full = s("Where", is_long, full, "/paged/0", to="full_ordered")
     is_full = s("Less", column, s("Unsqueeze", full, "/paged/[1]", to="full_c"), to="is_full")
     behind = s("Add", column, c("behind", 2**40), to="behind_all")
@@ -56,7 +56,7 @@ def segments(graph: Steps, total: str) -> None:
     axis1, axis2, blocks = "/paged/[1]", "/paged/[2]", graph.geometry.segment_blocks
     size = c("segment", blocks * graph.geometry.block_size)
     count = s("Div", total, size, to="segment_count")
-    s("GreaterOrEqual", count, c("2", 2), to="row_is_long")
+    s("GreaterOrEqual", total, c("long_total", graph.geometry.long_from), to="row_is_long")
     count = s("Unsqueeze", s("Max", count, "/paged/1", to="segment_some"), axis1, to="row_segments")
     most = s("ReduceMax", count, to="segment_most", keepdims=0)
     each = s("Range", "/paged/0", most, "/paged/1", to="segment_each")

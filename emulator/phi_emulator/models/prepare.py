@@ -30,7 +30,7 @@ __all__ = ["PreparedModel", "prepare_model"]
 
 logger = logging.getLogger("phi_emulator.models")
 
-FORMAT: Final = 3
+FORMAT: Final = 4
 """Counts up when the same model would be prepared differently."""
 DEFAULT_CONTEXT: Final = 8192
 """Tokens that are served unless more are asked for: a cache for the 131,072 of the real model would take 16 GB."""
@@ -111,7 +111,7 @@ def _prepared(
         half_cache=2 * decoder["num_hidden_layers"] * heads * size * 4 >= HALF_FROM,
     )
     if repeatable:
-        geometry = replace(geometry, ordered_from=None)
+        geometry = replace(geometry, in_order=False)
     held = cache_bytes // geometry.token_bytes // BLOCK_SIZE * BLOCK_SIZE
     geometry = replace(geometry, context_length=min(geometry.context_length, held))
     stock = folder / decoder["filename"]

@@ -114,7 +114,7 @@ def row_attention(
     `keys` and `values` are the pool as [heads * blocks, block * head size].
     """
     element = TensorProto.FLOAT16 if geometry.half_cache else TensorProto.FLOAT
-    rows = {**_ROWS, **(_LONG_ROWS if geometry.segmented else {})}
+    rows = {**_ROWS, **(_LONG_ROWS if geometry.has_long else {})}
     body = _Body(f"{lead}/row")
     own = _names(body.lead, rows)
     pools = (keys, values)
@@ -137,7 +137,7 @@ def row_attention(
     grouped = single.add("Reshape", query, "/paged/one_by_group", to="by_head")
     grouped = single.add("Transpose", grouped, to="by_group", perm=[1, 0, 2])
     grouped = single.add("Reshape", grouped, "/paged/group_shape", to="query")
-    if geometry.segmented:
+    if geometry.has_long:
         short, long = _Body(f"{lead}/short"), _Body(f"{lead}/long")
         at_once = short.attend(grouped, [*short.read(pools, blocks), *ends], **shared)
         in_segments = _in_segments(long, grouped, pools, blocks, own, element, shared)

@@ -104,7 +104,7 @@ def _row_indices(
     # Where keys and values are read: [B, heads, blocks] into the pool seen as [heads * blocks, block * head size].
     # Each row takes a block more than it fills, whatever stands there, because the attention takes a cache that is
     # no longer than the new tokens for an empty one. Table entries behind a row's end are negative.
-    if graph.geometry.ordered:
+    if graph.geometry.has_long and graph.geometry.in_order:
         table = in_order(graph, table, s("Sub", total, length, to="row_past"))
     first = s("Slice", table, axis0, axis1, axis1, to="table_first")
     longer = s("Max", s("Concat", table, first, to="table_more", axis=1), zero, to="read_table")
@@ -125,5 +125,5 @@ def _row_indices(
     long_enough = s("Greater", total, group, to="is_long")
     s("And", s("Equal", length, one, to="is_one"), long_enough, to="row_is_single")
     s("Add", s("Mul", row, widest, to="row_at"), offset, to="unpad_at")
-    if graph.geometry.segmented:
+    if graph.geometry.has_long:
         segments(graph, total)

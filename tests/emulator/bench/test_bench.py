@@ -27,6 +27,7 @@ def report(**changes: Any) -> Report:
     made.worst_gap_ratio, made.newcomer_tokens, made.chunk_s = 10.0, 500, 0.032
     made.health_s = made.loop_delay_s = (0.001, 0.002, 0.003, 0.006)
     made.hang_up_streamed_s = made.hang_up_whole_s = (0.02, 0.05, 0.05, 0.05)
+    made.hang_up_steps = (0, 1, 1, 2)
     made.hang_ups, made.hang_up_bytes = 200, (100_000_000, 101_000_000)
     made.requests, made.at_a_time = 64, 32
     made.answered, made.refused, made.lost = 60, 4, 0
@@ -79,8 +80,8 @@ def test_what_could_not_be_measured_is_left_out_of_the_tables() -> None:
         ({"worst_gap_ratio": 12.1}, "worst gap while 500 tokens join"),
         ({"loop_delay_s": (0.001, 0.002, 0.0051, 0.006)}, "event loop"),
         ({"health_s": (0.001, 0.0051, 0.006, 0.006)}, "health route"),
-        ({"hang_up_streamed_s": (0.02, 0.1, 0.1, 0.1)}, "long prompt, streamed"),
-        ({"hang_up_whole_s": (0.02, 0.1, 0.1, 0.1)}, "long prompt, not streamed"),
+        ({"hang_up_steps": (1, 1, 1, 1)}, "long prompt"),
+        ({"hang_up_steps": (0, 2, 2, 2)}, "long prompt"),
         ({"lost": 1}, "64 requests"),
         ({"left_running": 1}, "places"),
         ({"left_waiting": 1}, "places"),

@@ -207,7 +207,7 @@ def scattered(count: int) -> list[int]:
 def test_single_tokens_of_a_long_sequence_give_the_stock_logits_wherever_its_blocks_lie(
     convert: Convert, half_cache: bool, tolerance: float, placing: Callable[[int], list[int]]
 ) -> None:
-    long = {"segment_blocks": SEGMENT // BLOCK, "ordered_from": 3 * SEGMENT + 5}
+    long = {"segment_blocks": SEGMENT // BLOCK, "long_from": 2 * SEGMENT}
     stock, paged = convert(Stock(), half_cache=half_cache, **long)
     text = tokens(5 * SEGMENT + 3)
     blocks = placing(len(text) // BLOCK + 1)
@@ -222,7 +222,7 @@ def test_single_tokens_of_a_long_sequence_give_the_stock_logits_wherever_its_blo
 
 @pytest.mark.parametrize("segment_blocks", [1, 3, 5])
 def test_long_short_and_new_sequences_share_a_step(convert: Convert, segment_blocks: int) -> None:
-    stock, paged = convert(Stock(), segment_blocks=segment_blocks, ordered_from=80)
+    stock, paged = convert(Stock(), segment_blocks=segment_blocks, long_from=80)
     rows = [(tokens(170, 1), 169), (tokens(9, 2), 8), (tokens(60, 3), 50), (tokens(101, 4), 100)]
     # A scattered table for each; the longest row makes the others' tables end in nothing.
     free, placed = [int(block) for block in np.random.default_rng(0).permutation(40)], []
@@ -241,17 +241,17 @@ def test_long_short_and_new_sequences_share_a_step(convert: Convert, segment_blo
 
 
 def test_a_context_too_short_for_segments_makes_no_more_of_a_graph(convert: Convert) -> None:
-    _, paged = convert(Stock(), context_length=1023)
+    _, paged = convert(Stock(), context_length=4096)
     graph = (paged / "model.onnx").read_bytes()
     assert b"LogSoftmax" not in graph
     assert b"TopK" not in graph
 
 
-@pytest.mark.parametrize("long", [{"ordered_from": None}, {"ordered_from": 120}])
+@pytest.mark.parametrize("long", [{"in_order": False}, {"in_order": True}])
 def test_where_a_sequence_lies_changes_no_digit_unless_its_blocks_are_read_in_the_pools_order(
     convert: Convert, long: dict[str, Any]
 ) -> None:
-    _, paged = convert(Stock(), half_cache=True, segment_blocks=2, **long)
+    _, paged = convert(Stock(), half_cache=True, segment_blocks=2, long_from=120, **long)
     text, ends = tokens(150), []
     for blocks in (in_order(10), reversed_(10), scattered(10)):
         graph = PagedGraph(paged)
@@ -259,11 +259,11 @@ def test_where_a_sequence_lies_changes_no_digit_unless_its_blocks_are_read_in_th
         ends.append(np.concatenate([graph.step([([text[past]], past, blocks)]) for past in range(90, 150)]))
     for other in ends[1:]:
         assert np.array_equal(ends[0][:30], other[:30])
-        assert np.array_equal(ends[0], other) == (long["ordered_from"] is None)
+        assert np.array_equal(ends[0], other) == (not long["in_order"])
 
 
 def test_what_the_pool_held_before_changes_nothing_in_segments(convert: Convert) -> None:
-    _, paged = convert(Stock(), half_cache=True, segment_blocks=1, ordered_from=50)
+    _, paged = convert(Stock(), half_cache=True, segment_blocks=1, long_from=50)
     text, blocks = tokens(60), [9, 3, 7, 5]
     results = []
     for left in (0.0, np.nan):
