@@ -322,7 +322,13 @@ def _configure(flags: dict[str, Any]) -> EmulatorConfig:
         raise click.UsageError(str(error)) from error
     logging.basicConfig(format="%(asctime)s %(levelname)s %(name)s: %(message)s", level=logging.WARNING)
     logging.getLogger("phi_emulator").setLevel(config.logging_level)
+    logging.getLogger("asyncio").addFilter(_is_news)
     return config
+
+
+def _is_news(record: logging.LogRecord) -> bool:
+    """False for what asyncio says when several chunks are on their way to a caller who has just hung up."""
+    return record.msg != "socket.send() raised exception."
 
 
 def _start(emulator: Emulator) -> Emulator:

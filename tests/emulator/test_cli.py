@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import inspect
+import logging
 import signal
 import subprocess
 import sys
+from asyncio import selector_events
 from collections.abc import Mapping
 from dataclasses import fields
 from typing import Self
@@ -169,3 +172,16 @@ def test_a_childs_environment_leads_to_the_emulator(environ: Mapping[str, str], 
         "NO_PROXY": no_proxy,
         "no_proxy": no_proxy,
     }
+
+
+def test_a_caller_who_hangs_up_while_chunks_are_on_their_way_is_no_news() -> None:
+    said = "socket.send() raised exception."
+    assert said in inspect.getsource(selector_events)  # what asyncio warns of, word for word
+
+    def record(message: str) -> logging.LogRecord:
+        return logging.LogRecord("asyncio", logging.WARNING, __file__, 1, message, None, None)
+
+    CliRunner().invoke(phi_emulator, ["serve", "--model", "no-such-model"])
+    shown = logging.getLogger("asyncio").filter
+    assert not shown(record(said))
+    assert shown(record("another"))
