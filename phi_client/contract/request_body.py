@@ -17,6 +17,8 @@ from phi_client.contract.wire import get_header
 
 __all__ = ["apply_policy", "read_json", "validated_request"]
 
+_MOST_DEPTH: Final = 200
+"""Levels of objects and lists in a body. Python reads several times as many, pydantic writes 255."""
 _POLICIES: Final[tuple[ParameterPolicy, ...]] = ("error", "drop", "pass-through")
 
 
@@ -83,6 +85,7 @@ def read_json(body: bytes) -> object:
         if b"\\ud" in body.lower():
             # An escaped half of a surrogate pair parses, but is no text that anything could work with.
             json.dumps(value, ensure_ascii=False).encode()
+        _check_depth(value)
     except json.JSONDecodeError as error:
         position, reason = error.pos, error.msg
     except (ValueError, RecursionError):
@@ -102,6 +105,21 @@ def read_json(body: bytes) -> object:
             ]
         )
     )
+
+
+def _check_depth(value: object) -> None:
+    level = [value]
+    for _ in range(_MOST_DEPTH + 1):
+        inner: list[object] = []
+        for item in level:
+            if isinstance(item, dict):
+                inner += cast("dict[str, object]", item).values()
+            elif isinstance(item, list):
+                inner += cast("list[object]", item)
+        if not inner:
+            return
+        level = inner
+    raise ValueError("nested too deeply")
 
 
 def _no_constant(name: str) -> object:

@@ -260,6 +260,24 @@ def test_a_body_that_is_no_request_is_a_422_with_details(dialect: Dialect, body:
     json.dumps(error, allow_nan=False).encode()
 
 
+def nested(levels: int) -> bytes:
+    """A request that has so many levels of objects and lists, in a key that nobody knows."""
+    inner = levels - 1
+    return (
+        b'{"messages": [{"role": "user", "content": "x"}], "x": ' + b"[" * inner + b"1" + b"]" * inner + b"}"
+    )
+
+
+@pytest.mark.parametrize("policy", ["drop", "pass-through"])
+@pytest.mark.parametrize("dialect", [SERVERLESS, MANAGED_COMPUTE], ids=lambda dialect: dialect.name)
+def test_as_deep_a_body_is_taken_as_can_be_written_again(dialect: Dialect, policy: str) -> None:
+    headers = {"extra-parameters": policy}
+    assert dialect.read_chat_request(headers, nested(200)).messages
+    with pytest.raises(RefusedError) as caught:
+        dialect.read_chat_request(headers, nested(201))
+    assert error_in(caught.value.refusal)["details"][0]["type"] == "json_invalid"
+
+
 def test_the_details_of_a_wrong_role_are_those_quoted_from_azure() -> None:
     body = b'{"messages": [{"role": "developer", "content": "x"}]}'
     with pytest.raises(RefusedError) as caught:

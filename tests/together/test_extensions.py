@@ -180,3 +180,14 @@ def test_an_engine_without_guidance_is_not_started_with_extensions() -> None:
     )
     with pytest.raises(EmulatorError, match="start without `--extensions`"):
         emulator.start()
+
+
+@pytest.mark.parametrize(("levels", "status"), [(100, 400), (300, 422)])
+def test_a_schema_that_is_nested_too_deeply_is_refused(extended: Running, levels: int, status: int) -> None:
+    schema: dict[str, Any] = {"type": "integer"}
+    for _ in range(levels):
+        schema = {"type": "array", "items": schema}
+    form = {"type": "json_schema", "json_schema": {"name": "deep", "schema": schema}}
+    answer = post(extended, "/serverless/chat/completions", response_format=form)
+    assert answer.status_code == status
+    assert "nested" in answer.text
