@@ -2,6 +2,7 @@
 """What a step costs at a given context, as a multiple of the stock graph's step.
 
 python -m benchmarks.long_context MODEL_FOLDER [--placing backwards] [--cache-bits 32] [--contexts 256,1024]
+python -m benchmarks.long_context MODEL_FOLDER --drafts     what drafts cost, as multiples of a step without
 
 Both graphs are run by ONNX Runtime alone and take turns, and the least CPU time of each counts: other programs disturb
 little, but compare ratios, not times. A few of a large model's layers will do; all of them cost alike.
@@ -21,7 +22,7 @@ from typing import Any
 import numpy as np
 import onnx
 import onnxruntime
-from phi_emulator.models.geometry import Geometry
+from phi_emulator.models.geometry import Geometry, block_step
 from phi_emulator.models.paged_graph import rewrite_graph
 from phi_emulator.models.prepare import BLOCK_SIZE
 
@@ -30,6 +31,7 @@ SIDE_BY_SIDE = 4
 """Conversations in a step of the second column."""
 CHUNK = 16
 """Prompt tokens in a step of the third."""
+DRAFTS = (1, 2, 3, 4, 7)
 Step = Callable[[], object]
 PLACINGS: dict[str, Callable[[int], Any]] = {
     "in order": np.arange,
@@ -38,7 +40,7 @@ PLACINGS: dict[str, Callable[[int], Any]] = {
 }
 
 
-def rewrite(folder: Path, paged: Path, *, context: int, half_cache: bool) -> None:
+def rewrite(folder: Path, paged: Path, *, context: int, cache_bits: int) -> None:
     """Put the paged graph of `folder` into `paged`, as a large model gets it, however few layers are left."""
     config = json.loads((folder / "genai_config.json").read_text(encoding="utf-8"))["model"]
     decoder = config["decoder"]
@@ -50,7 +52,7 @@ def rewrite(folder: Path, paged: Path, *, context: int, half_cache: bool) -> Non
         vocabulary=config["vocab_size"],
         context_length=context,
         block_size=BLOCK_SIZE,
-        half_cache=half_cache,
+        cache_bits=cache_bits,
     )
     graph = onnx.load(folder / "model.onnx", load_external_data=False)
     rewrite_graph(graph, geometry)
@@ -67,9 +69,18 @@ def session(folder: Path, threads: int) -> Any:
 def cache_of(graph: Any) -> tuple[int, int, int]:
     """The size of a paged graph's blocks, and its cache's heads and their size."""
     size, heads, head_size = next(
-        declared.shape[1:] for declared in graph.get_inputs() if declared.name.startswith("past_key_values")
+        declared.shape[1:]
+        for declared in graph.get_inputs()
+        if declared.name.startswith("past_key_values") and declared.name.endswith(".value")
     )
     return size, heads, head_size
+
+
+def block_count(graph: Any, tokens: int) -> int:
+    """The least number of blocks that hold so many tokens."""
+    size, heads, head_size = cache_of(graph)
+    step = block_step(heads, head_size)
+    return -(-tokens // (size * step)) * step
 
 
 def bound(graph: Any, feed: dict[str, Any], cache_shape: Callable[[Any], Sequence[int]]) -> Step:
@@ -79,14 +90,20 @@ def bound(graph: Any, feed: dict[str, Any], cache_shape: Callable[[Any], Sequenc
         binding.bind_cpu_input(name, value)
     for declared in graph.get_inputs():
         if declared.name.startswith("past_key_values"):
-            filled = random.random(cache_shape(declared), np.float32) / 10
-            element = np.float16 if "float16" in declared.type else np.float32
-            cache = onnxruntime.OrtValue.ortvalue_from_numpy(filled.astype(element))
+            shape = cache_shape(declared)
+            filled = random.random(shape, np.float32) / 10
+            if "int8" in declared.type:
+                filled = random.integers(-64, 64, shape, np.int8)
+            cache = onnxruntime.OrtValue.ortvalue_from_numpy(filled)
             binding.bind_ortvalue_input(declared.name, cache)
             present = f"present.{declared.name.removeprefix('past_key_values.')}"
             binding.bind_ortvalue_output(present, cache)
     binding.bind_output("logits")
-    return lambda: graph.run_with_iobinding(binding)
+
+    def step(_bound: object = feed) -> object:  # without a copy, so it must live as long as the step
+        return graph.run_with_iobinding(binding)
+
+    return step
 
 
 def stock_step(graph: Any, heads: int, size: int, context: int, *, rows: int = 1, new: int = 1) -> Step:
@@ -105,7 +122,8 @@ def paged_step(graph: Any, context: int, *, rows: int = 1, new: int = 1, placing
         "past_sequence_lengths": np.full(rows, context, np.int32),
         "block_table": np.asarray(PLACINGS[placing](rows * each), np.int32).reshape(rows, each).copy(),
     }
-    return bound(graph, feed, lambda cache: (rows * each, *cache.shape[1:]))
+    blocks = block_count(graph, rows * each * cache_of(graph)[0])
+    return bound(graph, feed, lambda cache: (blocks, *cache.shape[1:]))
 
 
 def race(steps: Sequence[Step], times: int) -> list[float]:
@@ -120,6 +138,14 @@ def race(steps: Sequence[Step], times: int) -> list[float]:
     return best
 
 
+def drafts(paged: Callable[..., Step], contexts: Sequence[int], times: int) -> None:
+    """Print what a step costs whose sequence brings so many drafts."""
+    print(f"| Drafts | {' | '.join(map(str, DRAFTS))} |\n| --- |{' --- |' * len(DRAFTS)}")
+    for context in contexts:
+        plain, *more = race([paged(context, new=count + 1) for count in (0, *DRAFTS)], times)
+        print(f"| at {context:,} | {' | '.join(f'{cost / plain:.2f}' for cost in more)} |", flush=True)
+
+
 def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -132,14 +158,18 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument(
         "--alone", action="store_true", help="one conversation only: a whole model's caches are big"
     )
-    parser.add_argument("--cache-bits", type=int, choices=(16, 32), default=16)
+    parser.add_argument("--drafts", action="store_true", help="measure these instead")
+    parser.add_argument("--cache-bits", type=int, choices=(8, 32), default=8)
     options = parser.parse_args(arguments)
     contexts = [int(context) for context in options.contexts.split(",")]
     # Inside the folder, because hard links do not cross file systems.
     with tempfile.TemporaryDirectory(dir=options.folder) as place:
         longest = max(contexts) + CHUNK
-        rewrite(options.folder, Path(place), context=longest, half_cache=options.cache_bits < 32)  # noqa: PLR2004
+        rewrite(options.folder, Path(place), context=longest, cache_bits=options.cache_bits)
         paged = partial(paged_step, session(Path(place), options.threads), placing=options.placing)
+        if options.drafts:
+            drafts(paged, contexts, options.steps)
+            return
         heads, size = cache_of(paged.args[0])[1:]
         stock = partial(stock_step, session(options.folder, options.threads), heads, size)
         kinds: dict[str, dict[str, Any]] = {"one conversation": {}}

@@ -138,6 +138,7 @@ _MODEL_OPTIONS: Final = (
     _option("max_running", "Requests that share the model's steps; without it measured once.", "COUNT"),
     _option("threads", "Threads that compute a step; without it one for each usable core.", "COUNT"),
     _option("cache_mb", "Memory that the cache of a prepared model may take.", "MEGABYTES"),
+    _option("cache_bits", "Bits of a number in that cache; without it 8 in large models.", "8|32"),
     _option("dialect", "What the root speaks.", choices=list(DIALECTS)),
     _option("port", "Port to listen on; 0 takes a free one.", "PORT"),
     _option("key", "Key that callers must present; without it the well-known one.", "KEY"),
@@ -234,6 +235,7 @@ def exec_(command: tuple[str, ...], **flags: Any) -> None:
 @click.option("--model", metavar="NAME|PATH", help="As of `serve`.")
 @click.option("--context", type=int, metavar="TOKENS", help="As of `serve`.")
 @click.option("--cache-mb", type=int, metavar="MEGABYTES", help="As of `serve`.")
+@click.option("--cache-bits", type=int, metavar="8|32", help="As of `serve`.")
 @click.option("--max-running", type=int, metavar="COUNT", help="As of `serve`.")
 @click.option("--threads", type=int, metavar="COUNT", help="As of `serve`.")
 @click.option(
@@ -262,7 +264,7 @@ def bench(
     """
     from phi_emulator.bench import bars_table, run_benchmark, verdicts  # noqa: PLC0415 - for this command alone
 
-    names = ("model", "context", "cache_mb", "max_running", "threads", "deterministic")
+    names = ("model", "context", "cache_mb", "cache_bits", "max_running", "threads", "deterministic")
     settings = _given({name: given.pop(name) for name in names})
     config = _configure({"port": 0, "log_level": "warning"} | settings)
     try:

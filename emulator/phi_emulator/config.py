@@ -35,6 +35,7 @@ __all__ = [
 
 _MAX_PORT: Final = 65_535
 _LEAST_CACHE_MB: Final = 64
+_CACHE_BITS: Final = (8, 32)
 _MOST_RUNNING: Final = 64
 _TENANT: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9.-]{0,63}")
 DEVICE_NAMES: Final = (AUTO, *DEVICES)
@@ -96,6 +97,8 @@ class EmulatorConfig:
     """Threads that compute a step on the CPU; `None` is one for each core that the process may use."""
     cache_mb: int = 4096
     """Megabytes (2**20 bytes) that the cache of a prepared model may take; a longer context is lowered to what fits."""
+    cache_bits: int | None = None
+    """Bits of a number in the cache of a prepared model, 8 or 32; `None` takes 8 in large models."""
     max_output_tokens: int | None = None
     """The longest answer in tokens, as a hosted service may cap it; `None` is what the context holds."""
     image: str = "newer"
@@ -165,6 +168,8 @@ class EmulatorConfig:
         running = self.max_running
         fits = running is None or 0 < running <= _MOST_RUNNING
         _require(fits, "max_running", running, f"give 1 to {_MOST_RUNNING}, or leave it out")
+        bits = self.cache_bits
+        _require(bits in (None, *_CACHE_BITS), "cache_bits", bits, "give 8 or 32, or leave it out")
         limit = self.request_timeout_ms
         _require(limit is None or limit > 0, "request_timeout_ms", limit, "give a number of milliseconds")
         _require(self.context is None or self.context > 0, "context", self.context, "give a number of tokens")
@@ -264,6 +269,7 @@ READERS: Final[Mapping[str, Callable[[str], object]]] = {
     "queue_seconds": float,
     "context": int,
     "cache_mb": int,
+    "cache_bits": int,
     "max_running": int,
     "threads": int,
     "drain_seconds": float,

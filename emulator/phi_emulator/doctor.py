@@ -36,7 +36,7 @@ _GB: Final = 1_000_000_000
 # embedding, of which a token reads one row).
 _REAL_BYTES: Final = 4_853_313_044
 _REAL_READ: Final = 2_400_000_000
-_REAL_CACHE_PER_TOKEN: Final = 262_144
+_REAL_CACHE_PER_TOKEN: Final = 66_048
 _AZURE_LIMIT_S: Final = 180.0
 _MOSTLY: Final = 0.5
 # How much of what its int4 layers alone would reach a whole model reaches: attention and the small operators take the

@@ -66,6 +66,7 @@ def find_model(config: EmulatorConfig) -> tuple[str, Callable[[], Engine]]:
             context_length=config.context,
             device=config.device,
             cache_bytes=config.cache_mb * 2**20,
+            cache_bits=config.cache_bits,
             deterministic=config.deterministic,
             max_running=config.max_running,
             threads=config.threads,

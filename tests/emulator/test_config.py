@@ -49,6 +49,7 @@ def test_numbers_are_read_from_the_environment() -> None:
         {"device": "gpu"},
         {"queue_size": -1},
         {"context": 0},
+        {"cache_bits": 16},
         {"drain_seconds": -1},
         {"drain_seconds": float("nan")},
         {"drain_seconds": float("inf")},

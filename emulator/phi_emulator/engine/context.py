@@ -10,7 +10,8 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
-from phi_emulator.engine.memory import LOADING, available_bytes, needed_bytes, pooled_token_bytes
+from phi_emulator.engine.memory import LOADING, available_bytes, needed_bytes
+from phi_emulator.models.geometry import block_step
 
 __all__ = ["DEFAULT_CONTEXT", "Plan", "lowered", "plan_context", "plan_pool"]
 
@@ -72,10 +73,12 @@ def plan_pool(
     max_running: int,
     available: Callable[[], int] | None = None,
     in_memory: bool = False,
+    cache_bits: int | None = None,
 ) -> tuple[Plan, dict[str, int]]:
     """Decide for a folder whose cache is a pool of blocks; the plan, and the pool with its size.
 
-    With `in_memory` the pool lies in this machine's memory, and not on a card, and is made no larger than what fits.
+    `cache_bits` are those of a number in the pool, where they are known. With `in_memory` the pool lies in this
+    machine's memory, and not on a card, and is made no larger than what fits.
 
     The model builder leaves out the size of CUDA's pool, and GenAI then fills the card. What is not known can't be
     shared among requests, so such a pool gets the size that another folder's requests would be given.
@@ -84,11 +87,11 @@ def plan_pool(
     pool: dict[str, int] = dict(settings["engine"]["dynamic_batching"])
     if "num_blocks" in pool:
         tokens, why = pool["num_blocks"] * pool["block_size"], "the folder's cache holds no more"
-        weights, a_token = needed_bytes(folder, settings)
-        a_token = pooled_token_bytes(a_token)
+        weights, a_token = needed_bytes(folder, settings, cache_bits)
         if in_memory and weights + a_token * tokens > _SMALL:
             left = int(((available or available_bytes)() - LOADING * weights) * _SHARE)
-            blocks = max(left // (a_token * pool["block_size"]), 1)
+            step = _block_step(settings, cache_bits)
+            blocks = max(left // (a_token * pool["block_size"]) // step, 1) * step
             if blocks < pool["num_blocks"]:
                 pool["num_blocks"] = blocks
                 tokens, why = blocks * pool["block_size"], "more does not fit into this machine's memory"
@@ -101,6 +104,14 @@ def plan_pool(
     pool.setdefault("block_size", _BLOCK)
     pool["num_blocks"] = -(-plan.tokens // pool["block_size"])
     return plan, pool
+
+
+def _block_step(settings: dict[str, Any], cache_bits: int | None) -> int:
+    """What the number of a pool's blocks must divide by."""
+    if cache_bits is None:
+        return 1
+    decoder = settings["model"]["decoder"]
+    return block_step(decoder["num_key_value_heads"], decoder["head_size"], cache_bits)
 
 
 def lowered(declared: int, served: int, why: str) -> tuple[str, ...]:

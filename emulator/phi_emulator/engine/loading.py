@@ -33,6 +33,7 @@ def load_engine(
     device: str = AUTO,
     profile: Path | None = None,
     cache_bytes: int | None = None,
+    cache_bits: int | None = None,
     deterministic: bool = False,
     max_running: int | None = None,
     threads: int | None = None,
@@ -41,9 +42,10 @@ def load_engine(
     """Load a GenAI model folder on a device, decided by trying. Belongs to the thread that will run the engine.
 
     For the CPU a stock folder is prepared for GenAI's Engine first, if that can be done: `cache_bytes` is what its
-    cache may take. A `deterministic` engine answers one request at a time. With `profile`, ONNX Runtime writes there
-    what ran where; it costs time. `max_running` and `threads` are as in `OrtEngine`; without `max_running`, and with a
-    folder for `calibrations`, how many run side by side is measured once, and kept there.
+    cache may take, `cache_bits` what a number in it takes (see `prepare_model`). A `deterministic` engine answers one
+    request at a time. With `profile`, ONNX Runtime writes there what ran where; it costs time. `max_running` and
+    `threads` are as in `OrtEngine`; without `max_running`, and with a folder for `calibrations`, how many run side by
+    side is measured once, and kept there.
 
     Raises:
         DeviceError: the device that was asked for can't be had.
@@ -73,7 +75,7 @@ def load_engine(
         if device != CPU:
             return make(folder)
         sizes = {} if cache_bytes is None else {"cache_bytes": cache_bytes}
-        ready = prepare_model(folder, context_length=context_length, repeatable=deterministic, **sizes)
+        ready = prepare_model(folder, context_length=context_length, cache_bits=cache_bits, **sizes)
         engine = _load_prepared(folder, ready, make)
         if calibrations is not None and max_running is None and engine.info.batching == "continuous":
             calibrate(engine, Calibrations(calibrations))
@@ -85,7 +87,7 @@ def load_engine(
 def _load_prepared(folder: Path, ready: PreparedModel, make: Callable[..., T]) -> T:
     """The engine on a prepared graph; on the stock one where there is none, or it can't be loaded."""
     try:
-        return make(ready.folder, source=folder, obstacle=ready.obstacle)
+        return make(ready.folder, source=folder, obstacle=ready.obstacle, cache_bits=ready.cache_bits)
     except ModelLoadError:
         if ready.folder == folder:
             raise

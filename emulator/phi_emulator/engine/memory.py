@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from phi_emulator.engine.base import ModelLoadError
-from phi_emulator.models.prepare import HALF_FROM
+from phi_emulator.models.geometry import BYTE_BITS, FLOAT_BITS, head_bytes, usual_bits
 
 __all__ = [
     "LOADING",
@@ -22,7 +22,6 @@ __all__ = [
     "forecast",
     "memory_phrase",
     "needed_bytes",
-    "pooled_token_bytes",
 ]
 
 LOADING: Final = 1.7
@@ -30,24 +29,27 @@ LOADING: Final = 1.7
 
 _SMALL: Final = 1_000_000_000
 """Nobody who has less than that to spare runs a model of any size; below it, asking costs more than it saves."""
-_FLOAT: Final = 4
+_HALF_BITS: Final = 16
 _CGROUP: Final = Path("/sys/fs/cgroup")
 
 
 def check_memory(
-    folder: Path, settings: dict[str, Any], context: int, available: Callable[[], int] | None = None
+    folder: Path,
+    settings: dict[str, Any],
+    context: int,
+    available: Callable[[], int] | None = None,
+    *,
+    cache_bits: int | None = None,
 ) -> None:
     """Refuse what can't fit: the weights, and the cache of one request that fills `context`.
 
     It is a lower bound: the weights as they are in their files.
-    `settings` is the content of `genai_config.json`.
+    `settings` is the content of `genai_config.json`; a pool's memory is given by the system as it fills.
 
     Raises:
         ModelLoadError: more is needed than is there.
     """
-    weights, a_token = needed_bytes(folder, settings)
-    if "dynamic_batching" in settings.get("engine", {}):
-        a_token = pooled_token_bytes(a_token)  # and the system gives it to a pool as that fills
+    weights, a_token = needed_bytes(folder, settings, cache_bits)
     needed = weights + a_token * context
     if needed < _SMALL:
         return
@@ -64,32 +66,32 @@ def check_memory(
     )
 
 
-def needed_bytes(folder: Path, settings: dict[str, Any]) -> tuple[int, int]:
-    """Bytes of the weights, and bytes of a token in a cache of 32-bit numbers."""
+def needed_bytes(folder: Path, settings: dict[str, Any], cache_bits: int | None = None) -> tuple[int, int]:
+    """Bytes of the weights, and bytes of a token in a cache whose numbers have `cache_bits`.
+
+    Without it they have 32, or what a pool of others is likely to have.
+    """
     decoder: dict[str, Any] = settings["model"]["decoder"]
     weights = sum(path.stat().st_size for path in folder.glob(f"{decoder['filename']}*"))
     try:
-        a_token = (
-            2 * decoder["num_hidden_layers"] * decoder["num_key_value_heads"] * decoder["head_size"] * _FLOAT
+        layers, heads, size = (
+            int(decoder[name]) for name in ("num_hidden_layers", "num_key_value_heads", "head_size")
         )
     except KeyError:
-        a_token = 0  # the native loader will say what it thinks of such a folder
-    return weights, int(a_token)
+        return weights, 0  # the native loader will say what it thinks of such a folder
+    if cache_bits is None:
+        is_pool = "dynamic_batching" in settings.get("engine", {})
+        is_large = usual_bits(layers, heads, size) == BYTE_BITS
+        cache_bits = _HALF_BITS if is_pool and is_large else FLOAT_BITS
+    return weights, layers * heads * head_bytes(size, cache_bits)
 
 
-def pooled_token_bytes(a_token: int) -> int:
-    """Bytes of a token in a pool, of those in a cache of 32-bit numbers: larger ones are kept in 16 bits."""
-    return a_token // 2 if a_token >= HALF_FROM else a_token
-
-
-def forecast(folder: Path, settings: dict[str, Any], tokens: int) -> dict[str, int]:
+def forecast(
+    folder: Path, settings: dict[str, Any], tokens: int, cache_bits: int | None = None
+) -> dict[str, int]:
     """What a model takes with a cache of so many tokens, as the fields of an `EngineInfo`."""
-    weights, a_token = needed_bytes(folder, settings)
-    pooled = "dynamic_batching" in settings.get("engine", {})
-    return {
-        "weights_bytes": int(LOADING * weights),
-        "cache_bytes": tokens * (pooled_token_bytes(a_token) if pooled else a_token),
-    }
+    weights, a_token = needed_bytes(folder, settings, cache_bits)
+    return {"weights_bytes": int(LOADING * weights), "cache_bytes": tokens * a_token}
 
 
 def memory_phrase(weights_bytes: int, cache_bytes: int) -> str:

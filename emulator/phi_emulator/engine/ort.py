@@ -44,6 +44,7 @@ from phi_emulator.engine.load_errors import load_error
 from phi_emulator.engine.memory import check_memory, forecast, memory_phrase
 from phi_emulator.engine.processors import usable_processors
 from phi_emulator.engine.prompt import PromptEncoder, control_tokens
+from phi_emulator.engine.shortlist import shortlist
 
 __all__ = ["OrtEngine"]
 
@@ -89,7 +90,8 @@ class OrtEngine:
     time, each without what others left in the cache, and without drafts: sums may be rounded otherwise beside others.
     At most `max_running` sequences run side by side, as many as the folder says without it. `threads` compute a step;
     without it as many as the folder or ONNX Runtime says, and no more than there are processors for this process.
-    `clock` tells seconds, for what drafts cost.
+    `cache_bits` are those of a number in the folder's pool, where they are known. `clock` tells seconds, for what
+    drafts cost.
 
     Raises:
         ModelLoadError: the folder can't be loaded there.
@@ -109,12 +111,14 @@ class OrtEngine:
         deterministic: bool = False,
         max_running: int | None = None,
         threads: int | None = None,
+        cache_bits: int | None = None,
         clock: Callable[[], float] = time.perf_counter,
     ) -> None:
         og.disable_telemetry_events()
         self._name, self._why, self._clock = model, why, clock
         self._source, self._obstacle, self._deterministic = source or folder, obstacle, deterministic
         self._max_running, self._threads = 1 if deterministic else max_running, threads
+        self._cache_bits = cache_bits
         try:
             self._load(folder, context_length, device, profile)
         except (RuntimeError, OSError, ValueError, LookupError, TypeError) as error:
@@ -128,12 +132,12 @@ class OrtEngine:
         profile: Path | None,
     ) -> None:
         settings = _settings(folder)
+        self._vocabulary = int(settings["model"]["vocab_size"])
         pool: dict[str, Any] | None = None
         self._seeded = "dynamic_batching" in settings.get("engine", {})
         if self._seeded:
-            plan, pool = plan_pool(
-                folder, settings, context_length, max_running=_STATIC_BATCH, in_memory=device == CPU
-            )
+            where: dict[str, Any] = {"in_memory": device == CPU, "cache_bits": self._cache_bits}
+            plan, pool = plan_pool(folder, settings, context_length, max_running=_STATIC_BATCH, **where)
             if self._max_running is not None:
                 pool["max_batch_size"] = self._max_running
             if self._deterministic:
@@ -141,7 +145,7 @@ class OrtEngine:
             settings["engine"]["dynamic_batching"] = pool
         else:
             plan = plan_context(folder, settings, context_length, max_running=_STATIC_BATCH)
-        check_memory(folder, settings, plan.served)
+        check_memory(folder, settings, plan.served, cache_bits=self._cache_bits)
         config = og.Config(str(folder))
         device.select_in(config, declared_providers(settings))
         overlay: dict[str, Any] = {"context_length": plan.served}
@@ -154,7 +158,7 @@ class OrtEngine:
         config.overlay(json.dumps({"model": overlay}))
         if pool is not None:
             config.overlay(json.dumps({"engine": {"dynamic_batching": pool}}))
-        needed = forecast(folder, settings, plan.tokens)
+        needed = forecast(folder, settings, plan.tokens, self._cache_bits)
         logger.log(
             logging.INFO if needed["weights_bytes"] > _WORTH_SAYING else logging.DEBUG,
             "loading %s: %s",
@@ -235,7 +239,8 @@ class OrtEngine:
         if sampling.temperature > 0:
             turn.set_temperature(sampling.temperature)
             turn.set_top_p(sampling.top_p)
-            turn.set_top_k(0)  # the folder's own default would cut what the contract doesn't
+            likeliest = shortlist(self._vocabulary, temperature=sampling.temperature, top_p=sampling.top_p)
+            turn.set_top_k(likeliest)  # the folder's own default would cut what the contract doesn't
             if self._seeded:
                 seed = secrets.randbits(32) if sampling.seed is None else sampling.seed & (2**63 - 1)
                 turn.set_seed(seed)

@@ -6,8 +6,28 @@ Plain data: it must not know ONNX, which takes a moment to import and is needed 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import gcd
+from typing import Final
 
-__all__ = ["Geometry", "NotConvertibleError"]
+__all__ = [
+    "BYTE_BITS",
+    "CODES",
+    "FLOAT_BITS",
+    "Geometry",
+    "NotConvertibleError",
+    "block_step",
+    "head_bytes",
+    "usual_bits",
+]
+
+FLOAT_BITS: Final = 32
+"""Bits of a number in a cache that holds keys and values as the model makes them."""
+BYTE_BITS: Final = 8
+"""Bits of a number in a cache that holds them rounded."""
+_BYTES_FROM: Final = 64 * 1024
+"""Bytes of a token in 32 bits from which on a cache is kept in 8: there memory and speed count more than digits."""
+CODES: Final = 2
+"""Bytes for each token and head that a cache of 8 bits holds besides keys and values: the sizes of their steps."""
 
 
 class NotConvertibleError(Exception):
@@ -27,22 +47,34 @@ class Geometry:
     """Positions that are served. With long RoPE it decides which of the two rotary tables holds for all of them."""
     block_size: int
     """Tokens in a block."""
-    half_cache: bool
-    """Keep keys and values in 16 bits, else in 32."""
-    segment_blocks: int = 32
-    """Blocks of a long sequence that are read at a time: so many that they stay in the processor's cache meanwhile."""
-    long_from: int = 4096
-    """Tokens from which on a sequence is long. Below, pieces cost more than they save."""
-    in_order: bool = True
-    """Read the blocks of a long sequence in the order of the pool, not as they were given out. Memory is then read from
-    front to back, but the last digits depend on where the blocks lie."""
-
-    @property
-    def has_long(self) -> bool:
-        """Whether sequences can grow long."""
-        return self.context_length > self.long_from
+    cache_bits: int = FLOAT_BITS
+    """Bits that a number takes in the cache: 32, or 8."""
 
     @property
     def token_bytes(self) -> int:
         """Bytes that a token takes in the cache."""
-        return 2 * self.layers * self.kv_heads * self.head_size * (2 if self.half_cache else 4)
+        return self.layers * self.kv_heads * head_bytes(self.head_size, self.cache_bits)
+
+    def whole_blocks(self, blocks: int) -> int:
+        """The largest number of blocks, of at most `blocks`, that a pool can have."""
+        step = block_step(self.kv_heads, self.head_size, self.cache_bits)
+        return blocks // step * step
+
+
+def usual_bits(layers: int, kv_heads: int, head_size: int) -> int:
+    """The bits that a cache has unless others are asked for."""
+    large = layers * kv_heads * head_bytes(head_size, FLOAT_BITS) >= _BYTES_FROM
+    return BYTE_BITS if large else FLOAT_BITS
+
+
+def head_bytes(head_size: int, cache_bits: int) -> int:
+    """Bytes of a token's key and value for one head."""
+    return 2 * head_size * cache_bits // 8 + (CODES if cache_bits == BYTE_BITS else 0)
+
+
+def block_step(kv_heads: int, head_size: int, cache_bits: int = BYTE_BITS) -> int:
+    """What the number of blocks in a pool must divide by.
+
+    A pool of bytes is read in rows of a block's keys for one head, though the steps' sizes stand behind the keys.
+    """
+    return head_size // gcd(head_size, CODES * kv_heads) if cache_bits == BYTE_BITS else 1

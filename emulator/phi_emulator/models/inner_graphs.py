@@ -1,17 +1,70 @@
-"""Reads the graphs that ONNX nodes hold inside themselves: branches and loops.
+"""The graphs that ONNX nodes hold inside themselves: branches and loops.
 
 Knows ONNX; knows nothing of the models that are built of it.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import onnx
-from onnx import numpy_helper
+from onnx import GraphProto, NodeProto, helper, numpy_helper
 
-__all__ = ["constants_of", "read_by"]
+__all__ = ["Body", "Inputs", "constants_of", "read_by"]
+
+Inputs = Mapping[str, tuple[int, list[int | None]]]
+"""What a loop's graph is given in each turn: each tensor's element type and shape."""
+
+
+class Body:
+    """An inner graph under construction, whose names begin with `lead`."""
+
+    def __init__(self, lead: str, inputs: Inputs | None = None) -> None:
+        self.lead = lead
+        self.nodes: list[NodeProto] = []
+        self._inputs = inputs or {}
+        self.own = {name: f"{lead}/{name}" for name in self._inputs}
+        """What the inputs are called inside."""
+
+    def add(self, op: str, *inputs: str, to: str, domain: str = "", **attributes: Any) -> str:
+        return self.add_all(op, *inputs, to=[to], domain=domain, **attributes)[0]
+
+    def add_all(
+        self, op: str, *inputs: str, to: Sequence[str], domain: str = "", **attributes: Any
+    ) -> list[str]:
+        """A node with several outputs; those that are named "" are not made."""
+        names = [name and f"{self.lead}/{name}" for name in to]
+        self.nodes.append(
+            helper.make_node(op, inputs, names, f"{names[0]}/{op}", domain=domain, **attributes)
+        )
+        return names
+
+    def cast(self, tensor: str, element: int, *, to: str) -> str:
+        name = f"{self.lead}/{to}"
+        self.nodes.append(helper.make_node("Cast", [tensor], [name], f"{name}/Cast", to=element))
+        return name
+
+    def graph(self, output: str, element: int, rank: int) -> GraphProto:
+        """The finished graph, with one output."""
+        info = helper.make_tensor_value_info
+        inputs = [info(self.own[name], kind, shape) for name, (kind, shape) in self._inputs.items()]
+        return helper.make_graph(self.nodes, self.lead, inputs, [info(output, element, [None] * rank)])
+
+    def scan(self, over: Sequence[str], output: str, element: int, rank: int, *, to: str) -> NodeProto:
+        """The node that runs the graph for each slice of the tensors `over`, in the inputs' order.
+
+        It makes `to`, the outputs one behind the other; `output` has an axis less.
+        """
+        return helper.make_node(
+            "Scan",
+            over,
+            [to],
+            f"{to}/Scan",
+            body=self.graph(output, element, rank),
+            num_scan_inputs=len(over),
+        )
 
 
 def constants_of(branch: onnx.GraphProto) -> list[np.ndarray[Any, Any]] | None:

@@ -4,17 +4,14 @@ Knows ONNX graphs; knows nothing of folders or engines.
 
 The model builder refuses paged attention on CPU, and the CPU runtime has no kernel for it; but the Engine itself only
 asks for a graph with the right inputs. So each GroupQueryAttention, which works on a cache of its own, gives way to
-operators that write into a pool of cache blocks, and then, sequence by sequence, gather its blocks and run the same
-GroupQueryAttention on them. Weights are untouched, and so is the order of summation: the logits are the stock graph's.
+operators that write into a pool of cache blocks, and then, sequence by sequence, gather its blocks and attend to them.
+How a pool is laid out inside and how it is attended to is the business of `FloatCache` and `ByteCache`. Weights are
+untouched.
 
 Inputs, `T` tokens of `B` sequences laid end to end:
     input_ids [T] · cumulative_sequence_lengths [B+1] · past_sequence_lengths [B] · block_table [B, blocks]
-    past_key_values.N.key/value [blocks, block size, key/value heads, head size]: the pool, in place also present.N
+    past_key_values.N.key/value [blocks, block size, key/value heads, width]: the pool, in place also present.N
 Output: logits [T, vocabulary]; true for each sequence's last token, and for all tokens of one with at most eight.
-
-Whatever its declared axes, a pool is laid out as [heads, blocks, block size, head size]. So one Gather yields [heads,
-length, head size] without a transpose, and where a sequence's blocks follow one another, as the Engine gives them out,
-it reads memory from front to back: at 8,192 tokens that is twice as fast as a jump for each block and head.
 """
 
 from __future__ import annotations
@@ -27,9 +24,10 @@ import numpy.typing as npt
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
-from phi_emulator.models.geometry import Geometry, NotConvertibleError
+from phi_emulator.models.byte_cache import ByteCache
+from phi_emulator.models.float_cache import FloatCache
+from phi_emulator.models.geometry import FLOAT_BITS, Geometry, NotConvertibleError
 from phi_emulator.models.inner_graphs import constants_of, read_by
-from phi_emulator.models.row_attention import row_attention
 from phi_emulator.models.step_indices import step_indices
 
 __all__ = ["rewrite_graph"]
@@ -51,16 +49,17 @@ def rewrite_graph(model: onnx.ModelProto, geometry: Geometry) -> None:
     opset = next((o.version for o in model.opset_import if o.domain in ("", "ai.onnx")), 0)
     if opset < _OLDEST_OPSET:
         raise NotConvertibleError(f"its operators are of version {opset}, older than {_OLDEST_OPSET}")
-    _Rewrite(model.graph, geometry).run()
+    _Rewrite(model.graph, geometry, opset).run()
 
 
 class _Rewrite:
-    def __init__(self, graph: onnx.GraphProto, geometry: Geometry) -> None:
+    def __init__(self, graph: onnx.GraphProto, geometry: Geometry, opset: int) -> None:
         self.graph = graph
         self.geometry = geometry
-        self.cache_type = TensorProto.FLOAT16 if geometry.half_cache else TensorProto.FLOAT
+        self.opset = opset
         self.nodes: list[onnx.NodeProto] = []
         self.makers = {name: node for node in graph.node for name in node.output if name}
+        self.cache = FloatCache(self) if geometry.cache_bits == FLOAT_BITS else ByteCache(self)
 
     def run(self) -> None:
         attentions = [node for node in self.graph.node if node.op_type == "GroupQueryAttention"]
@@ -71,6 +70,7 @@ class _Rewrite:
             )
         rotary_dim = self.rotary_tables(attentions)
         step_indices(self)
+        self.cache.prepare()
         for node in self.graph.node:
             if node.op_type == "GroupQueryAttention":
                 self.attention(node, self.layer(node), rotary_dim)
@@ -114,28 +114,12 @@ class _Rewrite:
             )
             return step("Squeeze", done, "/paged/[0]", to=f"{name}_flat")
 
-        def in_cache(tensor: str, name: str) -> str:
-            return self.cast(tensor, self.cache_type, to=f"{lead}/{name}_half") if g.half_cache else tensor
-
-        def written(tensor: str, name: str) -> str:
-            heads = step("Reshape", in_cache(tensor, name), "/paged/kv_shape", to=f"{name}_heads")
-            # Straight from past to present, with nothing between, or the runtime copies the whole pool.
-            past, present = f"past_key_values.{layer}.{name}", f"present.{layer}.{name}"
-            self.node("ScatterND", [past, "/paged/write_at", heads], present)
-            return step("Reshape", present, "/paged/pool_view", to=f"{name}_view")
-
-        keys = written(rotated(key, g.kv_heads, "key"), "key")
-        values = written(value, "value")
-        queries = in_cache(rotated(query, g.heads, "query"), "query")
         scale = float(attributes.get("scale") or g.head_size**-0.5)
-        scan = row_attention(f"/paged/{lead}", queries, keys, values, geometry=g, scale=scale)
-        self.nodes.append(scan)
-        rows = step("Reshape", scan.output[0], "/paged/rows_shape", to="rows_flat")
-        if g.half_cache:
-            rows = step("Gather", rows, "/paged/unpad_at", to="mixed", axis=0)
-            self.node("Cast", [rows], node.output[0], to=TensorProto.FLOAT)
-        else:
-            self.node("Gather", [rows, "/paged/unpad_at"], node.output[0], axis=0)
+        rows = self.cache.attend(
+            layer, rotated(query, g.heads, "query"), rotated(key, g.kv_heads, "key"), value, scale=scale
+        )
+        rows = step("Reshape", rows, "/paged/rows_shape", to="rows_flat")
+        self.node("Gather", [rows, "/paged/unpad_at"], node.output[0], axis=0)
 
     def check(self, node: onnx.NodeProto, attributes: Mapping[str, Any]) -> None:
         for name, value in attributes.items():
@@ -159,6 +143,13 @@ class _Rewrite:
             helper.make_node("Split", [packed, "/paged/split"], names, name=f"/paged/{lead}/Split", axis=-1)
         )
         return names[0], names[1], names[2]
+
+    def write(self, layer: int, name: str, where: str, tensor: str) -> str:
+        """Put `tensor` into a layer's pool of keys or values, at the indices `where`; the pool as it is then."""
+        # Straight from past to present, with nothing between, or the runtime copies the whole pool.
+        return self.node(
+            "ScatterND", [f"past_key_values.{layer}.{name}", where, tensor], f"present.{layer}.{name}"
+        )
 
     # The rotary tables.
 
@@ -222,18 +213,8 @@ class _Rewrite:
 
     def declare(self) -> None:
         g, info, int32 = self.geometry, helper.make_tensor_value_info, TensorProto.INT32
-        size = g.head_size
-        self.constant("pool_view", [-1, g.block_size * size])
-        self.constant("kv_shape", [-1, g.kv_heads, size])
-        self.constant("read_shape", [1, g.kv_heads, -1, size])
-        self.constant("rows_shape", [-1, g.heads * size])
-        self.constant("split", [g.heads * size, g.kv_heads * size, g.kv_heads * size])
-        self.constant("one_by_group", [g.kv_heads, g.heads // g.kv_heads, size])
-        self.constant("group_by_one", [g.heads // g.kv_heads, g.kv_heads, size])
-        self.constant("group_shape", [1, g.heads // g.kv_heads, g.kv_heads * size])
-        self.constant("mixture_shape", [-1, 1, g.heads // g.kv_heads, g.kv_heads, size])
-        dtype = np.float16 if g.half_cache else np.float32
-        self.constant("no_new", np.zeros((1, 0, g.kv_heads * size)), dtype)
+        self.constant("rows_shape", [-1, g.heads * g.head_size])
+        self.constant("split", [g.heads * g.head_size, g.kv_heads * g.head_size, g.kv_heads * g.head_size])
         for declared in (self.graph.value_info, self.graph.input, self.graph.output):
             del declared[:]
         self.graph.input.extend(
@@ -246,11 +227,11 @@ class _Rewrite:
         )
         # Were the first axis called batch_size, the Engine would expect a row for each sequence, and take no drafts.
         self.graph.output.append(info("logits", TensorProto.FLOAT, ["num_tokens", g.vocabulary]))
-        pool: list[str | int | None] = ["num_blocks", g.block_size, g.kv_heads, size]
         for layer in range(g.layers):
-            for name in ("key", "value"):
-                self.graph.input.append(info(f"past_key_values.{layer}.{name}", self.cache_type, pool))
-                self.graph.output.append(info(f"present.{layer}.{name}", self.cache_type, pool))
+            for name, width in self.cache.widths.items():
+                pool: list[str | int | None] = ["num_blocks", g.block_size, g.kv_heads, width]
+                self.graph.input.append(info(f"past_key_values.{layer}.{name}", self.cache.element, pool))
+                self.graph.output.append(info(f"present.{layer}.{name}", self.cache.element, pool))
 
     def drop_unused(self) -> None:
         """Keep what the outputs need: the stock graph's mask, and what it was made of, is read no more.

@@ -24,26 +24,24 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
-from phi_emulator.models.geometry import Geometry, NotConvertibleError
+from phi_emulator.models.geometry import Geometry, NotConvertibleError, block_step, usual_bits
 
 __all__ = ["PreparedModel", "prepare_model"]
 
 logger = logging.getLogger("phi_emulator.models")
 
-FORMAT: Final = 4
+FORMAT: Final = 5
 """Counts up when the same model would be prepared differently."""
 DEFAULT_CONTEXT: Final = 8192
-"""Tokens that are served unless more are asked for: a cache for the 131,072 of the real model would take 16 GB."""
+"""Tokens that are served unless more are asked for: a cache for the 131,072 of the real model takes 8.7 GB."""
 BLOCK_SIZE: Final = 16
 """Tokens in a block of the pool: prefixes are shared in steps of it. Larger blocks were not faster."""
 CHUNK_SIZE: Final = 16
 """Prompt tokens in a step. Running sequences wait that long for a newcomer; larger chunks gain it nothing."""
 MAX_SCHEDULED: Final = 256
 CACHE_BYTES: Final = 4 * 2**30
-"""What the pool takes at most: four full contexts of the real model. The system gives it memory as it fills."""
+"""What the pool takes at most: nearly eight full contexts of the real model. The system gives it memory as it fills."""
 _TYPES: Final = ("phi3", "llama")
-HALF_FROM: Final = 64 * 1024
-"""Bytes for a token in 32 bits from which on the cache is kept in 16: there memory counts more than the last digit."""
 SIDE_BY_SIDE: Final = 8
 """Sequences for which the pool has places; how many are used is measured on the machine."""
 
@@ -55,6 +53,8 @@ class PreparedModel:
     folder: Path
     obstacle: str = ""
     """Why the folder is the stock one; empty when the Engine can run it with continuous batching."""
+    cache_bits: int | None = None
+    """Bits of a number in the pool; `None` where the folder was not prepared here."""
 
 
 class _UnpreparedError(Exception):
@@ -66,20 +66,19 @@ def prepare_model(
     *,
     context_length: int | None = None,
     cache_bytes: int = CACHE_BYTES,
-    repeatable: bool = False,
+    cache_bits: int | None = None,
 ) -> PreparedModel:
     """The folder to load in the place of `folder`: itself when it is ready, or can't be made so.
 
     `context_length` is how many tokens are to be served; as many as the model declares, and as `cache_bytes` hold, at
-    most. A `repeatable` graph gives the same digits wherever in the pool a sequence lies; long ones may take it longer.
+    most. A number in the cache takes `cache_bits`, 8 or 32; without it 8 in large models, which is faster too.
     """
     try:
         config = json.loads((folder / "genai_config.json").read_text(encoding="utf-8"))
         if "dynamic_batching" in config.get("engine", {}):
             return PreparedModel(folder)
-        return PreparedModel(
-            _prepared(folder, config, context_length or DEFAULT_CONTEXT, cache_bytes, repeatable=repeatable)
-        )
+        geometry, held = _geometry(config, context_length or DEFAULT_CONTEXT, cache_bytes, cache_bits)
+        return PreparedModel(_prepared(folder, config, geometry, held), cache_bits=geometry.cache_bits)
     except _UnpreparedError as error:
         return PreparedModel(folder, str(error))
     except ImportError as error:
@@ -90,30 +89,33 @@ def prepare_model(
         return PreparedModel(folder, "its `genai_config.json` has not the usual form")
 
 
-def _prepared(
-    folder: Path, config: dict[str, Any], context_length: int, cache_bytes: int, *, repeatable: bool
-) -> Path:
+def _geometry(
+    config: dict[str, Any], context_length: int, cache_bytes: int, cache_bits: int | None
+) -> tuple[Geometry, int]:
+    """The shape of the model, and the most tokens that its pool may hold."""
     model: dict[str, Any] = config["model"]
     decoder: dict[str, Any] = model["decoder"]
     if model["type"] not in _TYPES:
         raise _UnpreparedError(f"its type is {model['type']!r}, and {' and '.join(_TYPES)} are known")
     if decoder["session_options"].get("provider_options"):
         raise _UnpreparedError("it was made for another execution provider than the CPU")
-    heads, size = decoder["num_key_value_heads"], decoder["head_size"]
+    layers, heads, size = decoder["num_hidden_layers"], decoder["num_key_value_heads"], decoder["head_size"]
     geometry = Geometry(
-        layers=decoder["num_hidden_layers"],
+        layers=layers,
         heads=decoder["num_attention_heads"],
         kv_heads=heads,
         head_size=size,
         vocabulary=model["vocab_size"],
         context_length=min(model["context_length"], context_length),
         block_size=BLOCK_SIZE,
-        half_cache=2 * decoder["num_hidden_layers"] * heads * size * 4 >= HALF_FROM,
+        cache_bits=cache_bits or usual_bits(layers, heads, size),
     )
-    if repeatable:
-        geometry = replace(geometry, in_order=False)
-    held = cache_bytes // geometry.token_bytes // BLOCK_SIZE * BLOCK_SIZE
-    geometry = replace(geometry, context_length=min(geometry.context_length, held))
+    held = geometry.whole_blocks(cache_bytes // geometry.token_bytes // BLOCK_SIZE) * BLOCK_SIZE
+    return replace(geometry, context_length=min(geometry.context_length, held)), held
+
+
+def _prepared(folder: Path, config: dict[str, Any], geometry: Geometry, held: int) -> Path:
+    model, decoder = config["model"], config["model"]["decoder"]
     stock = folder / decoder["filename"]
     engine = _engine_settings(geometry, held)
     content = stock.read_bytes()
@@ -163,10 +165,11 @@ def _prepared(
 
 def _engine_settings(geometry: Geometry, held: int) -> dict[str, int]:
     """How many sequences can run side by side, and how large their pool is, of which `held` tokens may be."""
-    tokens = min(SIDE_BY_SIDE * geometry.context_length, held)
+    blocks = -(-SIDE_BY_SIDE * geometry.context_length // geometry.block_size)
+    spare = block_step(geometry.kv_heads, geometry.head_size, geometry.cache_bits) - 1
     return {
         "block_size": geometry.block_size,
-        "num_blocks": -(-tokens // geometry.block_size),
+        "num_blocks": min(geometry.whole_blocks(blocks + spare), held // geometry.block_size),
         "max_batch_size": SIDE_BY_SIDE,
         "max_scheduled_tokens": MAX_SCHEDULED,
     }

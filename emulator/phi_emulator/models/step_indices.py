@@ -1,28 +1,44 @@
 """The index tensors of a step, which all layers share: what is written where in the pool, and what each row reads.
 
-Knows the names that `row_attention` reads; knows nothing of layers or weights. A row is what is attended at once.
+Knows the pool's layout; knows nothing of layers or weights. A row is what is attended at once.
 """
 
 from __future__ import annotations
 
-from typing import Final
+from collections.abc import Mapping
+from typing import Any, Final, Protocol
 
 import numpy as np
-from onnx import TensorProto
+import numpy.typing as npt
+from onnx import NodeProto, TensorProto
 
-from phi_emulator.models.long_rows import Steps, in_order, segments
+from phi_emulator.models.geometry import Geometry
 
-__all__ = ["MAX_DRAFTS", "step_indices"]
+__all__ = ["MAX_DRAFTS", "Steps", "step_indices", "unravelled"]
 
 MAX_DRAFTS: Final = 7
 """Drafts that the Engine takes behind a sequence's last token."""
+
+
+class Steps(Protocol):
+    """A graph under construction."""
+
+    geometry: Geometry
+    nodes: list[NodeProto]
+    opset: int
+
+    def constant(self, name: str, value: npt.ArrayLike, dtype: npt.DTypeLike = ...) -> str: ...
+    def step(self, op: str, *inputs: str, to: str, domain: str = "", **attributes: Any) -> str: ...
+    def cast(self, tensor: str, element_type: int, *, to: str) -> str: ...
+    def write(self, layer: int, name: str, where: str, tensor: str) -> str: ...
 
 
 def step_indices(graph: Steps) -> None:
     """Add the index tensors to `graph`, before its layers."""
     c, s = graph.constant, graph.step
     size, kv = graph.geometry.block_size, graph.geometry.kv_heads
-    zero, one, axis0, axis1, axis2 = c("0", 0), c("1", 1), c("[0]", [0]), c("[1]", [1]), c("[2]", [2])
+    zero, one, axis0, axis1 = c("0", 0), c("1", 1), c("[0]", [0]), c("[1]", [1])
+    c("[2]", [2])
     last, most = c("[-1]", [-1]), c("[most]", [2**62])
     ends = graph.cast("cumulative_sequence_lengths", TensorProto.INT64, to="cumulative")
     past = graph.cast("past_sequence_lengths", TensorProto.INT64, to="past")
@@ -51,12 +67,7 @@ def step_indices(graph: Steps) -> None:
     heads = s("Mul", c("heads_r", np.arange(kv).reshape(1, kv)), tokens_in_pool, to="head_starts")
     there = s("Add", s("Mul", block, "/paged/size", to="block_start"), slot, to="there")
     flat = s("Add", s("Unsqueeze", there, axis1, to="there_c"), heads, to="flat")
-    major = s("Div", flat, c("size*kv", size * kv), to="major")
-    inner = s("Sub", flat, s("Mul", major, "/paged/size*kv", to="major_start"), to="inner")
-    middle = s("Div", inner, c("kv", kv), to="middle")
-    minor = s("Sub", inner, s("Mul", middle, "/paged/kv", to="middle_start"), to="minor")
-    parts = [s("Unsqueeze", part, axis2, to=f"{part[7:]}_w") for part in (major, middle, minor)]
-    s("Concat", *parts, to="write_at", axis=2)
+    unravelled(graph, flat, {"size*kv": size * kv, "kv": kv}, to="write_at")
     length = s("Gather", s("Sub", end, start, to="length"), sequence, to="own_length")
     _rows(
         graph, table=table, tokens=tokens, sequence=sequence, position=position, offset=offset, length=length
@@ -90,40 +101,49 @@ def _rows(
         start=start,
         end=end,
         length=s("Sub", end, start, to="row_tokens"),
-        total=s("Add", s("Gather", position, last, to="last_position"), "/paged/1", to="total"),
     )
+    s("Add", s("Gather", position, last, to="last_position"), "/paged/1", to="row_total")
 
 
 def _row_indices(
-    graph: Steps, *, table: str, row: str, offset: str, start: str, end: str, length: str, total: str
+    graph: Steps, *, table: str, row: str, offset: str, start: str, end: str, length: str
 ) -> None:
-    """What each row's attention is told; see `row_attention`."""
+    """What each row's attention is told, whatever the cache; see `FloatCache` and `ByteCache`."""
     c, s = graph.constant, graph.step
-    size, kv = graph.geometry.block_size, graph.geometry.kv_heads
-    zero, one, axis0, axis1 = "/paged/0", "/paged/1", "/paged/[0]", "/paged/[1]"
-    # Where keys and values are read: [B, heads, blocks] into the pool seen as [heads * blocks, block * head size].
-    # Each row takes a block more than it fills, whatever stands there, because the attention takes a cache that is
-    # no longer than the new tokens for an empty one. Table entries behind a row's end are negative.
-    if graph.geometry.has_long and graph.geometry.in_order:
-        table = in_order(graph, table, s("Sub", total, length, to="row_past"))
+    kv = graph.geometry.kv_heads
+    zero, axis0, axis1 = "/paged/0", "/paged/[0]", "/paged/[1]"
+    # Where keys and values are read: [B, heads, blocks] into the pool seen as [heads * blocks, block * head size]. A
+    # block more than the longest row fills, for a cache that wants room. Table entries behind a row's end are negative.
     first = s("Slice", table, axis0, axis1, axis1, to="table_first")
     longer = s("Max", s("Concat", table, first, to="table_more", axis=1), zero, to="read_table")
     heads = s("Mul", c("heads", np.arange(kv).reshape(1, kv, 1)), "/paged/pool_blocks", to="read_heads")
     s("Add", s("Unsqueeze", longer, axis1, to="read_blocks"), heads, to="read_at")
-    filled = s("Div", s("Add", total, c("size*2-1", 2 * size - 1), to="total_up"), "/paged/size", to="filled")
-    s("Unsqueeze", filled, axis1, to="row_blocks")
-    # Its tokens, its last key, its padding to the row with most tokens.
+    # Its tokens, and its padding to the row with most of them.
     s("Unsqueeze", start, axis1, to="row_start_at")
     s("Unsqueeze", end, axis1, to="row_end_at")
-    graph.cast(s("Sub", total, one, to="total-1"), TensorProto.INT32, to="row_last_key")
-    graph.cast(s("Add", total, one, to="total+1"), TensorProto.INT32, to="row_length")
     widest = s("ReduceMax", length, to="widest", keepdims=0)
     missing = s("Unsqueeze", s("Sub", widest, length, to="missing"), axis1, to="missing_c")
     nothing = s("Mul", missing, zero, to="missing_0")
     s("Concat", nothing, nothing, missing, nothing, to="row_pads", axis=1)
-    group = c("group", graph.geometry.heads // kv)
-    long_enough = s("Greater", total, group, to="is_long")
-    s("And", s("Equal", length, one, to="is_one"), long_enough, to="row_is_single")
     s("Add", s("Mul", row, widest, to="row_at"), offset, to="unpad_at")
-    if graph.geometry.has_long:
-        segments(graph, total)
+
+
+def unravelled(graph: Steps, flat: str, strides: Mapping[str, int], *, to: str) -> str:
+    """The places `flat` as one index for each axis, behind one another along a new last axis.
+
+    `strides` are those of all axes but the last, whose index is what remains; their keys name them.
+    """
+    c, s = graph.constant, graph.step
+    parts: list[str] = []
+    rest = flat
+    for number, (name, stride) in enumerate(strides.items()):
+        index = s("Div", rest, c(name, stride), to=f"{to}_{number}")
+        parts.append(index)
+        rest = s(
+            "Sub",
+            rest,
+            s("Mul", index, f"/paged/{name}", to=f"{to}_{number}_start"),
+            to=f"{to}_{number}_rest",
+        )
+    parts = [s("Unsqueeze", part, "/paged/[2]", to=f"{part[7:]}_w") for part in (*parts, rest)]
+    return s("Concat", *parts, to=to, axis=2)

@@ -244,6 +244,20 @@ def test_a_pool_in_memory_is_no_larger_than_what_is_left(real: Path) -> None:
     assert plan.tokens == 32_768  # on a card
 
 
+def test_a_pool_of_bytes_that_is_made_smaller_keeps_whole_rows(real: Path) -> None:
+    plan, pool = plan_pool(
+        real,
+        pooled(num_blocks=4064, block_size=16),
+        None,
+        max_running=4,
+        available=lambda: 5 * GB,
+        in_memory=True,
+        cache_bits=8,
+    )
+    assert pool["num_blocks"] % 8 == 0
+    assert plan.tokens * 66_048 == pytest.approx((5 * GB - 1.7 * 2.4 * GB) * 0.8, rel=0.02)
+
+
 def test_a_pool_without_a_size_gets_one(real: Path) -> None:
     plan, pool = plan_pool(real, pooled(block_size=256), None, max_running=4, available=lambda: 64 * GB)
     assert (plan.served, pool) == (DEFAULT_CONTEXT, {"block_size": 256, "num_blocks": 128})

@@ -124,6 +124,7 @@ def real(tmp_path: Path) -> Path:
 
 def test_a_model_of_the_real_size_needs_its_weights_and_256_kb_a_token(real: Path) -> None:
     assert needed_bytes(real, REAL) == (4_852_000_000, 262_144)
+    assert needed_bytes(real, REAL, 8) == (4_852_000_000, 66_048)  # and 66 KB in bytes
 
 
 def test_a_model_that_does_not_fit_is_refused_with_the_context_that_would(real: Path) -> None:

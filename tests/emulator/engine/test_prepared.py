@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 from phi_emulator.config import EmulatorConfig
@@ -10,19 +11,20 @@ from phi_emulator.engine.base import Engine, Message, Sampling
 from phi_emulator.engine.builds import has_engine_api
 
 from tests.emulator.engine.conftest import NO_ENGINE
-from tests.emulator.models.stock_models import Stock, write_stock_model
+from tests.emulator.models.stock_models import HEAD_SIZE, KV_HEADS, LAYERS, Stock, write_stock_model
 
 pytestmark = pytest.mark.skipif(not has_engine_api(), reason=NO_ENGINE)
 
 
-def load(folder: Path) -> Engine:
-    _, make_engine = find_model(EmulatorConfig(model=str(folder)))
+def load(folder: Path, **settings: Any) -> Engine:
+    _, make_engine = find_model(EmulatorConfig(model=str(folder), **settings))
     return make_engine()
 
 
-@pytest.fixture
-def prepared(tmp_path: Path) -> Iterator[Engine]:
-    engine = load(write_stock_model(tmp_path / "mine", Stock(tables=(4096, 16_384))))
+@pytest.fixture(params=[8, 32])
+def prepared(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Engine]:
+    folder = write_stock_model(tmp_path / "mine", Stock(tables=(4096, 16_384)))
+    engine = load(folder, cache_bits=request.param)
     yield engine
     engine.close()
 
@@ -58,6 +60,28 @@ def test_sequences_that_join_each_other_say_what_they_say_alone(prepared: Engine
     alone = [tokens_of(prepared, [prompt])[0] for prompt in prompts]
     assert tokens_of(prepared, prompts) == alone
     assert len({tuple(text) for text in alone}) == 3
+
+
+def test_a_second_turn_says_what_it_says_without_the_first_ones_cache(prepared: Engine) -> None:
+    first = [Message("user", "What is 17 * 24? " * 5)]
+    second = prepared.encode([*first, Message("assistant", "408"), Message("user", "And 18 * 24?")])
+    alone = tokens_of(prepared, [second])
+    tokens_of(
+        prepared, [prepared.encode([Message("user", f"{n} " * 200)]) for n in range(60)]
+    )  # takes its place
+    tokens_of(prepared, [prepared.encode(first)])
+    assert tokens_of(prepared, [second]) == alone
+
+
+def test_a_cache_of_bytes_takes_a_quarter_of_the_memory(tmp_path: Path) -> None:
+    folder = write_stock_model(tmp_path / "mine", Stock())
+    sizes = []
+    for bits in (8, 32):
+        engine = load(folder, cache_bits=bits, context=4096)
+        sizes.append(engine.info.cache_bytes / (engine.info.num_blocks * engine.info.block_size))
+        engine.close()
+    assert sizes[1] == 2 * LAYERS * KV_HEADS * HEAD_SIZE * 4
+    assert sizes[0] == sizes[1] / 4 + 2 * LAYERS * KV_HEADS  # the sizes of the steps
 
 
 def test_a_folder_that_can_not_be_prepared_says_why_and_is_served(tmp_path: Path) -> None:

@@ -21,15 +21,22 @@ def session(graph: Path) -> Any:
 
 
 class PagedGraph:
-    """The graph in `folder` over a pool of `blocks`, filled with whatever the last user left: `filling`."""
+    """The graph in `folder` over a pool of `blocks`, filled with whatever the last user left: `filling`.
+
+    A pool of bytes has none that is no number: any but 0 is taken for all kinds of bytes.
+    """
 
     def __init__(self, folder: Path, filling: float = np.nan, blocks: int = 16) -> None:
         self._session = session(folder / "model.onnx")
-        self._pool: dict[str, Any] = {}
+        self.pool: dict[str, Any] = {}
         for declared in self._session.get_inputs():
             if declared.name.startswith("past_key_values"):
-                element = np.float16 if declared.type == "tensor(float16)" else np.float32
-                self._pool[declared.name] = np.full([blocks, *declared.shape[1:]], filling, element)
+                shape = [blocks, *declared.shape[1:]]
+                if declared.type == "tensor(int8)":
+                    pool = np.random.default_rng(len(self.pool)).integers(-128, 128, shape, np.int8)
+                    self.pool[declared.name] = pool if filling else np.zeros_like(pool)
+                else:
+                    self.pool[declared.name] = np.full(shape, filling, np.float32)
                 self.block_size = declared.shape[1]
 
     def step(self, rows: Sequence[Row]) -> Logits:
@@ -39,20 +46,26 @@ class PagedGraph:
 
     def step_all(self, rows: Sequence[Row]) -> Logits:
         """Run rows of (new tokens, tokens before, blocks); return the logits of all tokens."""
+        return np.asarray(self.run(rows)["logits"])
+
+    def run(self, rows: Sequence[Row], **more: Any) -> dict[str, Any]:
+        """The same with `more` inputs; return all outputs but the pool, which is put back."""
         lengths = [len(tokens) for tokens, _, _ in rows]
         width = max(len(blocks) for _, _, blocks in rows)
-        feed = {
+        feed: dict[str, Any] = {
             "input_ids": np.array([t for tokens, _, _ in rows for t in tokens], np.int64),
             "cumulative_sequence_lengths": np.cumsum([0, *lengths]).astype(np.int32),
             "past_sequence_lengths": np.array([past for _, past, _ in rows], np.int32),
             "block_table": np.array([b + [-1] * (width - len(b)) for _, _, b in rows], np.int32),
         }
         names = [output.name for output in self._session.get_outputs()]
-        results = dict(zip(names, self._session.run(None, feed | self._pool), strict=True))
-        self._pool = {
-            f"past_key_values.{n.removeprefix('present.')}": results[n] for n in names if n != "logits"
+        results = dict(zip(names, self._session.run(None, feed | more | self.pool), strict=True))
+        self.pool = {
+            f"past_key_values.{n.removeprefix('present.')}": results[n]
+            for n in names
+            if n.startswith("present.")
         }
-        return np.asarray(results["logits"])
+        return {name: results[name] for name in names if not name.startswith("present.")}
 
 
 class StockGraph:
@@ -71,6 +84,19 @@ class StockGraph:
             if declared.name.startswith("past_key_values"):
                 feed[declared.name] = np.zeros((1, declared.shape[1], 0, declared.shape[3]), np.float32)
         return np.asarray(self._session.run(["logits"], feed)[0][0, -1])
+
+
+def in_order(count: int) -> list[int]:
+    """Blocks as the Engine gives them out at first."""
+    return list(range(count))
+
+
+def reversed_(count: int) -> list[int]:
+    return in_order(count)[::-1]
+
+
+def scattered(count: int, of: int = 16) -> list[int]:
+    return [int(block) for block in np.random.default_rng(count).permutation(of)[:count]]
 
 
 def distance(one: Logits, other: Logits) -> float:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 from phi_emulator.models import prepare_model, resolve_model
+from phi_emulator.models.geometry import usual_bits
 from phi_emulator.models.prepare import DEFAULT_CONTEXT
 
 from tests.emulator.models.stock_models import HEAD_SIZE, KV_HEADS, LAYERS, Stock, write_stock_model
@@ -100,6 +101,26 @@ def test_the_cache_holds_what_it_may_and_a_longer_context_is_lowered(stock: Path
         assert isinstance(pool, dict)
         assert config["model"]["context_length"] == context
         assert pool["num_blocks"] * pool["block_size"] == cached
+
+
+def test_a_cache_of_bytes_holds_more_and_whole_rows_of_it(stock: Path) -> None:
+    token = 2 * LAYERS * KV_HEADS * (HEAD_SIZE + 1)
+    limit = 1000 * token
+    prepared = prepare_model(stock, context_length=4096, cache_bytes=limit, cache_bits=8)
+    config = config_of(prepared.folder)
+    pool = config["engine"]["dynamic_batching"]
+    assert isinstance(pool, dict)
+    assert prepared.cache_bits == 8
+    assert (
+        pool["num_blocks"] == 1000 // 16 // 16 * 16
+    )  # 64 numbers in a head, two heads, two sizes of steps each
+    assert config["model"]["context_length"] == pool["num_blocks"] * 16
+    assert prepare_model(stock, context_length=4096).folder != prepared.folder
+
+
+@pytest.mark.parametrize(("layers", "bits"), [(31, 32), (32, 8)])
+def test_large_models_keep_bytes(layers: int, bits: int) -> None:
+    assert usual_bits(layers, kv_heads=2, head_size=128) == bits  # 2,048 bytes a layer in 32 bits
 
 
 def test_a_ready_folder_is_taken_as_it_is() -> None:
