@@ -64,6 +64,7 @@ class Checkpoint:
         try:
             self._lock()
             self.records = self._read(hosts)
+            self._begun = self._file.seek(0, os.SEEK_END)
         except BaseException:
             self._file.close()
             raise
@@ -72,6 +73,12 @@ class Checkpoint:
         """Add an item's line."""
         position = record["position"]
         self._append({"position": position, "key": self._keys[position], **record})
+
+    def written(self) -> int:
+        """Items that this run has added: by the file, because Ctrl-C may come between a line and whoever counts it."""
+        self._file.flush()
+        self._file.seek(self._begun)
+        return sum(line.endswith(b"\n") for line in self._file)
 
     def needs_sync(self, now: float) -> bool:
         """Whether the disk is due."""

@@ -216,11 +216,13 @@ class MapWork(Generic[_T]):
 
     def say_how_to_resume(self) -> None:
         """Tell a person who has interrupted the work what is kept."""
-        finished = f"interrupted: {self._done} of {len(self._inputs)} items are finished"
-        if self._checkpoint is None:
+        kept = self._checkpoint
+        done = self._done if kept is None else len(self._restored) + kept.written()
+        finished = f"interrupted: {done} of {len(self._inputs)} items are finished"
+        if kept is None:
             LOGGER.warning("%s; give `checkpoint=` to keep them next time", finished)
         else:
-            path = str(self._checkpoint.path)
+            path = str(kept.path)
             LOGGER.warning("%s and kept in %s; the same call again goes on from there", finished, path)
 
     def stop(self) -> None:

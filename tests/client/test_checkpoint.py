@@ -52,6 +52,18 @@ def test_what_was_written_comes_back_and_is_readable_json(tmp_path: Path) -> Non
     assert lines[0] == {"position": 2, "key": "c", "completion": {"choices": []}}
 
 
+def test_what_this_run_has_written_is_counted_by_the_file(tmp_path: Path) -> None:
+    written(tmp_path / "c.jsonl", done(0))
+    checkpoint = Checkpoint(tmp_path / "c.jsonl", KEYS, HOSTS)
+    assert checkpoint.written() == 0
+    checkpoint.write(done(2))
+    assert checkpoint.written() == 1
+    checkpoint.write(done(1))
+    assert checkpoint.written() == 2
+    checkpoint.close()
+    assert positions(tmp_path / "c.jsonl") == [0, 1, 2]
+
+
 def test_a_line_is_in_the_file_as_soon_as_it_is_written(tmp_path: Path) -> None:
     checkpoint = Checkpoint(tmp_path / "c.jsonl", KEYS, HOSTS)
     checkpoint.write(done(1))

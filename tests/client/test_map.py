@@ -517,6 +517,26 @@ def test_a_thread_that_waits_for_a_retry_is_woken_when_the_work_is_left() -> Non
     assert not [thread for thread in threading.enumerate() if thread.name == "phi-client-map"]
 
 
+def test_an_interruption_right_after_a_line_is_written_counts_it(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, tmp_path: Path
+) -> None:
+    # Ctrl-C comes between any two instructions; this is where it was seen to make the message wrong.
+    counted = MapWork._count
+
+    def count(self: MapWork[str], item: MapItem[str]) -> None:
+        if self._done == 2:
+            raise KeyboardInterrupt
+        counted(self, item)
+
+    monkeypatch.setattr(MapWork, "_count", count)
+    with httpx.Client(transport=httpx.MockTransport(lambda _: echo(0))) as http:
+        client = PhiClient(ENDPOINT, "a-key", http_client=http)
+        with pytest.raises(KeyboardInterrupt):
+            client.map(PROMPTS[:5], checkpoint=tmp_path / "c.jsonl")
+    assert (tmp_path / "c.jsonl").read_bytes().count(b"\n") == 1 + 3
+    assert "interrupted: 3 of 5 items are finished and kept in" in caplog.text
+
+
 def test_a_clock_of_ones_own_is_used_for_waits_between_items(phi: Driver, fake_time: FakeTime) -> None:
     Service(
         phi,
