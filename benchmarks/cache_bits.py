@@ -31,10 +31,12 @@ PIECE = MAX_DRAFTS + 1
 """Tokens in a step: as many have logits of their own."""
 
 
-def stock_logits(folder: Path, tokens: Sequence[int], like: Any) -> Logits:
-    """Of the whole text at once."""
-    _, heads, size = cache_of(like)
-    graph = session(folder, 0)
+def stock_logits(graph: Any, tokens: Sequence[int], heads: int, size: int) -> Logits:
+    """Of the whole text at once.
+
+    Raises:
+        ValueError: the graph makes them for the last token alone.
+    """
     feed = {
         "input_ids": np.array([tokens], np.int64),
         "attention_mask": np.ones((1, len(tokens)), np.int64),
@@ -42,7 +44,12 @@ def stock_logits(folder: Path, tokens: Sequence[int], like: Any) -> Logits:
     for declared in graph.get_inputs():
         if declared.name.startswith("past_key_values"):
             feed[declared.name] = np.zeros((1, heads, 0, size), np.float32)
-    return np.asarray(graph.run(["logits"], feed)[0][0])
+    logits = np.asarray(graph.run(["logits"], feed)[0][0])
+    if len(logits) != len(tokens):
+        raise ValueError(
+            "the folder's graph makes logits for the last token alone: give one that was not pruned"
+        )
+    return logits
 
 
 def paged_logits(graph: Any, tokens: Sequence[int]) -> Logits:
@@ -106,9 +113,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
             rewrite(options.folder, paged, context=options.tokens + BLOCK_SIZE, cache_bits=bits)
             graph = session(paged, 0)
             made[f"{bits} bits"] = [paged_logits(graph, text) for text in tqdm(texts, f"{bits} bits")]
-        made["stock graph"] = [
-            stock_logits(options.folder, text, graph) for text in tqdm(texts, "stock graph")
-        ]
+        cache, stock = cache_of(graph)[1:], session(options.folder, 0)
+        try:
+            made["stock graph"] = [stock_logits(stock, text, *cache) for text in tqdm(texts, "stock graph")]
+        except ValueError as error:
+            parser.error(str(error))
     print("| Cache | Perplexity | Same likeliest token | Mean change of a token's logarithm |")
     print("| --- | --- | --- | --- |")
     ours = np.concatenate([surprise(*pair) for pair in zip(made["stock graph"], texts, strict=True)])

@@ -92,7 +92,8 @@ class ByteCache:
         g = graph.geometry
         if g.context_length > _LONGEST:
             raise NotConvertibleError(
-                f"a cache of 8 bits takes at most {_LONGEST} tokens, not {g.context_length}"
+                f"a cache of 8 bits takes {_LONGEST} tokens at most, and {g.context_length} are asked for: lower "
+                "`--context`, or set `--cache-bits 32`"
             )
         self.widths = {"key": g.head_size + CODES, "value": g.head_size}
 
@@ -238,7 +239,8 @@ class ByteCache:
         whole = self._graph.cast(whole, TensorProto.INT32, to=f"{lead}/moved_32")
         whole = self._graph.cast(whole, _INT8, to=f"{lead}/bytes")  # which drops all but the last 8 bits
         parts = [f"/paged/{lead}/key_bytes", f"/paged/{lead}/value_bytes"]
-        self._graph.nodes.append(_split(whole, "/paged/[kv,kv]", parts))
+        split = helper.make_node("Split", [whole, "/paged/[kv,kv]"], parts, f"{parts[0]}/Split", axis=1)
+        self._graph.nodes.append(split)
         keys = s("Reshape", parts[0], "/paged/flat_shape", to="key_flat")
         codes = s(
             "Reshape",
@@ -313,16 +315,16 @@ class ByteCache:
         keys = b.add("Slice", "/paged/all_keys", axis0, own["row_keys"], axis0, to="keys")
         mask = b.add("LessOrEqual", keys, position, to="is_seen")
         mask = b.add("Where", mask, "/paged/seen", "/paged/unseen", to="mask")
-        groups, mixed = self._groups(lead, pools, mask, own), f"{b.lead}/mixed_by_group"
-        inner, output = groups
-        b.nodes.append(inner.scan([blocks, query, scale, steps], output, _FLOAT, 5, to=mixed))
+        group, output = self._group(lead, pools, mask, own)
+        mixed = f"{b.lead}/mixed_by_group"
+        b.nodes.append(group.scan([blocks, query, scale, steps], output, _FLOAT, 5, to=mixed))
         mixed = b.add("Reshape", mixed, "/paged/heads_shape", to="mixed_by_head")
         mixed = b.add("Transpose", mixed, to="mixed_by_token", perm=[2, 0, 1, 3])
         mixed = b.add("Reshape", mixed, "/paged/rows_shape", to="mixed")
         padded = b.add("Pad", mixed, own["row_pads"], to="padded")
         return b.scan([f"/paged/{name}" for name in _ROWS], padded, _FLOAT, 2, to=f"{lead}/rows")
 
-    def _groups(
+    def _group(
         self, lead: str, pools: tuple[str, str, str], mask: str, row: dict[str, str]
     ) -> tuple[Body, str]:
         """A group of heads; axes are [heads, digits or 1, group, tokens, keys or head size]."""
@@ -333,23 +335,20 @@ class ByteCache:
         score = b.add("MatMulInteger", keys, own["query"], "/paged/key_offset", to="products")
         score = b.add("Transpose", score, to="products_by_query", perm=[0, 2, 1])
         score = b.add("Reshape", score, row["row_score_shape"], to="products_by_digit")
-        first, second = (f"{b.lead}/products_{digit}" for digit in (1, 2))
-        b.nodes.append(_split(score, "/paged/[1,1]", [first, second]))
+        first, second = b.add_all("Split", score, "/paged/[1,1]", to=["products_1", "products_2"], axis=1)
         score = b.add(
             "Add", b.add("Mul", first, "/paged/second", to="products_wide"), second, to="score_whole"
         )
         score = b.add("Mul", b.cast(score, _FLOAT, to="score_32"), own["scale"], to="score_scaled")
-        key_steps, value_steps = f"{b.lead}/key_steps", f"{b.lead}/value_steps"
-        b.nodes.append(_split(own["steps"], "/paged/[1,1]", [key_steps, value_steps]))
+        of_both = ["key_steps", "value_steps"]
+        key_steps, value_steps = b.add_all("Split", own["steps"], "/paged/[1,1]", to=of_both, axis=1)
         score = b.add("Add", b.add("Mul", score, key_steps, to="scores"), mask, to="scores_seen")
         share = b.add("Mul", b.add("Softmax", score, to="probability", axis=-1), value_steps, to="share")
         axes, attributes = self._axes(4)
         most = b.add("ReduceMax", share, *axes, to="share_most", keepdims=1, **attributes)
         unit = b.add("Mul", most, "/paged/1/most", to="share_unit")
-        rest, digits = (
-            b.add("Div", share, unit, to="rest_1"),
-            [b.cast(f"{b.lead}/rest_1", _UINT8, to="digit_1")],
-        )
+        rest = b.add("Div", share, unit, to="rest_1")
+        digits = [b.cast(rest, _UINT8, to="digit_1")]
         for number in range(2, _DIGITS + 1):
             left = b.add(
                 "Sub", rest, b.cast(digits[-1], _FLOAT, to=f"digit_{number - 1}_32"), to=f"left_{number}"
@@ -367,7 +366,3 @@ class ByteCache:
         mixed = b.add("Mul", mixed, "/paged/weights", to="mixed_weighted")
         mixed = b.add("ReduceSum", mixed, "/paged/[1]", to="mixed_sum", keepdims=1)
         return b, b.add("Mul", mixed, unit, to="mixed")
-
-
-def _split(tensor: str, sizes: str, to: list[str]) -> NodeProto:
-    return helper.make_node("Split", [tensor, sizes], to, f"{to[0]}/Split", axis=1)

@@ -34,8 +34,8 @@ class Body:
     def add_all(
         self, op: str, *inputs: str, to: Sequence[str], domain: str = "", **attributes: Any
     ) -> list[str]:
-        """A node with several outputs; those that are named "" are not made."""
-        names = [name and f"{self.lead}/{name}" for name in to]
+        """A node with several outputs."""
+        names = [f"{self.lead}/{name}" for name in to]
         self.nodes.append(
             helper.make_node(op, inputs, names, f"{names[0]}/{op}", domain=domain, **attributes)
         )

@@ -111,6 +111,8 @@ def _geometry(
         cache_bits=cache_bits or usual_bits(layers, heads, size),
     )
     held = geometry.whole_blocks(cache_bytes // geometry.token_bytes // BLOCK_SIZE) * BLOCK_SIZE
+    if not held:
+        raise _UnpreparedError("its cache may take less than its smallest size: raise `--cache-mb`")
     return replace(geometry, context_length=min(geometry.context_length, held)), held
 
 

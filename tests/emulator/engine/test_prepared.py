@@ -13,6 +13,8 @@ from phi_emulator.engine.builds import has_engine_api
 from tests.emulator.engine.conftest import NO_ENGINE
 from tests.emulator.models.stock_models import HEAD_SIZE, KV_HEADS, LAYERS, Stock, write_stock_model
 
+GREEDY = Sampling(max_tokens=20, temperature=0)
+
 pytestmark = pytest.mark.skipif(not has_engine_api(), reason=NO_ENGINE)
 
 
@@ -29,14 +31,16 @@ def prepared(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Engine]
     engine.close()
 
 
-def tokens_of(engine: Engine, prompts: Sequence[Sequence[int]], *, joining_after: int = 3) -> list[list[int]]:
-    """The greedy tokens for each prompt, each joining some steps after the one before."""
+def tokens_of(
+    engine: Engine, prompts: Sequence[Sequence[int]], *, joining_after: int = 3, sampling: Sampling = GREEDY
+) -> list[list[int]]:
+    """The tokens for each prompt, each joining some steps after the one before."""
     texts: list[list[int]] = [[] for _ in prompts]
     running = 0
     for turn in range(500):
         which, rest = divmod(turn, joining_after)
         if not rest and which < len(prompts):
-            engine.open(which, prompts[which], Sampling(max_tokens=20, temperature=0))
+            engine.open(which, prompts[which], sampling)
             running += 1
         if not running and which >= len(prompts):
             return texts
@@ -71,6 +75,20 @@ def test_a_second_turn_says_what_it_says_without_the_first_ones_cache(prepared: 
     )  # takes its place
     tokens_of(prepared, [prepared.encode(first)])
     assert tokens_of(prepared, [second]) == alone
+
+
+def test_a_sampled_request_chooses_among_the_shortlist(
+    prepared: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # A list of one leaves no choice; the model's vocabulary is too small for the real one.
+    from phi_emulator.engine import ort  # noqa: PLC0415 - older builds can't import it
+
+    prompt = prepared.encode([Message("user", "What is 17 * 24?")])
+    greedy = tokens_of(prepared, [prompt])
+    sampled = Sampling(max_tokens=20, temperature=1.0, seed=1)
+    assert tokens_of(prepared, [prompt], sampling=sampled) != greedy
+    monkeypatch.setattr(ort, "shortlist", lambda *_, **__: 1)
+    assert tokens_of(prepared, [prompt], sampling=sampled) == greedy
 
 
 def test_a_cache_of_bytes_takes_a_quarter_of_the_memory(tmp_path: Path) -> None:

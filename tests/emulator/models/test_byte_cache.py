@@ -443,5 +443,5 @@ def test_whole_blocks_are_the_most_that_a_pool_can_have(kv_heads: int, head_size
 
 def test_a_context_whose_sums_are_too_large_for_32_bits_is_refused(tmp_path: Path) -> None:
     write_attention(tmp_path, Shape(context_length=133_144))
-    with pytest.raises(NotConvertibleError, match="at most 133144 tokens, not 133145"):
+    with pytest.raises(NotConvertibleError, match="133144 tokens at most, and 133145 are asked for"):
         write_attention(tmp_path, Shape(context_length=133_145))

@@ -118,6 +118,13 @@ def test_a_cache_of_bytes_holds_more_and_whole_rows_of_it(stock: Path) -> None:
     assert prepare_model(stock, context_length=4096).folder != prepared.folder
 
 
+@pytest.mark.parametrize("bits", [8, 32])
+def test_a_cache_that_may_hold_nothing_is_an_obstacle(stock: Path, bits: int) -> None:
+    prepared = prepare_model(stock, cache_bytes=2000, cache_bits=bits)
+    assert prepared.folder == stock
+    assert "raise `--cache-mb`" in prepared.obstacle
+
+
 @pytest.mark.parametrize(("layers", "bits"), [(31, 32), (32, 8)])
 def test_large_models_keep_bytes(layers: int, bits: int) -> None:
     assert usual_bits(layers, kv_heads=2, head_size=128) == bits  # 2,048 bytes a layer in 32 bits
