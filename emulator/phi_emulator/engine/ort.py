@@ -239,8 +239,7 @@ class OrtEngine:
         if sampling.temperature > 0:
             turn.set_temperature(sampling.temperature)
             turn.set_top_p(sampling.top_p)
-            likeliest = shortlist(self._vocabulary, temperature=sampling.temperature, top_p=sampling.top_p)
-            turn.set_top_k(likeliest)  # the folder's own default would cut what the contract doesn't
+            turn.set_top_k(shortlist(self._vocabulary, temperature=sampling.temperature))
             if self._seeded:
                 seed = secrets.randbits(32) if sampling.seed is None else sampling.seed & (2**63 - 1)
                 turn.set_seed(seed)

@@ -28,6 +28,7 @@ import onnxruntime_genai
 from phi_emulator.engine.base import EndReason, Message
 from phi_emulator.engine.devices import DEVICES, declared_providers
 from phi_emulator.engine.prompt import PromptEncoder, control_tokens
+from phi_emulator.engine.shortlist import shortlist
 
 __all__ = ["main", "piece_of"]
 
@@ -60,6 +61,7 @@ class _Host:
         if hasattr(og, "disable_telemetry_events"):
             og.disable_telemetry_events()
         settings = json.loads((Path(folder) / "genai_config.json").read_text(encoding="utf-8"))
+        self._vocabulary = int(settings["model"]["vocab_size"])
         config = og.Config(folder)
         DEVICES[device].select_in(config, declared_providers(settings))
         if profile is not None:
@@ -105,7 +107,8 @@ class _Host:
         params = og.GeneratorParams(self._model)
         options: dict[str, Any] = {"max_length": len(prompt) + max_tokens, "do_sample": temperature > 0}
         if temperature > 0:
-            options |= {"temperature": temperature, "top_p": top_p, "top_k": 0}
+            options |= {"temperature": temperature, "top_p": top_p}
+            options["top_k"] = shortlist(self._vocabulary, temperature=temperature)
             options["random_seed"] = secrets.randbits(31) if seed is None else seed & (2**31 - 1)
         params.set_search_options(**options)
         if grammar is not None:

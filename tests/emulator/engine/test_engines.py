@@ -75,6 +75,15 @@ def test_one_seed_gives_one_text_and_another_seed_another(native_driver: Driver)
     assert len({first, other, negative}) == 3
 
 
+def test_a_top_p_that_one_token_fills_gives_the_likeliest_however_hot(native_driver: Driver) -> None:
+    # Without a `top_k` beside it, GenAI keeps far more than the nucleus.
+    native_driver.open(0, QUESTION, Sampling(max_tokens=40, temperature=0))
+    for seed in range(1, 4):
+        native_driver.open(seed, QUESTION, Sampling(max_tokens=40, temperature=3.0, top_p=0.01, seed=seed))
+    native_driver.finish()
+    assert len(set(native_driver.texts.values())) == 1
+
+
 def test_a_repeated_prompt_skips_its_cached_blocks(ort_driver: Driver) -> None:
     question = "Tom has 12 apples and buys 30 more. How many apples does Tom have now?"
     ort_driver.open(1, question, GREEDY)
