@@ -1,10 +1,10 @@
 # ruff: noqa: INP001  # a folder of commands, no package
 """What drafts by prompt lookup change: never an answer, and how long it takes.
 
-    python -m benchmarks.drafts [--model FOLDER] [--prompts 200] [--tokens 200] [--rounds 3]
+    python -m benchmarks.drafts [--model FOLDER] [--temperature 0] [--prompts 200] [--tokens 200] [--rounds 3]
 
-First, as many prompts are answered greedily with drafts and without, and the tokens compared; there every draft is
-made to seem cheap, so that all are tried. Then few are timed, with drafts as they would be made, and with ones that are
+First, as many prompts are answered with drafts and without, and the tokens compared; there every draft is made to seem
+cheap, so that all are tried. Then few are timed, with drafts as they would be made, and with ones that are
 known to be all right or all wrong: the most that drafts can gain with this model, and what they cost where they are of
 no use. Both sides take turns, and the best of some rounds counts; what is compared is the process's processor time.
 """
@@ -27,6 +27,7 @@ from phi_emulator.models import resolve_model
 from phi_emulator.models.prepare import prepare_model
 
 SPEED_PROMPTS: Final = 5
+TOP_P: Final = 0.95
 QUESTIONS: Final = (
     "What is {0} * {1}?",
     "{2} has {0} apples and buys {1} more. How many apples does {2} have now?",
@@ -74,13 +75,13 @@ class Answer:
 class Runner:
     """One engine that is asked with drafts and without."""
 
-    def __init__(self, engine: OrtEngine, tokens: int) -> None:
+    def __init__(self, engine: OrtEngine, tokens: int, temperature: float = 0) -> None:
         self.engine = engine
-        self._sampling = Sampling(max_tokens=tokens, temperature=0)
+        self._sampling = Sampling(tokens, temperature, TOP_P, seed=1)
         self._numbers = count()
 
     def answer(self, prompt: Sequence[int], payoff: Payoff | None, find: Find = Lookup) -> Answer:
-        """Answer greedily; without drafts where there is no `payoff`."""
+        """Answer; without drafts where there is no `payoff`."""
         number = next(self._numbers)
         self.engine.open(number, prompt, self._sampling)
         drafter = None
@@ -170,12 +171,15 @@ def main() -> int:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--model", type=Path, help="a model folder for the CPU; the bundled one unless given")
+    parser.add_argument(
+        "--temperature", type=float, default=0, help=f"0 is greedy; above it, with a seed and top_p {TOP_P}"
+    )
     parser.add_argument("--prompts", type=int, default=200)
     parser.add_argument("--tokens", type=int, default=200, help="of an answer, at most")
     parser.add_argument("--rounds", type=int, default=3)
     given = parser.parse_args()
     folder = prepare_model(given.model or resolve_model().folder).folder
-    runner = Runner(OrtEngine(folder, model=folder.name), given.tokens)
+    runner = Runner(OrtEngine(folder, model=folder.name), given.tokens, given.temperature)
     different = compare_answers(runner, given.prompts)
     compare_times(runner, given.rounds)
     runner.engine.close()

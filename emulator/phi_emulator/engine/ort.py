@@ -4,8 +4,8 @@ Knows GenAI 0.18's Engine; knows nothing of queues, HTTP or Azure. What that Eng
 
 - It belongs to the thread that made it. `run()` frees the interpreter lock; `Generator`, which does not, is unused.
 - A finished request keeps its place until `close()`. Left open, it blocks the others for ever.
-- Drafts are offered before each `run`, and every token that they gain is an event of its own. Only greedy sequences get
-  some: others would be sampled along another path, so a seed would give another text.
+- Drafts are offered before each `run`, and every token that they gain is an event of its own. Beside a `top_k`
+  sampled sequences draw from a draft's logits as from others, so a seed gives the same text; without one they don't.
 - It neither preempts nor evicts, so the caller reserves cache blocks before `open` (see `scheduler`).
 - Folders with an `engine.dynamic_batching` section, which `models.prepare` writes, run with sequences joining at any
   step, a prefix cache and a seed for each sequence. Others run with static batching: a newcomer waits for the whole
@@ -253,7 +253,7 @@ class OrtEngine:
             request.close()
             raise guidance_error(str(error)) from error
         # A grammar is followed token by token.
-        is_drafted = self._max_drafts > 0 and sampling.temperature == 0 and sampling.guidance is None
+        is_drafted = self._max_drafts > 0 and sampling.guidance is None
         self._open[sequence] = _Open(
             request,
             self._tokenizer.create_stream(),
