@@ -26,6 +26,7 @@ from phi_emulator.engine.memory import LOADING, available_bytes, check_memory, n
 from phi_emulator.engine.processors import usable_processors
 from phi_emulator.engine.trial import Trial, TrialError, try_model
 from phi_emulator.models import ModelFolder, ModelNotFoundError, resolve_model
+from phi_emulator.models.geometry import BYTE_BITS, head_bytes
 
 __all__ = ["Doctor", "Finding"]
 
@@ -33,10 +34,10 @@ Status = Literal["ok", "note", "warning", "failure"]
 
 _GB: Final = 1_000_000_000
 # Of Phi-4-mini-reasoning as int4: its folder for the CPU, and what of it is read for each token (the rest is the
-# embedding, of which a token reads one row).
+# embedding, of which a token reads one row); and 32 layers of 8 heads of 128 numbers in its cache.
 _REAL_BYTES: Final = 4_853_313_044
 _REAL_READ: Final = 2_400_000_000
-_REAL_CACHE_PER_TOKEN: Final = 66_048
+_REAL_CACHE_PER_TOKEN: Final = 32 * 8 * head_bytes(128, BYTE_BITS)
 _AZURE_LIMIT_S: Final = 180.0
 _MOSTLY: Final = 0.5
 # How much of what its int4 layers alone would reach a whole model reaches: attention and the small operators take the

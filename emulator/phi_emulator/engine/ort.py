@@ -4,8 +4,8 @@ Knows GenAI 0.18's Engine; knows nothing of queues, HTTP or Azure. What that Eng
 
 - It belongs to the thread that made it. `run()` frees the interpreter lock; `Generator`, which does not, is unused.
 - A finished request keeps its place until `close()`. Left open, it blocks the others for ever.
-- Drafts are offered before each `run`, and every token that they gain is an event of its own. Beside a `top_k`
-  sampled sequences draw from a draft's logits as from others, so a seed gives the same text; without one they don't.
+- Drafts are offered before each `run`, and every token that they gain is an event of its own. Sampled sequences
+  get some because they have a `top_k`, without which they are refused; a seed gives the same text with drafts.
 - It neither preempts nor evicts, so the caller reserves cache blocks before `open` (see `scheduler`).
 - Folders with an `engine.dynamic_batching` section, which `models.prepare` writes, run with sequences joining at any
   step, a prefix cache and a seed for each sequence. Others run with static batching: a newcomer waits for the whole
