@@ -8,10 +8,10 @@ only `parse`, `solve` and `map` give.
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, Final
 
+from phi_client._call.completion import Completion, CompletionChunk
+from phi_client._call.options import CompletionOptions, Timeout
+from phi_client._call.retrying import RetryEvent
 from phi_client._client import PhiClient
-from phi_client._completion import Completion, CompletionChunk
-from phi_client._options import CompletionOptions, Timeout
-from phi_client._retrying import RetryEvent
 from phi_client._streams import AsyncChatStream, ChatStream
 from phi_client.contract.answers import FinishReason, Usage
 from phi_client.contract.error_body import ErrorBody
@@ -40,15 +40,15 @@ from phi_client.errors import (
 )
 
 if TYPE_CHECKING:
+    from phi_client._answers.parsing import ParsedCompletion
+    from phi_client._answers.voting import Solution, Vote
     from phi_client._async_client import AsyncPhiClient
-    from phi_client._credentials import AsyncTokenCredential, TokenCredential
-    from phi_client._details import TokenLogprob, ToolCall, ToolCallDelta
-    from phi_client._map_result import MapItem, MapResult
-    from phi_client._message import Message
-    from phi_client._parsing import ParsedCompletion
-    from phi_client._solving import Solution, Vote
-    from phi_client._tools import FunctionTool, ResponseFormat, ToolChoice
-    from phi_client._totals import Price
+    from phi_client._call.details import TokenLogprob, ToolCall, ToolCallDelta
+    from phi_client._call.message import Message
+    from phi_client._call.tools import FunctionTool, ResponseFormat, ToolChoice
+    from phi_client._call.totals import Price
+    from phi_client._map.result import MapItem, MapResult
+    from phi_client._wire.credentials import AsyncTokenCredential, TokenCredential
     from phi_client.contract.chat import ChatMessage
     from phi_client.contract.model_info import ModelInfo
 
@@ -107,23 +107,23 @@ __all__ = [
 
 _LATER: Final = {
     "AsyncPhiClient": "phi_client._async_client",
-    "AsyncTokenCredential": "phi_client._credentials",
+    "AsyncTokenCredential": "phi_client._wire.credentials",
     "ChatMessage": "phi_client.contract.chat",
-    "FunctionTool": "phi_client._tools",
-    "MapItem": "phi_client._map_result",
-    "MapResult": "phi_client._map_result",
-    "Message": "phi_client._message",
+    "FunctionTool": "phi_client._call.tools",
+    "MapItem": "phi_client._map.result",
+    "MapResult": "phi_client._map.result",
+    "Message": "phi_client._call.message",
     "ModelInfo": "phi_client.contract.model_info",
-    "ParsedCompletion": "phi_client._parsing",
-    "Price": "phi_client._totals",
-    "ResponseFormat": "phi_client._tools",
-    "Solution": "phi_client._solving",
-    "TokenCredential": "phi_client._credentials",
-    "TokenLogprob": "phi_client._details",
-    "ToolCall": "phi_client._details",
-    "ToolCallDelta": "phi_client._details",
-    "ToolChoice": "phi_client._tools",
-    "Vote": "phi_client._solving",
+    "ParsedCompletion": "phi_client._answers.parsing",
+    "Price": "phi_client._call.totals",
+    "ResponseFormat": "phi_client._call.tools",
+    "Solution": "phi_client._answers.voting",
+    "TokenCredential": "phi_client._wire.credentials",
+    "TokenLogprob": "phi_client._call.details",
+    "ToolCall": "phi_client._call.details",
+    "ToolCallDelta": "phi_client._call.details",
+    "ToolChoice": "phi_client._call.tools",
+    "Vote": "phi_client._answers.voting",
 }
 
 if not TYPE_CHECKING:  # for type checkers a name that is not there must stay a mistake

@@ -12,11 +12,17 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, TypeVar, Unpack
 
 from phi_client._async_helpers import AsyncHelpers
-from phi_client._auth import auth_for
-from phi_client._completion import Completion
-from phi_client._exchange import Answer, Exchange, chat_exchange, info_exchange
-from phi_client._fallback import Call, Lane, Leg, MakeExchange
-from phi_client._http import (
+from phi_client._call.completion import Completion
+from phi_client._call.exchange import Answer, Exchange, chat_exchange, info_exchange
+from phi_client._call.flow import Call, Lane, Leg, MakeExchange
+from phi_client._call.log import apply_log_level, log_answer, log_request, warn_of_retirement
+from phi_client._call.options import DEFAULT_MAX_RETRIES, CompletionOptions, Timeout
+from phi_client._call.retrying import SYSTEM_CLOCK, RetryBudget, RetryHook, RetryPolicy
+from phi_client._call.secrets import redact_secrets
+from phi_client._call.targets import Target, resolve_settings
+from phi_client._streams import AsyncChatStream, OpenStream, StreamReader
+from phi_client._wire.auth import auth_for
+from phi_client._wire.http import (
     AsyncClient,
     AsyncPool,
     Limits,
@@ -27,20 +33,14 @@ from phi_client._http import (
     secrets_of,
     translated_errors,
 )
-from phi_client._logging import apply_log_level, log_answer, log_request, warn_of_retirement
-from phi_client._options import DEFAULT_MAX_RETRIES, CompletionOptions, Timeout
-from phi_client._redaction import redact_secrets
-from phi_client._retrying import SYSTEM_CLOCK, RetryBudget, RetryHook, RetryPolicy
-from phi_client._settings import Target, resolve_settings
-from phi_client._streams import AsyncChatStream, OpenStream, StreamReader
 from phi_client.contract.error_body import MAX_ERROR_BYTES
 from phi_client.errors import PhiError
 
 if TYPE_CHECKING:
-    from phi_client._credentials import AsyncTokenCredential
-    from phi_client._mapping import Start
-    from phi_client._message import Message
-    from phi_client._telemetry import AttemptTrace
+    from phi_client._call.message import Message
+    from phi_client._call.telemetry import AttemptTrace
+    from phi_client._map.work import Start
+    from phi_client._wire.credentials import AsyncTokenCredential
     from phi_client.contract.model_info import ModelInfo
 
 __all__ = ["AsyncPhiClient"]

@@ -12,22 +12,22 @@ from abc import ABC, abstractmethod
 from contextlib import aclosing
 from typing import TYPE_CHECKING, Any, TypeVar, Unpack
 
-from phi_client._options import DEFAULT_CONCURRENCY, DEFAULT_REASKS, CompletionOptions
+from phi_client._call.options import DEFAULT_CONCURRENCY, DEFAULT_REASKS, CompletionOptions
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Iterable, Sequence
 
     from pydantic import BaseModel
 
-    from phi_client._completion import Completion
-    from phi_client._map_result import MapItem, MapResult
-    from phi_client._mapping import MapWork, Start
-    from phi_client._message import Message
-    from phi_client._parsing import ParsedCompletion
-    from phi_client._retrying import Clock
-    from phi_client._settings import Settings
-    from phi_client._solving import Solution
-    from phi_client._totals import Prices
+    from phi_client._answers.parsing import ParsedCompletion
+    from phi_client._answers.voting import Solution
+    from phi_client._call.completion import Completion
+    from phi_client._call.message import Message
+    from phi_client._call.retrying import Clock
+    from phi_client._call.targets import Settings
+    from phi_client._call.totals import Prices
+    from phi_client._map.result import MapItem, MapResult
+    from phi_client._map.work import MapWork, Start
 
 __all__ = ["AsyncHelpers"]
 
@@ -74,8 +74,8 @@ class AsyncHelpers(ABC):
             ReasoningTruncatedError: the budget ended inside the reasoning.
             PhiError: as of `complete`; its `spent` has the tokens of the asks before.
         """
-        from phi_client._deadline import SharedDeadline  # noqa: PLC0415  # see above
-        from phi_client._parsing import Parsing  # noqa: PLC0415
+        from phi_client._answers.parsing import Parsing  # noqa: PLC0415
+        from phi_client._call.deadline import SharedDeadline  # noqa: PLC0415  # see above
 
         deadline = SharedDeadline(self._settings.options.merged(options), self._clock)
         parsing = Parsing(messages, model, max_reasks)
@@ -102,7 +102,7 @@ class AsyncHelpers(ABC):
         Raises:
             PhiError: as of `complete`, when no sample was answered; else errors are among the `samples`.
         """
-        from phi_client._solving import (  # noqa: PLC0415  # see above
+        from phi_client._answers.voting import (  # noqa: PLC0415  # see above
             check_samples,
             graded,
             problem_messages,
@@ -115,7 +115,7 @@ class AsyncHelpers(ABC):
         each = sample_options(options, merged.body.get("seed"), samples)
         if samples == 1:
             return await asyncio.to_thread(graded, [await self.complete(messages, **each[0])])
-        from phi_client._mapping import MapWork  # noqa: PLC0415  # see above
+        from phi_client._map.work import MapWork  # noqa: PLC0415  # see above
 
         work = MapWork(
             [messages] * samples,
@@ -164,7 +164,7 @@ class AsyncHelpers(ABC):
             **options,
         )
         listed = [item async for item in items]
-        from phi_client._map_result import MapResult  # noqa: PLC0415  # see above
+        from phi_client._map.result import MapResult  # noqa: PLC0415  # see above
 
         return MapResult(tuple(sorted(listed, key=lambda item: item.position)))
 
@@ -183,7 +183,7 @@ class AsyncHelpers(ABC):
         Items start while the next one is waited for. Leaving the loop ends what still runs, at the latest when the
         event loop ends; at once inside `async with contextlib.aclosing(…)`.
         """
-        from phi_client._mapping import MapWork, listed_inputs  # noqa: PLC0415  # see above
+        from phi_client._map.work import MapWork, listed_inputs  # noqa: PLC0415  # see above
 
         listed = listed_inputs(inputs)
         work = MapWork(
@@ -202,6 +202,6 @@ class AsyncHelpers(ABC):
                 yield item
 
     def _run(self, work: MapWork[_T]) -> AsyncGenerator[MapItem[_T]]:
-        from phi_client._map_tasks import run_in_tasks  # noqa: PLC0415  # see above
+        from phi_client._map.in_tasks import run_in_tasks  # noqa: PLC0415  # see above
 
         return run_in_tasks(work, self._carry, sleep=self._clock.sleep_async)

@@ -11,23 +11,23 @@ from abc import ABC, abstractmethod
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, TypeVar, Unpack
 
-from phi_client._options import DEFAULT_CONCURRENCY, DEFAULT_REASKS, CompletionOptions
-from phi_client._retrying import SYSTEM_CLOCK
+from phi_client._call.options import DEFAULT_CONCURRENCY, DEFAULT_REASKS, CompletionOptions
+from phi_client._call.retrying import SYSTEM_CLOCK
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterable, Sequence
 
     from pydantic import BaseModel
 
-    from phi_client._completion import Completion
-    from phi_client._map_result import MapItem, MapResult
-    from phi_client._mapping import MapWork, Start
-    from phi_client._message import Message
-    from phi_client._parsing import ParsedCompletion
-    from phi_client._retrying import Clock
-    from phi_client._settings import Settings
-    from phi_client._solving import Solution
-    from phi_client._totals import Prices
+    from phi_client._answers.parsing import ParsedCompletion
+    from phi_client._answers.voting import Solution
+    from phi_client._call.completion import Completion
+    from phi_client._call.message import Message
+    from phi_client._call.retrying import Clock
+    from phi_client._call.targets import Settings
+    from phi_client._call.totals import Prices
+    from phi_client._map.result import MapItem, MapResult
+    from phi_client._map.work import MapWork, Start
 
 __all__ = ["Helpers"]
 
@@ -80,8 +80,8 @@ class Helpers(ABC):
             ReasoningTruncatedError: the budget ended inside the reasoning.
             PhiError: as of `complete`; its `spent` has the tokens of the asks before.
         """
-        from phi_client._deadline import SharedDeadline  # noqa: PLC0415  # see above
-        from phi_client._parsing import Parsing  # noqa: PLC0415
+        from phi_client._answers.parsing import Parsing  # noqa: PLC0415
+        from phi_client._call.deadline import SharedDeadline  # noqa: PLC0415  # see above
 
         deadline = SharedDeadline(self._settings.options.merged(options), self._clock)
         parsing = Parsing(messages, model, max_reasks)
@@ -108,7 +108,7 @@ class Helpers(ABC):
         Raises:
             PhiError: as of `complete`, when no sample was answered; else errors are among the `samples`.
         """
-        from phi_client._solving import (  # noqa: PLC0415  # see above
+        from phi_client._answers.voting import (  # noqa: PLC0415  # see above
             check_samples,
             graded,
             problem_messages,
@@ -121,7 +121,7 @@ class Helpers(ABC):
         each = sample_options(options, merged.body.get("seed"), samples)
         if samples == 1:
             return graded([self.complete(messages, **each[0])])
-        from phi_client._mapping import MapWork  # noqa: PLC0415  # see above
+        from phi_client._map.work import MapWork  # noqa: PLC0415  # see above
 
         work = MapWork(
             [messages] * samples,
@@ -169,7 +169,7 @@ class Helpers(ABC):
             prices=prices,
             **options,
         )
-        from phi_client._map_result import MapResult  # noqa: PLC0415  # see above
+        from phi_client._map.result import MapResult  # noqa: PLC0415  # see above
 
         return MapResult(tuple(sorted(items, key=lambda item: item.position)))
 
@@ -187,7 +187,7 @@ class Helpers(ABC):
 
         Items start while the next one is waited for. Leaving the loop ends what still runs.
         """
-        from phi_client._mapping import MapWork, listed_inputs  # noqa: PLC0415  # see above
+        from phi_client._map.work import MapWork, listed_inputs  # noqa: PLC0415  # see above
 
         listed = listed_inputs(inputs)
         work = MapWork(
@@ -204,7 +204,7 @@ class Helpers(ABC):
         yield from self._run(work)
 
     def _run(self, work: MapWork[_T]) -> Generator[MapItem[_T]]:
-        from phi_client._map_threads import run_in_threads  # noqa: PLC0415  # see above
+        from phi_client._map.in_threads import run_in_threads  # noqa: PLC0415  # see above
 
         alone = self._for_map()
         if alone._clock is SYSTEM_CLOCK:

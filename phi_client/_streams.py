@@ -13,12 +13,12 @@ from dataclasses import dataclass, replace
 from types import TracebackType
 from typing import Self
 
-from phi_client._completion import Completion, CompletionBuilder, CompletionChunk, Origin
-from phi_client._exchange import Exchange
-from phi_client._http import Limits, Response, read_to_end, read_to_end_async, translated_errors
-from phi_client._redaction import redact_secrets
-from phi_client._retrying import Clock, RetryPolicy
-from phi_client._telemetry import CallTrace
+from phi_client._call.completion import Completion, CompletionBuilder, CompletionChunk, Origin
+from phi_client._call.exchange import Exchange
+from phi_client._call.retrying import Clock, RetryPolicy
+from phi_client._call.secrets import redact_secrets
+from phi_client._call.telemetry import CallTrace
+from phi_client._wire.http import Limits, Response, read_to_end, read_to_end_async, translated_errors
 from phi_client.contract.answers import AnswerView
 from phi_client.contract.error_body import ErrorBody
 from phi_client.contract.events import DONE, EventDecoder, ServerSentEvent

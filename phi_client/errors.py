@@ -32,7 +32,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from phi_client.contract.error_body import ErrorBody
 
 if TYPE_CHECKING:
-    from phi_client._completion import Completion
+    from phi_client._call.completion import Completion
     from phi_client.contract.answers import Usage
 
 __all__ = [

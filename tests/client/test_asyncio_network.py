@@ -12,7 +12,7 @@ import httpcore
 import pytest
 import trustme
 
-from phi_client._asyncio_network import AsyncioNetwork
+from phi_client._wire.sockets import AsyncioNetwork
 
 LIMIT_S = 20.0
 SOON_S = 0.05

@@ -19,7 +19,7 @@ from azure.identity import ManagedIdentityCredential
 from azure.identity.aio import ManagedIdentityCredential as AsyncManagedIdentityCredential
 
 from phi_client import AsyncPhiClient, AuthenticationError, ConfigurationError, CredentialError, PhiClient
-from phi_client._token_auth import TokenAuth
+from phi_client._wire.token_auth import TokenAuth
 
 if TYPE_CHECKING:
     from tests.conftest import Driver

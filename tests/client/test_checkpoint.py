@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from phi_client import ChatMessage, ConfigurationError
-from phi_client._checkpoint import Checkpoint, key_of
+from phi_client._map.checkpoint import Checkpoint, key_of
 
 if TYPE_CHECKING:
     from pathlib import Path

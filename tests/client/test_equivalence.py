@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from phi_client import _grading
-from phi_client._equivalence import are_same, read_form
-from phi_client._grading import Grader
+from phi_client._answers import math_verify
+from phi_client._answers.forms import are_same, read_form
+from phi_client._answers.math_verify import Grader
 
 SAME = [
     ("408", " 408. "),
@@ -140,13 +140,13 @@ def test_without_math_verify_forms_alone_decide() -> None:
         "package.__path__ = [str(pathlib.Path('phi_client').resolve())]; sys.modules['phi_client'] = package; "
         "sys.modules['math_verify'] = None; "
         "import importlib.util; importlib.util.find_spec = lambda name: None; "
-        "from phi_client._grading import Grader; from phi_client._equivalence import read_form; "
+        "from phi_client._answers.math_verify import Grader; from phi_client._answers.forms import read_form; "
         "grader = Grader(); "
         "print(grader.are_same(read_form('0.5'), read_form('1/2')), "
         "grader.are_same(read_form('2x'), read_form('x+x')), "
         "grader.undecided, grader._process)"
     )
-    root = Path(_grading.__file__).parents[1]
+    root = Path(math_verify.__file__).parents[2]
     done = subprocess.run(
         [sys.executable, "-c", script], cwd=root, capture_output=True, text=True, check=True, timeout=30
     )
@@ -165,7 +165,7 @@ def test_an_interpreter_that_can_not_be_started_leaves_it_to_the_forms(
 @pytest.mark.skipif(sys.platform == "win32", reason="it has no such limits")
 def test_what_a_forgotten_process_takes_is_bounded() -> None:
     script = (
-        "import resource; from phi_client._grading_worker import limit_resources; limit_resources(); "
+        "import resource; from phi_client._answers.math_verify_worker import limit_resources; limit_resources(); "
         "print(resource.getrlimit(resource.RLIMIT_CPU)[0], resource.getrlimit(resource.RLIMIT_AS)[0])"
     )
     done = subprocess.run(

@@ -22,8 +22,8 @@ from phi_client import (
     RateLimitError,
     StreamInterruptedError,
 )
-from phi_client._completion import Completion
-from phi_client._logging import LOGGER, apply_log_level, safe_url
+from phi_client._call.completion import Completion
+from phi_client._call.log import LOGGER, apply_log_level, safe_url
 from phi_client.errors import class_for_status
 
 if TYPE_CHECKING:

@@ -203,7 +203,7 @@ def test_a_foundry_resource_needs_a_model(phi: Driver, endpoint: str) -> None:
 def test_the_retirement_of_models_is_noted_once(
     phi: Driver, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("phi_client._logging._warned", set())
+    monkeypatch.setattr("phi_client._call.log._warned", set())
     for _ in range(2):
         phi.open(f"{SECOND}/models", "k", model="phi")
     assert caplog.text.count("announced the retirement of `/models`") == 1

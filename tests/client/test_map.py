@@ -31,8 +31,8 @@ from phi_client import (
     RetryEvent,
     Usage,
 )
-from phi_client._mapping import MapWork, Start
-from phi_client._retrying import Clock
+from phi_client._call.retrying import Clock
+from phi_client._map.work import MapWork, Start
 from phi_client.contract.chat import AssistantMessage, ChatCompletion, Choice
 from phi_client.contract.chat import Usage as WireUsage
 from phi_client.contract.dialects import SERVERLESS
@@ -552,7 +552,7 @@ def test_a_clock_of_ones_own_is_used_for_waits_between_items(phi: Driver, fake_t
 def test_without_a_bar_its_code_is_not_loaded() -> None:
     script = (
         "import sys; from phi_client import PhiClient; PhiClient('emulator').map([], progress=False); "
-        "print([name for name in sys.modules if name in ('phi_client._progress', 'phi_client._grading')])"
+        "print([name for name in sys.modules if name.endswith(('_map.progress', '_answers.math_verify'))])"
     )
     done = subprocess.run(
         [sys.executable, "-c", script], capture_output=True, text=True, check=True, timeout=30

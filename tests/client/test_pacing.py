@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 from phi_emulator.service.rate_limits import LimitExceededError, Limits, RateLimits
 
-from phi_client._pacing import Pacer, Ticket
-from phi_client._retrying import Clock
+from phi_client._call.retrying import Clock
+from phi_client._map.pacing import Pacer, Ticket
 
 TOKENS = 10.0
 

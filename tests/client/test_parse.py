@@ -18,10 +18,10 @@ from phi_client import (
     ReasoningTruncatedError,
     Usage,
 )
-from phi_client._deadline import SharedDeadline
-from phi_client._options import CallOptions
-from phi_client._parsing import find_json
-from phi_client._retrying import Clock
+from phi_client._answers.parsing import find_json
+from phi_client._call.deadline import SharedDeadline
+from phi_client._call.options import CallOptions
+from phi_client._call.retrying import Clock
 from phi_client.contract.chat import AssistantMessage, ChatCompletion, Choice
 from phi_client.contract.chat import Usage as WireUsage
 from phi_client.contract.dialects import SERVERLESS

@@ -16,8 +16,8 @@ import pytest
 import trustme
 
 from phi_client import APIConnectionError, APITimeoutError, AsyncPhiClient, PhiClient, Timeout
-from phi_client._http import AsyncPool, Pool
-from phi_client._sharing import ForkSafeLock
+from phi_client._call.fork_lock import ForkSafeLock
+from phi_client._wire.http import AsyncPool, Pool
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 
-from phi_client._progress import Progress
+from phi_client._map.progress import Progress
 
 
 class Terminal(io.StringIO):

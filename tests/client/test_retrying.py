@@ -23,8 +23,8 @@ from phi_client import (
     StreamInterruptedError,
     Timeout,
 )
-from phi_client._http import Limits
-from phi_client._retrying import RetryBudget, is_retryable, read_retry_after
+from phi_client._call.retrying import RetryBudget, is_retryable, read_retry_after
+from phi_client._wire.http import Limits
 from phi_client.testing import instant_retries
 
 if TYPE_CHECKING:

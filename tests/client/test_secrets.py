@@ -12,8 +12,8 @@ import httpx
 import pytest
 
 from phi_client import ConfigurationError, PhiClient, PhiError
-from phi_client._exchange import MAX_ANSWER_BYTES
-from phi_client._redaction import redact_prompts
+from phi_client._call.exchange import MAX_ANSWER_BYTES
+from phi_client._call.secrets import redact_prompts
 
 if TYPE_CHECKING:
     from tests.conftest import Driver, Pieces

@@ -17,8 +17,8 @@ from phi_client import (
     Usage,
     Vote,
 )
-from phi_client._equivalence import are_same
-from phi_client._solving import count_votes
+from phi_client._answers.forms import are_same
+from phi_client._answers.voting import count_votes
 from phi_client.contract.chat import AssistantMessage, ChatCompletion, Choice
 from phi_client.contract.chat import Usage as WireUsage
 from phi_client.contract.dialects import SERVERLESS

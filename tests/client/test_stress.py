@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from phi_client import AsyncPhiClient, PhiClient, PhiError
-from phi_client._connections import AsyncConnections
-from phi_client._retrying import Clock
+from phi_client._call.retrying import Clock
+from phi_client._wire.connections import AsyncConnections
 from tests.fault_server import ANSWER, SCRIPT_HEADER, FaultServer, Route
 
 if TYPE_CHECKING:

@@ -16,7 +16,7 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 from opentelemetry.trace import SpanKind, StatusCode, get_tracer
 
 from phi_client import PhiError, StreamInterruptedError
-from phi_client._telemetry import CONTENT_VARIABLE
+from phi_client._call.telemetry import CONTENT_VARIABLE
 
 if TYPE_CHECKING:
     from tests.conftest import Driver, FakeTime, Pieces

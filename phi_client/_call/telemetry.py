@@ -16,8 +16,8 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final, cast
 from urllib.parse import urlsplit
 
-from phi_client._logging import safe_url
-from phi_client._version import version
+from phi_client._call.log import safe_url
+from phi_client._call.version import version
 from phi_client.errors import APIStatusError
 
 if TYPE_CHECKING:
@@ -26,8 +26,8 @@ if TYPE_CHECKING:
     from opentelemetry.metrics import Histogram, MeterProvider
     from opentelemetry.trace import Span, TracerProvider
 
-    from phi_client._completion import Completion
-    from phi_client._exchange import Exchange
+    from phi_client._call.completion import Completion
+    from phi_client._call.exchange import Exchange
 
 __all__ = ["CONTENT_VARIABLE", "AttemptTrace", "CallTrace", "begin_trace"]
 

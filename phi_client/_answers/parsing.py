@@ -21,14 +21,14 @@ from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar, cast
 
 from pydantic import BaseModel, ValidationError
 
-from phi_client._completion import Completion
-from phi_client._exchange import as_messages, fields_of
-from phi_client._totals import add_usage
+from phi_client._call.completion import Completion
+from phi_client._call.exchange import as_messages, fields_of
+from phi_client._call.totals import add_usage
 from phi_client.contract.reasoning import find_boxed_answer
 from phi_client.errors import ConfigurationError, ParseError, PhiError, ReasoningTruncatedError
 
 if TYPE_CHECKING:
-    from phi_client._message import Message
+    from phi_client._call.message import Message
     from phi_client.contract.answers import Usage
 
 __all__ = ["ParsedCompletion", "Parsing", "find_json"]

@@ -9,14 +9,14 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from phi_client._completion import Completion
-from phi_client._totals import add_usage
+from phi_client._call.completion import Completion
+from phi_client._call.totals import add_usage
 from phi_client.errors import ConfigurationError, PhiError, ReasoningTruncatedError
 
 if TYPE_CHECKING:
-    from phi_client._equivalence import Form
-    from phi_client._message import Message
-    from phi_client._options import CompletionOptions
+    from phi_client._answers.forms import Form
+    from phi_client._call.message import Message
+    from phi_client._call.options import CompletionOptions
     from phi_client.contract.answers import Usage
 
 __all__ = ["Solution", "Vote", "check_samples", "count_votes", "graded", "problem_messages", "sample_options"]
@@ -99,7 +99,7 @@ def sample_options(options: CompletionOptions, seed: int | None, samples: int) -
 
 def count_votes(answers: Sequence[str | None], are_same: Callable[[Form, Form], bool]) -> tuple[Vote, ...]:
     """The answers with their samples, the most frequent first, of those that are level the earliest."""
-    from phi_client._equivalence import read_form  # noqa: PLC0415  # not needed before there are answers
+    from phi_client._answers.forms import read_form  # noqa: PLC0415  # not needed before there are answers
 
     groups: list[tuple[Form, str, list[int]]] = []
     for number, answer in enumerate(answers):
@@ -128,7 +128,7 @@ def graded(samples: Sequence[Sample]) -> Solution:
         first.spent = add_usage(_completion_in(one).usage for one in samples if _has_completion(one))
         raise first
     answers = [sample.answer if isinstance(sample, Completion) else None for sample in samples]
-    from phi_client._grading import Grader  # noqa: PLC0415  # not needed before there are answers
+    from phi_client._answers.math_verify import Grader  # noqa: PLC0415  # not needed before there are answers
 
     with Grader() as grader:
         votes = count_votes(answers, grader.are_same)

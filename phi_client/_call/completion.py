@@ -12,7 +12,7 @@ from phi_client.contract.reasoning import ReasoningSplitter, find_boxed_answer, 
 from phi_client.errors import Hop
 
 if TYPE_CHECKING:
-    from phi_client._details import TokenLogprob, ToolCall, ToolCallDelta
+    from phi_client._call.details import TokenLogprob, ToolCall, ToolCallDelta
 
 __all__ = ["Completion", "CompletionBuilder", "CompletionChunk", "Origin", "completion_of"]
 
@@ -49,14 +49,14 @@ class Completion:
     @property
     def tool_calls(self) -> "tuple[ToolCall, ...]":
         """The functions that the model wants called, in order."""
-        from phi_client._details import read_tool_calls  # noqa: PLC0415  # few answers have any
+        from phi_client._call.details import read_tool_calls  # noqa: PLC0415  # few answers have any
 
         return read_tool_calls(self._said.get("tool_calls"))
 
     @property
     def logprobs(self) -> "tuple[TokenLogprob, ...] | None":
         """The tokens of the answer with their probabilities, or `None` when they were not asked for or not given."""
-        from phi_client._details import read_logprobs  # noqa: PLC0415  # few answers have any
+        from phi_client._call.details import read_logprobs  # noqa: PLC0415  # few answers have any
 
         return read_logprobs(self._choice.get("logprobs"))
 
@@ -100,7 +100,7 @@ class CompletionChunk:
     @property
     def tool_calls(self) -> "tuple[ToolCallDelta, ...]":
         """Pieces of the functions that the model wants called."""
-        from phi_client._details import read_tool_call_deltas  # noqa: PLC0415  # few chunks have any
+        from phi_client._call.details import read_tool_call_deltas  # noqa: PLC0415  # few chunks have any
 
         choices: list[dict[str, Any]] = self.raw.get("choices") or []
         delta: dict[str, Any] = (choices[0].get("delta") or {}) if choices else {}
@@ -196,7 +196,7 @@ class CompletionBuilder:
         if self._field:
             message["reasoning_content"] = "".join(self._field)
         if self._tool_calls:
-            from phi_client._details import merge_tool_calls  # noqa: PLC0415  # few answers have any
+            from phi_client._call.details import merge_tool_calls  # noqa: PLC0415  # few answers have any
 
             message["tool_calls"] = merge_tool_calls(self._tool_calls)
         choice: dict[str, Any] = {"index": 0, "message": message, "finish_reason": self.finish_reason}

@@ -14,12 +14,12 @@ from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
 
-from phi_client._equivalence import Form, are_same
-from phi_client._logging import LOGGER
+from phi_client._answers.forms import Form, are_same
+from phi_client._call.log import LOGGER
 
 __all__ = ["Grader"]
 
-_WORKER: Final = Path(__file__).with_name("_grading_worker.py")
+_WORKER: Final = Path(__file__).with_name("math_verify_worker.py")
 LIMIT_S: Final = 10.0
 """For one comparison."""
 START_LIMIT_S: Final = 30.0

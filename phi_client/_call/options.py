@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal, TypedDict
 from phi_client.errors import ConfigurationError
 
 if TYPE_CHECKING:
-    from phi_client._tools import FunctionTool, ResponseFormat, ToolChoice
+    from phi_client._call.tools import FunctionTool, ResponseFormat, ToolChoice
 
 __all__ = [
     "DEFAULT_CONCURRENCY",

@@ -10,12 +10,12 @@ import math
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from phi_client._completion import Completion
-from phi_client._map_result import MapItem
-from phi_client._mapping import MapWork, Start
+from phi_client._call.completion import Completion
+from phi_client._map.result import MapItem
+from phi_client._map.work import MapWork, Start
 
 if TYPE_CHECKING:
-    from phi_client._message import Message
+    from phi_client._call.message import Message
 
 __all__ = ["run_in_tasks"]
 

@@ -19,16 +19,16 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar, cast
 from urllib.parse import urlsplit
 
-from phi_client._checkpoint import Checkpoint, key_of
-from phi_client._completion import Completion, Origin, completion_of
-from phi_client._exchange import Answer, Exchange, fields_of
-from phi_client._logging import LOGGER
-from phi_client._map_result import MapItem, usage_of
-from phi_client._options import CallOptions, CompletionOptions
-from phi_client._pacing import Pacer, Ticket
-from phi_client._retrying import LONGEST_ASKED_WAIT_S, Clock, RetryEvent, RetryHook
-from phi_client._settings import Target
-from phi_client._totals import Prices, cost_of
+from phi_client._call.completion import Completion, Origin, completion_of
+from phi_client._call.exchange import Answer, Exchange, fields_of
+from phi_client._call.log import LOGGER
+from phi_client._call.options import CallOptions, CompletionOptions
+from phi_client._call.retrying import LONGEST_ASKED_WAIT_S, Clock, RetryEvent, RetryHook
+from phi_client._call.targets import Target
+from phi_client._call.totals import Prices, cost_of
+from phi_client._map.checkpoint import Checkpoint, key_of
+from phi_client._map.pacing import Pacer, Ticket
+from phi_client._map.result import MapItem, usage_of
 from phi_client.contract.answers import Usage, view_answer
 from phi_client.contract.wire import ContractError
 from phi_client.errors import (
@@ -44,7 +44,7 @@ from phi_client.errors import (
 )
 
 if TYPE_CHECKING:
-    from phi_client._message import Message
+    from phi_client._call.message import Message
 
 __all__ = [
     "MOST_CONCURRENCY",
@@ -316,7 +316,7 @@ class MapWork(Generic[_T]):
         # There is no standard error where there is no console.
         if not sys.stderr or not (sys.stderr.isatty() if shown is None else shown):
             return None
-        from phi_client._progress import Progress  # noqa: PLC0415  # only where a bar is wanted
+        from phi_client._map.progress import Progress  # noqa: PLC0415  # only where a bar is wanted
 
         return Progress(len(self._inputs), len(self._restored), sys.stderr, self._clock.now)
 

@@ -3,8 +3,8 @@
 It must not know what they ask for.
 """
 
-from phi_client._options import CallOptions, CompletionOptions
-from phi_client._retrying import Clock
+from phi_client._call.options import CallOptions, CompletionOptions
+from phi_client._call.retrying import Clock
 from phi_client.errors import APITimeoutError
 
 __all__ = ["SharedDeadline"]

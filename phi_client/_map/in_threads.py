@@ -11,12 +11,12 @@ from collections.abc import Callable, Generator, Iterable, Sequence
 from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
-from phi_client._completion import Completion
-from phi_client._map_result import MapItem
-from phi_client._mapping import MapWork, Start
+from phi_client._call.completion import Completion
+from phi_client._map.result import MapItem
+from phi_client._map.work import MapWork, Start
 
 if TYPE_CHECKING:
-    from phi_client._message import Message
+    from phi_client._call.message import Message
 
 __all__ = ["run_in_threads"]
 

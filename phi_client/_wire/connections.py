@@ -15,7 +15,7 @@ from typing import Any, Protocol, cast
 
 import httpcore
 
-from phi_client._asyncio_network import AsyncioNetwork
+from phi_client._wire.sockets import AsyncioNetwork
 
 __all__ = ["AsyncConnections"]
 

@@ -12,10 +12,9 @@ from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Generic, Self, TypeVar, cast
 
-from phi_client._completion import Completion
-from phi_client._exchange import Exchange
-from phi_client._http import Auth
-from phi_client._retrying import (
+from phi_client._call.completion import Completion
+from phi_client._call.exchange import Exchange
+from phi_client._call.retrying import (
     Clock,
     RetryBudget,
     RetryEvent,
@@ -24,8 +23,9 @@ from phi_client._retrying import (
     announce_retry,
     is_retryable,
 )
-from phi_client._settings import Target
-from phi_client._telemetry import AttemptTrace, CallTrace, begin_trace
+from phi_client._call.targets import Target
+from phi_client._call.telemetry import AttemptTrace, CallTrace, begin_trace
+from phi_client._wire.http import Auth
 from phi_client.errors import Hop, PhiError
 
 __all__ = ["Call", "Lane", "Leg", "MakeExchange"]

@@ -18,8 +18,8 @@ from typing import Any, Final, Literal
 import httpx
 from httpx import AsyncClient, Auth, Client, Request, Response
 
-from phi_client._options import Timeout
-from phi_client._sharing import ForkSafeLock
+from phi_client._call.fork_lock import ForkSafeLock
+from phi_client._call.options import Timeout
 from phi_client.errors import (
     APIConnectionError,
     APITimeoutError,
@@ -149,7 +149,7 @@ class AsyncPool:
     """As `Pool`, with a client for each event loop, because connections belong to the loop that made them."""
 
     def __init__(self, given: AsyncClient | None, *, is_loopback: bool, speaks_tls: bool = True) -> None:
-        from phi_client._loops import PerLoop  # noqa: PLC0415  # asyncio, which a sync client does without
+        from phi_client._wire.per_loop import PerLoop  # noqa: PLC0415  # asyncio, which a sync client does without
 
         self._given = given
         self._trusts_env = not is_loopback
@@ -177,7 +177,7 @@ class AsyncPool:
             await own.aclose()
 
     def _make(self) -> AsyncClient:
-        from phi_client._connections import AsyncConnections  # noqa: PLC0415  # needs asyncio
+        from phi_client._wire.connections import AsyncConnections  # noqa: PLC0415  # needs asyncio
 
         context = _tls_context(self._speaks_tls)
         client = AsyncClient(

@@ -7,13 +7,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from phi_client._http import Auth, Request, Response
+from phi_client._wire.http import Auth, Request, Response
 
 if TYPE_CHECKING:
     from collections.abc import Generator
 
-    from phi_client._credentials import AsyncTokenCredential, TokenCredential
-    from phi_client._settings import Target
+    from phi_client._call.targets import Target
+    from phi_client._wire.credentials import AsyncTokenCredential, TokenCredential
 
 __all__ = ["KeyAuth", "auth_for"]
 
@@ -42,8 +42,8 @@ def auth_for(
     dialect = target.endpoint.dialect
     if target.api_key is not None:
         return KeyAuth(*dialect.write_key(target.api_key))
-    from phi_client._credentials import check_credential  # noqa: PLC0415  # a key needs none of this
-    from phi_client._token_auth import TokenAuth  # noqa: PLC0415
+    from phi_client._wire.credentials import check_credential  # noqa: PLC0415  # a key needs none of this
+    from phi_client._wire.token_auth import TokenAuth  # noqa: PLC0415
 
     if credential is not None:
         check_credential(credential, is_async=is_async)

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
-from phi_client._options import CallOptions, check_headers
+from phi_client._call.options import CallOptions, check_headers
 from phi_client.contract.dialects import Endpoint, EndpointError, resolve_endpoint
 from phi_client.contract.emulator import EMULATOR_KEY
 from phi_client.contract.limits import (

@@ -9,12 +9,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Generic, TypeVar, overload
 
-from phi_client._completion import Completion
-from phi_client._totals import add_usage
+from phi_client._call.completion import Completion
+from phi_client._call.totals import add_usage
 from phi_client.errors import PhiError, ReasoningTruncatedError
 
 if TYPE_CHECKING:
-    from phi_client._message import Message
+    from phi_client._call.message import Message
     from phi_client.contract.answers import Usage
 
 __all__ = ["MapItem", "MapResult", "usage_of"]

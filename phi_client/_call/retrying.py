@@ -19,8 +19,8 @@ from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
-from phi_client._logging import RETRY_LOGGER
-from phi_client._sharing import ForkSafeLock
+from phi_client._call.fork_lock import ForkSafeLock
+from phi_client._call.log import RETRY_LOGGER
 from phi_client.contract.wire import get_header
 from phi_client.errors import (
     APIConnectionError,

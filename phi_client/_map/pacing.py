@@ -15,7 +15,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Final, Literal
 
-from phi_client._retrying import LONGEST_ASKED_WAIT_S, Clock, read_retry_after
+from phi_client._call.retrying import LONGEST_ASKED_WAIT_S, Clock, read_retry_after
 from phi_client.contract.wire import get_header
 
 __all__ = ["Pacer", "Ticket"]

@@ -12,13 +12,13 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Final, cast
 from urllib.parse import urlencode
 
-from phi_client._completion import Completion, Origin, completion_of
-from phi_client._logging import safe_url
-from phi_client._options import CallOptions, Timeout, merge_headers
-from phi_client._redaction import redact_prompts
-from phi_client._retrying import read_retry_after
-from phi_client._settings import Target
-from phi_client._version import version
+from phi_client._call.completion import Completion, Origin, completion_of
+from phi_client._call.log import safe_url
+from phi_client._call.options import CallOptions, Timeout, merge_headers
+from phi_client._call.retrying import read_retry_after
+from phi_client._call.secrets import redact_prompts
+from phi_client._call.targets import Target
+from phi_client._call.version import version
 from phi_client.contract.dialects import CLIENT_ID, Dialect
 from phi_client.contract.error_body import ErrorBody
 from phi_client.contract.reasoning import split_reasoning
@@ -33,7 +33,7 @@ from phi_client.errors import (
 )
 
 if TYPE_CHECKING:
-    from phi_client._message import Message
+    from phi_client._call.message import Message
     from phi_client.contract.model_info import ModelInfo
 
 __all__ = [

@@ -1,0 +1,1 @@
+"""One call, without I/O: what is sent, what came back, when to try again."""

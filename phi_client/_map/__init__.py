@@ -1,0 +1,1 @@
+"""Many calls: what goes next, how fast, and what is kept."""
