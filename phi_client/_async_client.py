@@ -12,13 +12,15 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, TypeVar, Unpack
 
 from phi_client._async_helpers import AsyncHelpers
+from phi_client._call.clock import SYSTEM_CLOCK
 from phi_client._call.completion import Completion
+from phi_client._call.errors import PhiError
 from phi_client._call.exchange import Answer, Exchange, chat_exchange, info_exchange
 from phi_client._call.flow import Call, Lane, Leg, MakeExchange
 from phi_client._call.log import apply_log_level, log_answer, log_request, warn_of_retirement
 from phi_client._call.options import DEFAULT_MAX_RETRIES, CompletionOptions, Timeout
-from phi_client._call.retrying import SYSTEM_CLOCK, RetryBudget, RetryHook, RetryPolicy
-from phi_client._call.secrets import redact_secrets
+from phi_client._call.redaction import redact_secrets
+from phi_client._call.retrying import RetryBudget, RetryHook, RetryPolicy
 from phi_client._call.targets import Target, resolve_settings
 from phi_client._streams import AsyncChatStream, OpenStream, StreamReader
 from phi_client._wire.auth import auth_for
@@ -34,7 +36,6 @@ from phi_client._wire.http import (
     translated_errors,
 )
 from phi_client.contract.error_body import MAX_ERROR_BYTES
-from phi_client.errors import PhiError
 
 if TYPE_CHECKING:
     from phi_client._call.message import Message

@@ -21,9 +21,9 @@ if TYPE_CHECKING:
 
     from phi_client._answers.parsing import ParsedCompletion
     from phi_client._answers.voting import Solution
+    from phi_client._call.clock import Clock
     from phi_client._call.completion import Completion
     from phi_client._call.message import Message
-    from phi_client._call.retrying import Clock
     from phi_client._call.targets import Settings
     from phi_client._call.totals import Prices
     from phi_client._map.result import MapItem, MapResult
@@ -75,7 +75,7 @@ class AsyncHelpers(ABC):
             PhiError: as of `complete`; its `spent` has the tokens of the asks before.
         """
         from phi_client._answers.parsing import Parsing  # noqa: PLC0415
-        from phi_client._call.deadline import SharedDeadline  # noqa: PLC0415  # see above
+        from phi_client._call.shared_deadline import SharedDeadline  # noqa: PLC0415  # see above
 
         deadline = SharedDeadline(self._settings.options.merged(options), self._clock)
         parsing = Parsing(messages, model, max_reasks)

@@ -14,17 +14,7 @@ from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 from typing import Any, Final, Literal, cast
 
-from phi_client._call.exchange import Answer, Exchange, info_exchange
-from phi_client._call.options import CallOptions
-from phi_client._call.secrets import redact_secrets
-from phi_client._call.targets import Target, resolve_settings
-from phi_client._wire.auth import auth_for
-from phi_client._wire.credentials import TokenCredential
-from phi_client._wire.http import Auth, Client, Limits, kept_headers, secrets_of, translated_errors
-from phi_client._wire.token_auth import default_credential, no_token
-from phi_client.contract.dialects import MANAGED_COMPUTE
-from phi_client.contract.tokens import audience_of
-from phi_client.errors import (
+from phi_client._call.errors import (
     APIConnectionError,
     APIResponseError,
     APIStatusError,
@@ -35,6 +25,16 @@ from phi_client.errors import (
     NotFoundError,
     PermissionDeniedError,
 )
+from phi_client._call.exchange import Answer, Exchange, info_exchange
+from phi_client._call.options import CallOptions
+from phi_client._call.redaction import redact_secrets
+from phi_client._call.targets import Target, resolve_settings
+from phi_client._wire.auth import auth_for
+from phi_client._wire.credentials import TokenCredential
+from phi_client._wire.http import Auth, Client, Limits, kept_headers, secrets_of, translated_errors
+from phi_client._wire.token_auth import default_credential, no_token
+from phi_client.contract.dialects import MANAGED_COMPUTE
+from phi_client.contract.tokens import audience_of
 
 __all__ = ["Finding", "check_endpoints"]
 

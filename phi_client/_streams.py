@@ -13,17 +13,19 @@ from dataclasses import dataclass, replace
 from types import TracebackType
 from typing import Self
 
+from phi_client._call.clock import Clock
 from phi_client._call.completion import Completion, CompletionBuilder, CompletionChunk, Origin
+from phi_client._call.errors import APIConnectionError
 from phi_client._call.exchange import Exchange
-from phi_client._call.retrying import Clock, RetryPolicy
-from phi_client._call.secrets import redact_secrets
+from phi_client._call.interruptions import StreamInterruptedError
+from phi_client._call.redaction import redact_secrets
+from phi_client._call.retrying import RetryPolicy
 from phi_client._call.telemetry import CallTrace
 from phi_client._wire.http import Limits, Response, read_to_end, read_to_end_async, translated_errors
 from phi_client.contract.answers import AnswerView
 from phi_client.contract.error_body import ErrorBody
 from phi_client.contract.events import DONE, EventDecoder, ServerSentEvent
 from phi_client.contract.wire import ContractError
-from phi_client.errors import APIConnectionError, StreamInterruptedError
 
 __all__ = ["AsyncChatStream", "ChatStream"]
 

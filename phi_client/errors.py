@@ -1,6 +1,6 @@
 """Everything that this package raises on purpose.
 
-It must not know HTTP libraries. Text of a prompt, headers and keys are never part of a message.
+It only hands names on. Text of a prompt, headers and keys are never part of a message.
 
     PhiError
     ├── ConfigurationError
@@ -24,16 +24,28 @@ It must not know HTTP libraries. Text of a prompt, headers and keys are never pa
     └── ReasoningTruncatedError
 """
 
-from collections.abc import Mapping
-from dataclasses import dataclass
-from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, Literal
-
-from phi_client.contract.error_body import ErrorBody
-
-if TYPE_CHECKING:
-    from phi_client._call.completion import Completion
-    from phi_client.contract.answers import Usage
+from phi_client._call.errors import (
+    APIConnectionError,
+    APIResponseError,
+    APIStatusError,
+    APITimeoutError,
+    AuthenticationError,
+    BadRequestError,
+    ConfigurationError,
+    ContentFilterError,
+    CredentialError,
+    Hop,
+    InternalServerError,
+    ModelError,
+    NotFoundError,
+    PermissionDeniedError,
+    PhiError,
+    RateLimitError,
+    RequestTimeoutError,
+    TimeoutPhase,
+    UnprocessableEntityError,
+)
+from phi_client._call.interruptions import ParseError, ReasoningTruncatedError, StreamInterruptedError
 
 __all__ = [
     "APIConnectionError",
@@ -59,274 +71,3 @@ __all__ = [
     "TimeoutPhase",
     "UnprocessableEntityError",
 ]
-
-TimeoutPhase = Literal["connect", "read", "write", "pool", "deadline"]
-
-_MESSAGE_LIMIT = 500
-
-
-class PhiError(Exception):
-    """Base of all errors of this package.
-
-    `attempts`: how often the request was tried at the last endpoint. `hops`: the endpoints before it that were
-    tried in vain. `client_request_id`: the id that was sent with all attempts, if anything was. `spent`: where a call
-    asks several times, such as `parse()`, the tokens that it has used.
-    """
-
-    attempts: int = 1
-    client_request_id: str = ""
-    spent: "Usage | None" = None
-    hops: "tuple[Hop, ...]" = ()
-    note: str = ""
-    """What the retry policy adds, such as a wait beyond the deadline."""
-
-    def __init__(self, message: str) -> None:
-        super().__init__(message)
-        self.message = message
-
-    def __str__(self) -> str:
-        tried = f"after {self.attempts} attempts" if self.attempts > 1 else ""
-        hops = f"{len(self.hops)} endpoints before it failed too" if self.hops else ""
-        extras = ", ".join(filter(None, [*self._facts(), tried, hops, self.note]))
-        line = " ".join(f"{self._head()}{self.message}".split())[:_MESSAGE_LIMIT]
-        return f"{line} ({extras})" if extras else line
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        # Exceptions with keyword-only arguments can't be pickled otherwise, and then hang process pools.
-        return _rebuild, (type(self), self.args, self.__dict__.copy())
-
-    def _head(self) -> str:
-        return ""
-
-    def _facts(self) -> list[str]:
-        return []
-
-
-@dataclass(frozen=True, slots=True)
-class Hop:
-    """An endpoint that was left for the next one, and the error that made it so."""
-
-    endpoint: str
-    error: PhiError
-
-
-class ConfigurationError(PhiError):
-    """The endpoint, the dialect or an option can't work; the message says what to set. Nothing was sent."""
-
-
-class CredentialError(PhiError):
-    """No token could be had from the credential. Nothing was sent."""
-
-
-class APIConnectionError(PhiError):
-    """There is no complete answer.
-
-    `request_sent` says whether the service may have got the request, done the work and billed it.
-    """
-
-    def __init__(self, message: str, *, request_sent: bool) -> None:
-        super().__init__(message)
-        self.request_sent = request_sent
-
-    def _facts(self) -> list[str]:
-        if not self.request_sent:
-            return ["the request was not sent"]
-        named = f" as request {self.client_request_id}" if self.client_request_id else ""
-        return [f"the service may have done the work{named}"]
-
-
-class APITimeoutError(APIConnectionError):
-    """A time limit was reached: `phase` says which, `limit_s` how long it was in seconds."""
-
-    def __init__(self, message: str, *, phase: TimeoutPhase, limit_s: float, request_sent: bool) -> None:
-        super().__init__(message, request_sent=request_sent)
-        self.phase = phase
-        self.limit_s = limit_s
-
-
-class StreamInterruptedError(APIConnectionError):
-    """A stream stopped before its end; `partial` holds text, reasoning and usage so far."""
-
-    def __init__(self, message: str, *, partial: "Completion", body: ErrorBody | None = None) -> None:
-        super().__init__(message, request_sent=True)
-        self.client_request_id = partial.client_request_id
-        self.partial = partial
-        self.body = body
-
-    def _facts(self) -> list[str]:
-        """What remains of the answer, counted; its text is in `partial` only."""
-        kept = f"kept {len(self.partial.reasoning)} characters of reasoning"
-        facts = [f"{kept} and {len(self.partial.content)} of content in `partial`"]
-        if self.partial.request_id:
-            facts.append(f"request id {self.partial.request_id}")
-        return facts
-
-
-class APIStatusError(PhiError):
-    """The service answered with an error.
-
-    `code` and `message` are the service's own; `retry_after` is the wait that it asks for, in seconds;
-    `body` is all that was read from the error's body, `headers` are those of the answer, with names in lower case.
-    """
-
-    def __init__(
-        self,
-        message: str,
-        *,
-        status_code: int,
-        body: ErrorBody,
-        request_id: str | None = None,
-        retry_after: float | None = None,
-        headers: Mapping[str, str] = MappingProxyType({}),
-        advice: str = "",
-    ) -> None:
-        super().__init__(message)
-        self.status_code = status_code
-        self.code = body.code
-        self.body = body
-        self.request_id = request_id
-        self.retry_after = retry_after
-        self.headers = dict(headers)
-        self.advice = advice
-
-    def _head(self) -> str:
-        code = f" {self.code}" if self.code and self.code != str(self.status_code) else ""
-        return f"{self.status_code}{code}: "
-
-    def _facts(self) -> list[str]:
-        return [
-            *([f"request id {self.request_id}"] if self.request_id else []),
-            *([self.advice] if self.advice else []),
-        ]
-
-
-class BadRequestError(APIStatusError):
-    """400: the service can't take the request."""
-
-
-class ContentFilterError(BadRequestError):
-    """400: the content filter refused the prompt."""
-
-    @property
-    def categories(self) -> Mapping[str, Any]:
-        """The filter's verdict by category, as it came."""
-        return self.body.content_filter or {}
-
-
-class AuthenticationError(APIStatusError):
-    """401: the key or token is wrong or expired."""
-
-
-class PermissionDeniedError(APIStatusError):
-    """403: the key or token is not allowed to do this."""
-
-
-class NotFoundError(APIStatusError):
-    """404: no such route or deployment; the message says which URL was tried."""
-
-
-class RequestTimeoutError(APIStatusError):
-    """408: the service gave up, as managed compute does after its `request_timeout_ms`."""
-
-
-class UnprocessableEntityError(APIStatusError):
-    """422: a value is outside what the service takes; `body.details` says which."""
-
-
-class ModelError(APIStatusError):
-    """424: the model's container failed; `inner_status` is its own status, if the front door names it."""
-
-    @property
-    def inner_status(self) -> int | None:
-        """The status that the container answered with."""
-        return self.body.status
-
-
-class RateLimitError(APIStatusError):
-    """429: too many requests or tokens."""
-
-
-class InternalServerError(APIStatusError):
-    """5xx: the service failed."""
-
-
-class APIResponseError(PhiError):
-    """A 2xx answer that does not fit the contract, such as `/score` answering `{}`."""
-
-    def __init__(self, message: str, *, request_id: str | None = None) -> None:
-        super().__init__(message)
-        self.request_id = request_id
-
-    def _facts(self) -> list[str]:
-        return [f"request id {self.request_id}"] if self.request_id else []
-
-
-class ParseError(PhiError):
-    """The content does not fit the model that `parse()` was asked for, or holds no JSON.
-
-    `problems` says what is wrong, without the values; `completion` is the last answer; `spent` and `asks` count all
-    answers of the call.
-    """
-
-    def __init__(
-        self,
-        message: str,
-        *,
-        completion: "Completion",
-        problems: tuple[str, ...],
-        spent: "Usage | None",
-        asks: int,
-    ) -> None:
-        super().__init__(message)
-        self.completion = completion
-        self.problems = problems
-        self.spent = spent
-        self.asks = asks
-
-    def _facts(self) -> list[str]:
-        asked = [f"asked {self.asks} times"] if self.asks > 1 else []
-        return [*asked, *([f"request id {self.completion.request_id}"] if self.completion.request_id else [])]
-
-
-class ReasoningTruncatedError(PhiError):
-    """The budget of tokens ended inside the reasoning, so that there is no answer; `partial` holds what came."""
-
-    def __init__(self, partial: "Completion") -> None:
-        super().__init__("the budget of tokens ended inside the reasoning, so there is no answer")
-        self.client_request_id = partial.client_request_id
-        self.partial = partial
-
-    def _facts(self) -> list[str]:
-        facts = ["raise `max_tokens`, or take what came with `on_truncation='return'`"]
-        if self.partial.request_id:
-            facts.insert(0, f"request id {self.partial.request_id}")
-        return facts
-
-
-_BY_STATUS: Mapping[int, type[APIStatusError]] = {
-    400: BadRequestError,
-    401: AuthenticationError,
-    403: PermissionDeniedError,
-    404: NotFoundError,
-    408: RequestTimeoutError,
-    422: UnprocessableEntityError,
-    424: ModelError,
-    429: RateLimitError,
-}
-_FIRST_SERVER_STATUS = 500
-
-
-def class_for_status(status: int, body: ErrorBody) -> type[APIStatusError]:
-    """The class for an answer of another status than 2xx."""
-    if status == 400 and (body.code == "content_filter" or body.content_filter):  # noqa: PLR2004
-        return ContentFilterError
-    if status >= _FIRST_SERVER_STATUS:
-        return InternalServerError
-    return _BY_STATUS.get(status, APIStatusError)
-
-
-def _rebuild(cls: type[PhiError], args: tuple[object, ...], state: dict[str, Any]) -> PhiError:
-    error = cls.__new__(cls, *args)
-    error.args = args
-    error.__dict__.update(state)
-    return error

@@ -6,7 +6,7 @@ It must not be needed by anything else.
 from collections.abc import Generator
 from contextlib import contextmanager
 
-from phi_client._call.retrying import InstantRetries
+from phi_client._call.clock import InstantRetries
 
 __all__ = ["instant_retries"]
 

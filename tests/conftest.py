@@ -26,7 +26,7 @@ from phi_client import (
     PhiClient,
     Solution,
 )
-from phi_client._call.retrying import Clock
+from phi_client._call.clock import Clock
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Coroutine, Iterator

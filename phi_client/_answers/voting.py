@@ -10,8 +10,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from phi_client._call.completion import Completion
+from phi_client._call.errors import ConfigurationError, PhiError
+from phi_client._call.interruptions import ReasoningTruncatedError
 from phi_client._call.totals import add_usage
-from phi_client.errors import ConfigurationError, PhiError, ReasoningTruncatedError
 
 if TYPE_CHECKING:
     from phi_client._answers.forms import Form

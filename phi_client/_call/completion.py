@@ -7,9 +7,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
+from phi_client._call.errors import Hop
 from phi_client.contract.answers import AnswerView, FinishReason, Usage
 from phi_client.contract.reasoning import ReasoningSplitter, find_boxed_answer, split_reasoning
-from phi_client.errors import Hop
 
 if TYPE_CHECKING:
     from phi_client._call.details import TokenLogprob, ToolCall, ToolCallDelta

@@ -13,24 +13,18 @@ from typing import TYPE_CHECKING, Any, Final, cast
 from urllib.parse import urlencode
 
 from phi_client._call.completion import Completion, Origin, completion_of
+from phi_client._call.errors import APIResponseError, ConfigurationError, Hop, ModelError, class_for_status
+from phi_client._call.interruptions import ReasoningTruncatedError
 from phi_client._call.log import safe_url
 from phi_client._call.options import CallOptions, Timeout, merge_headers
+from phi_client._call.redaction import redact_prompts
 from phi_client._call.retrying import read_retry_after
-from phi_client._call.secrets import redact_prompts
 from phi_client._call.targets import Target
 from phi_client._call.version import version
 from phi_client.contract.dialects import CLIENT_ID, Dialect
 from phi_client.contract.error_body import ErrorBody
 from phi_client.contract.reasoning import split_reasoning
 from phi_client.contract.wire import ContractError, WireRequest, get_header
-from phi_client.errors import (
-    APIResponseError,
-    ConfigurationError,
-    Hop,
-    ModelError,
-    ReasoningTruncatedError,
-    class_for_status,
-)
 
 if TYPE_CHECKING:
     from phi_client._call.message import Message

@@ -12,10 +12,11 @@ from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Generic, Self, TypeVar, cast
 
+from phi_client._call.clock import Clock
 from phi_client._call.completion import Completion
+from phi_client._call.errors import Hop, PhiError
 from phi_client._call.exchange import Exchange
 from phi_client._call.retrying import (
-    Clock,
     RetryBudget,
     RetryEvent,
     RetryHook,
@@ -26,7 +27,6 @@ from phi_client._call.retrying import (
 from phi_client._call.targets import Target
 from phi_client._call.telemetry import AttemptTrace, CallTrace, begin_trace
 from phi_client._wire.http import Auth
-from phi_client.errors import Hop, PhiError
 
 __all__ = ["Call", "Lane", "Leg", "MakeExchange"]
 

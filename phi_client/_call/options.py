@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final, Literal, TypedDict
 
-from phi_client.errors import ConfigurationError
+from phi_client._call.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from phi_client._call.tools import FunctionTool, ResponseFormat, ToolChoice

@@ -12,32 +12,23 @@ not tried again: the work may go on, and be billed twice.
 from __future__ import annotations
 
 import math
-import random
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
+from phi_client._call.clock import SYSTEM_CLOCK, Clock, InstantRetries
+from phi_client._call.errors import APIConnectionError, APIStatusError, APITimeoutError, ModelError, PhiError
 from phi_client._call.fork_lock import ForkSafeLock
+from phi_client._call.interruptions import StreamInterruptedError
 from phi_client._call.log import RETRY_LOGGER
 from phi_client.contract.wire import get_header
-from phi_client.errors import (
-    APIConnectionError,
-    APIStatusError,
-    APITimeoutError,
-    ModelError,
-    PhiError,
-    StreamInterruptedError,
-)
 
 if TYPE_CHECKING:
     from tenacity import RetryCallState
 
 __all__ = [
-    "SYSTEM_CLOCK",
-    "Clock",
-    "InstantRetries",
     "RetryBudget",
     "RetryEvent",
     "RetryHook",
@@ -54,25 +45,6 @@ FIRST_WAIT_S: Final = 0.5
 LONGEST_WAIT_S: Final = 30.0
 LONGEST_ASKED_WAIT_S: Final = 300.0
 """A service that asks for more, as it does when a quota is used up, gets its error raised at once."""
-
-
-async def _sleep_async(seconds: float) -> None:
-    from asyncio import sleep  # noqa: PLC0415  # a sync client does without asyncio
-
-    await sleep(seconds)
-
-
-@dataclass(frozen=True, slots=True)
-class Clock:
-    """Time and chance. `now` is monotonic, in seconds; `random` gives a number in [0, 1)."""
-
-    now: Callable[[], float] = time.monotonic
-    sleep: Callable[[float], None] = time.sleep
-    sleep_async: Callable[[float], Awaitable[None]] = _sleep_async
-    random: Callable[[], float] = random.random
-
-
-SYSTEM_CLOCK: Final = Clock()
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,12 +92,6 @@ class RetryBudget:
         if self._left < self.CAPACITY:
             with self._lock:
                 self._left = min(self.CAPACITY, self._left + 1)
-
-
-class InstantRetries:
-    """The switch for tests that makes waits between attempts take no time."""
-
-    depth: int = 0
 
 
 class RetryPolicy:

@@ -1,50 +1,253 @@
-"""Taking secrets and prompts out of what a service says, because services echo them.
+r"""Taking secrets and prompts out of what a service says, because services echo them.
 
-It must not know where the text goes.
+It must not know where the text goes, and must never be given an answer (2xx): an answer is the caller's, every byte.
+
+Both are looked for by their letters and digits alone, after escapes (`\u002B`, `%2B`, `&#43;`) are read as what they
+stand for. So quoting, wrapping, white space and case hide nothing, nor does cutting: a run of some length is enough.
 """
 
+from __future__ import annotations
+
 import json
-from collections.abc import Iterable, Iterator
-from typing import Any, Final, cast
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from html import unescape
+from typing import Any, Final, TypeVar, cast
+from urllib.parse import unquote
 
-__all__ = ["redact_prompts", "redact_secrets"]
+__all__ = ["Secrets", "credentials_in"]
 
-_IN_PLACE_OF_SECRET: Final = b"[secret]"
+_T = TypeVar("_T")
+
+_SECRET: Final = "[secret]"  # noqa: S105  # what stands in its place
 _PROMPT: Final = "[prompt]"
-# Shorter texts occur by chance, and say nothing.
+_SECRET_RUN: Final = 12
+"""Letters and digits of a secret that follow one another, from which on they are taken out."""
+_PROMPT_RUN: Final = 16
 _SHORTEST_PROMPT: Final = 8
+"""Shorter texts occur by chance, and say nothing."""
+_SHORTEST_IN_WORDS: Final = 6
+"""Shorter secrets are taken out as words of their own only: `k` is in every sentence."""
+_SHORTEST_IN_ANSWERS: Final = 8
+"""Shorter secrets are left in the headers of an answer, where `none` and `stop` are words of the protocol."""
+_MOST_PROMPT: Final = 2_000_000
+_MOST_TEXT: Final = 65_536
+"""Characters of one text that are shown at most."""
+_BETWEEN: Final = "\n"
+"""Ends a text among the letters of several."""
+
+# Escapes first, then whatever counts. Only backslashes in front of these letters are escapes in any language.
+_PIECES: Final = re.compile(
+    r"\\+u(?P<unicode>[0-9a-fA-F]{4})|\\+x(?P<byte>[0-9a-fA-F]{2})|(?P<percent>(?:%[0-9a-fA-F]{2})+)"
+    r"|(?P<entity>&(?:#\d{1,7}|#[xX][0-9a-fA-F]{1,6}|[a-zA-Z]{2,8});)|\\+[abfnrtv0]|(?P<plain>[^\W_]+)"
+)
+_CREDENTIAL_HEADER: Final = re.compile(
+    r"auth|cookie|credential|passw|secret|session|signature|token|(?:^|[-_])(?:api|access|subscription)?key(?:$|[-_])",
+    re.IGNORECASE,
+)
 
 
-def redact_secrets(body: bytes, secrets: Iterable[str]) -> bytes:
-    """`body` without the keys and tokens in `secrets`."""
-    for secret in secrets:
-        if secret:
-            body = body.replace(secret.encode(), _IN_PLACE_OF_SECRET)
-    return body
+@dataclass(frozen=True, slots=True)
+class Secrets:
+    """What must not be shown of one request: its credentials, and the prompts in its body."""
+
+    values: tuple[str, ...] = field(default=(), repr=False)
+    body: bytes | None = field(default=None, repr=False)
+
+    def scrub(self, said: _T) -> _T:
+        """What a service said, decoded, without secrets and prompts: a text, or JSON of any form."""
+        try:
+            texts = list(dict.fromkeys(_leaves(said)))
+            clean = dict(zip(texts, _without(texts, self._marks()), strict=True))
+            return cast("_T", _with_leaves(said, clean))
+        except RecursionError:
+            return cast("_T", None)
+
+    def scrub_headers(self, headers: Mapping[str, str], *, of_answer: bool) -> dict[str, str]:
+        """Headers without secrets; of an answer's, those alone that can't be a word of the protocol."""
+        least = _SHORTEST_IN_ANSWERS if of_answer else 1
+        marks = [mark for mark in self._secret_marks() if len(mark.text) >= least]
+        return dict(zip(headers, _without(list(headers.values()), marks), strict=True))
+
+    def _marks(self) -> list[_Mark]:
+        """All that is looked for, secrets before prompts and the longer before the shorter."""
+        prompts = [_Mark(text, _PROMPT, _PROMPT_RUN) for text in _prompts_in(self.body)]
+        return [*self._secret_marks(), *sorted(prompts, key=lambda mark: -len(mark.text))]
+
+    def _secret_marks(self) -> list[_Mark]:
+        secrets = sorted({value for value in self.values if value}, key=len, reverse=True)
+        return [_Mark(value, _SECRET, _SECRET_RUN) for value in secrets]
 
 
-def redact_prompts(text: str, request: bytes | None) -> str:
-    """`text` without any message of the chat request whose body is `request`."""
-    if not text or request is None:
+def credentials_in(headers: Mapping[str, str]) -> Iterator[str]:
+    """The values of a caller's own headers that are credentials by their name, without the scheme before them."""
+    for name, value in headers.items():
+        if _CREDENTIAL_HEADER.search(name):
+            yield value.strip()
+            scheme, _, rest = value.strip().partition(" ")
+            if rest and scheme.isalpha():
+                yield rest.strip()
+
+
+@dataclass(frozen=True, slots=True)
+class _Mark:
+    """A text to look for, what takes its place, and how many of its characters in a row are enough."""
+
+    text: str
+    stand_in: str
+    run: int
+
+    @property
+    def shortest(self) -> int:
+        """How long it must be to be taken out wherever it stands."""
+        return _SHORTEST_PROMPT if self.stand_in == _PROMPT else _SHORTEST_IN_WORDS
+
+
+def _leaves(said: object) -> Iterator[str]:
+    """The texts in JSON of any form, names of members among them."""
+    if isinstance(said, str):
+        yield said
+    elif isinstance(said, Mapping):
+        for name, value in cast("Mapping[object, object]", said).items():
+            yield from _leaves(name)
+            yield from _leaves(value)
+    elif isinstance(said, list | tuple):
+        for value in cast("list[object]", said):
+            yield from _leaves(value)
+
+
+def _with_leaves(said: object, clean: Mapping[str, str]) -> object:
+    if isinstance(said, str):
+        return clean[said]
+    if isinstance(said, Mapping):
+        members = cast("Mapping[object, object]", said)
+        return {_with_leaves(name, clean): _with_leaves(value, clean) for name, value in members.items()}
+    if isinstance(said, list | tuple):
+        return [_with_leaves(value, clean) for value in cast("list[object]", said)]
+    return said
+
+
+def _without(texts: list[str], marks: list[_Mark]) -> list[str]:
+    """Each text with a word in the place of all that is marked. All at once: a prompt may be long."""
+    texts = [text if len(text) <= _MOST_TEXT else text[:_MOST_TEXT] + "…" for text in texts]
+    if not any(texts) or not marks:
+        return texts
+    for mark in marks:
+        if len(mark.text) >= mark.shortest:
+            texts = [text.replace(mark.text, mark.stand_in) for text in texts]
+    letters: list[str] = []
+    places: list[tuple[int, int, int]] = []
+    for number, text in enumerate(texts):
+        _add_letters(text, number, letters, places)
+    joined = "".join(letters)
+    found: list[list[tuple[int, int, str]]] = [[] for _ in texts]
+    for mark in marks:
+        wanted = _letters_in(mark.text)
+        for first, last in _runs(joined, wanted, mark):
+            number, start, _ = places[first]
+            end = places[last - 1][2]
+            if len(wanted) >= _SHORTEST_IN_WORDS or _is_word(texts[number], start, end):
+                found[number].append((start, end, mark.stand_in))
+    return [_replaced(text, spans) for text, spans in zip(texts, found, strict=True)]
+
+
+def _runs(letters: str, wanted: str, mark: _Mark) -> Iterator[tuple[int, int]]:
+    """Where `letters` have a run of `wanted`: from where to where."""
+    size = min(mark.run, len(wanted))
+    if not size or len(letters) < size or (mark.stand_in == _PROMPT and size < _SHORTEST_PROMPT):
+        return
+    here = {letters[place : place + size] for place in range(len(letters) - size + 1)}
+    there = {
+        wanted[place : place + size] for place in range(min(len(wanted), _MOST_PROMPT) - size + 1)
+    } & here
+    first = last = -1
+    for hit in range(len(letters) - size + 1):
+        if letters[hit : hit + size] in there:
+            if hit > last:
+                if first >= 0:
+                    yield first, last
+                first = hit
+            last = hit + size
+    if first >= 0:
+        yield first, last
+
+
+def _add_letters(text: str, number: int, letters: list[str], places: list[tuple[int, int, int]]) -> None:
+    """Add the letters and digits of text `number`, escapes read, in one case; and where each stands."""
+    for piece in _PIECES.finditer(text):
+        start, end = piece.span()
+        is_plain = piece["plain"] is not None
+        for place, character in enumerate(piece[0] if is_plain else _read(piece), start):
+            for letter in character.casefold():
+                if letter.isalnum():
+                    letters.append(letter)
+                    places.append((number, place, place + 1) if is_plain else (number, start, end))
+    letters.append(_BETWEEN)
+    places.append((number, len(text), len(text)))
+
+
+def _letters_in(text: str) -> str:
+    """As `_add_letters`, without the places."""
+    plain = _PIECES.sub(lambda piece: _read(piece) if piece["plain"] is None else piece[0], text)
+    return re.sub(r"[\W_]+", "", plain).casefold()
+
+
+def _read(piece: re.Match[str]) -> str:
+    """What an escape stands for."""
+    code = piece["unicode"] or piece["byte"]
+    if code is not None:
+        return chr(int(code, 16))
+    if piece["percent"] is not None:
+        return unquote(piece[0])
+    return unescape(piece[0]) if piece["entity"] is not None else ""
+
+
+def _is_word(text: str, start: int, end: int) -> bool:
+    before, after = text[start - 1 : start], text[end : end + 1]
+    return not before.isalnum() and not after.isalnum()
+
+
+def _replaced(text: str, found: list[tuple[int, int, str]]) -> str:
+    """`text` with what was found replaced; of two that overlap, one stands for both."""
+    if not found:
         return text
+    parts: list[str] = []
+    done = 0
+    covered: tuple[int, str] | None = None
+    for start, end, stand_in in sorted(found):
+        if covered is not None and start <= covered[0]:
+            best = _SECRET if _SECRET in (covered[1], stand_in) else stand_in
+            parts[-1] = best
+            covered = max(covered[0], end), best
+            done = covered[0]
+            continue
+        parts += [text[done:start], stand_in]
+        covered, done = (end, stand_in), end
+    return "".join([*parts, text[done:]])
+
+
+def _prompts_in(body: bytes | None) -> list[str]:
+    """Every text in a request that says something, of whatever form."""
+    if body is None:
+        return []
     try:
-        value: Any = json.loads(request)
-    except ValueError:
-        return text
-    for prompt in sorted(_texts(value), key=len, reverse=True):
-        if len(prompt) >= _SHORTEST_PROMPT:
-            text = text.replace(prompt, _PROMPT)
-    return text
+        value: Any = json.loads(body)
+    except (ValueError, RecursionError):
+        return []
+    return list(dict.fromkeys(_texts(value)))
 
 
-def _texts(value: object) -> Iterator[str]:
-    """Every `content` and `text` in a request, of whatever form."""
-    if isinstance(value, dict):
-        for name, member in cast("dict[str, object]", value).items():
-            if isinstance(member, str) and name in ("content", "text", "arguments"):
-                yield member
-            else:
-                yield from _texts(member)
-    elif isinstance(value, list):
-        for member in cast("list[object]", value):
-            yield from _texts(member)
+def _texts(value: object) -> Iterable[str]:
+    """Every `content`, `text` and `arguments` in a request."""
+    waiting = [value]
+    while waiting:
+        one = waiting.pop()
+        if isinstance(one, list):
+            waiting += cast("list[object]", one)
+        elif isinstance(one, dict):
+            for name, member in cast("dict[str, object]", one).items():
+                if not isinstance(member, str):
+                    waiting.append(member)
+                elif name in ("content", "text", "arguments") and len(member) >= _SHORTEST_PROMPT:
+                    yield member

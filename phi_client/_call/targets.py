@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
+from phi_client._call.errors import ConfigurationError
 from phi_client._call.options import CallOptions, check_headers
 from phi_client.contract.dialects import Endpoint, EndpointError, resolve_endpoint
 from phi_client.contract.emulator import EMULATOR_KEY
@@ -16,7 +17,6 @@ from phi_client.contract.limits import (
     RECOMMENDED_TEMPERATURE,
     RECOMMENDED_TOP_P,
 )
-from phi_client.errors import ConfigurationError
 
 __all__ = ["NONE_WORD", "Settings", "Target", "resolve_settings"]
 

@@ -16,9 +16,9 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final, cast
 from urllib.parse import urlsplit
 
+from phi_client._call.errors import APIStatusError
 from phi_client._call.log import safe_url
 from phi_client._call.version import version
-from phi_client.errors import APIStatusError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Mapping, MutableMapping

@@ -17,8 +17,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, Final, cast
 
+from phi_client._call.errors import ConfigurationError
 from phi_client._call.exchange import as_messages, fields_of
-from phi_client.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from phi_client._call.message import Message

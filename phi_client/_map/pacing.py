@@ -15,7 +15,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Final, Literal
 
-from phi_client._call.retrying import LONGEST_ASKED_WAIT_S, Clock, read_retry_after
+from phi_client._call.clock import Clock
+from phi_client._call.retrying import LONGEST_ASKED_WAIT_S, read_retry_after
 from phi_client.contract.wire import get_header
 
 __all__ = ["Pacer", "Ticket"]

@@ -19,19 +19,9 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar, cast
 from urllib.parse import urlsplit
 
+from phi_client._call.clock import Clock
 from phi_client._call.completion import Completion, Origin, completion_of
-from phi_client._call.exchange import Answer, Exchange, fields_of
-from phi_client._call.log import LOGGER
-from phi_client._call.options import CallOptions, CompletionOptions
-from phi_client._call.retrying import LONGEST_ASKED_WAIT_S, Clock, RetryEvent, RetryHook
-from phi_client._call.targets import Target
-from phi_client._call.totals import Prices, cost_of
-from phi_client._map.checkpoint import Checkpoint, key_of
-from phi_client._map.pacing import Pacer, Ticket
-from phi_client._map.result import MapItem, usage_of
-from phi_client.contract.answers import Usage, view_answer
-from phi_client.contract.wire import ContractError
-from phi_client.errors import (
+from phi_client._call.errors import (
     APIStatusError,
     AuthenticationError,
     ConfigurationError,
@@ -40,8 +30,19 @@ from phi_client.errors import (
     PermissionDeniedError,
     PhiError,
     RateLimitError,
-    ReasoningTruncatedError,
 )
+from phi_client._call.exchange import Answer, Exchange, fields_of
+from phi_client._call.interruptions import ReasoningTruncatedError
+from phi_client._call.log import LOGGER
+from phi_client._call.options import CallOptions, CompletionOptions
+from phi_client._call.retrying import LONGEST_ASKED_WAIT_S, RetryEvent, RetryHook
+from phi_client._call.targets import Target
+from phi_client._call.totals import Prices, cost_of
+from phi_client._map.checkpoint import Checkpoint, key_of
+from phi_client._map.pacing import Pacer, Ticket
+from phi_client._map.result import MapItem, usage_of
+from phi_client.contract.answers import Usage, view_answer
+from phi_client.contract.wire import ContractError
 
 if TYPE_CHECKING:
     from phi_client._call.message import Message

@@ -6,7 +6,7 @@ It must not know where tokens go, nor import azure-identity.
 import inspect
 from typing import Any, Protocol
 
-from phi_client.errors import ConfigurationError
+from phi_client._call.errors import ConfigurationError
 
 __all__ = ["AccessToken", "AsyncTokenCredential", "TokenCredential", "check_credential"]
 

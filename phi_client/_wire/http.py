@@ -18,13 +18,9 @@ from typing import Any, Final, Literal
 import httpx
 from httpx import AsyncClient, Auth, Client, Request, Response
 
+from phi_client._call.errors import APIConnectionError, APITimeoutError, ConfigurationError
 from phi_client._call.fork_lock import ForkSafeLock
 from phi_client._call.options import Timeout
-from phi_client.errors import (
-    APIConnectionError,
-    APITimeoutError,
-    ConfigurationError,
-)
 
 __all__ = [
     "AsyncClient",

@@ -13,11 +13,11 @@ from collections.abc import AsyncGenerator, Callable, Generator
 from dataclasses import dataclass
 from typing import Final, Literal, cast
 
+from phi_client._call.errors import CredentialError
 from phi_client._call.fork_lock import ForkSafeLock
 from phi_client._wire.credentials import AccessToken, AsyncTokenCredential, TokenCredential
 from phi_client._wire.http import Auth, Request, Response
 from phi_client._wire.per_loop import PerLoop
-from phi_client.errors import CredentialError
 
 __all__ = ["TokenAuth", "default_credential", "no_token"]
 

@@ -9,8 +9,8 @@ import httpx
 import pytest
 
 from phi_client import APIStatusError, ContentFilterError, ModelError
+from phi_client._call.errors import class_for_status
 from phi_client.contract.dialects import DIALECTS
-from phi_client.errors import class_for_status
 
 if TYPE_CHECKING:
     from tests.conftest import Driver

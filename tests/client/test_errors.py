@@ -23,8 +23,8 @@ from phi_client import (
     StreamInterruptedError,
 )
 from phi_client._call.completion import Completion
+from phi_client._call.errors import class_for_status
 from phi_client._call.log import LOGGER, apply_log_level, safe_url
-from phi_client.errors import class_for_status
 
 if TYPE_CHECKING:
     from tests.conftest import Driver

@@ -24,7 +24,7 @@ from phi_client import (
     StreamInterruptedError,
     Usage,
 )
-from phi_client._call.retrying import Clock
+from phi_client._call.clock import Clock
 from tests.fault_server import (
     ANSWER,
     CATEGORIES,

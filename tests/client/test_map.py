@@ -31,7 +31,7 @@ from phi_client import (
     RetryEvent,
     Usage,
 )
-from phi_client._call.retrying import Clock
+from phi_client._call.clock import Clock
 from phi_client._map.work import MapWork, Start
 from phi_client.contract.chat import AssistantMessage, ChatCompletion, Choice
 from phi_client.contract.chat import Usage as WireUsage

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from phi_emulator.service.rate_limits import LimitExceededError, Limits, RateLimits
 
-from phi_client._call.retrying import Clock
+from phi_client._call.clock import Clock
 from phi_client._map.pacing import Pacer, Ticket
 
 TOKENS = 10.0

@@ -19,9 +19,9 @@ from phi_client import (
     Usage,
 )
 from phi_client._answers.parsing import find_json
-from phi_client._call.deadline import SharedDeadline
+from phi_client._call.clock import Clock
 from phi_client._call.options import CallOptions
-from phi_client._call.retrying import Clock
+from phi_client._call.shared_deadline import SharedDeadline
 from phi_client.contract.chat import AssistantMessage, ChatCompletion, Choice
 from phi_client.contract.chat import Usage as WireUsage
 from phi_client.contract.dialects import SERVERLESS

@@ -13,7 +13,7 @@ import pytest
 
 from phi_client import ConfigurationError, PhiClient, PhiError
 from phi_client._call.exchange import MAX_ANSWER_BYTES
-from phi_client._call.secrets import redact_prompts
+from phi_client._call.redaction import redact_prompts
 
 if TYPE_CHECKING:
     from tests.conftest import Driver, Pieces

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from phi_client import AsyncPhiClient, PhiClient, PhiError
-from phi_client._call.retrying import Clock
+from phi_client._call.clock import Clock
 from phi_client._wire.connections import AsyncConnections
 from tests.fault_server import ANSWER, SCRIPT_HEADER, FaultServer, Route
 
