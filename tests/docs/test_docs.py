@@ -23,7 +23,6 @@ from phi_client import (
     ParsedCompletion,
     PhiClient,
     Solution,
-    _settings,
 )
 
 ROOT = Path(__file__).parents[2]
@@ -125,7 +124,7 @@ def test_every_environment_variable_has_a_row() -> None:
     sources = "".join(path.read_text(encoding="utf-8") for path in (ROOT / "phi_client").glob("*.py"))
     used = set(re.findall(r'"((?:PHI|OTEL)_[A-Z_]+)"', sources))
     assert {"PHI_LOG", "OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT"} <= used
-    settings = {f"PHI_{name.upper()}" for name in ("endpoint", *_settings._WORDS)}
+    settings = {f"PHI_{name.upper()}" for name in ("endpoint", *targets._WORDS)}
     assert used | settings <= described("docs/reference/client.md", "Environment")
 
 
