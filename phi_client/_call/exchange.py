@@ -110,8 +110,7 @@ class Exchange:
         try:
             chat = self.dialect.read_completion(answer.body, route=self.route)
         except ContractError as error:
-            # The frames of the error hold the body.
-            raise APIResponseError(str(error), request_id=origin.request_id) from error.with_traceback(None)
+            raise APIResponseError(str(error), request_id=origin.request_id) from bare(error)
         if isinstance(chat, ErrorBody):
             body = without_echoes(chat, answer.secrets)
             raise ModelError(
@@ -139,9 +138,7 @@ class Exchange:
         try:
             return self.dialect.read_info(answer.body)
         except ContractError as error:
-            raise APIResponseError(
-                str(error), request_id=self.request_id(answer.headers)
-            ) from error.with_traceback(None)
+            raise APIResponseError(str(error), request_id=self.request_id(answer.headers)) from bare(error)
 
     def check_status(self, answer: Answer) -> None:
         """Raise for any other status than 2xx.
@@ -236,6 +233,12 @@ def without_echoes(body: ErrorBody, secrets: Secrets) -> ErrorBody:
     said = secrets.scrub([body.message, body.code, body.details, body.innererror, body.raw])
     message, code, details, innererror, raw = said or ("", None, None, None, "")
     return replace(body, message=message, code=code, details=details, innererror=innererror, raw=raw)
+
+
+def bare(error: ContractError) -> ContractError:
+    """`error` without its frames and causes, which hold the whole body."""
+    error.__cause__ = error.__context__ = None
+    return error.with_traceback(None)
 
 
 def chat_exchange(

@@ -15,7 +15,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import Any, Final, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeVar, cast
 
 from phi_client._call.clock import Clock
 from phi_client._call.deadline import Deadline, Limits
@@ -45,6 +45,9 @@ from phi_client._call.targets import Target
 from phi_client._call.telemetry import AttemptTrace, CallTrace, begin_trace
 from phi_client._call.tokens import USUAL, AccessToken, Tokens, ways_to_renew
 from phi_client.contract.error_body import MAX_ERROR_BYTES
+
+if TYPE_CHECKING:
+    from phi_client._call.completion import Completion
 
 __all__ = ["Call", "Lane"]
 
@@ -100,7 +103,7 @@ class Call:
         """
         result = yield from self._told(self._carried(partial(self._answered, read)))
         if self._trace is not None:
-            self._trace.finish(result)
+            self._trace.finish(cast("Completion", result))
         return result
 
     def open_stream(self) -> Flow[OpenStream]:

@@ -128,7 +128,7 @@ class RetryPolicy:
         try:
             result = yield from attempt()
         except PhiError as error:
-            first: PhiError | None = error
+            failures = [error]
         else:
             self._budget.earn()
             return result
@@ -139,9 +139,8 @@ class RetryPolicy:
             if waits:
                 yield Wait(waits.pop())
             with turn:
-                if first is not None:
-                    error, first = first, None
-                    raise error
+                if failures:
+                    raise failures.pop()
                 result = yield from attempt()
                 self._budget.earn()
                 return result

@@ -15,7 +15,7 @@ from phi_client._call.clock import Clock
 from phi_client._call.completion import Completion, CompletionBuilder, CompletionChunk
 from phi_client._call.deadline import Limits
 from phi_client._call.errors import APIConnectionError
-from phi_client._call.exchange import Answer, Exchange, without_echoes
+from phi_client._call.exchange import Answer, Exchange, bare, without_echoes
 from phi_client._call.interruptions import StreamInterruptedError
 from phi_client._call.telemetry import CallTrace
 from phi_client.contract.answers import AnswerView
@@ -105,7 +105,7 @@ class StreamReader:
             if chunk.reasoning or chunk.content or chunk.finish_reason or chunk.usage or chunk.tool_calls:
                 return chunk
         if self._failure is not None:
-            raise self.interruption(str(self._failure)) from self._failure
+            raise self.interruption(str(self._failure)) from bare(self._failure)
         return self._finish() if self._has_ended and not self.is_complete else None
 
     def completion(self) -> Completion:
@@ -143,7 +143,7 @@ class StreamReader:
         try:
             read = self._exchange.dialect.read_event(event)
         except ContractError as error:
-            raise self.interruption(str(error)) from error
+            raise self.interruption(str(error)) from bare(error)
         if isinstance(read, ErrorBody):
             read = without_echoes(read, self.answer.secrets)
             raise self.interruption(f"the service reports: {read.message or read.code}", read)

@@ -4,7 +4,8 @@ from typing import Any
 
 import httpx
 from httpx import AsyncClient, Client
-__all__ = ["AsyncClient","Client","check_client","Connections","AsyncConnections"]
+
+__all__ = ["AsyncClient", "Client", "check_client", "Connections", "AsyncConnections"]
 
 from phi_client._call.steps import Send
 from phi_client._wire.http import AsyncPool, Pool, check_client, parsed_url
