@@ -4,21 +4,36 @@ It must not know which surface reads: a dialect says which policy holds where th
 """
 
 import json
-from collections.abc import Mapping
-from typing import Any, Final, cast
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from math import isfinite
+from typing import Annotated, Any, Final, cast
 
-from pydantic import ValidationError
+from pydantic import Field, ValidationError
 
-from phi_client.contract.chat import ChatRequest
+from phi_client.contract.chat import ChatMessage, ChatRequest, ContentPart, ToolCall
 from phi_client.contract.extensions import EXTENDED_FORMATS
 from phi_client.contract.parameters import EXTRA_PARAMETERS, ParameterPolicy
 from phi_client.contract.refusals import RefusedError, invalid_input, unexpected_policy, unknown_parameters
 from phi_client.contract.wire import get_header
 
-__all__ = ["apply_policy", "read_json", "validated_request"]
+__all__ = ["BadTextError", "apply_policy", "read_json", "validated_request"]
 
 _MOST_DEPTH: Final = 200
 """Levels of objects and lists in a body. Python reads several times as many, pydantic writes 255."""
+
+_MOST_VALUES: Final = 50_000
+"""Values in a body. Reading that many takes a tenth of a second, and no context holds as many messages."""
+
+_FEW_VALUES: Final = 2_000
+"""Up to here all that is wrong with a body is found at once; beyond, message by message."""
+
+_MOST_DETAILS: Final = 50
+"""Errors that a 422 lists."""
+
+_MARK: Final = re.compile(r'"(?:[^"\\]++|(?:\\.)++)*+(?:"|\\?\Z)|[\[{,]', re.DOTALL)
+"""A string, or what begins a value that isn't the first of its list."""
+
 _POLICIES: Final[tuple[ParameterPolicy, ...]] = ("error", "drop", "pass-through")
 
 
@@ -43,11 +58,15 @@ def apply_policy(
     return ChatRequest.model_validate(known, context={"formats": EXTENDED_FORMATS})  # checked before
 
 
+class BadTextError(RefusedError):
+    """A text in a body is none: half of a surrogate pair, which no encoding has."""
+
+
 def validated_request(value: object, *, extended: bool = False) -> ChatRequest:
     """`value` as a chat request; `extended` knows the formats of `extensions` too.
 
     Raises:
-        RefusedError: 422 with the list of what is wrong.
+        RefusedError: 422 with the list of what is wrong, or the beginning of it.
     """
     if not isinstance(value, dict):
         message = "Input should be a valid dictionary or object to extract fields from"
@@ -56,24 +75,71 @@ def validated_request(value: object, *, extended: bool = False) -> ChatRequest:
                 [{"type": "model_attributes_type", "loc": ["body"], "msg": message, "input": value}]
             )
         )
+    given = cast("dict[str, Any]", value)
+    if _has_more_values(given, _FEW_VALUES):
+        given = _with_read_messages(given)
     try:
         # As FastAPI, which the containers are written with, calls pydantic: the errors of nested objects depend on it.
         context = {"formats": EXTENDED_FORMATS} if extended else None
-        return ChatRequest.model_validate(value, from_attributes=True, context=context)
+        return ChatRequest.model_validate(given, from_attributes=True, context=context)
     except ValidationError as error:
-        details: list[dict[str, Any]] = json.loads(error.json(include_url=False))
-        for item in details:
-            item["loc"] = ["body", *item["loc"]]
-            if "error" in item.get("ctx", {}):
-                # An exception, of which FastAPI's encoder leaves an empty object.
-                item["ctx"]["error"] = {}
-        raise RefusedError(invalid_input(details)) from None
+        raise RefusedError(invalid_input(_details(error, ["body"]))) from None
+
+
+class _HastyMessage(ChatMessage):
+    """A message of which the first fault of each list is told, and not each of thousands."""
+
+    content: str | Annotated[list[ContentPart], Field(fail_fast=True)] | None = None
+    tool_calls: Annotated[list[ToolCall], Field(fail_fast=True)] | None = None
+
+
+def _with_read_messages(given: dict[str, Any]) -> dict[str, Any]:
+    """`given` with its messages as objects, each of which was read for itself.
+
+    One call of pydantic for thousands of messages that are wrong would hold the interpreter's lock for seconds.
+
+    Raises:
+        RefusedError: 422 with the first faults of the messages.
+    """
+    messages = given.get("messages")
+    if not isinstance(messages, list):
+        return given
+    read: list[ChatMessage] = []
+    details: list[dict[str, Any]] = []
+    for number, message in enumerate(cast("list[object]", messages)):
+        try:
+            read.append(_HastyMessage.model_validate(message, from_attributes=True))
+        except ValidationError as error:
+            details += _details(error, ["body", "messages", number])
+        if len(details) >= _MOST_DETAILS:
+            break
+    if details:
+        raise RefusedError(invalid_input([*details[:_MOST_DETAILS], _cut("only the first errors are shown")]))
+    return {**given, "messages": read}
+
+
+def _details(error: ValidationError, place: Sequence[str | int]) -> list[dict[str, Any]]:
+    """What pydantic found, as the container writes it; no more than a reader can use."""
+    found: list[dict[str, Any]] = json.loads(error.json(include_url=False))
+    for item in found[:_MOST_DETAILS]:
+        item["loc"] = [*place, *item["loc"]]
+        if "error" in item.get("ctx", {}):
+            # An exception, of which FastAPI's encoder leaves an empty object.
+            item["ctx"]["error"] = {}
+    more = len(found) - _MOST_DETAILS
+    return found if more <= 0 else [*found[:_MOST_DETAILS], _cut(f"{more} more errors are not shown")]
+
+
+def _cut(what: str) -> dict[str, Any]:
+    """The last of the details, where there would be more of them."""
+    return {"type": "details_cut", "loc": ["body"], "msg": what, "input": None}
 
 
 def read_json(body: bytes) -> object:
     """The JSON in a request's body.
 
     Raises:
+        BadTextError: 422 for JSON with a text in it that is none.
         RefusedError: 422 with where the JSON ends to be any.
     """
     if not body.strip():
@@ -81,18 +147,23 @@ def read_json(body: bytes) -> object:
             invalid_input([{"type": "missing", "loc": ["body"], "msg": "Field required", "input": None}])
         )
     try:
-        value = cast("object", json.loads(body, parse_constant=_no_constant))
-        if b"\\ud" in body.lower():
-            # An escaped half of a surrogate pair parses, but is no text that anything could work with.
-            json.dumps(value, ensure_ascii=False).encode()
+        # Not by `json.loads` itself, which lets halves of surrogate pairs pass that came as bytes.
+        text = body.decode(json.detect_encoding(body))
+        _check_count(text)
+        value = cast("object", json.loads(text, parse_constant=_no_constant, parse_float=_finite))
         _check_depth(value)
     except json.JSONDecodeError as error:
-        position, reason = error.pos, error.msg
+        raise _not_json(error.pos, error.msg) from None
     except (ValueError, RecursionError):
-        position, reason = 0, "Not JSON, not UTF-8, or nested too deeply"
-    else:
-        return value
-    raise RefusedError(
+        raise _not_json(0, "Not JSON, not UTF-8, nested too deeply, or a number that is too large") from None
+    if "\\ud" in text or "\\uD" in text:
+        _check_texts(value)
+    return value
+
+
+def _not_json(position: int, reason: str) -> RefusedError:
+    """422 for what is no JSON, as FastAPI says it."""
+    return RefusedError(
         invalid_input(
             [
                 {
@@ -105,6 +176,62 @@ def read_json(body: bytes) -> object:
             ]
         )
     )
+
+
+def _check_texts(value: object) -> None:
+    """Refuse halves of surrogate pairs, which JSON can escape and nothing can work with.
+
+    Raises:
+        BadTextError: there is one; 422.
+    """
+    try:
+        json.dumps(value, ensure_ascii=False).encode()
+    except UnicodeEncodeError:
+        message = "Input should be a valid string, unable to parse raw data as a unicode string"
+        wrong = {"type": "string_unicode", "loc": ["body"], "msg": message, "input": None}
+        raise BadTextError(invalid_input([wrong])) from None
+
+
+def _check_count(text: str) -> None:
+    """Refuse a body of too many values before it is made of objects.
+
+    Raises:
+        RefusedError: 422.
+    """
+    if text.count(",") + text.count("[") + text.count("{") <= _MOST_VALUES:
+        return
+    values = sum(1 for _ in _some(_MARK.finditer(text), _MOST_VALUES + 1))
+    if values > _MOST_VALUES:
+        message = f"The body should hold at most {_MOST_VALUES} values"
+        raise RefusedError(
+            invalid_input([{"type": "too_long", "loc": ["body"], "msg": message, "input": None}])
+        )
+
+
+def _some(marks: Iterator[re.Match[str]], most: int) -> Iterator[str]:
+    """The first values, without what stands in strings."""
+    for mark in marks:
+        if not mark[0].startswith('"'):
+            yield mark[0]
+            most -= 1
+            if not most:
+                return
+
+
+def _has_more_values(value: object, most: int) -> bool:
+    level = [value]
+    while level:
+        inner: list[object] = []
+        for item in level:
+            if isinstance(item, dict):
+                inner += cast("dict[str, object]", item).values()
+            elif isinstance(item, list):
+                inner += cast("list[object]", item)
+        most -= len(inner)
+        if most < 0:
+            return True
+        level = inner
+    return False
 
 
 def _check_depth(value: object) -> None:
@@ -125,3 +252,11 @@ def _check_depth(value: object) -> None:
 def _no_constant(name: str) -> object:
     """`NaN` and the infinities, which Python reads and JSON does not have."""
     raise ValueError(f"{name} is not JSON")
+
+
+def _finite(digits: str) -> float:
+    """A number with a point or an exponent, which may be beyond what a double holds."""
+    number = float(digits)
+    if not isfinite(number):
+        raise ValueError("a number is too large")
+    return number

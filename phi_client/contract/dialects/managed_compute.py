@@ -41,11 +41,14 @@ class ManagedCompute(Dialect):
     """What managed compute does differently."""
 
     def read_score_request(self, body: bytes) -> ChatRequest:
-        """The chat request in either form of body; anything else is answered 200 with `{}`."""
-        from phi_client.contract.request_body import validated_request
+        """The chat request in either form of body; anything else is answered 200 with `{}`, bad text with 422."""
+        from phi_client.contract.request_body import BadTextError, read_json, validated_request
 
         try:
+            read_json(body)
             return validated_request(chat_body_of_score(body), extended=self.has_extensions)
+        except BadTextError:
+            raise
         except (ContractError, RefusedError) as error:
             raise RefusedError(Refusal(200, {})) from error
 
