@@ -1,4 +1,4 @@
-"""The HTTP server around the application. The only importer of uvicorn, which is slow enough to be imported late.
+"""The HTTP server around the application. With its protocol the only importer of uvicorn, which is slow to import.
 
 It must not know models, signals or command lines.
 """
@@ -18,6 +18,7 @@ import uvicorn
 from phi_client.contract.dialects import DIALECTS, MANAGED_COMPUTE_OLDER, Dialect
 from phi_emulator.config import EmulatorConfig
 from phi_emulator.engine.worker import Worker
+from phi_emulator.http_protocol import MOST_HEAD_BYTES, BoundedProtocol
 from phi_emulator.service.chat import ChatService
 from phi_emulator.service.entra import Authority
 from phi_emulator.service.rate_limits import Limits
@@ -65,7 +66,8 @@ class HttpServer(uvicorn.Server):
             uvicorn.Config(
                 app,
                 loop="asyncio",
-                http="h11",
+                http=BoundedProtocol,
+                h11_max_incomplete_event_size=MOST_HEAD_BYTES,
                 ws="none",
                 lifespan="off",
                 log_config=None,

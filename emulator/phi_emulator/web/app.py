@@ -25,7 +25,9 @@ from phi_emulator.web.entra import Entra
 from phi_emulator.web.error_responses import error_response
 from phi_emulator.web.exchange import Exchange
 from phi_emulator.web.guard import check_source
+from phi_emulator.web.message import check_message
 from phi_emulator.web.routes import Place, Routes
+from phi_emulator.web.unforeseen import log_unforeseen
 
 __all__ = ["App"]
 
@@ -86,6 +88,9 @@ class App:
             await response(scope, receive, send)
         except ClientDisconnect:
             exchange.status = None
+        except Exception as error:  # noqa: BLE001 - the server would log it with all that it quotes
+            # The server closes the connection of an answer that has no end.
+            log_unforeseen(logger, f"the answer to request {exchange.request_id} broke off", error)
         except asyncio.CancelledError:
             # Only a shutdown that could wait no longer cancels a request; its client is owed an answer.
             if exchange.status is None:
@@ -97,6 +102,7 @@ class App:
 
     async def _respond(self, exchange: Exchange, place: Place) -> ASGIApp:
         try:
+            check_message(exchange.request.scope)
             check_source(exchange.headers, self._bound_host)
             if place.needs_key:
                 await self._gate.check(exchange.dialect, exchange.headers)
@@ -113,8 +119,8 @@ class App:
             return self._error(exchange, error)
         except ClientDisconnect:
             raise
-        except Exception:
-            logger.exception("request %s failed", exchange.request_id)
+        except Exception as error:  # noqa: BLE001 - whatever it is, it is logged without what it quotes
+            log_unforeseen(logger, f"request {exchange.request_id} failed", error)
             return self._error(exchange, internal_error())
 
     def _error(self, exchange: Exchange, error: ServiceError) -> ASGIApp:

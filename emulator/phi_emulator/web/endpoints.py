@@ -22,6 +22,7 @@ from phi_emulator.service.validation import read_chat_request, read_score_reques
 from phi_emulator.web.body import read_json_body
 from phi_emulator.web.disconnect import run_unless_gone
 from phi_emulator.web.exchange import Exchange
+from phi_emulator.web.header_values import safe_headers
 from phi_emulator.web.sse_response import ChatStreamResponse
 
 __all__ = ["Endpoints"]
@@ -131,4 +132,5 @@ class Endpoints:
                 remaining_requests=admission.remaining_requests,
                 remaining_tokens=admission.remaining_tokens,
             )
-        return named | exchange.dialect.echoed_headers(exchange.headers)
+        # What the caller sent comes back as it came: HTTP carried it once.
+        return safe_headers(named) | exchange.dialect.echoed_headers(exchange.headers)

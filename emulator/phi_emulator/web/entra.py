@@ -24,6 +24,7 @@ from phi_client.contract.emulator import EMULATOR_ENTRA
 from phi_emulator.service.entra import CLIENT_ID, AccessToken, Authority, issuer_of
 from phi_emulator.web.auth import is_same
 from phi_emulator.web.body import read_body
+from phi_emulator.web.bounds import bounded_text
 from phi_emulator.web.exchange import Exchange
 
 __all__ = ["Entra"]
@@ -176,7 +177,7 @@ def _required(fields: Mapping[str, list[str]], name: str) -> str:
 
 
 def _refuse(error: str, number: int, text: str, status: int = 400) -> NoReturn:
-    raise _EntraError(error, number, text, status)
+    raise _EntraError(error, number, bounded_text(text), status)
 
 
 def _entra_error(exchange: Exchange, error: _EntraError) -> JSONResponse:

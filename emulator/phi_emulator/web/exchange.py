@@ -6,6 +6,7 @@ import time
 import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Final
 
 from starlette.requests import Request
 from starlette.types import Receive
@@ -14,6 +15,9 @@ from phi_client.contract.dialects import Dialect
 from phi_emulator.service.responses import Answer
 
 __all__ = ["Exchange"]
+
+_MOST_PATH_BYTES: Final = 200
+"""Of what is logged of a path."""
 
 
 @dataclass(slots=True)
@@ -53,9 +57,9 @@ class Exchange:
 
     @property
     def path(self) -> str:
-        """The path as it came, percent-encoded, so that it is safe to log."""
+        """The beginning of the path as it came, percent-encoded, so that it is safe to log."""
         raw: bytes = self.request.scope.get("raw_path", b"")
-        return raw.decode("ascii", "backslashreplace")
+        return raw[:_MOST_PATH_BYTES].decode("ascii", "backslashreplace")
 
     def close(self) -> None:
         """Free the engine, whichever way the exchange ended."""

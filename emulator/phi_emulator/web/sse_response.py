@@ -16,7 +16,9 @@ from starlette.types import Receive, Scope, Send
 from phi_client.contract.dialects import Dialect
 from phi_emulator.service.errors import ServiceError
 from phi_emulator.service.responses import Answer
+from phi_emulator.web.bounds import bounded_text
 from phi_emulator.web.disconnect import run_unless_gone
+from phi_emulator.web.unforeseen import log_unforeseen
 
 __all__ = ["ChatStreamResponse"]
 
@@ -70,11 +72,11 @@ class ChatStreamResponse:
                 yield self._dialect.write_chunk(chunk)
         except ServiceError as error:
             yield self._failure(str(error))
-        except Exception:
-            logger.exception("a stream failed")
+        except Exception as error:  # noqa: BLE001 - as above all: logged without what it quotes
+            log_unforeseen(logger, "a stream failed", error)
             yield self._failure("internal error")
         yield self._dialect.write_done()
 
     def _failure(self, reason: str) -> bytes:
         # The container's words (its source); the status is sent already.
-        return self._dialect.write_stream_error(f"Error parsing decoded stream: {reason}")
+        return self._dialect.write_stream_error(f"Error parsing decoded stream: {bounded_text(reason)}")
