@@ -16,9 +16,10 @@ from phi_emulator.engine.base import (
     QueueFullError,
     QueueTimeoutError,
 )
+from phi_emulator.engine.unforeseen import log_unforeseen
 from phi_emulator.service.rate_limits import LimitExceededError
 
-__all__ = ["ServiceError", "error_of_engine", "error_of_limit", "internal_error"]
+__all__ = ["ServiceError", "error_of_engine", "error_of_limit", "internal_error", "log_unforeseen"]
 
 
 class ServiceError(Exception):

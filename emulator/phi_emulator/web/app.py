@@ -17,7 +17,7 @@ from phi_client.contract.emulator import EMULATOR_KEY
 from phi_client.contract.refusals import RefusedError, container_error
 from phi_emulator.service.chat import ChatService
 from phi_emulator.service.entra import Authority
-from phi_emulator.service.errors import ServiceError, internal_error
+from phi_emulator.service.errors import ServiceError, internal_error, log_unforeseen
 from phi_emulator.web.auth import Gate
 from phi_emulator.web.control import Control
 from phi_emulator.web.endpoints import Endpoints
@@ -27,7 +27,6 @@ from phi_emulator.web.exchange import Exchange
 from phi_emulator.web.guard import check_source
 from phi_emulator.web.message import check_message
 from phi_emulator.web.routes import Place, Routes
-from phi_emulator.web.unforeseen import log_unforeseen
 
 __all__ = ["App"]
 

@@ -14,11 +14,10 @@ from typing import Final
 from starlette.types import Receive, Scope, Send
 
 from phi_client.contract.dialects import Dialect
-from phi_emulator.service.errors import ServiceError
+from phi_emulator.service.errors import ServiceError, log_unforeseen
 from phi_emulator.service.responses import Answer
 from phi_emulator.web.bounds import bounded_text
 from phi_emulator.web.disconnect import run_unless_gone
-from phi_emulator.web.unforeseen import log_unforeseen
 
 __all__ = ["ChatStreamResponse"]
 

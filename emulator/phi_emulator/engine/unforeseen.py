@@ -10,16 +10,9 @@ from pathlib import Path
 from types import TracebackType
 from typing import Final
 
-import phi_client
-import phi_emulator
-
 __all__ = ["log_unforeseen"]
 
-_ROOTS: Final = tuple(
-    (Path(package.__file__).parent, package.__name__)
-    for package in (phi_emulator, phi_client)
-    if package.__file__ is not None
-)
+_OURS: Final = ("phi_emulator", "phi_client")
 _MOST_CAUSES: Final = 5
 _MOST_PLACES: Final = 12
 
@@ -48,9 +41,9 @@ def _places(traceback: TracebackType | None) -> list[str]:
     """The lines of this project that the error went through, outermost first."""
     places: list[str] = []
     while traceback is not None:
-        path = Path(traceback.tb_frame.f_code.co_filename)
-        for root, name in _ROOTS:
-            if path.is_relative_to(root):
-                places.append(f"{name}/{path.relative_to(root).as_posix()}:{traceback.tb_lineno}")
+        parts = Path(traceback.tb_frame.f_code.co_filename).parts
+        if any(package in parts for package in _OURS):
+            first = max(number for number, part in enumerate(parts) if part in _OURS)
+            places.append(f"{'/'.join(parts[first:])}:{traceback.tb_lineno}")
         traceback = traceback.tb_next
     return places[-_MOST_PLACES:]
