@@ -53,10 +53,19 @@ class BoundedProtocol(H11Protocol):
     def send_400_response(self, msg: str) -> None:
         """Refuse what is no HTTP and close; in the middle of an answer close alone."""
         self._unread = b""
+        if self._has_request:
+            # Whoever answers it is told that nobody listens any more.
+            self.cycle.disconnected = True
+            self.cycle.message_event.set()
         try:
             super().send_400_response(msg)
         except h11.LocalProtocolError:
             self.transport.close()
+
+    def on_response_complete(self) -> None:
+        """Begin to wait for the next request, of which a part may be there."""
+        super().on_response_complete()
+        self._watch_head()
 
     def _read(self, data: bytes) -> None:
         piece, self._unread = data[:_PIECE_BYTES], data[_PIECE_BYTES:]
