@@ -9,6 +9,7 @@ import asyncio
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Final
 
 from phi_client.contract.chat import ChatRequest
 from phi_client.contract.dialects import Dialect
@@ -29,6 +30,9 @@ from phi_emulator.service.rate_limits import Deployments, LimitExceededError, Li
 from phi_emulator.service.responses import Answer
 
 __all__ = ["ChatService", "ServiceStatus"]
+
+_MOST_NAME: Final = 256
+"""Characters of a deployment's name by which its limits are kept."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +94,8 @@ class ChatService:
         Raises:
             ServiceError: a limit is reached, the prompt is blocked or too long, the queue is full, or the engine can't.
         """
-        limits = self._deployments.of((dialect.name, deployment))
+        # Names are the callers' own, and may be as long as a body.
+        limits = self._deployments.of((dialect.name, (deployment or "")[:_MOST_NAME]))
         try:
             plan = await self._plan(dialect, request)
             prompt = await self._worker.encode(plan.messages)
@@ -107,10 +112,13 @@ class ChatService:
             watch = self._filter.watch_answer()
             generation = self._worker.submit(prompt, sampling, watch=watch)
         except EngineError as error:
-            limits.settle(admission, 0)
+            limits.withdraw(admission)
             raise error_of_engine(error, dialect) from error
+        except ServiceError:
+            limits.withdraw(admission)
+            raise
         except BaseException:
-            # A prompt that was judged is paid for.
+            # Whoever leaves has had a prompt judged.
             limits.settle(admission, len(prompt))
             raise
         return Answer(
@@ -120,7 +128,7 @@ class ChatService:
             model=self._engine_info.model,
             fingerprint=self._engine_info.fingerprint,
             admission=admission,
-            settle=limits.settle,
+            limits=limits,
             prompt_found=found,
             watch=watch,
             includes_usage=request.wants_usage,

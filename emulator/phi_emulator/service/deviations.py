@@ -75,7 +75,7 @@ DEVIATIONS: Final = (
         "Rate limits",
         "each surface's own estimate of tokens; refused requests may count",
         "a request reserves prompt and budget until it ends; one that is left keeps that for its minute; one that is "
-        "not valid doesn't count",
+        "refused doesn't count",
     ),
     Deviation(
         "Swagger",

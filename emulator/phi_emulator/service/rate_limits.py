@@ -1,7 +1,7 @@
 """Limits of requests and tokens in any 60 seconds, and of requests at once. It must not know HTTP, dialects or engines.
 
 A request reserves its prompt and its whole budget, as the service's own estimate does; when it ends, what it really
-took replaces the reservation. One that is left before its end keeps it.
+took replaces the reservation. One that is left before its end keeps it, and one that is refused counts for nothing.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ class LimitExceededError(Exception):
         self.remaining_requests = remaining_requests
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class Admission:
     """A request that was let in: when, and how many tokens it counts for."""
 
@@ -105,6 +105,15 @@ class RateLimits:
                 self._used += tokens - admission.tokens
             admission.tokens = tokens
 
+    def withdraw(self, admission: Admission) -> None:
+        """The request was refused after all: it counts for nothing. Does no harm after its end."""
+        if not admission.is_running or not self._counts:
+            return
+        self.settle(admission, 0)
+        if admission.is_recent:
+            admission.is_recent = False
+            self._recent.remove(admission)
+
     @property
     def is_idle(self) -> bool:
         """Whether nothing runs and nothing counts any more."""
@@ -153,4 +162,5 @@ def _wait_s(admission: Admission, now: float) -> int:
 
 
 def _left(limit: int | None, used: int) -> int | None:
-    return None if limit is None else limit - used
+    """What is left of a limit: nothing, and not less, beside a request that is larger than all of it."""
+    return None if limit is None else max(0, limit - used)

@@ -6,7 +6,7 @@ It must not know routes, bytes or who listens.
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Iterator, Mapping
 from typing import Any, TypedDict
 
 from phi_client.contract.chat import (
@@ -32,7 +32,7 @@ from phi_emulator.engine.generation import Generation, Outcome
 from phi_emulator.engine.tool_calls import CallArguments, CallBegin, Found, SaidText, ToolCallReader
 from phi_emulator.service.content_filter import AnswerFilter
 from phi_emulator.service.errors import error_of_engine
-from phi_emulator.service.rate_limits import Admission
+from phi_emulator.service.rate_limits import Admission, RateLimits
 
 __all__ = ["Answer"]
 
@@ -53,14 +53,15 @@ class Answer:
         model: str,
         fingerprint: str,
         admission: Admission,
-        settle: Callable[[Admission, int | None], None],
+        limits: RateLimits,
         prompt_found: Mapping[str, str],
         watch: AnswerFilter | None,
         includes_usage: bool,
         reader: ToolCallReader | None = None,
     ) -> None:
         self.admission = admission
-        self._settle = settle
+        self._limits = limits
+        self._is_refused = False
         self._generation = generation
         self._dialect = dialect
         # The recorded answers of a Phi model derive their id from the request's.
@@ -193,7 +194,10 @@ class Answer:
         """Free the engine before its next step, and the place among the limits. Does no harm after the end."""
         self._generation.cancel()
         usage = self.usage
-        self._settle(self.admission, None if usage is None else usage.total_tokens)
+        if self._is_refused:
+            self._limits.withdraw(self.admission)
+        else:
+            self._limits.settle(self.admission, None if usage is None else usage.total_tokens)
 
     @property
     def _head(self) -> _Head:
@@ -230,11 +234,14 @@ class Answer:
 
     async def _pieces(self) -> AsyncIterator[str | None]:
         """The text as it comes, and `None` at its end."""
+        has_text = False
         try:
             async for text in self._generation:
+                has_text = True
                 yield text
             yield None
         except EngineError as error:
+            self._is_refused = not has_text
             raise error_of_engine(error, self._dialect) from error
 
 

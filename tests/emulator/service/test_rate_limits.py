@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import random
+
 import pytest
 from phi_emulator.service.rate_limits import Deployments, LimitExceededError, Limits, RateLimits
 
@@ -95,6 +97,47 @@ def test_what_ends_after_its_minute_changes_nothing_any_more() -> None:
     assert limits.admit(90).remaining_tokens == 10
     limits.settle(first, 0)
     assert refused_for(limits, 11) == 60
+
+
+def test_what_is_refused_after_all_counts_for_nothing() -> None:
+    limits, time = limited(requests_per_minute=2, tokens_per_minute=100, max_concurrent=2)
+    refused, kept = limits.admit(40), limits.admit(40)
+    limits.withdraw(refused)
+    limits.withdraw(refused)
+    assert limits.admit(60).remaining_tokens == 0
+    limits.withdraw(kept)
+    time.now += 61
+    assert limits.is_idle is False
+    late = limits.admit(100)
+    time.now += 61
+    limits.withdraw(late)
+    assert limits.admit(100).remaining_requests == 1
+
+
+def test_nothing_that_is_left_is_negative() -> None:
+    limits, time = limited(requests_per_minute=5, tokens_per_minute=100)
+    running = [limits.admit(500)]
+    told = [running[0].remaining_tokens]
+    chance = random.Random(7)
+    for _ in range(2000):
+        time.now += chance.choice([0, 0, 1, 30])
+        if running and chance.random() < 0.5:
+            one = running.pop(chance.randrange(len(running)))
+            if chance.random() < 0.5:
+                limits.withdraw(one)
+            else:
+                limits.settle(one, chance.choice([None, 0, 700]))
+            continue
+        try:
+            running.append(limits.admit(chance.randrange(300)))
+            told += [running[-1].remaining_requests, running[-1].remaining_tokens]
+        except LimitExceededError as error:
+            told += [error.remaining_requests, error.retry_after_s]
+    assert all(number is not None and number >= 0 for number in told)
+    for one in running:
+        limits.withdraw(one)
+    time.now += 61
+    assert limits.is_idle
 
 
 def test_without_limits_nothing_is_kept() -> None:
