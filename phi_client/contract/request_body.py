@@ -75,13 +75,13 @@ def validated_request(value: object, *, extended: bool = False) -> ChatRequest:
                 [{"type": "model_attributes_type", "loc": ["body"], "msg": message, "input": value}]
             )
         )
-    given = cast("dict[str, Any]", value)
+    given, kind = cast("dict[str, Any]", value), ChatRequest
     if _has_more_values(given, _FEW_VALUES):
-        given = _with_read_messages(given)
+        given, kind = _with_read_messages(given), _HastyRequest
     try:
         # As FastAPI, which the containers are written with, calls pydantic: the errors of nested objects depend on it.
         context = {"formats": EXTENDED_FORMATS} if extended else None
-        return ChatRequest.model_validate(given, from_attributes=True, context=context)
+        return kind.model_validate(given, from_attributes=True, context=context)
     except ValidationError as error:
         raise RefusedError(invalid_input(_details(error, ["body"]))) from None
 
@@ -91,6 +91,13 @@ class _HastyMessage(ChatMessage):
 
     content: str | Annotated[list[ContentPart], Field(fail_fast=True)] | None = None
     tool_calls: Annotated[list[ToolCall], Field(fail_fast=True)] | None = None
+
+
+class _HastyRequest(ChatRequest):
+    """As `_HastyMessage`, for the other lists of a request."""
+
+    stop: str | Annotated[list[str], Field(min_length=1, fail_fast=True)] | None = None
+    tools: Annotated[list[dict[str, Any]], Field(min_length=1, fail_fast=True)] | None = None
 
 
 def _with_read_messages(given: dict[str, Any]) -> dict[str, Any]:
