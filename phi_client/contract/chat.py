@@ -131,7 +131,8 @@ class ChatMessage(WireModel):
     """A message of a request.
 
     `content` is a string, for a user also a list of parts; assistant and tool may leave it out
-    (OpenAPI 2024-05-01-preview).
+    (OpenAPI 2024-05-01-preview). Where the context of the validation says `parts`, every role may have them (the OpenAI
+    API, and the source of the containers).
     """
 
     role: Role
@@ -140,10 +141,11 @@ class ChatMessage(WireModel):
     tool_call_id: str | None = None
 
     @model_validator(mode="after")
-    def _check_content(self) -> Self:
+    def _check_content(self, info: ValidationInfo) -> Self:
+        context = cast("Mapping[str, object]", info.context or {})
         if self.content is None and self.role in (Role.SYSTEM, Role.USER):
             raise ValueError(f"content is required for the role {self.role.value}")
-        if isinstance(self.content, list) and self.role is not Role.USER:
+        if isinstance(self.content, list) and self.role is not Role.USER and not context.get("parts"):
             raise ValueError(f"content must be a string for the role {self.role.value}")
         if isinstance(self.content, list) and not self.content:
             raise ValueError("content can not be an empty list")

@@ -16,8 +16,9 @@ from phi_client.contract.extensions import EXTENDED_FORMATS
 from phi_client.contract.parameters import EXTRA_PARAMETERS, ParameterPolicy
 from phi_client.contract.refusals import RefusedError, invalid_input, unexpected_policy, unknown_parameters
 from phi_client.contract.wire import get_header
+from phi_client.contract.wire_model import WireModel
 
-__all__ = ["BadTextError", "apply_policy", "read_json", "validated_request"]
+__all__ = ["BadTextError", "apply_policy", "read_json", "validated_request", "with_newer_names"]
 
 _MOST_DEPTH: Final = 200
 """Levels of objects and lists in a body. Python reads several times as many, pydantic writes 255."""
@@ -27,6 +28,9 @@ _MOST_VALUES: Final = 50_000
 
 _FEW_VALUES: Final = 2_000
 """Up to here all that is wrong with a body is found at once; beyond, message by message."""
+
+_NULLABLE: Final = frozenset({"temperature", "top_p", "presence_penalty", "frequency_penalty"})
+"""Numbers with a default: `null` is taken for it by the v1 API (shown for `top_p` by its reference, else inferred)."""
 
 _MOST_DETAILS: Final = 50
 """Errors that a 422 lists."""
@@ -55,15 +59,46 @@ def apply_policy(
         # The newer container, whose default is to pass them on, words its refusal differently.
         raise RefusedError(unknown_parameters(list(request.extra), policy_given=default == "pass-through"))
     known = {key: value for key, value in request.to_wire().items() if key in ChatRequest.model_fields}
-    return ChatRequest.model_validate(known, context={"formats": EXTENDED_FORMATS})  # checked before
+    return ChatRequest.model_validate(
+        known, context={"formats": EXTENDED_FORMATS, "parts": True}
+    )  # checked before
+
+
+class _NewerNames(WireModel):
+    """What the OpenAI API calls otherwise today; checked as the older name is."""
+
+    max_completion_tokens: Annotated[int, Field(ge=0, lt=2**31)] | None = None
+
+
+def with_newer_names(request: ChatRequest) -> ChatRequest:
+    """`request`, whose `max_tokens` is what its `max_completion_tokens` says, if the policy let that pass.
+
+    Foundry's v1 reference deprecates the older name for it; behind the other surfaces the engine knows both, and takes
+    the newer one where both are given (source of vLLM).
+
+    Raises:
+        RefusedError: 422 for a value that `max_tokens` could not have.
+    """
+    if request.extra.get("max_completion_tokens") is None:
+        return request
+    try:
+        newer = _NewerNames.model_validate(dict(request.extra))
+    except ValidationError as error:
+        raise RefusedError(invalid_input(_details(error, ["body"]))) from None
+    return request.model_copy(update={"max_tokens": newer.max_completion_tokens})
 
 
 class BadTextError(RefusedError):
     """A text in a body is none: half of a surrogate pair, which no encoding has."""
 
 
-def validated_request(value: object, *, extended: bool = False) -> ChatRequest:
-    """`value` as a chat request; `extended` knows the formats of `extensions` too.
+def validated_request(
+    value: object, *, extended: bool = False, parts: bool = False, nulls: bool = False
+) -> ChatRequest:
+    """`value` as a chat request.
+
+    `extended` knows the formats of `extensions` too, with `parts` a message of any role may be made of parts, and with
+    `nulls` a number that has a default may be null, which is the default.
 
     Raises:
         RefusedError: 422 with the list of what is wrong, or the beginning of it.
@@ -76,11 +111,13 @@ def validated_request(value: object, *, extended: bool = False) -> ChatRequest:
             )
         )
     given, kind = cast("dict[str, Any]", value), ChatRequest
+    context = {"parts": parts} | ({"formats": EXTENDED_FORMATS} if extended else {})
+    if nulls:
+        given = {name: item for name, item in given.items() if item is not None or name not in _NULLABLE}
     if _has_more_values(given, _FEW_VALUES):
-        given, kind = _with_read_messages(given), _HastyRequest
+        given, kind = _with_read_messages(given, context), _HastyRequest
     try:
         # As FastAPI, which the containers are written with, calls pydantic: the errors of nested objects depend on it.
-        context = {"formats": EXTENDED_FORMATS} if extended else None
         return kind.model_validate(given, from_attributes=True, context=context)
     except ValidationError as error:
         raise RefusedError(invalid_input(_details(error, ["body"]))) from None
@@ -100,7 +137,7 @@ class _HastyRequest(ChatRequest):
     tools: Annotated[list[dict[str, Any]], Field(min_length=1, fail_fast=True)] | None = None
 
 
-def _with_read_messages(given: dict[str, Any]) -> dict[str, Any]:
+def _with_read_messages(given: dict[str, Any], context: Mapping[str, object]) -> dict[str, Any]:
     """`given` with its messages as objects, each of which was read for itself.
 
     One call of pydantic for thousands of messages that are wrong would hold the interpreter's lock for seconds.
@@ -115,7 +152,7 @@ def _with_read_messages(given: dict[str, Any]) -> dict[str, Any]:
     details: list[dict[str, Any]] = []
     for number, message in enumerate(cast("list[object]", messages)):
         try:
-            read.append(_HastyMessage.model_validate(message, from_attributes=True))
+            read.append(_HastyMessage.model_validate(message, from_attributes=True, context=dict(context)))
         except ValidationError as error:
             details += _details(error, ["body", "messages", number])
         if len(details) >= _MOST_DETAILS:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from abc import abstractmethod
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final, Self
 
@@ -107,7 +107,9 @@ class Dialect(Facts):
         """
         from phi_client.contract.request_body import apply_policy, read_json, validated_request
 
-        request = validated_request(read_json(body), extended=self.has_extensions)
+        request = validated_request(
+            read_json(body), extended=self.has_extensions, parts=self.takes_parts, nulls=self.takes_nulls
+        )
         if not self.has_policy_header:
             return request
         free = (route or self.chat_routes[0]) in self.free_routes
@@ -229,6 +231,11 @@ class Dialect(Facts):
     def write_info(self, info: ModelInfo) -> bytes:
         """The body of the info route."""
         return dump_json(info.to_wire())
+
+    def write_models(self, info: ModelInfo, names: Sequence[str]) -> bytes:
+        """The body of the info route where that lists the models of a resource, by `names`; here it says `info`."""
+        del names
+        return self.write_info(info)
 
     def write_health(self) -> bytes:
         """The body of the health route, where there is one: a JSON string (source of both containers)."""

@@ -125,6 +125,12 @@ class Facts(ABC):
     # The route that describes the others as OpenAPI, if there is one.
     swagger_route: str | None = None
 
+    # Whether messages of all roles may be made of parts, whether numbers that have a default may be null, and whether
+    # `response_format` may be `json_object`.
+    takes_parts: bool = False
+    takes_nulls: bool = False
+    takes_json_object: bool = False
+
     # How many headers of a caller's own a request may have.
     max_custom_headers: int | None = None
 

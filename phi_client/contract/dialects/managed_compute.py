@@ -46,7 +46,9 @@ class ManagedCompute(Dialect):
 
         try:
             read_json(body)
-            return validated_request(chat_body_of_score(body), extended=self.has_extensions)
+            return validated_request(
+                chat_body_of_score(body), extended=self.has_extensions, parts=self.takes_parts
+            )
         except BadTextError:
             raise
         except (ContractError, RefusedError) as error:
@@ -184,6 +186,9 @@ MANAGED_COMPUTE: Final = ManagedCompute(
     timed_out=front_door_timeout(),
     engine_failed=downstream_unavailable(),
     wraps_model_errors=True,
+    # The container's models of a message and of a format (their source).
+    takes_parts=True,
+    takes_json_object=True,
     annotates=False,
     reasoning_in="content",
     sorted_keys=False,

@@ -9,7 +9,7 @@ how a Phi model answers here was never recorded.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final, cast
 from urllib.parse import quote
@@ -108,13 +108,22 @@ class OpenAIV1(Gateway):
 
     def write_info(self, info: ModelInfo) -> bytes:
         """One model of the list, as the OpenAI API describes it."""
-        model = {
-            "created": 0,
-            "id": info.model_name,
-            "object": "model",
-            "owned_by": info.model_provider_name,
+        return dump_json(_model(info))
+
+    def write_models(self, info: ModelInfo, names: Sequence[str]) -> bytes:
+        """The list of models (the OpenAI API, documented for this surface); without names the one that answers."""
+        listed = [info.model_copy(update={"model_name": name}) for name in names] or [info]
+        return dump_json({"data": [_model(one) for one in listed], "object": "list"})
+
+    def unsupported_format(self, kind: str) -> Refusal:
+        """OpenAI's words for a model without a format (quoted in many issues of Azure OpenAI), naming the parameter."""
+        error = {
+            "message": f"Invalid parameter: 'response_format' of type '{kind}' is not supported with this model.",
+            "type": "invalid_request_error",
+            "param": "response_format",
+            "code": None,
         }
-        return dump_json(model)
+        return Refusal(400, {"error": error}, by_model=False)
 
     def read_info(self, body: bytes) -> ModelInfo:
         """The model in the answer, or the first of a list."""
@@ -153,6 +162,15 @@ class OpenAIV1(Gateway):
         return headers
 
 
+def _model(info: ModelInfo) -> dict[str, Any]:
+    return {
+        "created": 0,
+        "id": info.model_name,
+        "object": "model",
+        "owned_by": info.model_provider_name,
+    }
+
+
 OPENAI_V1: Final = OpenAIV1(
     name="openai_v1",
     host_suffixes=(".openai.azure.com", ".services.ai.azure.com", ".cognitiveservices.azure.com"),
@@ -183,6 +201,9 @@ OPENAI_V1: Final = OpenAIV1(
     timed_out=front_door_status(408, "Request timed out"),
     engine_failed=gateway_backend_failed(),
     wraps_model_errors=False,
+    # The OpenAI API's schema.
+    takes_parts=True,
+    takes_nulls=True,
     tells_limits=True,
     max_custom_headers=MAX_CUSTOM_HEADERS,
     # As seen on Azure OpenAI; usage is the OpenAI API's own option.
@@ -213,7 +234,8 @@ def older_form(dialect: Dialect) -> Dialect:
     """The same surface under `/openai/deployments/NAME`, as the openai package's `AzureOpenAI` speaks to it.
 
     The version must be one of those that the documentation lists (an unknown one: reported live; none: inferred from
-    the neighbouring `/models`). That a Phi deployment answers here as it does under `/openai/v1` is inferred.
+    the neighbouring `/models`). That a Phi deployment answers here as it does under `/openai/v1` is inferred. Whatever
+    else is under `/openai` is a path that the resource doesn't have.
     """
     versions = ApiVersion(
         "2024-10-21",
@@ -221,4 +243,10 @@ def older_form(dialect: Dialect) -> Dialect:
         unknown=api_version_not_supported(),
         missing=gateway_resource_not_found(),
     )
-    return replace(dialect, root="/openai/deployments", api_version=versions)
+    return replace(
+        dialect,
+        root="/openai",
+        info_route="/openai/models",
+        model_route="/openai/models/",
+        api_version=versions,
+    )
