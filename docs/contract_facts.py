@@ -62,7 +62,14 @@ ROUTES: Final = (
     Fact("POST /models/embeddings", (F,), "absent", "documented", "404"),
     Fact("POST /models/images/embeddings", (F,), "absent", "documented", "404"),
     Fact("POST /openai/v1/chat/completions", (O,), "same", "documented", "under `/api/projects/NAME` too"),
-    Fact("GET /openai/v1/models", (O,), "differs", "documented", "one model, not a list"),
+    Fact(
+        "GET /openai/v1/models",
+        (O,),
+        "same",
+        "documented",
+        "a list: the deployments that have names, else the model that answers",
+    ),
+    Fact("GET /openai/models", (O,), "same", "documented", "the older form, with an `api-version`"),
     Fact(
         "GET /openai/v1/models/NAME",
         (O,),
@@ -71,6 +78,7 @@ ROUTES: Final = (
         "the model that answers, whatever the name",
     ),
     Fact("other /openai/v1 routes", (O,), "absent", "documented", "responses, embeddings, files …; 404"),
+    Fact("other /openai and /api/projects routes", (O,), "same", "recorded", "the gateway's own 404"),
 )
 
 _ALL: Final = (S, M, F, O)
@@ -82,7 +90,21 @@ REQUEST: Final = (
         "documented",
         "roles system, user, assistant, tool; `developer` is 422 (recorded)",
     ),
-    Fact("messages: text parts", _ALL, "same", "documented"),
+    Fact("messages: text parts of a user", _ALL, "same", "documented"),
+    Fact(
+        "messages: text parts of other roles",
+        (M, O),
+        "same",
+        "documented",
+        "in the container's model of a message (its source) and in the OpenAI API",
+    ),
+    Fact(
+        "messages: text parts of other roles",
+        (S, F),
+        "differs",
+        "documented",
+        "422: the OpenAPI has a string there; what is answered was never recorded",
+    ),
     Fact(
         "messages: image and audio parts", _ALL, "differs", "inferred", "refused: the model reads text only"
     ),
@@ -98,6 +120,22 @@ REQUEST: Final = (
         "documented",
         "256 where it is left out, newer container; beyond the context lowered",
     ),
+    Fact(
+        "max_completion_tokens",
+        (O,),
+        "same",
+        "documented",
+        "the successor of max_tokens, which it goes before where both are given (inferred)",
+    ),
+    Fact(
+        "max_completion_tokens",
+        (S, M, F),
+        "same",
+        "inferred",
+        "outside the schema; where it passes, the engine behind takes it before max_tokens (vLLM)",
+    ),
+    Fact("null for temperature, top_p and penalties", (O,), "same", "inferred", "`top_p`: documented"),
+    Fact("null for temperature, top_p and penalties", (S, M, F), "same", "documented", "422"),
     Fact("stop", _ALL, "same", "documented", "a string or a list"),
     Fact("seed", _ALL, "differs", "documented", "repeats an answer on the same machine and model only"),
     Fact("presence_penalty", _ALL, "differs", "documented", "0 only"),
@@ -113,10 +151,17 @@ REQUEST: Final = (
     ),
     Fact(
         "response_format",
-        (M, O),
-        "differs",
+        (M,),
+        "same",
         "documented",
-        "text only; 400 for json_object, which the container takes, unless `--extensions` is given",
+        "text and json_object (the container's source); others need `--extensions`",
+    ),
+    Fact(
+        "response_format",
+        (O,),
+        "same",
+        "inferred",
+        "text only; 400 in OpenAI's words otherwise, unless `--extensions` is given",
     ),
     Fact(
         "tools",
@@ -139,7 +184,7 @@ REQUEST: Final = (
         _ALL,
         "differs",
         "documented",
-        "have no effect: `n`, `top_k`, `logprobs` …",
+        "have no effect: `n`, `top_k`, `logprobs` …; `max_completion_tokens` has",
     ),
     Fact(
         "api-version",

@@ -234,7 +234,7 @@ def test_parts_of_text_are_read_and_a_picture_is_refused(client: Driver, surface
 @pytest.mark.parametrize(
     "options",
     [
-        {"temperature": 2}, {"top_p": -0.1}, {"frequency_penalty": 3}, {"max_tokens": -1}, {"temperature": None},
+        {"temperature": 2}, {"top_p": -0.1}, {"frequency_penalty": 3}, {"max_tokens": -1}, {"temperature": "warm"},
         {"messages": []}, {"messages": [{"role": "developer", "content": "x"}]},
         {"response_format": {"type": "json_schema", "json_schema": {"name": "x", "schema": {}}}},
     ],
@@ -382,7 +382,9 @@ def test_a_deployment_that_is_not_there(driver: Driver, start: Start, name: str)
 
 def test_the_models_of_a_resource(client: Driver, surface: Surface) -> None:
     if surface.lists_models:
+        assert client.models() == ["scripted"]
         assert client.retrieve("scripted").id == "scripted"
+        assert client.retrieve("any name").id == "scripted"
         return
     kind = openai.APIStatusError if surface.wraps else openai.NotFoundError
     if surface.path is not None:

@@ -143,7 +143,11 @@ class ChatService:
             RefusedError: a wish is malformed.
         """
         marks = self._engine_info.marks
-        if marks is None or not dialect.has_extensions:
+        wanted = None if request.response_format is None else request.response_format.type
+        is_plain = not dialect.has_extensions and (wanted or "text").lower() == "text"
+        if marks is None and not is_plain and not dialect.has_extensions:
+            raise RefusedError(dialect.unsupported_format(wanted or ""))
+        if marks is None or is_plain:
             return Plan([Message(message.role.value, message.text) for message in request.messages])
         plan = await asyncio.to_thread(plan_answer, request, marks)
         if plan.grammar is not None:

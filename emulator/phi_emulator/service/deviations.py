@@ -31,8 +31,9 @@ DEVIATIONS: Final = (
     ),
     Deviation(
         "`response_format`",
-        "`json_object` is accepted by the containers, with poor results from Phi models",
-        "refused with 400",
+        "`json_object` is taken by the containers of managed compute, with poor results from Phi models; it is "
+        "documented as unsupported on serverless and `/models`, and nothing is known of `/openai/v1`",
+        "JSON on managed compute; elsewhere refused, naming the parameter: 422 as documented, on `/openai/v1` 400",
     ),
     Deviation(
         "Extensions",
@@ -47,7 +48,7 @@ DEVIATIONS: Final = (
     Deviation(
         "Extra parameters",
         "passed to the engine, as far as it knows them (`n`, `top_k`, …)",
-        "the policy is Azure's; what is passed on is ignored",
+        "the policy is Azure's; what is passed on is ignored, but `max_completion_tokens`",
     ),
     Deviation(
         "Full queue",
@@ -91,6 +92,16 @@ DEVIATIONS: Final = (
         "Streaming on managed compute",
         "the newer container reads the engine's stream to its end before the first byte goes out",
         "chunks are sent as they come",
+    ),
+    Deviation(
+        "Size of bodies and errors",
+        "nothing is known of a limit in values, nor of the size of an error",
+        "a body of more than 50,000 values is refused with 422; an error has 64 kB at most, and says what it left out",
+    ),
+    Deviation(
+        "Names in headers",
+        "names of deployments are ASCII",
+        "a model or deployment of another name is percent-encoded as UTF-8, and cut after 256 characters",
     ),
     Deviation(
         "Foreign hosts and origins",

@@ -45,7 +45,7 @@ def plan_answer(request: ChatRequest, marks: Marks) -> Plan:
         calls = Calls(
             [Tool(one.name, _parameters(one.parameters)) for one in functions],
             must=wishes.must_call,
-            at_most=1 if wishes.single_call else MOST_CALLS,
+            at_most=1 if _has_one_call(wishes) else MOST_CALLS,
         )
         told = [one.to_wire() for one in functions]
         messages = _with_tools(messages, json.dumps(told, ensure_ascii=False))
@@ -54,6 +54,15 @@ def plan_answer(request: ChatRequest, marks: Marks) -> Plan:
         return Plan(messages)
     reader = None if calls is None else ToolCallReader(marks.call, opens_reasoning=marks.opens_reasoning)
     return Plan(messages, write_grammar(marks, form, calls), reader)
+
+
+def _has_one_call(wishes: Wishes) -> bool:
+    """Whether one call is all that an answer may have.
+
+    Where calls are free, the model ends them when it has no more to ask. Where one must come, nothing but the grammar
+    ends them, so that more are made only for those who ask for several.
+    """
+    return wishes.single_call or (wishes.must_call and not wishes.parallel_tool_calls)
 
 
 def _form(wishes: Wishes) -> Form | None:

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from phi_client.contract.chat import ChatRequest, PartType
 from phi_client.contract.dialects import Dialect
 from phi_client.contract.refusals import RefusedError, container_error, detail
+from phi_client.contract.request_body import with_newer_names
 from phi_emulator.service.errors import ServiceError
 
 __all__ = ["check_supported", "read_chat_request", "read_score_request"]
@@ -23,7 +24,7 @@ def read_chat_request(dialect: Dialect, headers: Mapping[str, str], body: bytes,
         ServiceError: the body is not one, or asks for what can't be done.
     """
     try:
-        request = dialect.read_chat_request(headers, body, route=route)
+        request = with_newer_names(dialect.read_chat_request(headers, body, route=route))
     except RefusedError as error:
         raise ServiceError(error.refusal) from None
     check_supported(dialect, request)
@@ -58,7 +59,7 @@ def check_supported(dialect: Dialect, request: ChatRequest) -> None:
         # The engine's words, without the path of the model that it puts before them (reported of vLLM).
         raise _unsupported("The served model is not a multimodal model")
     wanted = request.response_format
-    if is_plain and wanted is not None and wanted.type.lower() != "text":
+    if is_plain and wanted is not None and not _is_taken(dialect, wanted.type.lower()):
         raise ServiceError(dialect.unsupported_format(wanted.type))
     for name in ("presence_penalty", "frequency_penalty"):
         if getattr(request, name):
@@ -70,6 +71,10 @@ def check_supported(dialect: Dialect, request: ChatRequest) -> None:
         raise _unsupported("top_p must be in (0, 1], got 0.")
     if "" in request.stop_strings:
         raise _unsupported("stop cannot contain an empty string.")
+
+
+def _is_taken(dialect: Dialect, kind: str) -> bool:
+    return kind == "text" or (kind == "json_object" and dialect.takes_json_object)
 
 
 def _unsupported(message: str) -> ServiceError:

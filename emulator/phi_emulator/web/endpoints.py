@@ -73,7 +73,11 @@ class Endpoints:
         return self._json(exchange, dialect.write_score(completion), completion.usage)
 
     async def info(self, exchange: Exchange) -> ASGIApp:
-        """Which model answers."""
+        """Which models answer: the one that is loaded, or the deployments of it that have names."""
+        return self._json(exchange, exchange.dialect.write_models(self._service.info, self._deployments))
+
+    async def model(self, exchange: Exchange) -> ASGIApp:
+        """The model that answers, by any name."""
         return self._json(exchange, exchange.dialect.write_info(self._service.info))
 
     async def health(self, exchange: Exchange) -> ASGIApp:

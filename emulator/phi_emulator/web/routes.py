@@ -4,7 +4,7 @@ root dialect   at  /                    serverless      at  /serverless
 control        at  /_emulator           …               at  its own `emulator_prefix`
 entra          at  /_emulator/entra     foundry_models  at  /models
                                         openai_v1       at  /openai/v1, /api/projects/…/openai/v1
-                                        its older form  at  /openai/deployments
+                                        its older form  at  /openai/deployments, /openai/models
 """
 
 from __future__ import annotations
@@ -77,7 +77,12 @@ class Routes:
         spoken = {dialect.name: dialect for dialect in self._dialects}
         self._older_form = older_form(spoken.get(OPENAI_V1.name, OPENAI_V1))
         self._deployment: Mapping[str, Handler] = {"POST": endpoints.chat}
+        self._model: Mapping[str, Handler] = {"GET": endpoints.model}
+        # What isn't there of a project of a resource, the resource's gateway says.
+        self._other_places = {OPENAI_V1.name: ("/api/projects",)}
+        older = self._older_form
         self._places: dict[str, Place] = {
+            older.info_route: Place(older, older.info_route, {"GET": endpoints.info}),
             "/_emulator/health": Place(root, "/health", {"GET": control.health}, needs_key=False),
             "/_emulator/status": Place(root, "/status", {"GET": control.status}, needs_key=False),
         }
@@ -109,9 +114,9 @@ class Routes:
             if dialect.model_route is not None and path.startswith(
                 dialect.emulator_prefix + dialect.model_route
             ):
-                return self._places[dialect.emulator_prefix + dialect.info_route]
-            place = dialect.emulator_prefix + dialect.root
-            if path == place or path.startswith(place + "/"):
+                return Place(dialect, path.removeprefix(dialect.emulator_prefix), self._model)
+            places = (dialect.emulator_prefix + dialect.root, *self._other_places.get(dialect.name, ()))
+            if any(path == place or path.startswith(place + "/") for place in places):
                 return Place(dialect, path.removeprefix(dialect.emulator_prefix), {})
         return Place(self._root, path, {})
 

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Sequence
 from typing import Any
 
 import pytest
-from phi_emulator.engine.base import PromptError, Sampling
+from phi_emulator.engine.base import Marks, PromptError, QueueFullError, Sampling
+from phi_emulator.engine.generation import Generation
 from phi_emulator.engine.scripted import ScriptedEngine
 from phi_emulator.engine.worker import Worker
 from phi_emulator.service.chat import ChatService
+from phi_emulator.service.content_filter import DEFAULT_RULES
 from phi_emulator.service.errors import ServiceError
+from phi_emulator.service.rate_limits import Limits
 
 from phi_client.contract.chat import ChatCompletion, ChatRequest
 from phi_client.contract.dialects import MANAGED_COMPUTE, SERVERLESS, Dialect
@@ -31,8 +34,8 @@ class _Recording(ScriptedEngine):
 
 
 class _Service:
-    def __init__(self, context_length: int) -> None:
-        self.engine = _Recording(lambda _messages: "forty two", context_length=context_length)
+    def __init__(self, context_length: int, marks: Marks | None = None) -> None:
+        self.engine = _Recording(lambda _messages: "forty two", context_length=context_length, marks=marks)
         self.worker = Worker(lambda: self.engine)
         self.worker.start()
         self.service = ChatService(self.worker)
@@ -129,3 +132,67 @@ def test_a_stopping_engine_is_503(service: _Service) -> None:
     with pytest.raises(ServiceError) as stopped:
         asyncio.run(service.service.answer(SERVERLESS, request, "an-id"))
     assert stopped.value.refusal.status == 503
+
+
+def test_json_is_answered_where_the_container_takes_the_form_and_the_engine_can(service: _Service) -> None:
+    wanted = {"response_format": {"type": "json_object"}}
+    with pytest.raises(ServiceError) as raised:
+        service.complete(MANAGED_COMPUTE, **wanted)
+    assert raised.value.refusal == MANAGED_COMPUTE.unsupported_format("json_object")
+    marked = _Service(4096, marks=Marks())
+    try:
+        marked.complete(MANAGED_COMPUTE, **wanted)
+        assert "%json" in (marked.engine.sampling.guidance or "")
+        marked.complete(MANAGED_COMPUTE)
+        assert marked.engine.sampling.guidance is None
+    finally:
+        marked.worker.stop()
+
+
+@pytest.mark.parametrize("kind", ["blocked", "queue", "too long", "engine"])
+def test_a_refused_request_uses_up_no_limit(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    engine = _Recording(lambda _: "42", context_length=64)
+    worker = Worker(lambda: engine)
+    worker.start()
+    limits = Limits(requests_per_minute=1, tokens_per_minute=1000, max_concurrent=1)
+    service = ChatService(worker, limits, DEFAULT_RULES)
+
+    async def ask(text: str = "six") -> ChatCompletion:
+        request = ChatRequest.model_validate({"messages": [{"role": "user", "content": text}]})
+        answer = await service.answer(SERVERLESS, request, "an-id", deployment="d")
+        try:
+            return await answer.complete()
+        finally:
+            answer.cancel()
+
+    def refuse(*arguments: object, **named: object) -> Generation:
+        raise QueueFullError(1, 1)
+
+    async def ask_in_vain() -> None:
+        text = {"blocked": "phi-filter-hate", "too long": "six " * 100}.get(kind, "six")
+        with monkeypatch.context() as patch:
+            if kind == "queue":
+                patch.setattr(worker, "submit", refuse)
+            if kind == "engine":
+                patch.setattr(Generation, "__aiter__", _refused)
+            with pytest.raises(ServiceError):
+                await ask(text)
+
+    async def run() -> None:
+        for _ in range(3):
+            await ask_in_vain()
+        await ask()
+        with pytest.raises(ServiceError) as raised:
+            await ask()
+        assert raised.value.refusal.status == 429
+
+    try:
+        asyncio.run(run())
+    finally:
+        worker.stop()
+
+
+async def _refused(generation: Generation) -> AsyncIterator[str]:
+    if generation.outcome is None:
+        raise PromptError("not this one")
+    yield ""

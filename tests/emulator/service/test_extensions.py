@@ -89,3 +89,21 @@ def test_what_is_malformed_and_what_is_too_much_are_told_apart() -> None:
         plan(tools=[TOOL, TOOL])
     with pytest.raises(GuidanceError):
         plan(response_format={"type": "regex", "regex": "\\"})
+
+
+@pytest.mark.parametrize(
+    ("fields", "is_one"),
+    [
+        ({}, True),
+        ({"parallel_tool_calls": None}, True),
+        ({"parallel_tool_calls": False}, True),
+        ({"parallel_tool_calls": True}, False),
+    ],
+)
+def test_a_call_that_must_come_is_one_unless_several_are_asked_for(
+    fields: dict[str, Any], is_one: bool
+) -> None:
+    grammar = plan(tools=[TOOL], tool_choice="required", **fields).grammar or ""
+    assert ('"[" call "]"' in grammar) is is_one
+    named = {"type": "function", "function": {"name": "f"}}
+    assert '"[" call "]"' in (plan(tools=[TOOL], tool_choice=named, **fields).grammar or "")

@@ -32,7 +32,11 @@ class Web:
     """The application without a socket, for answers that are not streams."""
 
     def __init__(
-        self, *, before_step: Callable[[], object] = lambda: None, request_timeout_ms: int | None = None
+        self,
+        *,
+        before_step: Callable[[], object] = lambda: None,
+        request_timeout_ms: int | None = None,
+        deployments: tuple[str, ...] = (),
     ) -> None:
         def engine() -> ScriptedEngine:
             return ScriptedEngine(lambda _: "42", context_length=64, before_step=lambda: void(before_step()))
@@ -47,6 +51,7 @@ class Web:
             bound_host="127.0.0.1",
             max_body_bytes=1000,
             request_timeout_ms=request_timeout_ms,
+            deployments=deployments,
         )
 
     def __call__(self, method: str, path: str, **options: Any) -> httpx.Response:
@@ -348,3 +353,34 @@ def test_an_answer_that_takes_too_long_is_a_408(path: str) -> None:
     finally:
         over.set()
         slow.worker.stop()
+
+
+@pytest.mark.parametrize("deployments", [(), ("mine", "other")])
+def test_a_list_of_models_has_what_may_be_asked_for(deployments: tuple[str, ...]) -> None:
+    listing = Web(deployments=deployments)
+    try:
+        answer = listing("GET", "/openai/v1/models", headers=KEYED)
+        older = listing("GET", "/openai/models?api-version=2024-10-21", headers=KEYED)
+        one = listing("GET", "/openai/v1/models/any%20name", headers=KEYED)
+        unversioned = listing("GET", "/openai/models", headers=KEYED)
+        info = listing("GET", "/serverless/info")
+    finally:
+        listing.worker.stop()
+    listed = answer.json()
+    assert listed["object"] == "list"
+    assert [model["id"] for model in listed["data"]] == list(deployments or ("scripted",))
+    assert older.json() == listed
+    assert (one.json()["object"], one.json()["id"]) == ("model", "scripted")
+    assert (unversioned.status_code, unversioned.json()["error"]["message"]) == (404, "Resource not found")
+    assert info.json()["model_name"] == "scripted"
+
+
+@pytest.mark.parametrize("path", ["/openai/responses", "/openai/v1/responses", "/api/projects/p/agents"])
+@pytest.mark.parametrize("headers", [KEYED, AUTHORIZED])
+def test_other_routes_of_a_resource_are_its_404_and_not_about_the_key(
+    web: Web, path: str, headers: dict[str, str]
+) -> None:
+    answer = web("POST", path, json={}, headers=headers)
+    assert (answer.status_code, answer.json()["error"]) == (
+        404, {"code": "404", "message": "Resource not found"},
+    )  # fmt: skip

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from typing import Any, cast
 
+import pytest
 from phi_emulator.web.control import Control
 from phi_emulator.web.endpoints import Endpoints
 from phi_emulator.web.entra import Entra
 from phi_emulator.web.routes import Routes
 
-from phi_client.contract.dialects import DIALECTS, MANAGED_COMPUTE, SERVERLESS
+from phi_client.contract.dialects import DIALECTS, MANAGED_COMPUTE, OPENAI_V1, SERVERLESS
 
 
 def _routes(root: str) -> Routes:
@@ -46,3 +47,41 @@ def test_an_unknown_path_belongs_to_the_dialect_it_is_under() -> None:
     routes = _routes("serverless")
     assert routes.locate("/managed-compute/x").dialect is MANAGED_COMPUTE
     assert routes.locate("/managed-computer").dialect is SERVERLESS
+
+
+@pytest.mark.parametrize("root", DIALECTS)
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/openai",
+        "/openai/",
+        "/openai/responses",
+        "/openai/v1/responses",
+        "/openai/v1/chat",
+        "/openai/v2/chat/completions",
+        "/openai/deployments",
+        "/openai/deployments/m/embeddings",
+        "/openai/deployments//chat/completions",
+        "/openai/models/../x/openai",
+        "/api/projects",
+        "/api/projects/mine/agents",
+        "/api/projects/mine/openai/responses",
+    ],
+)
+def test_what_a_resource_has_not_its_gateway_says(root: str, path: str) -> None:
+    place = _routes(root).locate(path)
+    if path.startswith("/openai/models/"):
+        assert place.dialect.name == OPENAI_V1.name
+        return
+    assert not place.handlers
+    assert place.dialect.unknown_route == OPENAI_V1.unknown_route
+
+
+@pytest.mark.parametrize("path", ["/openai/v1/models", "/openai/models", "/api/projects/p/openai/v1/models"])
+def test_models_are_listed_and_any_name_resolves(path: str) -> None:
+    routes = _routes("serverless")
+    assert set(routes.locate(path).handlers) == {"GET"}
+    for name in ("", "phi", "a/b", "a b", "\u6a21"):
+        place = routes.locate(f"{path}/{name}")
+        assert set(place.handlers) == {"GET"}
+        assert place.handlers != routes.locate(path).handlers
