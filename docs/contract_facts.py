@@ -67,9 +67,8 @@ ROUTES: Final = (
         (O,),
         "same",
         "documented",
-        "a list: the deployments that have names, else the model that answers",
+        "a list of the deployments that have names, else of the model; also `/openai/models` with an `api-version`",
     ),
-    Fact("GET /openai/models", (O,), "same", "documented", "the older form, with an `api-version`"),
     Fact(
         "GET /openai/v1/models/NAME",
         (O,),
