@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from starlette.requests import ClientDisconnect, Request
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from phi_client.contract.dialects import Dialect
+from phi_client.contract.dialects import DIALECTS, Dialect
 from phi_client.contract.emulator import EMULATOR_KEY
 from phi_client.contract.refusals import RefusedError, container_error
 from phi_emulator.service.chat import ChatService
@@ -25,6 +25,7 @@ from phi_emulator.web.entra import Entra
 from phi_emulator.web.error_responses import error_response
 from phi_emulator.web.exchange import Exchange
 from phi_emulator.web.guard import check_source
+from phi_emulator.web.home import is_browser
 from phi_emulator.web.message import check_message
 from phi_emulator.web.routes import Place, Routes
 
@@ -59,6 +60,7 @@ class App:
         self._loose = loose
         self._bound_host = bound_host
         authority = authority or Authority()
+        dialects = tuple(DIALECTS.values() if dialects is None else dialects)
         self._gate = Gate(key, authority, surface_keys)
         self._routes = Routes(
             root,
@@ -68,7 +70,7 @@ class App:
                 request_timeout_ms=request_timeout_ms,
                 deployments=deployments,
             ),
-            Control(service),
+            Control(service, key=key, dialects=dialects),
             Entra(authority, secret=None if key == EMULATOR_KEY else key),
             dialects=dialects,
         )
@@ -79,7 +81,7 @@ class App:
             # The server is set up to send no other kind: no websockets, no lifespan.
             raise NotImplementedError(f"only HTTP is served, not {scope['type']}")
         request = Request(scope, receive)
-        place = self._routes.locate(scope["path"])
+        place = self._routes.place_of(request.method, scope["path"], by_browser=is_browser(request.headers))
         exchange = Exchange(request, receive, place.dialect, place.route, place.parameters)
         try:
             response = await self._respond(exchange, place)
@@ -131,7 +133,7 @@ def _log(exchange: Exchange) -> None:
     usage = None if exchange.answer is None else exchange.answer.usage
     logger.info(
         "%s %s %s %.0f ms%s",
-        exchange.request.method,
+        exchange.request.method[:20],
         exchange.path,
         exchange.status or "client left",
         exchange.elapsed_ms,

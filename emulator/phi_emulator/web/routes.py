@@ -1,6 +1,6 @@
 """The table of routes, built from what the dialects say of themselves. It must not handle a request.
 
-root dialect   at  /                    serverless      at  /serverless
+root dialect   at  / (the page too)     serverless      at  /serverless
 control        at  /_emulator           …               at  its own `emulator_prefix`
 entra          at  /_emulator/entra     foundry_models  at  /models
                                         openai_v1       at  /openai/v1, /api/projects/…/openai/v1
@@ -10,19 +10,16 @@ entra          at  /_emulator/entra     foundry_models  at  /models
 from __future__ import annotations
 
 import re
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Final, TypeAlias
-
-from starlette.types import ASGIApp
+from typing import Final
 
 from phi_client.contract.dialects import DIALECTS, OPENAI_V1, Dialect, is_deployment_route, older_form
 from phi_client.contract.emulator import EMULATOR_ENTRA
 from phi_emulator.service.errors import ServiceError
-from phi_emulator.web.control import Control
+from phi_emulator.web.control import Control, Handler
 from phi_emulator.web.endpoints import Endpoints
 from phi_emulator.web.entra import Entra
-from phi_emulator.web.exchange import Exchange
 
 __all__ = ["Handler", "Place", "Routes"]
 
@@ -31,8 +28,6 @@ _PROJECT: Final = re.compile(r"^/api/projects/[^/]+(?=/openai/v1/)")
 
 _TENANT: Final = r"(?P<tenant>[A-Za-z0-9][A-Za-z0-9.-]{0,63})"
 """A GUID or a domain."""
-
-Handler: TypeAlias = Callable[[Exchange], Awaitable[ASGIApp]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,10 +76,13 @@ class Routes:
         # What isn't there of a project of a resource, the resource's gateway says.
         self._other_places = {OPENAI_V1.name: ("/api/projects",)}
         older = self._older_form
+        self._home = Place(root, "/", {"GET": control.home}, needs_key=False)
         self._places: dict[str, Place] = {
             older.info_route: Place(older, older.info_route, {"GET": endpoints.info}),
-            "/_emulator/health": Place(root, "/health", {"GET": control.health}, needs_key=False),
-            "/_emulator/status": Place(root, "/status", {"GET": control.status}, needs_key=False),
+            **{
+                route.path: Place(root, route.path, {route.method: route.handle}, needs_key=route.needs_key)
+                for route in control.table
+            },
         }
         self._patterns = [
             (re.compile(pattern), handlers) for pattern, handlers in _entra_routes(entra).items()
@@ -97,6 +95,15 @@ class Routes:
                 self._places[prefix + route] = Place(dialect, route, {method: handler})
                 if route == "/" and prefix:
                     self._places[prefix] = self._places[prefix + route]
+
+    def place_of(self, method: str, path: str, *, by_browser: bool) -> Place:
+        """Where a request leads: as `locate`, but what reads `/` gets the page, unless a dialect has such a route.
+
+        A browser gets it in any case.
+        """
+        if path == "/" and method == "GET" and (by_browser or path not in self._places):
+            return self._home
+        return self.locate(path)
 
     def locate(self, path: str) -> Place:
         """Where `path` leads; an unknown one belongs to the dialect under whose prefix it is."""
