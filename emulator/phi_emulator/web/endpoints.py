@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Sequence
-from typing import Final
+from collections.abc import Callable, Sequence
+from typing import Final, ParamSpec
 
 from starlette.responses import Response
 from starlette.types import ASGIApp
@@ -27,9 +27,22 @@ from phi_emulator.web.sse_response import ChatStreamResponse
 
 __all__ = ["Endpoints"]
 
+P = ParamSpec("P")
+
 _JSON: Final = "application/json"
+_SMALL_BYTES: Final = 4 * 1024
+"""Of a body that is read in a few milliseconds, whatever it holds."""
 _DEPLOYMENT: Final = "phi-emulator-1"
 """The deployment that answers for an endpoint whose deployments have no names given."""
+
+
+async def _read(
+    body: bytes, read: Callable[P, ChatRequest], *given: P.args, **named: P.kwargs
+) -> ChatRequest:
+    """The request in `body`, read in a thread if that may take long: the loop serves everyone."""
+    if len(body) <= _SMALL_BYTES:
+        return read(*given, **named)
+    return await asyncio.to_thread(read, *given, **named)
 
 
 class Endpoints:
@@ -52,8 +65,7 @@ class Endpoints:
         """A chat completion, whole or as a stream."""
         dialect = exchange.dialect
         body = await self._read_body(exchange)
-        # In a thread, like all work that grows with the request: the loop serves everyone.
-        request = await asyncio.to_thread(read_chat_request, dialect, exchange.headers, body, exchange.route)
+        request = await _read(body, read_chat_request, dialect, exchange.headers, body, exchange.route)
         await self._ask(exchange, request)
         if request.stream:
             return ChatStreamResponse(
@@ -90,7 +102,7 @@ class Endpoints:
         return self._json(exchange, json.dumps(document).encode())
 
     async def _score(self, exchange: Exchange, body: bytes) -> ChatCompletion:
-        request = await asyncio.to_thread(read_score_request, exchange.dialect, body)
+        request = await _read(body, read_score_request, exchange.dialect, body)
         await self._ask(exchange, request)
         return await self._whole(exchange)
 

@@ -196,3 +196,24 @@ def test_an_unforeseen_error_is_logged_without_what_it_quotes(caplog: pytest.Log
     assert "prompt" not in caplog.text
     assert "pydantic_core._pydantic_core.ValidationError" in caplog.text
     assert "builtins.RuntimeError; from builtins.KeyError" in caplog.text
+
+
+def test_the_callers_own_id_comes_back_byte_by_byte(http: httpx.Client) -> None:
+    chance = random.Random(5)
+    for _ in range(40):
+        given = bytes(chance.choice([*range(0x21, 0x7F), *range(0x80, 0x100)]) for _ in range(30))
+        headers = {b"x-ms-client-request-id": given, b"content-type": b"application/json"}
+        body = json.dumps(ASK | {"model": "m"}).encode()
+        answer = http.post("/openai/v1/chat/completions", content=body, headers=headers)
+        assert answer.status_code == 200
+        assert dict(answer.headers.raw)[b"x-ms-client-request-id"] == given
+
+
+@pytest.mark.parametrize("control", [b"\x01", b"\x07", b"\x1b[31m", b"\x7f", b"\x85"])
+def test_control_characters_in_a_header_break_nothing(http: httpx.Client, control: bytes) -> None:
+    for name in (b"x-ms-client-request-id", b"azureml-model-deployment", b"x-ms-model-mesh-model-name"):
+        for path in PATHS[:5]:
+            given = {name: b"a" + control + b"b", b"x-ms-return-client-request-id": b"true"}
+            body = ASK | ({} if path.startswith("/models") else {"model": "m"})
+            answer = http.post(path, json=body, headers=given)
+            assert answer.status_code in (200, 400), (path, name)
