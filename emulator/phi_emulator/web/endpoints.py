@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from typing import Final, ParamSpec
 
 from starlette.responses import Response
@@ -32,17 +33,9 @@ P = ParamSpec("P")
 _JSON: Final = "application/json"
 _SMALL_BYTES: Final = 4 * 1024
 """Of a body that is read in a few milliseconds, whatever it holds."""
+_LARGE_BYTES: Final = 64 * 1024
 _DEPLOYMENT: Final = "phi-emulator-1"
 """The deployment that answers for an endpoint whose deployments have no names given."""
-
-
-async def _read(
-    body: bytes, read: Callable[P, ChatRequest], *given: P.args, **named: P.kwargs
-) -> ChatRequest:
-    """The request in `body`, read in a thread if that may take long: the loop serves everyone."""
-    if len(body) <= _SMALL_BYTES:
-        return read(*given, **named)
-    return await asyncio.to_thread(read, *given, **named)
 
 
 class Endpoints:
@@ -60,12 +53,13 @@ class Endpoints:
         self._service = service
         self._limit_s = None if request_timeout_ms is None else request_timeout_ms / 1000
         self._max_body_bytes = max_body_bytes
+        self._turns = asyncio.Semaphore(1)
 
     async def chat(self, exchange: Exchange) -> ASGIApp:
         """A chat completion, whole or as a stream."""
         dialect = exchange.dialect
         body = await self._read_body(exchange)
-        request = await _read(body, read_chat_request, dialect, exchange.headers, body, exchange.route)
+        request = await self._read(body, read_chat_request, dialect, exchange.headers, body, exchange.route)
         await self._ask(exchange, request)
         if request.stream:
             return ChatStreamResponse(
@@ -102,7 +96,7 @@ class Endpoints:
         return self._json(exchange, json.dumps(document).encode())
 
     async def _score(self, exchange: Exchange, body: bytes) -> ChatCompletion:
-        request = await _read(body, read_score_request, exchange.dialect, body)
+        request = await self._read(body, read_score_request, exchange.dialect, body)
         await self._ask(exchange, request)
         return await self._whole(exchange)
 
@@ -126,6 +120,16 @@ class Endpoints:
                 return await run_unless_gone(exchange.receive, exchange.answered.complete())
         except TimeoutError:
             raise ServiceError(exchange.dialect.timed_out) from None
+
+    async def _read(
+        self, body: bytes, read: Callable[P, ChatRequest], *given: P.args, **named: P.kwargs
+    ) -> ChatRequest:
+        """The request in `body`, read in a thread if that may take long: the loop serves everyone."""
+        if len(body) <= _SMALL_BYTES:
+            return read(*given, **named)
+        # Of the large ones one at a time: each thread that works takes the interpreter from the loop.
+        async with self._turns if len(body) > _LARGE_BYTES else nullcontext():
+            return await asyncio.to_thread(read, *given, **named)
 
     async def _read_body(self, exchange: Exchange) -> bytes:
         return await read_json_body(exchange.request, exchange.dialect, self._max_body_bytes)
