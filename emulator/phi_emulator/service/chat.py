@@ -125,7 +125,7 @@ class ChatService:
             generation,
             dialect,
             request_id=request_id,
-            model=self._engine_info.model,
+            model=self._model,
             fingerprint=self._engine_info.fingerprint,
             admission=admission,
             limits=limits,
@@ -177,12 +177,12 @@ class ChatService:
     @property
     def session(self) -> str:
         """The deployment's session, in the recorded form `dep-<model>-<yymmddhhmmss>`."""
-        return f"dep-{self._engine_info.model}-{time.strftime('%y%m%d%H%M%S', self._started)}"
+        return f"dep-{self._model}-{time.strftime('%y%m%d%H%M%S', self._started)}"
 
     @property
     def info(self) -> ModelInfo:
         """What the info route says: the model that really answers, under its own name."""
-        model = self._engine_info.model
+        model = self._model
         return ModelInfo(
             model_name=model,
             model_type="chat-completion",
@@ -197,8 +197,8 @@ class ChatService:
         info, load = self._engine_info, self._worker.status
         return ServiceStatus(
             healthy=not load.is_broken,
-            model=info.model,
-            source=info.source,
+            model=self._model,
+            source=_sound(info.source),
             execution_provider=info.execution_provider,
             context_length=info.context_length,
             batching=info.batching,
@@ -213,6 +213,11 @@ class ChatService:
             counts=self._worker.counts,
             extensions=self._has_extensions,
         )
+
+    @property
+    def _model(self) -> str:
+        """The model's name: that of a folder, which may be any bytes."""
+        return _sound(self._engine_info.model)
 
     @property
     def _engine_info(self) -> EngineInfo:
@@ -234,3 +239,8 @@ class ChatService:
             stop=request.stop_strings,
             guidance=grammar,
         )
+
+
+def _sound(text: str) -> str:
+    """A text that came from the file system, where bytes that are no UTF-8 stand as halves of surrogate pairs."""
+    return text.encode(errors="replace").decode()

@@ -33,6 +33,8 @@ NAMES = [
     "100%",
     "\u2028\ufeff",
 ]
+# What a folder can be called beyond that: bytes that are no UTF-8.
+FOLDERS = [*NAMES, "a\udcffb"]
 PATHS = [
     "/serverless/chat/completions",
     "/managed-compute/v1/chat/completions",
@@ -41,6 +43,9 @@ PATHS = [
     "/models/chat/completions?api-version=2024-05-01-preview",
     "/serverless/info",
     "/openai/v1/models",
+    "/managed-compute/swagger.json",
+    "/_emulator/status",
+    "/",
 ]
 
 
@@ -70,8 +75,9 @@ def http(engine: _Named) -> Iterator[httpx.Client]:
 
 
 def ask(http: httpx.Client, path: str, **more: Any) -> httpx.Response:
-    if path.endswith(("/info", "/models")):
-        return http.get(path)
+    if path in PATHS[5:]:
+        page = http.get(path, headers={"accept": "text/html"})
+        return page if page.status_code != 200 else http.get(path)
     if path.endswith("/score"):
         body: dict[str, Any] = {"input_data": {"input_string": ASK["messages"], "parameters": {}}}
         return http.post(path, json=body)
@@ -80,10 +86,11 @@ def ask(http: httpx.Client, path: str, **more: Any) -> httpx.Response:
         return answer
 
 
-@pytest.mark.parametrize("name", NAMES, ids=range(len(NAMES)))
+@pytest.mark.parametrize("name", FOLDERS, ids=range(len(FOLDERS)))
 def test_a_model_of_any_name_answers_on_every_route(http: httpx.Client, engine: _Named, name: str) -> None:
     engine.name = name
     try:
+        assert http.get("/_emulator/status").json()["model"] == name.replace("\udcff", "?")
         for path in PATHS:
             for stream in (False, True):
                 answer = ask(http, path, stream=stream)
