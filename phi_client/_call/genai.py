@@ -51,7 +51,7 @@ _FLOATS: Final = ("temperature", "top_p", "top_k", "presence_penalty", "frequenc
 _INTEGERS: Final = ("max_tokens", "seed")
 _OUTPUT_TYPES: Final = {"text": "text", "regex": "text", "json_object": "json", "json_schema": "json"}
 _PORTS: Final = {"https": 443, "http": 80}
-_NOWHERE: Final = Origin(None, "", "", {})
+_NOWHERE: Final = Origin(request_id=None, client_request_id="", endpoint="", headers={})
 # Longer texts are scrubbed piece by piece, parted where no credential can be.
 _PIECE: Final = re.compile(r"(?s).{1,50000}(?:\s|\Z)|.{1,50000}")
 
