@@ -12,7 +12,7 @@ from phi_client._call.completion import Completion, CompletionChunk
 from phi_client._call.options import CompletionOptions, Timeout
 from phi_client._call.retrying import RetryEvent
 from phi_client._client import PhiClient
-from phi_client._streams import AsyncChatStream, ChatStream
+from phi_client._stream import ChatStream
 from phi_client.contract.answers import FinishReason, Usage
 from phi_client.contract.error_body import ErrorBody
 from phi_client.errors import (
@@ -43,12 +43,13 @@ if TYPE_CHECKING:
     from phi_client._answers.parsing import ParsedCompletion
     from phi_client._answers.voting import Solution, Vote
     from phi_client._async_client import AsyncPhiClient
+    from phi_client._async_stream import AsyncChatStream
     from phi_client._call.details import TokenLogprob, ToolCall, ToolCallDelta
     from phi_client._call.message import Message
+    from phi_client._call.tokens import AsyncTokenCredential, TokenCredential
     from phi_client._call.tools import FunctionTool, ResponseFormat, ToolChoice
     from phi_client._call.totals import Price
     from phi_client._map.result import MapItem, MapResult
-    from phi_client._wire.credentials import AsyncTokenCredential, TokenCredential
     from phi_client.contract.chat import ChatMessage
     from phi_client.contract.model_info import ModelInfo
 
@@ -106,8 +107,9 @@ __all__ = [
 ]
 
 _LATER: Final = {
+    "AsyncChatStream": "phi_client._async_stream",
     "AsyncPhiClient": "phi_client._async_client",
-    "AsyncTokenCredential": "phi_client._wire.credentials",
+    "AsyncTokenCredential": "phi_client._call.tokens",
     "ChatMessage": "phi_client.contract.chat",
     "FunctionTool": "phi_client._call.tools",
     "MapItem": "phi_client._map.result",
@@ -118,7 +120,7 @@ _LATER: Final = {
     "Price": "phi_client._call.totals",
     "ResponseFormat": "phi_client._call.tools",
     "Solution": "phi_client._answers.voting",
-    "TokenCredential": "phi_client._wire.credentials",
+    "TokenCredential": "phi_client._call.tokens",
     "TokenLogprob": "phi_client._call.details",
     "ToolCall": "phi_client._call.details",
     "ToolCallDelta": "phi_client._call.details",

@@ -1,47 +1,33 @@
 """`AsyncPhiClient`: the async shell. Its twin is `_client.py`, the same without `await`.
 
-It must not decide anything: what to send and what came back is the exchange's, when to try again the policy's.
+It must not decide anything: a call says what to send, and a carrier sends it.
 """
 
 from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping, Sequence
-from functools import partial
+from dataclasses import replace
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self, TypeVar, Unpack
+from typing import TYPE_CHECKING, Self, TypeVar, Unpack
 
 from phi_client._async_helpers import AsyncHelpers
-from phi_client._call.clock import SYSTEM_CLOCK
+from phi_client._async_stream import AsyncChatStream
 from phi_client._call.completion import Completion
-from phi_client._call.errors import PhiError
-from phi_client._call.exchange import Answer, Exchange, chat_exchange, info_exchange
-from phi_client._call.flow import Call, Lane, Leg, MakeExchange
-from phi_client._call.log import apply_log_level, log_answer, log_request, warn_of_retirement
+from phi_client._call.exchange import Answer, Exchange
+from phi_client._call.flow import Call, Lane
+from phi_client._call.log import apply_log_level
 from phi_client._call.options import DEFAULT_MAX_RETRIES, CompletionOptions, Timeout
-from phi_client._call.redaction import redact_secrets
-from phi_client._call.retrying import RetryBudget, RetryHook, RetryPolicy
+from phi_client._call.retrying import RetryHook
 from phi_client._call.targets import Target, resolve_settings
-from phi_client._streams import AsyncChatStream, OpenStream, StreamReader
-from phi_client._wire.auth import auth_for
-from phi_client._wire.http import (
-    AsyncClient,
-    AsyncPool,
-    Limits,
-    Response,
-    check_client,
-    kept_headers,
-    parsed_url,
-    secrets_of,
-    translated_errors,
-)
-from phi_client.contract.error_body import MAX_ERROR_BYTES
+from phi_client._wire.async_driving import AsyncCarrier
+from phi_client._wire.pools import AsyncClient, AsyncConnections, check_client
 
 if TYPE_CHECKING:
+    from phi_client._call.deadline import Deadline
     from phi_client._call.message import Message
-    from phi_client._call.telemetry import AttemptTrace
-    from phi_client._map.work import Start
-    from phi_client._wire.credentials import AsyncTokenCredential
+    from phi_client._call.steps import Watcher
+    from phi_client._call.tokens import AsyncTokenCredential
     from phi_client.contract.model_info import ModelInfo
 
 __all__ = ["AsyncPhiClient"]
@@ -97,7 +83,7 @@ class AsyncPhiClient(AsyncHelpers):
         on_retry: RetryHook | None = None,
     ) -> None:
         apply_log_level(os.environ)
-        self._settings = resolve_settings(
+        settings = resolve_settings(
             endpoint=endpoint,
             api_key=api_key,
             has_credential=credential is not None,
@@ -114,10 +100,8 @@ class AsyncPhiClient(AsyncHelpers):
             environ=os.environ,
         )
         check_client(http_client, AsyncClient)
-        self._lanes = [_lane(target, credential, http_client) for target in self._settings.targets]
-        self._owns_pools = True
-        self._on_retry = on_retry
-        self._clock = SYSTEM_CLOCK
+        lanes = [_lane(target, credential, http_client) for target in settings.targets]
+        self._set_up(settings, lanes, on_retry)
 
     async def complete(
         self, messages: str | Sequence[Message], **options: Unpack[CompletionOptions]
@@ -137,8 +121,7 @@ class AsyncPhiClient(AsyncHelpers):
             APIResponseError: the answer does not fit the contract.
             ReasoningTruncatedError: the budget ended inside the reasoning.
         """
-        make = self._chat(messages, options, stream=False)
-        return await self._answered(make, Exchange.read_completion)
+        return await self._answer(messages, options)
 
     def stream(
         self, messages: str | Sequence[Message], **options: Unpack[CompletionOptions]
@@ -150,9 +133,7 @@ class AsyncPhiClient(AsyncHelpers):
         Raises:
             ConfigurationError: an option can't work, or the endpoint is `/score`, which never streams.
         """
-        make = self._chat(messages, options, stream=True)
-        first = make(self._lanes[0].target, ())
-        return AsyncChatStream(lambda: self._open_stream(make, first))
+        return AsyncChatStream(self._chat(messages, options, stream=True), self._clock)
 
     async def get_model_info(self) -> ModelInfo:
         """Which model answers. The newer image of managed compute has no such route and answers 404 or 424.
@@ -163,26 +144,13 @@ class AsyncPhiClient(AsyncHelpers):
             APIStatusError: the service refused or failed.
             APIResponseError: the answer does not fit the contract.
         """
-        make = partial(info_exchange, options=self._settings.options)
-        return await self._answered(make, Exchange.read_info)
-
-    def with_options(self, **options: Unpack[CompletionOptions]) -> Self:
-        """A copy with other defaults that shares the connections; closing the copy leaves them open.
-
-        Raises:
-            ConfigurationError: an option can't work.
-        """
-        copy = object.__new__(type(self))
-        vars(copy).update(vars(self))
-        copy._settings = self._settings.with_options(options)
-        copy._owns_pools = False
-        return copy
+        return await self._carried(self._info(), Exchange.read_info)
 
     async def close(self) -> None:
         """Close the connections, but not those of an `http_client` that was passed in."""
-        if self._owns_pools:
+        if self._owns_connections:
             for lane in self._lanes:
-                await lane.pool.aclose()
+                await lane.connections.close()
 
     async def __aenter__(self) -> Self:
         """The client itself."""
@@ -194,114 +162,45 @@ class AsyncPhiClient(AsyncHelpers):
         """Close the connections."""
         await self.close()
 
-    def __repr__(self) -> str:
-        endpoints = " ".join(lane.target.endpoint.base_url for lane in self._lanes)
-        return (
-            f"{type(self).__name__}({endpoints!r}, dialect={self._lanes[0].target.endpoint.dialect.name!r})"
-        )
+    async def _answer(
+        self,
+        messages: str | Sequence[Message],
+        options: CompletionOptions,
+        *,
+        deadline: Deadline | None = None,
+        watcher: Watcher | None = None,
+    ) -> Completion:
+        call = self._chat(messages, options, deadline=deadline, watcher=watcher)
+        return await self._carried(call, Exchange.read_completion)
 
-    def _chat(
-        self, messages: str | Sequence[Message], options: CompletionOptions, *, stream: bool
-    ) -> MakeExchange:
-        merged = self._settings.options.merged(options)
-        return partial(chat_exchange, options=merged, messages=messages, stream=stream)
+    async def _carried(self, call: Call, read: Callable[[Exchange, Answer], _T]) -> _T:
+        carrier = AsyncCarrier(self._clock)
+        try:
+            return await carrier.carry(call.answer(read))
+        finally:
+            await carrier.close()
 
-    async def _carry(self, start: Start[Any]) -> Completion:
-        watched = self.with_options()
-        watched._on_retry = start.watched(self._on_retry)
-        make = watched._chat(start.messages, start.options, stream=False)
-        return await watched._answered(make, start.read)
+    def _for_map(self) -> Self:
+        # Connections of their own can be cut without harm to other calls; a caller's client can't.
+        copy = self._copy()
+        copy._lanes = [replace(lane, connections=lane.connections.twin()) for lane in self._lanes]
+        copy._owns_connections = True
+        return copy
 
-    def _call(self, make: MakeExchange, first: Exchange | None = None) -> Call[AsyncPool]:
-        return Call(self._lanes, make, clock=self._clock, on_retry=self._on_retry, first=first)
-
-    async def _answered(self, make: MakeExchange, read: Callable[[Exchange, Answer], _T]) -> _T:
-        with self._call(make) as call:
-            while True:
-                leg = call.leg()
-                try:
-                    return call.ended(await leg.policy.run_async(partial(self._attempt, leg, read)))
-                except PhiError as error:
-                    if not call.goes_on(error):
-                        raise
-
-    async def _attempt(self, leg: Leg[AsyncPool], read: Callable[[Exchange, Answer], _T]) -> _T:
-        limits = Limits(leg.exchange.timeout, leg.policy.remaining_s)
-        with leg.attempt() as trace:
-            response = await self._send(leg, limits, trace)
-            try:
-                return read(leg.exchange, await _read_answer(response, leg.exchange, limits, leg.policy))
-            finally:
-                await response.aclose()
-
-    async def _open_stream(self, make: MakeExchange, first: Exchange) -> OpenStream:
-        with self._call(make, first) as call:
-            while True:
-                leg = call.leg()
-                try:
-                    return await leg.policy.run_async(partial(self._attempt_stream, leg))
-                except PhiError as error:
-                    if not call.goes_on(error):
-                        raise
-
-    async def _attempt_stream(self, leg: Leg[AsyncPool]) -> OpenStream:
-        exchange = leg.exchange
-        limits = Limits(exchange.timeout, leg.policy.remaining_s)
-        with leg.attempt() as trace:
-            response = await self._send(leg, limits, trace)
-            try:
-                if not response.is_success:
-                    exchange.check_status(await _read_answer(response, exchange, limits, leg.policy))
-                secrets = secrets_of(response.request)
-                origin = exchange.origin(kept_headers(response, secrets))
-                reader = StreamReader(exchange, origin, self._clock, secrets)
-                return OpenStream(response, reader, leg.policy, limits, leg.trace)
-            except BaseException:
-                await response.aclose()
-                raise
-
-    async def _send(self, leg: Leg[AsyncPool], limits: Limits, trace: AttemptTrace | None) -> Response:
-        exchange, http = leg.exchange, leg.lane.pool.get()
-        log_request(exchange.method, exchange.url, exchange.content, exchange.client_request_id)
-        with translated_errors(limits):
-            request = http.build_request(
-                exchange.method,
-                parsed_url(exchange.url),
-                headers=exchange.headers,
-                content=exchange.content,
-                timeout=limits.for_http(),
-            )
-            if trace is not None:
-                trace.inject(request.headers)
-            response = await http.send(request, auth=leg.lane.auth, stream=True, follow_redirects=False)
-        if trace is not None:
-            trace.note(response.status_code, response.headers)
-        request_id = exchange.request_id(response.headers)
-        log_answer(exchange.url, response.status_code, request_id, exchange.client_request_id)
-        return response
+    async def _cut(self) -> None:
+        for lane in self._lanes:
+            lane.connections.cut()
+        await self.close()
 
 
-def _lane(
-    target: Target, credential: AsyncTokenCredential | None, given: AsyncClient | None
-) -> Lane[AsyncPool]:
-    warn_of_retirement(target.endpoint.dialect.retirement)
-    auth = auth_for(target, credential, is_async=True)
-    endpoint = target.endpoint
-    pool = AsyncPool(given, is_loopback=endpoint.is_loopback, speaks_tls=endpoint.speaks_tls)
-    return Lane(target, auth, pool, RetryBudget())
+def _lane(target: Target, credential: AsyncTokenCredential | None, given: AsyncClient | None) -> Lane:
+    connections = AsyncConnections(given, target.endpoint)
+    if target.api_key is not None:
+        return Lane(target, connections)
+    from phi_client._call.tokens import Tokens  # noqa: PLC0415  # a key needs none of this
+    from phi_client._wire.credentials import AsyncCredentials, check_credential  # noqa: PLC0415
 
-
-async def _read_answer(response: Response, exchange: Exchange, limits: Limits, policy: RetryPolicy) -> Answer:
-    """The whole answer; of an error no more than is looked at."""
-    body = bytearray()
-    with translated_errors(limits):
-        async for data in response.aiter_bytes():
-            body += data
-            policy.check_deadline()
-            if not response.is_success and len(body) > MAX_ERROR_BYTES:
-                break
-            exchange.check_size(len(body))
-    # Services echo what they were sent; nothing that is kept or raised may hold the credential.
-    secrets = secrets_of(response.request)
-    said = redact_secrets(bytes(body), secrets)
-    return Answer(response.status_code, kept_headers(response, secrets), said)
+    if credential is not None:
+        check_credential(credential, is_async=True)
+    credentials = AsyncCredentials(Tokens(target.endpoint.dialect.token_scope), credential)
+    return Lane(target, connections, credentials, credentials.tokens)

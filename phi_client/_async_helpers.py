@@ -10,8 +10,9 @@ import asyncio
 import os
 from abc import ABC, abstractmethod
 from contextlib import aclosing
-from typing import TYPE_CHECKING, Any, TypeVar, Unpack
+from typing import TYPE_CHECKING, Self, TypeVar, Unpack
 
+from phi_client._call.client import BaseClient
 from phi_client._call.options import DEFAULT_CONCURRENCY, DEFAULT_REASKS, CompletionOptions
 
 if TYPE_CHECKING:
@@ -21,13 +22,13 @@ if TYPE_CHECKING:
 
     from phi_client._answers.parsing import ParsedCompletion
     from phi_client._answers.voting import Solution
-    from phi_client._call.clock import Clock
     from phi_client._call.completion import Completion
+    from phi_client._call.deadline import Deadline
     from phi_client._call.message import Message
-    from phi_client._call.targets import Settings
+    from phi_client._call.steps import Watcher
     from phi_client._call.totals import Prices
     from phi_client._map.result import MapItem, MapResult
-    from phi_client._map.work import MapWork, Start
+    from phi_client._map.work import MapWork
 
 __all__ = ["AsyncHelpers"]
 
@@ -35,11 +36,8 @@ _M = TypeVar("_M", bound="BaseModel")
 _T = TypeVar("_T", bound="str | Sequence[Message]")
 
 
-class AsyncHelpers(ABC):
+class AsyncHelpers(BaseClient, ABC):
     """What an async client offers on top of `complete`."""
-
-    _settings: Settings
-    _clock: Clock
 
     @abstractmethod
     async def complete(
@@ -48,8 +46,23 @@ class AsyncHelpers(ABC):
         """One chat completion."""
 
     @abstractmethod
-    async def _carry(self, start: Start[Any]) -> Completion:
-        """One item of a `map`, under the eyes of its `start`."""
+    async def _answer(
+        self,
+        messages: str | Sequence[Message],
+        options: CompletionOptions,
+        *,
+        deadline: Deadline | None = None,
+        watcher: Watcher | None = None,
+    ) -> Completion:
+        """As `complete`, under a deadline that began before, or under somebody's eyes."""
+
+    @abstractmethod
+    def _for_map(self) -> Self:
+        """A copy whose connections `_cut` may end."""
+
+    @abstractmethod
+    async def _cut(self) -> None:
+        """End what runs on the connections of a copy made by `_for_map`."""
 
     async def parse(
         self,
@@ -74,14 +87,13 @@ class AsyncHelpers(ABC):
             ReasoningTruncatedError: the budget ended inside the reasoning.
             PhiError: as of `complete`; its `spent` has the tokens of the asks before.
         """
-        from phi_client._answers.parsing import Parsing  # noqa: PLC0415
-        from phi_client._call.shared_deadline import SharedDeadline  # noqa: PLC0415  # see above
+        from phi_client._answers.parsing import Parsing  # noqa: PLC0415  # see above
 
-        deadline = SharedDeadline(self._settings.options.merged(options), self._clock)
+        deadline = self._deadline(options)
         parsing = Parsing(messages, model, max_reasks)
         with parsing.keeping_account():
             while True:
-                done = await self.complete(parsing.messages, **deadline.applied_to(options))
+                done = await self._answer(parsing.messages, options, deadline=deadline)
                 parsed = parsing.take(done)
                 if parsed is not None:
                     return parsed
@@ -204,4 +216,8 @@ class AsyncHelpers(ABC):
     def _run(self, work: MapWork[_T]) -> AsyncGenerator[MapItem[_T]]:
         from phi_client._map.in_tasks import run_in_tasks  # noqa: PLC0415  # see above
 
-        return run_in_tasks(work, self._carry, sleep=self._clock.sleep_async)
+        return run_in_tasks(
+            work,
+            lambda start: self._answer(start.messages, start.options, watcher=start),
+            sleep=self._clock.sleep_async,
+        )

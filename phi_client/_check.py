@@ -9,11 +9,14 @@ import binascii
 import json
 import os
 import time
+import uuid
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 from typing import Any, Final, Literal, cast
 
+from phi_client._call.clock import SYSTEM_CLOCK
+from phi_client._call.deadline import Deadline
 from phi_client._call.errors import (
     APIConnectionError,
     APIResponseError,
@@ -26,13 +29,14 @@ from phi_client._call.errors import (
     PermissionDeniedError,
 )
 from phi_client._call.exchange import Answer, Exchange, info_exchange
+from phi_client._call.flow import Call, Lane
 from phi_client._call.options import CallOptions
-from phi_client._call.redaction import redact_secrets
 from phi_client._call.targets import Target, resolve_settings
-from phi_client._wire.auth import auth_for
-from phi_client._wire.credentials import TokenCredential
-from phi_client._wire.http import Auth, Client, Limits, kept_headers, secrets_of, translated_errors
-from phi_client._wire.token_auth import default_credential, no_token
+from phi_client._call.tokens import TokenCredential, Tokens, no_token
+from phi_client._wire.credentials import Credentials
+from phi_client._wire.driving import Carrier
+from phi_client._wire.pools import Client, Connections
+from phi_client._wire.token_auth import default_credential
 from phi_client.contract.dialects import MANAGED_COMPUTE
 from phi_client.contract.tokens import audience_of
 
@@ -96,40 +100,41 @@ def _check(
         found.append(_check_token(credential, dialect.token_scope, now()))
         if found[-1].status == "failure":
             return found
-    http = http_client or Client(trust_env=not endpoint.is_loopback)
+    connections = Connections(http_client, endpoint)
     try:
-        found += _ask(target, options, auth_for(target, credential, is_async=False), http, now)
+        found += _ask(target, options, connections, credential, now)
     finally:
-        if http_client is None:
-            http.close()
+        connections.close()
     return found
 
 
 def _ask(
-    target: Target, options: CallOptions, auth: Auth, http: Client, now: Callable[[], float]
+    target: Target,
+    options: CallOptions,
+    connections: Connections,
+    credential: TokenCredential | None,
+    now: Callable[[], float],
 ) -> list[Finding]:
-    exchange = info_exchange(target, options=options)
-    limits = Limits(exchange.timeout, _DEADLINE_S)
+    lane = Lane(target, connections)
+    if target.api_key is None:
+        credentials = Credentials(Tokens(target.endpoint.dialect.token_scope), credential)
+        lane = Lane(target, connections, credentials, credentials.tokens)
+    exchange = info_exchange(target, options=options, call_id=str(uuid.uuid4()))
+    deadline = Deadline.of(_DEADLINE_S, SYSTEM_CLOCK.now)
+    call = Call([lane], [exchange], clock=SYSTEM_CLOCK, deadline=deadline)
+    carrier = Carrier(SYSTEM_CLOCK)
     try:
-        with translated_errors(limits):
-            response = http.request(
-                exchange.method,
-                exchange.url,
-                headers=exchange.headers,
-                auth=auth,
-                timeout=limits.for_http(),
-                follow_redirects=False,
-            )
+        answer = carrier.carry(call.answer(lambda _, answer: answer))
     except APIConnectionError as error:
         return [Finding("failure", "connection", str(error))]
     except CredentialError as error:
         return [Finding("failure", "token", str(error))]
-    # Services echo what they were sent.
-    secrets = secrets_of(response.request)
-    body = redact_secrets(response.content, secrets)
-    answer = Answer(response.status_code, kept_headers(response, secrets), body)
+    except ConfigurationError as error:
+        return [Finding("failure", "configuration", str(error))]
+    finally:
+        carrier.close()
     proof = "token" if target.api_key is None else "key"
-    return [_judge(target, proof, exchange, answer), _check_clock(response.headers, now())]
+    return [_judge(target, proof, exchange, answer), _check_clock(answer.headers, now())]
 
 
 def _judge(target: Target, proof: str, exchange: Exchange, answer: Answer) -> Finding:

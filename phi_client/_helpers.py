@@ -9,8 +9,9 @@ from __future__ import annotations
 import os
 from abc import ABC, abstractmethod
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, TypeVar, Unpack
+from typing import TYPE_CHECKING, Self, TypeVar, Unpack
 
+from phi_client._call.client import BaseClient
 from phi_client._call.clock import SYSTEM_CLOCK
 from phi_client._call.options import DEFAULT_CONCURRENCY, DEFAULT_REASKS, CompletionOptions
 
@@ -21,13 +22,13 @@ if TYPE_CHECKING:
 
     from phi_client._answers.parsing import ParsedCompletion
     from phi_client._answers.voting import Solution
-    from phi_client._call.clock import Clock
     from phi_client._call.completion import Completion
+    from phi_client._call.deadline import Deadline
     from phi_client._call.message import Message
-    from phi_client._call.targets import Settings
+    from phi_client._call.steps import Watcher
     from phi_client._call.totals import Prices
     from phi_client._map.result import MapItem, MapResult
-    from phi_client._map.work import MapWork, Start
+    from phi_client._map.work import MapWork
 
 __all__ = ["Helpers"]
 
@@ -35,23 +36,27 @@ _M = TypeVar("_M", bound="BaseModel")
 _T = TypeVar("_T", bound="str | Sequence[Message]")
 
 
-class Helpers(ABC):
+class Helpers(BaseClient, ABC):
     """What a sync client offers on top of `complete`."""
-
-    _settings: Settings
-    _clock: Clock
 
     @abstractmethod
     def complete(self, messages: str | Sequence[Message], **options: Unpack[CompletionOptions]) -> Completion:
         """One chat completion."""
 
     @abstractmethod
-    def _for_map(self) -> Helpers:
-        """A copy whose connections `_cut` may end."""
+    def _answer(
+        self,
+        messages: str | Sequence[Message],
+        options: CompletionOptions,
+        *,
+        deadline: Deadline | None = None,
+        watcher: Watcher | None = None,
+    ) -> Completion:
+        """As `complete`, under a deadline that began before, or under somebody's eyes."""
 
     @abstractmethod
-    def _carry(self, start: Start[Any]) -> Completion:
-        """One item of a `map`, under the eyes of its `start`."""
+    def _for_map(self) -> Self:
+        """A copy whose connections `_cut` may end."""
 
     @abstractmethod
     def _cut(self) -> None:
@@ -80,14 +85,13 @@ class Helpers(ABC):
             ReasoningTruncatedError: the budget ended inside the reasoning.
             PhiError: as of `complete`; its `spent` has the tokens of the asks before.
         """
-        from phi_client._answers.parsing import Parsing  # noqa: PLC0415
-        from phi_client._call.shared_deadline import SharedDeadline  # noqa: PLC0415  # see above
+        from phi_client._answers.parsing import Parsing  # noqa: PLC0415  # see above
 
-        deadline = SharedDeadline(self._settings.options.merged(options), self._clock)
+        deadline = self._deadline(options)
         parsing = Parsing(messages, model, max_reasks)
         with parsing.keeping_account():
             while True:
-                done = self.complete(parsing.messages, **deadline.applied_to(options))
+                done = self._answer(parsing.messages, options, deadline=deadline)
                 parsed = parsing.take(done)
                 if parsed is not None:
                     return parsed
@@ -209,4 +213,9 @@ class Helpers(ABC):
         alone = self._for_map()
         if alone._clock is SYSTEM_CLOCK:
             alone._clock = replace(SYSTEM_CLOCK, sleep=work.sleep)
-        return run_in_threads(work, alone._carry, sleep=self._clock.sleep, cut=alone._cut)
+        return run_in_threads(
+            work,
+            lambda start: alone._answer(start.messages, start.options, watcher=start),
+            sleep=self._clock.sleep,
+            cut=alone._cut,
+        )

@@ -3,12 +3,18 @@
 It must not be needed by anything else.
 """
 
+from __future__ import annotations
+
 from collections.abc import Generator
 from contextlib import contextmanager
+from typing import TypeVar
 
-from phi_client._call.clock import InstantRetries
+from phi_client._call.client import BaseClient
+from phi_client._call.clock import Clock, InstantRetries
 
-__all__ = ["instant_retries"]
+__all__ = ["Clock", "instant_retries", "with_clock"]
+
+_C = TypeVar("_C", bound=BaseClient)
 
 
 @contextmanager
@@ -22,3 +28,9 @@ def instant_retries() -> Generator[None]:
         yield
     finally:
         InstantRetries.depth -= 1
+
+
+def with_clock(client: _C, clock: Clock) -> _C:
+    """`client`, whose deadlines, waits and chance are `clock`'s from here on: for tests in which time is a parameter."""
+    client._clock = clock  # of the same package
+    return client

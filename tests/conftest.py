@@ -26,7 +26,7 @@ from phi_client import (
     PhiClient,
     Solution,
 )
-from phi_client._call.clock import Clock
+from phi_client.testing import Clock, with_clock
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
@@ -110,7 +110,7 @@ class Driver:
             plain = httpx.Client(transport=httpx.MockTransport(self.router.handler))
             self._http.append(plain)
             self.client = PhiClient(endpoint, api_key, http_client=plain, **arguments)
-        self.client._clock = self.time.clock()
+        with_clock(self.client, self.time.clock())
         return self
 
     def answer(self, *answers: httpx.Response | Exception) -> respx.Route:

@@ -68,12 +68,13 @@ class Deadline:
 class Limits:
     """The limits of one attempt: those by phase, none longer than what is then left of the deadline."""
 
-    __slots__ = ("_longest_read_s", "deadline", "timeout")
+    __slots__ = ("_last_s", "_longest_read_s", "deadline", "timeout")
 
     def __init__(self, timeout: Timeout, deadline: Deadline) -> None:
         self.timeout = timeout
         self.deadline = deadline
         self._longest_read_s: float | None = None
+        self._last_s: float | None = None
 
     def left_s(self, phase: Phase) -> float | None:
         """How long the next wait of this kind may take, looked at now."""
@@ -81,17 +82,19 @@ class Limits:
         if phase == "read" and self._longest_read_s is not None:
             own = self._longest_read_s
         left_s = self.deadline.left_s
-        if left_s is None:
+        self._last_s = None
+        if left_s is None or (own is not None and own <= left_s):
             return own
-        return max(_LEAST_S, left_s if own is None else min(own, left_s))
+        self._last_s = max(_LEAST_S, left_s)
+        return self._last_s
 
     def shorten_reads(self, seconds: float) -> None:
         """Let no read take longer from here on, as at the end of a stream."""
         self._longest_read_s = seconds
 
     def reached(self, phase: Phase, *, request_sent: bool) -> APITimeoutError:
-        """The error for a wait that took as long as it might: the deadline's where that has passed."""
-        if self.deadline.has_passed:
+        """The error for a wait that took as long as it might: the deadline's where that was the shorter."""
+        if self._last_s is not None or self.deadline.has_passed:
             return self.deadline.reached(request_sent=request_sent)
         limit_s: float = getattr(self.timeout, phase) or 0.0
         return APITimeoutError(

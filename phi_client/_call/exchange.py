@@ -6,22 +6,29 @@ It must not send anything, and must not know whether it is sync or async.
 from __future__ import annotations
 
 import sys
-import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Final, cast
 from urllib.parse import urlencode
 
 from phi_client._call.completion import Completion, Origin, completion_of
-from phi_client._call.errors import APIResponseError, ConfigurationError, Hop, ModelError, class_for_status
+from phi_client._call.errors import (
+    APIConnectionError,
+    APIResponseError,
+    ConfigurationError,
+    Hop,
+    ModelError,
+    class_for_status,
+)
 from phi_client._call.interruptions import ReasoningTruncatedError
 from phi_client._call.log import safe_url
 from phi_client._call.options import CallOptions, Timeout, merge_headers
-from phi_client._call.redaction import redact_prompts
 from phi_client._call.retrying import read_retry_after
+from phi_client._call.secrets import Secrets
 from phi_client._call.targets import Target
 from phi_client._call.version import version
 from phi_client.contract.dialects import CLIENT_ID, Dialect
+from phi_client.contract.emulator import EMULATOR_ENDPOINT
 from phi_client.contract.error_body import ErrorBody
 from phi_client.contract.reasoning import split_reasoning
 from phi_client.contract.wire import ContractError, WireRequest, get_header
@@ -46,16 +53,27 @@ MAX_ANSWER_BYTES: Final = 64 * 1024 * 1024
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What came back, whole, without an echo of the credential."""
+    """What came back: the head, its headers without secrets, and the body as it came.
+
+    `secrets` is what must not be shown of the request, `hops` are the endpoints that were tried before.
+    """
 
     status: int
     headers: Mapping[str, str] = field(repr=False)
-    body: bytes = field(repr=False)
+    body: bytes = field(default=b"", repr=False)
+    secrets: Secrets = field(default=Secrets(), repr=False)
+    hops: tuple[Hop, ...] = ()
 
     @property
     def is_success(self) -> bool:
         """True for 2xx."""
         return 200 <= self.status < 300  # noqa: PLR2004
+
+    @property
+    def is_whole(self) -> bool:
+        """True for an answer that is no stream of events, whatever was asked for."""
+        kind = self.headers.get("content-type", "").partition(";")[0].strip().lower()
+        return kind.endswith(("json", "html"))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,7 +95,7 @@ class Exchange:
     max_retries: int
     deadline_s: float | None
     raises_truncation: bool
-    hops: tuple[Hop, ...] = ()
+    names_emulator: bool = False
 
     def read_completion(self, answer: Answer) -> Completion:
         """The completion in `answer`.
@@ -88,13 +106,13 @@ class Exchange:
             ReasoningTruncatedError: the budget ended inside the reasoning.
         """
         self.check_status(answer)
-        origin = self.origin(answer.headers)
+        origin = self.origin(answer)
         try:
             chat = self.dialect.read_completion(answer.body, route=self.route)
         except ContractError as error:
-            raise APIResponseError(str(error), request_id=origin.request_id) from error
+            raise APIResponseError(str(error), request_id=origin.request_id) from bare(error)
         if isinstance(chat, ErrorBody):
-            body = self.without_echoes(chat)
+            body = without_echoes(chat, answer.secrets)
             raise ModelError(
                 body.message or "the engine failed",
                 status_code=answer.status,
@@ -120,7 +138,7 @@ class Exchange:
         try:
             return self.dialect.read_info(answer.body)
         except ContractError as error:
-            raise APIResponseError(str(error), request_id=self.request_id(answer.headers)) from error
+            raise APIResponseError(str(error), request_id=self.request_id(answer.headers)) from bare(error)
 
     def check_status(self, answer: Answer) -> None:
         """Raise for any other status than 2xx.
@@ -130,7 +148,9 @@ class Exchange:
         """
         if answer.is_success:
             return
-        body = self.without_echoes(self.dialect.read_error(answer.status, answer.headers, answer.body))
+        body = without_echoes(
+            self.dialect.read_error(answer.status, answer.headers, answer.body), answer.secrets
+        )
         error_class = class_for_status(answer.status, body)
         raise error_class(
             body.message or "the service gave no reason",
@@ -160,10 +180,28 @@ class Exchange:
         if size > MAX_ANSWER_BYTES:
             raise APIResponseError(f"the answer is longer than {MAX_ANSWER_BYTES} bytes")
 
-    def origin(self, headers: Mapping[str, str]) -> Origin:
-        """Where the answer with these headers came from."""
+    def check_listener(self, error: APIConnectionError) -> None:
+        """Raise where nobody is at home on this machine: trying again would not start a server.
+
+        Raises:
+            APIConnectionError: with what to do.
+        """
+        if not error.is_refused:
+            return
+        if not self.names_emulator:
+            error.is_refused = False
+            return
+        raise APIConnectionError(
+            f"nothing listens at {safe_url(self.endpoint)}: run `phi-emulator serve` first",
+            request_sent=False,
+            is_refused=True,
+        ) from error
+
+    def origin(self, answer: Answer) -> Origin:
+        """Where `answer` came from."""
+        headers = answer.headers
         return Origin(
-            self.request_id(headers), self.client_request_id, self.endpoint, dict(headers), self.hops
+            self.request_id(headers), self.client_request_id, self.endpoint, dict(headers), answer.hops
         )
 
     @property
@@ -174,10 +212,6 @@ class Exchange:
     def request_id(self, headers: Mapping[str, str]) -> str | None:
         """The id by which the service knows this exchange."""
         return self.dialect.read_request_id(headers)
-
-    def without_echoes(self, body: ErrorBody) -> ErrorBody:
-        """`body` with a message that does not repeat the prompt."""
-        return replace(body, message=redact_prompts(body.message, self.content))
 
     def _advice(self, status: int, body: ErrorBody) -> str:
         """What to do, where a status alone leaves people guessing."""
@@ -194,13 +228,21 @@ class Exchange:
         return known.get(status, "")
 
 
+def without_echoes(body: ErrorBody, secrets: Secrets) -> ErrorBody:
+    """`body` without the secrets and prompts of the request, in whatever part of it they are repeated."""
+    said = secrets.scrub([body.message, body.code, body.details, body.innererror, body.raw])
+    message, code, details, innererror, raw = said or ("", None, None, None, "")
+    return replace(body, message=message, code=code, details=details, innererror=innererror, raw=raw)
+
+
+def bare(error: ContractError) -> ContractError:
+    """`error` without its frames and causes, which hold the whole body."""
+    error.__cause__ = error.__context__ = None
+    return error.with_traceback(None)
+
+
 def chat_exchange(
-    target: Target,
-    hops: tuple[Hop, ...] = (),
-    *,
-    options: CallOptions,
-    messages: str | Sequence[Message],
-    stream: bool,
+    target: Target, *, options: CallOptions, messages: str | Sequence[Message], stream: bool, call_id: str
 ) -> Exchange:
     """The exchange for one chat completion.
 
@@ -227,27 +269,27 @@ def chat_exchange(
         )
     except (TypeError, ValueError) as error:
         raise ConfigurationError(f"the messages or options can't be sent: {error}") from error
-    return _exchange(target, wire, options, hops, request)
+    return _exchange(target, wire, options, call_id, request)
 
 
-def info_exchange(target: Target, hops: tuple[Hop, ...] = (), *, options: CallOptions) -> Exchange:
+def info_exchange(target: Target, *, options: CallOptions, call_id: str) -> Exchange:
     """The exchange that asks which model answers."""
     wire = target.endpoint.dialect.write_info_request(api_version=target.api_version, model=target.model)
-    return _exchange(target, wire, options, hops)
+    return _exchange(target, wire, options, call_id)
 
 
 def _exchange(
     target: Target,
     wire: WireRequest,
     options: CallOptions,
-    hops: tuple[Hop, ...],
+    call_id: str,
     request: Mapping[str, Any] | None = None,
 ) -> Exchange:
     query = f"?{urlencode(wire.query)}" if wire.query else ""
     own = {
         "User-Agent": f"phi-client/{version()} Python/{sys.version_info.major}.{sys.version_info.minor}",
         # The same for all attempts, so that a support case finds them together.
-        CLIENT_ID: str(uuid.uuid4()),
+        CLIENT_ID: call_id,
         **wire.headers,
     }
     return Exchange(
@@ -263,7 +305,7 @@ def _exchange(
         max_retries=options.max_retries,
         deadline_s=options.deadline_s,
         raises_truncation=options.on_truncation == "raise",
-        hops=hops,
+        names_emulator=target.endpoint.is_emulator or target.endpoint.base_url == EMULATOR_ENDPOINT,
     )
 
 

@@ -1,11 +1,11 @@
 """What is tried again, after how long, and when that ends: parts for tenacity.
 
-It must not send anything. Time is a parameter, so that tests never sleep.
+It must not send anything, nor wait: a wait is a step that it yields.
 
     failed ──worth it?──> attempts left? ──> wait within deadline? ──> budget left? ──> hook, wait, again
 
-Waits: `retry-after-ms`, `x-ms-retry-after-ms`, `Retry-After` (seconds, float or date), then
-`x-ratelimit-reset-*` in seconds; else exponential with full jitter. A time-out while the service works is
+Waits: exponential with full jitter, and no less than `retry-after-ms`, `x-ms-retry-after-ms`, `Retry-After` (seconds,
+float or date) or `x-ratelimit-reset-*` in seconds ask for. A time-out while the service works is
 not tried again: the work may go on, and be billed twice.
 """
 
@@ -13,16 +13,19 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from datetime import UTC
 from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
-from phi_client._call.clock import SYSTEM_CLOCK, Clock, InstantRetries
+from phi_client._call.clock import SYSTEM_CLOCK, Clock
+from phi_client._call.deadline import Deadline
 from phi_client._call.errors import APIConnectionError, APIStatusError, APITimeoutError, ModelError, PhiError
 from phi_client._call.fork_lock import ForkSafeLock
 from phi_client._call.interruptions import StreamInterruptedError
 from phi_client._call.log import RETRY_LOGGER
+from phi_client._call.steps import Flow, Wait
 from phi_client.contract.wire import get_header
 
 if TYPE_CHECKING:
@@ -95,37 +98,35 @@ class RetryBudget:
 
 
 class RetryPolicy:
-    """The policy for one exchange with one endpoint; `started` is when the call began, if not now."""
+    """The policy for the part of a call that one endpoint has to answer."""
 
     def __init__(
         self,
         *,
         max_retries: int,
-        deadline_s: float | None,
+        deadline: Deadline,
         clock: Clock = SYSTEM_CLOCK,
-        started: float | None = None,
         budget: RetryBudget | None = None,
         endpoint: str = "",
         on_retry: RetryHook | None = None,
     ) -> None:
         self._max_attempts = max_retries + 1
-        self._deadline_s = deadline_s
+        self._deadline = deadline
         self._clock = clock
-        self._started = clock.now() if started is None else started
         self._budget = budget or RetryBudget()
         self._endpoint = endpoint
         self._on_retry = on_retry
 
-    def run(self, attempt: Callable[[], _T]) -> _T:
-        """What `attempt` returns, tried as often as the policy allows.
+    def tried(self, attempt: Callable[[], Flow[_T]]) -> Flow[_T]:
+        """What `attempt` comes to, tried as often as the policy allows, with `Wait` steps in between.
 
-        tenacity drives it from the first failure on: most calls have none, and need not load or set up a driver.
+        tenacity decides from the first failure on: most calls have none, and need not load it.
 
         Raises:
             PhiError: the last failure.
         """
         try:
-            result = attempt()
+            result = yield from attempt()
         except PhiError as error:
             failures = [error]
         else:
@@ -133,53 +134,17 @@ class RetryPolicy:
             return result
         from tenacity import Retrying  # noqa: PLC0415
 
-        def next_attempt() -> _T:
-            if failures:
-                raise failures.pop()
-            return attempt()
-
-        return Retrying(sleep=self._sleep, **self._parts())(next_attempt)
-
-    async def run_async(self, attempt: Callable[[], Awaitable[_T]]) -> _T:
-        """As `run`."""
-        try:
-            result = await attempt()
-        except PhiError as error:
-            failures = [error]
-        else:
-            self._budget.earn()
-            return result
-        from tenacity import AsyncRetrying  # noqa: PLC0415
-
-        async def next_attempt() -> _T:
-            if failures:
-                raise failures.pop()
-            return await attempt()
-
-        return await AsyncRetrying(sleep=self._sleep_async, **self._parts())(next_attempt)
-
-    @property
-    def remaining_s(self) -> float | None:
-        """What is left of the deadline, or `None` without one."""
-        if self._deadline_s is None:
-            return None
-        return self._deadline_s - (self._clock.now() - self._started)
-
-    def check_deadline(self) -> None:
-        """Raise when the deadline has passed in the middle of an answer.
-
-        Raises:
-            APITimeoutError: with the phase `deadline`.
-        """
-        remaining = self.remaining_s
-        if remaining is not None and remaining <= 0:
-            limit_s = self._deadline_s or 0.0
-            raise APITimeoutError(
-                f"no complete answer within the deadline of {limit_s:g} s",
-                phase="deadline",
-                limit_s=limit_s,
-                request_sent=True,
-            )
+        waits: list[float] = []
+        for turn in Retrying(sleep=waits.append, **self._parts()):
+            if waits:
+                yield Wait(waits.pop())
+            with turn:
+                if failures:
+                    raise failures.pop()
+                result = yield from attempt()
+                self._budget.earn()
+                return result
+        raise AssertionError("tenacity ended without an outcome")
 
     def _parts(self) -> dict[str, Any]:
         return {
@@ -190,18 +155,9 @@ class RetryPolicy:
             "reraise": True,
         }
 
-    def _sleep(self, seconds: float) -> None:
-        if not InstantRetries.depth:
-            self._clock.sleep(seconds)
-
-    async def _sleep_async(self, seconds: float) -> None:
-        if not InstantRetries.depth:
-            await self._clock.sleep_async(seconds)
-
     def _is_worth_trying(self, state: RetryCallState) -> bool:
         error = _error_of(state)
         if error is None:
-            self._budget.earn()
             return False
         if isinstance(error, PhiError):
             error.attempts = state.attempt_number
@@ -210,15 +166,14 @@ class RetryPolicy:
     def _wait_s(self, state: RetryCallState) -> float:
         error = _error_of(state)
         asked = error.retry_after if isinstance(error, APIStatusError) else None
-        if asked is not None:
-            return asked
         ceiling = min(LONGEST_WAIT_S, FIRST_WAIT_S * 2.0 ** min(state.attempt_number - 1, 16))
-        return ceiling * self._clock.random()
+        # Never less than without being asked: 0, or a date that has passed, would make a storm.
+        return max(asked or 0.0, ceiling * self._clock.random())
 
     def _is_over(self, state: RetryCallState) -> bool:
         if state.attempt_number >= self._max_attempts:
             return True
-        wait_s, remaining = state.upcoming_sleep, self.remaining_s
+        wait_s, remaining = state.upcoming_sleep, self._deadline.left_s
         note = ""
         if remaining is not None and wait_s >= remaining:
             note = f"a retry would have to wait {wait_s:.3g} s, beyond the deadline"
@@ -252,19 +207,18 @@ def is_retryable(error: BaseException) -> bool:
 
 
 def read_retry_after(headers: Mapping[str, str], *, now: Callable[[], float] = time.time) -> float | None:
-    """The wait in seconds that a service asks for; values that make no sense count as absent."""
+    """The wait in seconds that a service asks for; 0, the past and what makes no sense count as absent."""
     for name in ("retry-after-ms", "x-ms-retry-after-ms"):
         milliseconds = _number(get_header(headers, name))
-        if milliseconds is not None:
+        if milliseconds:
             return milliseconds / 1000
     value = get_header(headers, "retry-after")
     seconds = _number(value)
     if seconds is None and value:
         seconds = _until(value, now)
-    if seconds is not None:
+    if seconds:
         return seconds
     resets = [_number(get_header(headers, f"x-ratelimit-reset-{kind}")) for kind in ("requests", "tokens")]
-    # 0 was seen as a word for nothing; a wait of no time would be a storm.
     return max((reset for reset in resets if reset), default=None)
 
 
@@ -278,8 +232,10 @@ def _number(value: str | None) -> float | None:
 
 def _until(date: str, now: Callable[[], float]) -> float | None:
     try:
-        return max(0.0, parsedate_to_datetime(date).timestamp() - now())
-    except (ValueError, OverflowError):
+        at = parsedate_to_datetime(date)
+        # A date without a zone is Greenwich's, as all of HTTP's are.
+        return max(0.0, (at if at.tzinfo else at.replace(tzinfo=UTC)).timestamp() - now())
+    except (ValueError, OverflowError, TypeError, IndexError):
         return None
 
 

@@ -44,6 +44,7 @@ class Settings:
 
     targets: tuple[Target, ...]
     options: CallOptions
+    fallback_on: frozenset[int | str] = frozenset()
 
     def with_options(self, options: Mapping[str, Any]) -> "Settings":
         """These settings with other defaults for the options of a call; errors as of `CallOptions.merged`."""

@@ -46,6 +46,14 @@ class AccessToken(Protocol):
     def expires_on(self) -> int: ...
 
 
+@dataclass(frozen=True, slots=True)
+class _Token:
+    """A credential's token, which no repr shows."""
+
+    token: str = field(repr=False)
+    expires_on: int
+
+
 class TokenCredential(Protocol):
     """A sync credential, such as those of `azure.identity`."""
 
@@ -109,8 +117,8 @@ class Tokens:
             raise CredentialError("the credential gave a token with characters that no header can carry")
         half_life = (token.expires_on - self.now()) / 2
         self._renew_at = token.expires_on - min(REFRESH_BEFORE_S, half_life)
-        self.current = token
-        return token
+        self.current = _Token(text, token.expires_on)
+        return self.current
 
     def without(self, credential: object, error: BaseException, way: Way) -> AccessToken:
         """The token to go on with after the credential failed.

@@ -31,11 +31,11 @@ from phi_client._call.errors import (
     PhiError,
     RateLimitError,
 )
-from phi_client._call.exchange import Answer, Exchange, fields_of
+from phi_client._call.exchange import fields_of
 from phi_client._call.interruptions import ReasoningTruncatedError
 from phi_client._call.log import LOGGER
 from phi_client._call.options import CallOptions, CompletionOptions
-from phi_client._call.retrying import LONGEST_ASKED_WAIT_S, RetryEvent, RetryHook
+from phi_client._call.retrying import LONGEST_ASKED_WAIT_S
 from phi_client._call.targets import Target
 from phi_client._call.totals import Prices, cost_of
 from phi_client._map.checkpoint import Checkpoint, key_of
@@ -86,21 +86,19 @@ class Start(Generic[_T]):
     work: MapWork[_T] = field(repr=False)
     retries: int = 0
 
-    def read(self, exchange: Exchange, answer: Answer) -> Completion:
-        """The completion in an answer, from whose head is learned first."""
-        self.work.pacer.observe(self.ticket, answer.status, answer.headers)
-        return exchange.read_completion(answer)
+    first_lane: int = 0
 
-    def watched(self, hook: RetryHook | None) -> RetryHook:
-        """A hook that counts, and then tells the caller's own."""
+    def sends(self, lane: int) -> None:
+        """An attempt goes out."""
 
-        def on_retry(event: RetryEvent) -> None:
-            self.retries += 1
-            self.work.pacer.repeat(self.ticket, event.wait_s)
-            if hook is not None:
-                hook(event)
+    def answered(self, lane: int, headers: Mapping[str, str], error: Exception | None) -> None:
+        """Learn from what came."""
+        self.work.pacer.observe(self.ticket, getattr(error, "status_code", 200), headers)
 
-        return on_retry
+    def waits(self, lane: int, seconds: float) -> None:
+        """Count a retry."""
+        self.retries += 1
+        self.work.pacer.repeat(self.ticket, seconds)
 
 
 class MapWork(Generic[_T]):

@@ -49,3 +49,30 @@ def check_credential(credential: object, *, is_async: bool) -> None:
         right = "azure.identity.aio" if is_async else "azure.identity"
         client = "AsyncPhiClient" if is_async else "PhiClient"
         raise ConfigurationError(f"`{client}` needs a credential of `{right}`")
+
+
+class Credentials:
+    def __init__(self, tokens: Any, credential: Any) -> None:
+        self.tokens = tokens
+        self._c = credential
+
+    def ask(self, step: Any) -> Any:
+        from phi_client._wire.token_auth import default_credential
+
+        self._c = self._c or default_credential()
+        try:
+            token = self._c.get_token(self.tokens.scope, **step.way.arguments)
+        except Exception as error:
+            return self.tokens.without(self._c, error, step.way)
+        return self.tokens.keep(token)
+
+
+class AsyncCredentials(Credentials):
+    async def ask(self, step: Any) -> Any:
+        if self._c is None:
+            return super().ask(step)
+        try:
+            token = await self._c.get_token(self.tokens.scope, **step.way.arguments)
+        except Exception as error:
+            return self.tokens.without(self._c, error, step.way)
+        return self.tokens.keep(token)

@@ -95,7 +95,7 @@ def test_neither_key_nor_prompt_is_in_errors_and_logs(phi: Driver, caplog: pytes
         # The source line of this very test may show in the traceback.
         lines = [line for line in shown.splitlines() if secret in line and "phi.open()" not in line]
         assert lines == []
-    assert caught.value.body.details == details
+    assert caught.value.body.details == [{**details[0], "input": "[prompt]"}]
 
 
 def test_a_logged_url_has_no_query_and_no_user() -> None:

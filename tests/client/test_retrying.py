@@ -23,8 +23,8 @@ from phi_client import (
     StreamInterruptedError,
     Timeout,
 )
+from phi_client._call.deadline import Deadline, Limits
 from phi_client._call.retrying import RetryBudget, is_retryable, read_retry_after
-from phi_client._wire.http import Limits
 from phi_client.testing import instant_retries
 
 if TYPE_CHECKING:
@@ -154,9 +154,13 @@ NOW = 1_700_000_000.0
         ({"x-ms-retry-after-ms": "250"}, 0.25),
         ({"Retry-After": "43"}, 43),
         ({"Retry-After": "0.5"}, 0.5),
-        ({"Retry-After": "0"}, 0),
+        ({"Retry-After": "0"}, None),
+        ({"retry-after-ms": "0", "Retry-After": "9"}, 9),
+        ({"x-ms-retry-after-ms": "0"}, None),
+        ({"Retry-After": "0s", "x-ratelimit-reset-tokens": "2"}, 2),
+        ({"Retry-After": "Tue, 14 Nov 2023 22:13:30"}, 10),
         ({"Retry-After": formatdate(NOW + 30, usegmt=True)}, 30),
-        ({"Retry-After": formatdate(NOW - 30, usegmt=True)}, 0),
+        ({"Retry-After": formatdate(NOW - 30, usegmt=True)}, None),
         ({"x-ratelimit-reset-tokens": "2"}, 2),
         ({"x-ratelimit-reset-tokens": "2", "x-ratelimit-reset-requests": "5s"}, 5),
         ({"Retry-After": "soon"}, None),
@@ -178,10 +182,23 @@ def test_the_service_is_waited_for_as_long_as_it_asks(phi: Driver, fake_time: Fa
     assert fake_time.waits == [7]
 
 
-def test_a_wait_of_zero_is_no_wait(phi: Driver, fake_time: FakeTime) -> None:
-    phi.answer(httpx.Response(429, headers={"Retry-After": "0"}), ok())
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"Retry-After": "0"},
+        {"Retry-After": "0.001"},
+        {"retry-after-ms": "0"},
+        {"x-ms-retry-after-ms": "1"},
+        {"Retry-After": "Wed, 21 Oct 2015 07:28:00 GMT"},
+        {"x-ratelimit-reset-requests": "0"},
+    ],
+)
+def test_a_service_that_asks_for_no_wait_gets_the_back_off(
+    phi: Driver, fake_time: FakeTime, headers: dict[str, str]
+) -> None:
+    phi.answer(httpx.Response(429, headers=headers), httpx.Response(429, headers=headers), ok())
     phi.open().complete()
-    assert fake_time.waits == [0]
+    assert fake_time.waits == [0.25, 0.5]
 
 
 def test_a_stream_that_was_interrupted_is_never_worth_another_try() -> None:
@@ -191,11 +208,22 @@ def test_a_stream_that_was_interrupted_is_never_worth_another_try() -> None:
     assert not is_retryable(StreamInterruptedError("cut", partial=partial))
 
 
-@pytest.mark.parametrize("remaining_s", [0.0, -3.0])
-def test_a_deadline_that_has_just_passed_is_still_a_limit(remaining_s: float) -> None:
-    assert Limits(Timeout(read=None), remaining_s).for_http().as_dict() == dict.fromkeys(
-        ("connect", "read", "write", "pool"), 0.001
-    )
+@pytest.mark.parametrize("passed_s", [5.0, 8.0])
+def test_a_deadline_that_has_just_passed_is_still_a_limit(passed_s: float) -> None:
+    limits = Limits(Timeout(read=None), Deadline(5.0, lambda: passed_s, 0.0))
+    assert limits.left_s("read") == limits.left_s("connect") == 0.001
+    assert limits.reached("read", request_sent=True).phase == "deadline"
+
+
+def test_limits_are_looked_at_before_each_wait() -> None:
+    now = [0.0]
+    limits = Limits(Timeout(read=3.0), Deadline(5.0, lambda: now[0], 0.0))
+    assert (limits.left_s("read"), limits.reached("read", request_sent=True).phase) == (3.0, "read")
+    now[0] = 4.0
+    assert (limits.left_s("read"), limits.reached("read", request_sent=True).phase) == (1.0, "deadline")
+    limits.shorten_reads(0.1)
+    assert limits.left_s("read") == 0.1
+    assert limits.left_s("write") == 1.0
 
 
 def test_a_wait_beyond_the_deadline_fails_at_once_and_says_so(phi: Driver, fake_time: FakeTime) -> None:
@@ -228,7 +256,7 @@ def test_the_deadline_shortens_the_limits_of_an_attempt(phi: Driver) -> None:
 
 def test_a_silence_until_the_deadline_is_the_deadlines(phi: Driver) -> None:
     phi.answer(httpx.ReadTimeout("x"))
-    with pytest.raises(APITimeoutError, match="20 s left of the deadline") as caught:
+    with pytest.raises(APITimeoutError, match="within the deadline of") as caught:
         phi.open().complete("x", deadline=20)
     assert caught.value.phase == "deadline"
 

@@ -5,17 +5,24 @@ from __future__ import annotations
 import json
 import logging
 import pickle
+import re
 import traceback
+from html import escape, unescape
 from typing import TYPE_CHECKING, Any
+from urllib.parse import quote, unquote
 
 import httpx
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from phi_client import ConfigurationError, PhiClient, PhiError
 from phi_client._call.exchange import MAX_ANSWER_BYTES
-from phi_client._call.redaction import redact_prompts
+from phi_client._call.secrets import Secrets, credentials_in
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from tests.conftest import Driver, Pieces
 
 KEY = "planted-key-0123456789abcdef"
@@ -158,8 +165,135 @@ def test_a_validation_error_says_where_and_what_but_not_the_value(phi: Driver) -
 
 def test_short_words_of_a_prompt_are_left_in_a_message() -> None:
     request = json.dumps({"messages": [{"role": "user", "content": "is"}]}).encode()
-    assert redact_prompts("this is it", request) == "this is it"
-    assert redact_prompts("this is it", b"no json") == "this is it"
+    assert Secrets((), request).scrub("this is it") == "this is it"
+    assert Secrets((), b"no json").scrub("this is it") == "this is it"
+
+
+def dotnet(text: str) -> str:
+    """As System.Text.Json writes text by default."""
+    return "".join(one if one.isalnum() or one in " .,;" else f"\\u{ord(one):04X}" for one in text)
+
+
+ESCAPES: dict[str, Callable[[str], str]] = {
+    "as it is": str,
+    ".NET": dotnet,
+    "PHP": lambda text: text.replace("/", r"\/"),
+    "percent": lambda text: quote(text, safe=""),
+    "entities": lambda text: escape(text).replace("+", "&#43;").replace("/", "&#x2F;"),
+    "JSON": json.dumps,
+    "JSON twice": lambda text: json.dumps(json.dumps(text)),
+    "repr": repr,
+    "every character": lambda text: "".join(f"\\u{ord(one):04x}" for one in text),
+}
+keys = st.text(
+    "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/=_-.", min_size=20, max_size=90
+).filter(lambda key: sum(one.isalnum() for one in key) >= 14)
+ordinary = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text("the answer is not 42.", max_size=40),
+    lambda inner: st.lists(inner) | st.dictionaries(st.text("abc"), inner),
+)
+words = st.lists(st.from_regex(r"[a-zäöü]{2,9}", fullmatch=True), min_size=8, max_size=20)
+
+
+@given(key=keys, how=st.sampled_from(sorted(ESCAPES)), before=st.sampled_from(["", "the key ", "'"]))
+def test_no_escape_hides_a_key(key: str, how: str, before: str) -> None:
+    said = {"message": f"{before}{ESCAPES[how](key)} is wrong", "details": [{"input": ESCAPES[how](key)}]}
+    shown = letters(json.dumps(Secrets((key,)).scrub(said)))
+    assert not [run for run in runs_of(letters(key), 12) if run in shown]
+
+
+@given(
+    words=words,
+    how=st.sampled_from(sorted(ESCAPES)),
+    glue=st.sampled_from([" ", "\n", ", ", ' "', "  "]),
+    data=st.data(),
+)
+def test_a_prompt_is_recognised_when_cut_escaped_or_wrapped(
+    words: list[str], how: str, glue: str, data: st.DataObject
+) -> None:
+    prompt = glue.join(words)
+    start = data.draw(st.integers(0, len(prompt) // 4))
+    end = data.draw(st.integers(len(prompt) // 2 + len(prompt) // 4, len(prompt)))
+    cut = prompt[start:end]
+    echoed = data.draw(st.sampled_from([cut, cut.upper(), " ".join(cut.split())]))
+    request = json.dumps({"messages": [{"role": "user", "content": prompt}]}).encode()
+    shown = letters(Secrets((), request).scrub(f"can't work with {ESCAPES[how](echoed)}…"))
+    assert not [run for run in runs_of(letters(prompt), 16) if run in shown]
+
+
+@given(ordinary)
+def test_what_holds_no_secret_is_left_as_it_is(said: object) -> None:
+    request = json.dumps(
+        {"messages": [{"role": "user", "content": "Is there a largest prime number at all?"}]}
+    ).encode()
+    assert Secrets((KEY,), request).scrub(said) == said
+
+
+def test_a_short_key_is_taken_out_where_it_is_a_word_of_its_own() -> None:
+    assert (
+        Secrets(("k", "x")).scrub("the key k of xk is x, (k)")
+        == "the key [secret] of xk is [secret], ([secret])"
+    )
+
+
+def test_credentials_among_a_callers_headers_are_known_by_their_names() -> None:
+    headers = {
+        "Ocp-Apim-Subscription-Key": "s-1",
+        "X-Api-Key": "s-2",
+        "Cookie": "s-3",
+        "X-Auth": "Basic s-4",
+        "x-monkey": "no",
+    }
+    assert set(credentials_in(headers)) == {"s-1", "s-2", "s-3", "Basic s-4", "s-4"}
+
+
+@pytest.mark.parametrize("key", ["token", "x", "k", "none", "stop", "ollama", "usage", "content", "1"])
+def test_an_answer_is_the_callers_every_byte(phi: Driver, key: str) -> None:
+    text = f"None of the x fit; the token count of {key} is \\boxed{{x+1}}"
+    whole = {
+        "id": key,
+        "model": key,
+        "choices": [{"index": 0, "message": {"role": "assistant", "content": text}, "finish_reason": "stop"}],
+        "usage": {"prompt_tokens": 1, "completion_tokens": 1, "total_tokens": 2},
+    }
+    chunk = {**whole, "choices": [{"index": 0, "delta": {"content": text}, "finish_reason": "stop"}]}
+    headers = {"cache-control": "none", "x-stop": "stop"}
+    events = f"data: {json.dumps(chunk)}\n\ndata: [DONE]\n\n"
+    phi.answer(
+        httpx.Response(200, json=whole, headers=headers), httpx.Response(200, text=events, headers=headers)
+    )
+    done = phi.open(api_key=key).complete()
+    assert done.raw == whole
+    assert (done.headers["cache-control"], done.headers["x-stop"]) == ("none", "stop")
+    assert phi.stream()[1] == done
+
+
+def test_a_key_of_the_callers_headers_is_shown_nowhere(phi: Driver) -> None:
+    def echo_key(request: httpx.Request) -> httpx.Response:
+        given = request.headers["ocp-apim-subscription-key"]
+        body = json.dumps(
+            {"error": {"code": given, "message": given, "details": [given], "innererror": {given: given}}}
+        )
+        return httpx.Response(403, text=body.replace("+", r"\u002B"), headers={"x-key-seen": given})
+
+    secret = "gateway+0123456789/abcdef"
+    phi.router.route().mock(side_effect=echo_key)
+    with pytest.raises(PhiError) as caught:
+        phi.open(headers={"Ocp-Apim-Subscription-Key": secret}, max_retries=0).complete()
+    assert not [run for run in runs_of(letters(secret), 12) if run in letters(shown(caught.value))]
+    assert secret.encode() not in pickle.dumps(caught.value)
+
+
+def letters(text: str) -> str:
+    """What is left of a text whose escapes are read: its letters and digits, in one case."""
+    for _ in range(4):
+        text = re.sub(r"\\+u([0-9a-fA-F]{4})", lambda found: chr(int(found[1], 16)), unescape(unquote(text)))
+    return "".join(one for one in text if one.isalnum()).casefold()
+
+
+def runs_of(text: str, size: int) -> set[str]:
+    """All parts of a text that are so long."""
+    return {text[place : place + size] for place in range(len(text) - size + 1)}
 
 
 def test_an_answer_without_end_is_given_up(phi: Driver, pieces: type[Pieces]) -> None:

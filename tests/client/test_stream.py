@@ -179,10 +179,27 @@ def test_a_broken_stream_raises_with_what_came(
     assert body.is_closed
 
 
-def test_a_body_that_is_no_stream_is_no_success(phi: Driver) -> None:
-    phi.answer(
-        httpx.Response(200, json={"choices": [{"message": {"content": "42"}, "finish_reason": "stop"}]})
-    )
+def test_a_service_that_does_not_stream_gives_its_answer_as_one_chunk(phi: Driver) -> None:
+    answer = {"choices": [{"message": {"content": "<think>6*7</think>42"}, "finish_reason": "stop"}]}
+    phi.answer(httpx.Response(200, json=answer), httpx.Response(200, json=answer))
+    chunks, done = phi.open().stream()
+    assert [(chunk.reasoning, chunk.content, chunk.finish_reason) for chunk in chunks] == [
+        ("6*7", "42", "stop")
+    ]
+    assert done == phi.complete()
+
+
+def test_events_under_the_name_of_json_are_events(phi: Driver) -> None:
+    events = b'data: {"choices":[{"delta":{"content":"42"},"finish_reason":"stop"}]}\n\ndata: [DONE]\n\n'
+    phi.answer(httpx.Response(200, content=events, headers={"content-type": "application/json"}))
+    _, done = phi.open().stream()
+    assert done is not None
+    assert done.content == "42"
+
+
+@pytest.mark.parametrize("body", [b"", b": a comment\n\n", b"neither events nor JSON"])
+def test_a_body_without_events_is_no_success(phi: Driver, body: bytes) -> None:
+    phi.answer(httpx.Response(200, content=body))
     with pytest.raises(StreamInterruptedError, match="no event came"):
         phi.open().stream()
 
@@ -277,19 +294,19 @@ def test_a_completion_is_there_only_at_the_end(phi: Driver, pieces: type[Pieces]
     client = phi.open().client
     if isinstance(client, AsyncPhiClient):
         stream: Any = client.stream("x")
-        with pytest.raises(RuntimeError, match="not open"):
+        with pytest.raises(ConfigurationError, match="not open"):
             phi.run(anext(stream))
 
         async def entered() -> None:
             async with stream:
                 _ = stream.completion
 
-        with pytest.raises(RuntimeError, match="not been read"):
+        with pytest.raises(ConfigurationError, match="not been read"):
             phi.run(entered())
     else:
         assert isinstance(client, PhiClient)
         plain = client.stream("x")
-        with pytest.raises(RuntimeError, match="not open"):
+        with pytest.raises(ConfigurationError, match="not open"):
             next(plain)
-        with plain, pytest.raises(RuntimeError, match="not been read"):
+        with plain, pytest.raises(ConfigurationError, match="not been read"):
             _ = plain.completion

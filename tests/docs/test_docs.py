@@ -24,6 +24,7 @@ from phi_client import (
     PhiClient,
     Solution,
 )
+from phi_client._call import targets
 
 ROOT = Path(__file__).parents[2]
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"), *(ROOT / "emulator").rglob("README.md")])

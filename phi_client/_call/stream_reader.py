@@ -1,0 +1,187 @@
+"""A completion as it arrives, without I/O: bytes in, chunks out.
+
+It must not read anything: the two streams feed it bytes and hand out its chunks.
+
+    open ──data event──> chunks ──finish reason──> ──`[DONE]` or the end──> complete
+                           └── end without a finish reason, malformed chunk, error event, silence ──> raises
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass
+
+from phi_client._call.clock import Clock
+from phi_client._call.completion import Completion, CompletionBuilder, CompletionChunk
+from phi_client._call.deadline import Limits
+from phi_client._call.errors import APIConnectionError
+from phi_client._call.exchange import Answer, Exchange, bare, without_echoes
+from phi_client._call.interruptions import StreamInterruptedError
+from phi_client._call.telemetry import CallTrace
+from phi_client.contract.answers import AnswerView
+from phi_client.contract.error_body import ErrorBody
+from phi_client.contract.events import DONE, EventDecoder, ServerSentEvent
+from phi_client.contract.wire import ContractError
+
+__all__ = ["OpenStream", "StreamReader"]
+
+_EVENT_STARTS = (b"data:", b"event:", b"id:", b"retry:", b":")
+
+
+class StreamReader:
+    """Bytes in, chunks out; `answer` is the head of the stream."""
+
+    def __init__(self, exchange: Exchange, answer: Answer, clock: Clock) -> None:
+        self.answer = answer
+        self.origin = exchange.origin(answer)
+        self._exchange = exchange
+        self._idle_limit_s = exchange.timeout.read
+        self._now = clock.now
+        self._last_event = clock.now()
+        self._decoder = EventDecoder()
+        self._builder = CompletionBuilder(self.origin)
+        self._events: deque[ServerSentEvent] = deque()
+        self._failure: ContractError | None = None
+        self._whole: Completion | None = None
+        self._has_begun = False
+        self._has_ended = False
+        self.is_complete = False
+        self.first_event_at: float | None = None
+        self.failure: StreamInterruptedError | None = None
+
+    def feed(self, data: bytes | None) -> None:
+        """Take bytes, `None` for the end of the connection.
+
+        A failure to decode them is raised by `next_chunk`, after the chunks before it.
+
+        Raises:
+            StreamInterruptedError: comments alone came for longer than the read limit.
+        """
+        if data is None:
+            self._end()
+            return
+        try:
+            self._events.extend(self._decoder.feed(data))
+        except ContractError as error:
+            self._failure = error
+        if self._events:
+            self._last_event = self._now()
+            if self.first_event_at is None:
+                self.first_event_at = self._last_event
+        elif self._idle_limit_s is not None and self._now() - self._last_event > self._idle_limit_s:
+            # Comments keep the connection busy, but are no sign of life from the model.
+            raise self.interruption(f"no data event within the read limit of {self._idle_limit_s:g} s")
+
+    def take_whole(self, answer: Answer) -> None:
+        """Take the answer of a service that did not stream, as one chunk.
+
+        Raises:
+            PhiError: as of `Exchange.read_completion`.
+        """
+        if answer.body.lstrip().startswith(_EVENT_STARTS):
+            # Events after all, under a wrong name.
+            self.feed(answer.body)
+            self.feed(None)
+            return
+        self._whole = self._exchange.read_completion(answer)
+        self.first_event_at = self._now()
+
+    def next_chunk(self) -> CompletionChunk | None:
+        """The next chunk that says anything, or `None` when more bytes are needed or the stream is complete.
+
+        Raises:
+            StreamInterruptedError: the stream can't be completed.
+            ReasoningTruncatedError: it is complete, but the budget ended inside the reasoning.
+        """
+        if self._whole is not None:
+            return self._only_chunk(self._whole)
+        while self._events:
+            event = self._events.popleft()
+            if event.data.strip() == DONE:
+                self._events.clear()
+                return self._finish()
+            self._has_begun = True
+            chunk = self._builder.add(self._wire_chunk(event))
+            if chunk.reasoning or chunk.content or chunk.finish_reason or chunk.usage or chunk.tool_calls:
+                return chunk
+        if self._failure is not None:
+            raise self.interruption(str(self._failure)) from bare(self._failure)
+        return self._finish() if self._has_ended and not self.is_complete else None
+
+    def completion(self) -> Completion:
+        """The whole, or what came so far."""
+        return self._whole or self._builder.build()
+
+    def interruption(self, reason: str, body: ErrorBody | None = None) -> StreamInterruptedError:
+        """The error that carries what came so far."""
+        self._builder.finish()
+        self.failure = StreamInterruptedError(
+            f"the stream was interrupted: {reason}", partial=self.completion(), body=body
+        )
+        return self.failure
+
+    def _end(self) -> None:
+        try:
+            self._events.extend(self._decoder.flush())
+        except ContractError as error:
+            self._failure = error
+        self._has_ended = True
+
+    def _only_chunk(self, whole: Completion) -> CompletionChunk | None:
+        if self.is_complete:
+            return None
+        self.is_complete = True
+        return CompletionChunk(
+            reasoning=whole.reasoning,
+            content=whole.content,
+            finish_reason=whole.finish_reason,
+            usage=whole.usage,
+            raw=whole.raw,
+        )
+
+    def _wire_chunk(self, event: ServerSentEvent) -> AnswerView:
+        try:
+            read = self._exchange.dialect.read_event(event)
+        except ContractError as error:
+            raise self.interruption(str(error)) from bare(error)
+        if isinstance(read, ErrorBody):
+            read = without_echoes(read, self.answer.secrets)
+            raise self.interruption(f"the service reports: {read.message or read.code}", read)
+        return read
+
+    def _finish(self) -> CompletionChunk | None:
+        if self._builder.finish_reason is None:
+            reason = "it ended without a finish reason" if self._has_begun else "no event came"
+            raise self.interruption(reason)
+        self.is_complete = True
+        last = self._builder.finish()
+        self._exchange.check_truncation(self.completion())
+        return last if last.reasoning or last.content else None
+
+
+@dataclass(frozen=True, slots=True)
+class OpenStream:
+    """A stream whose 2xx head has come: its reader, what limits it, and who is told."""
+
+    reader: StreamReader
+    limits: Limits
+    trace: CallTrace | None = None
+
+    def check(self) -> None:
+        """Look at the deadline, before each read.
+
+        Raises:
+            APITimeoutError: it has passed.
+        """
+        self.limits.deadline.check(request_sent=True)
+
+    def interrupted(self, error: APIConnectionError) -> StreamInterruptedError:
+        """A failure after the stream began, as the error that carries what came so far."""
+        return self.reader.interruption(error.message)
+
+    def end(self, error: BaseException | None) -> None:
+        """Tell that the stream was left, read to its end or not."""
+        if self.trace is not None:
+            reader = self.reader
+            failure = reader.failure or error
+            self.trace.finish(reader.completion(), failure, first_chunk_at=reader.first_event_at)

@@ -1,0 +1,58 @@
+"""Carrying a call, async: its steps are taken one after the other. Its twin is `driving.py`, without `await`.
+
+It must not decide anything: the flow says what to do, and is told what came of it.
+"""
+
+from typing import Any, TypeVar
+
+from phi_client._call.clock import Clock, InstantRetries
+from phi_client._call.steps import AskToken, Flow, Receive, Send, Step
+
+__all__ = ["AsyncCarrier"]
+
+_T = TypeVar("_T")
+
+
+class AsyncCarrier:
+    """Carries one call. `reply` is what is open, to read on where the call came to a stream; `close` it at the end."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self.reply: Any = None
+
+    async def carry(self, flow: Flow[_T]) -> _T:
+        """What the flow comes to.
+
+        Raises:
+            PhiError: what it raises.
+        """
+        try:
+            step = next(flow)
+            while True:
+                try:
+                    outcome = await self._take(step)
+                except BaseException as error:  # noqa: BLE001  # the flow decides
+                    step = flow.throw(error)
+                else:
+                    step = flow.send(outcome)
+        except StopIteration as end:
+            return end.value  # type: ignore[no-any-return]
+
+    async def close(self) -> None:
+        """Close what is open."""
+        reply, self.reply = self.reply, None
+        if reply is not None:
+            await reply.close()
+
+    async def _take(self, step: Step) -> object:
+        if isinstance(step, Receive):
+            return await self.reply.read()
+        await self.close()
+        if isinstance(step, Send):
+            self.reply = await step.connections.send(step)
+            return self.reply
+        if isinstance(step, AskToken):
+            return await step.credentials.ask(step)
+        if not InstantRetries.depth:
+            await self._clock.sleep_async(step.seconds)
+        return None
