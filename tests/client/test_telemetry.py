@@ -12,7 +12,7 @@ import httpx
 import pytest
 from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.sdk.metrics.export import InMemoryMetricReader
-from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
+from opentelemetry.sdk.trace import ReadableSpan, Span, SpanProcessor, TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from opentelemetry.trace import INVALID_SPAN, SpanKind, StatusCode, get_current_span, get_tracer
@@ -22,6 +22,8 @@ from phi_client._call.telemetry import CONTENT_VARIABLE, begin_trace
 
 if TYPE_CHECKING:
     from collections.abc import Generator
+
+    from opentelemetry.context import Context
 
     from phi_client._call.exchange import Exchange
     from tests.conftest import Driver, FakeTime, Pieces
@@ -132,6 +134,25 @@ def test_after_a_hop_span_and_metrics_name_who_answered(phi: Driver, told: Told)
     assert [(one.attributes or {})["server.address"] for one in attempts] == [
         "first.services.ai.azure.com", "second.eastus2.models.ai.azure.com"
     ]  # fmt: skip
+
+
+def test_what_samplers_decide_by_is_told_at_the_start(phi: Driver, told: Told) -> None:
+    class Started(SpanProcessor):
+        def on_start(self, span: Span, parent_context: Context | None = None) -> None:
+            started.append(dict(span.attributes or {}))
+
+    started: list[dict[str, Any]] = []
+    told.tracers.add_span_processor(Started())
+    phi.answer(httpx.Response(200, json=OK))
+    phi.open(model="phi-4").complete()
+    wanted = {
+        "gen_ai.operation.name",
+        "gen_ai.provider.name",
+        "gen_ai.request.model",
+        "server.address",
+        "server.port",
+    }
+    assert wanted <= started[0].keys()
 
 
 def test_a_call_that_no_endpoint_answers_is_the_last_ones(phi: Driver, told: Told) -> None:
