@@ -104,10 +104,9 @@ def answered(done: Completion, scrub: Scrub) -> dict[str, Any]:
     if usage is not None:
         told["gen_ai.usage.input_tokens"] = _count(usage.prompt_tokens)
         told["gen_ai.usage.output_tokens"] = _count(usage.completion_tokens)
-        # Counted only where the wire tells them: the reasoning of most surfaces is output like any other.
+        # Where the wire tells them: the reasoning of most surfaces is output like any other.
         told["gen_ai.usage.reasoning.output_tokens"] = _count(getattr(usage, "reasoning_tokens", None))
-        details = _object(_object(done.raw.get("usage")).get("prompt_tokens_details"))
-        told["gen_ai.usage.cache_read.input_tokens"] = _count(details.get("cached_tokens"))
+        told["gen_ai.usage.cache_read.input_tokens"] = _count(getattr(usage, "cached_tokens", None))
     return _without_gaps(told)
 
 

@@ -160,17 +160,17 @@ def test_a_parameter_of_another_type_is_left_out(value: object) -> None:
 
 @dataclass(frozen=True)
 class WideUsage(Usage):
-    """As a service tells it that counts reasoning."""
+    """As a service tells it that counts reasoning and knows a cache."""
 
     reasoning_tokens: int | None = None
+    cached_tokens: int | None = None
 
 
 def test_tokens_of_reasoning_and_of_the_cache_are_told_where_the_wire_has_them() -> None:
-    raw = {
-        "choices": [{"message": {"content": "a"}}],
-        "usage": {"prompt_tokens": 9, "completion_tokens": 5, "prompt_tokens_details": {"cached_tokens": 4}},
-    }
-    told = genai.answered(replace(whole(raw), usage=WideUsage(9, 5, 14, 3)), plain)
+    usage = WideUsage(
+        prompt_tokens=9, completion_tokens=5, total_tokens=14, reasoning_tokens=3, cached_tokens=4
+    )
+    told = genai.answered(replace(whole({"choices": [{"message": {}}]}), usage=usage), plain)
     assert {name.removeprefix("gen_ai.usage."): value for name, value in told.items()} == {
         "input_tokens": 9, "output_tokens": 5, "reasoning.output_tokens": 3, "cache_read.input_tokens": 4
     }  # fmt: skip
@@ -228,14 +228,14 @@ FULL_REQUEST: dict[str, Any] = {
 }  # fmt: skip
 FULL_ANSWER: dict[str, Any] = {
     "id": "i", "model": "phi", "choices": [{"message": {"content": "a"}, "finish_reason": "stop"}],
-    "usage": {"prompt_tokens": 1, "completion_tokens": 1, "prompt_tokens_details": {"cached_tokens": 1}},
+    "usage": {"prompt_tokens": 1, "completion_tokens": 1},
 }  # fmt: skip
 
 
 def test_the_names_are_those_of_the_conventions(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(CONTENT_VARIABLE, "true")
     watched = Watched(FULL_REQUEST)
-    done = replace(whole(FULL_ANSWER), usage=WideUsage(1, 1, 2, 1))
+    done = replace(whole(FULL_ANSWER), usage=WideUsage(1, 1, 2, 1, 1))
     watched.trace.finish(done, ValueError(), chunk_times=[8, 9])
     known: set[str] = set()
     for module in ("attributes.gen_ai", "attributes.server", "attributes.error", "metrics.gen_ai"):
