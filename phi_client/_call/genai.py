@@ -26,7 +26,6 @@ if TYPE_CHECKING:
     from phi_client._call.exchange import Exchange
 
 __all__ = [
-    "SCHEMA_URL",
     "Scrub",
     "answered",
     "asked",
@@ -37,8 +36,6 @@ __all__ = [
     "scrubber",
     "server_of",
 ]
-
-SCHEMA_URL: Final = "https://opentelemetry.io/schemas/1.42.0"
 
 Scrub = Callable[[str], str]
 
@@ -142,7 +139,9 @@ def scrubber(credentials: Iterable[str]) -> Scrub:
 
     def scrub(text: str) -> str:
         clean = text.encode("utf-8", "replace").decode()
-        return "".join(secrets.scrub(piece) for piece in re.findall(_PIECE, clean)) if secrets.values else clean
+        return (
+            "".join(secrets.scrub(piece) for piece in re.findall(_PIECE, clean)) if secrets.values else clean
+        )
 
     return scrub
 

@@ -1,7 +1,8 @@
 """Spans and metrics of OpenTelemetry, in the GenAI conventions: one span for a call, one for each of its attempts.
 
-It must not import OpenTelemetry unless the application has set it up: without that, a call costs two look-ups. Neither
-prompts nor answers are told, unless `OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT` asks for them; keys never are.
+It must not import OpenTelemetry, nor load `genai`, unless the application has set it up: without that, a call costs two
+look-ups. Neither prompts nor answers are told, unless `OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT` asks for
+them; keys never are.
 
 A call that went from one endpoint to another is told of as the last one's, which answered it or failed it; each attempt
 names its own.
@@ -17,7 +18,6 @@ from functools import lru_cache
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any, Final
 
-from phi_client._call import genai
 from phi_client._call.errors import APIStatusError
 from phi_client._call.log import safe_url
 from phi_client._call.secrets import credentials_in
@@ -37,6 +37,7 @@ __all__ = ["CONTENT_VARIABLE", "AttemptTrace", "CallTrace", "begin_trace"]
 CONTENT_VARIABLE: Final = "OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT"
 
 _NAME: Final = "phi_client"
+_SCHEMA_URL: Final = "https://opentelemetry.io/schemas/1.42.0"
 _CONTENT_ON: Final = frozenset({"true", "span_only", "span_and_event"})
 _SHORTEST_CREDENTIAL: Final = 8
 """Shorter ones are left: `stop` and `phi` are words of the protocol."""
@@ -83,6 +84,8 @@ class CallTrace:
     ) -> None:
         from opentelemetry import trace  # noqa: PLC0415  # the application has imported it
 
+        from phi_client._call import genai  # noqa: PLC0415
+
         self._now = now
         self._began = now()
         self._exchange = exchange
@@ -91,7 +94,7 @@ class CallTrace:
         self._credentials: dict[str, None] = {}
         self._tells_content = os.environ.get(CONTENT_VARIABLE, "").strip().lower() in _CONTENT_ON
         self._metrics = None if meters is None else _metrics_of(meters)
-        self._tracer = trace.get_tracer(_NAME, version(), tracers, genai.SCHEMA_URL)
+        self._tracer = trace.get_tracer(_NAME, version(), tracers, _SCHEMA_URL)
         told = genai.endpoint_of(exchange) | genai.asked(exchange.request or {})
         self._span_name = genai.name_of(told)
         if may_hop:
@@ -107,11 +110,13 @@ class CallTrace:
         """The span of one attempt, current while the block runs."""
         from opentelemetry import trace  # noqa: PLC0415
 
+        from phi_client._call.genai import server_of  # noqa: PLC0415
+
         self.at(exchange)
         attributes: dict[str, Any] = {
             "http.request.method": exchange.method,
             "url.full": safe_url(exchange.url),
-            **genai.server_of(exchange.url),
+            **server_of(exchange.url),
         }
         if self._attempts:
             attributes["http.request.resend_count"] = self._attempts
@@ -140,6 +145,8 @@ class CallTrace:
 
         `chunk_times` are those at which the chunks of a stream came.
         """
+        from phi_client._call import genai  # noqa: PLC0415
+
         if self._has_ended:
             return
         self._has_ended = True
@@ -175,7 +182,9 @@ class CallTrace:
 
     def scrub(self, text: str) -> str:
         """`text` without credentials."""
-        return genai.scrubber(self._credentials)(text)
+        from phi_client._call.genai import scrubber  # noqa: PLC0415
+
+        return scrubber(self._credentials)(text)
 
 
 class AttemptTrace:
@@ -221,7 +230,7 @@ class _Metrics:
     """The instruments of one provider."""
 
     def __init__(self, meters: MeterProvider) -> None:
-        meter = meters.get_meter(_NAME, version(), genai.SCHEMA_URL)
+        meter = meters.get_meter(_NAME, version(), _SCHEMA_URL)
 
         def histogram(name: str, unit: str, buckets: tuple[float, ...], description: str) -> Histogram:
             return meter.create_histogram(
