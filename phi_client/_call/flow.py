@@ -283,7 +283,7 @@ class Call:
 
     def _told(self, flow: Flow[_T]) -> Flow[_T]:
         """`flow`, of whose failure is told, for whatever reason."""
-        self._trace = begin_trace(self._exchange, self._clock.now)
+        self._trace = begin_trace(self._exchange, self._clock.now, may_hop=not self._is_last)
         try:
             return (yield from flow)
         except BaseException as error:

@@ -46,7 +46,7 @@ class StreamReader:
         self._has_begun = False
         self._has_ended = False
         self.is_complete = False
-        self.first_event_at: float | None = None
+        self.chunk_times: list[float] = []
         self.failure: StreamInterruptedError | None = None
 
     def feed(self, data: bytes | None) -> None:
@@ -66,8 +66,6 @@ class StreamReader:
             self._failure = error
         if self._events:
             self._last_event = self._now()
-            if self.first_event_at is None:
-                self.first_event_at = self._last_event
         elif self._idle_limit_s is not None and self._now() - self._last_event > self._idle_limit_s:
             # Comments keep the connection busy, but are no sign of life from the model.
             raise self.interruption(f"no data event within the read limit of {self._idle_limit_s:g} s")
@@ -84,7 +82,7 @@ class StreamReader:
             self.feed(None)
             return
         self._whole = self._exchange.read_completion(answer)
-        self.first_event_at = self._now()
+        self.chunk_times = [self._now()]
 
     def next_chunk(self) -> CompletionChunk | None:
         """The next chunk that says anything, or `None` when more bytes are needed or the stream is complete.
@@ -101,6 +99,8 @@ class StreamReader:
                 self._events.clear()
                 return self._finish()
             self._has_begun = True
+            # The queue is drained before more is read, so all in it came when the last of them did.
+            self.chunk_times.append(self._last_event)
             chunk = self._builder.add(self._wire_chunk(event))
             if chunk.reasoning or chunk.content or chunk.finish_reason or chunk.usage or chunk.tool_calls:
                 return chunk
@@ -184,4 +184,4 @@ class OpenStream:
         if self.trace is not None:
             reader = self.reader
             failure = reader.failure or error
-            self.trace.finish(reader.completion(), failure, first_chunk_at=reader.first_event_at)
+            self.trace.finish(reader.completion(), failure, chunk_times=reader.chunk_times)
