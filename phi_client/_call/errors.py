@@ -105,12 +105,14 @@ class CredentialError(PhiError):
 class APIConnectionError(PhiError):
     """There is no complete answer.
 
-    `request_sent` says whether the service may have got the request, done the work and billed it.
+    `request_sent` says whether the service may have got the request, done the work and billed it; `is_refused` that
+    nothing listens at the endpoint at all.
     """
 
-    def __init__(self, message: str, *, request_sent: bool) -> None:
+    def __init__(self, message: str, *, request_sent: bool, is_refused: bool = False) -> None:
         super().__init__(message)
         self.request_sent = request_sent
+        self.is_refused = is_refused
 
     def _facts(self) -> list[str]:
         if not self.request_sent:
