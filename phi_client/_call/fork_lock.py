@@ -43,19 +43,20 @@ class ForkSafeLock:
     """A lock that is free in a forked child, whatever thread of the parent held it."""
 
     def __init__(self) -> None:
-        self._lock = self._held = threading.Lock()
+        self._lock = threading.Lock()
+        self._held: dict[int, threading.Lock] = {}
         renew_in_children(self)
 
     def __enter__(self) -> None:
         lock = self._lock
         lock.acquire()
-        self._held = lock
+        self._held[threading.get_ident()] = lock
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        # In a child that was forked while its thread held the lock: the one that was taken.
-        self._held.release()
+        # The one that was taken, which in a child that this thread forked meanwhile is another than today's.
+        self._held.pop(threading.get_ident()).release()
 
     def renew(self) -> None:
         """Be free."""

@@ -102,7 +102,7 @@ class AsyncOwnReply:
         self._attempt = attempt
         self._response = response
         assert isinstance(attempt.body, AsyncBody)  # noqa: S101  # it came from our transport
-        self._body = attempt.body
+        self._body, attempt.body = attempt.body, None  # which the request would keep alive
         self._parts: AsyncIterator[bytes] = (
             self._body.parts() if says_plainly(self.headers) else response.aiter_bytes()
         )

@@ -14,7 +14,7 @@ import httpx
 from phi_client._wire.async_network import AsyncNetwork
 from phi_client._wire.faults import Attempt
 from phi_client._wire.lines import Line, Lines, Makers, core_url
-from phi_client._wire.transport_facts import ATTEMPT, raised_as_httpx
+from phi_client._wire.transport_facts import ATTEMPT, as_response, raised_as_httpx
 
 __all__ = ["MAKERS", "AsyncBody", "AsyncLines", "AsyncTransport"]
 
@@ -56,9 +56,7 @@ class AsyncTransport(httpx.AsyncBaseTransport):
             lines.drop(line)
             raise
         attempt.body = body = AsyncBody(response, line, lines)
-        return httpx.Response(
-            response.status, headers=response.headers, stream=body, extensions=response.extensions
-        )
+        return as_response(response, body)
 
 
 class AsyncBody(httpx.AsyncByteStream):

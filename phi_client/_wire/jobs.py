@@ -48,6 +48,15 @@ class Job(Generic[_T]):
                 return
         tell()
 
+    @property
+    def is_done(self) -> bool:
+        """Whether its outcome is there."""
+        return self._is_done.is_set()
+
+    def finish(self, value: _T) -> None:
+        """Let all who wait have `value`."""
+        self._finish(value, None)
+
     def give_up(self, error: BaseException) -> None:
         """Let all who wait have `error`; what the work still brings is dropped."""
         self._finish(None, error)

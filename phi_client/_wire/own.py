@@ -98,7 +98,7 @@ class OwnReply:
         self._attempt = attempt
         self._response = response
         assert isinstance(attempt.body, Body)  # noqa: S101  # it came from our transport
-        self._body = attempt.body
+        self._body, attempt.body = attempt.body, None  # which the request would keep alive
         self._parts: Iterator[bytes] = (
             self._body.parts() if says_plainly(self.headers) else response.iter_bytes()
         )

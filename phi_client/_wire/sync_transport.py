@@ -12,7 +12,7 @@ import httpx
 from phi_client._wire.faults import Attempt
 from phi_client._wire.lines import Line, Lines, Makers, core_url
 from phi_client._wire.sync_network import Network
-from phi_client._wire.transport_facts import ATTEMPT, raised_as_httpx
+from phi_client._wire.transport_facts import ATTEMPT, as_response, raised_as_httpx
 
 __all__ = ["MAKERS", "Body", "SyncLines", "Transport"]
 
@@ -52,9 +52,7 @@ class Transport(httpx.BaseTransport):
             lines.drop(line)
             raise
         attempt.body = body = Body(response, line, lines)
-        return httpx.Response(
-            response.status, headers=response.headers, stream=body, extensions=response.extensions
-        )
+        return as_response(response, body)
 
 
 class Body(httpx.SyncByteStream):

@@ -5,12 +5,12 @@ It must not wait for anything.
 
 from collections.abc import Generator
 from contextlib import contextmanager
-from typing import Final
+from typing import Any, Final
 
 import httpcore
 import httpx
 
-__all__ = ["ATTEMPT", "as_httpx", "raised_as_httpx"]
+__all__ = ["ATTEMPT", "as_httpx", "as_response", "raised_as_httpx"]
 
 ATTEMPT: Final = "phi_client.attempt"
 """The extension of a request that carries its `Attempt`."""
@@ -50,3 +50,9 @@ def raised_as_httpx() -> Generator[None]:
         if named is error:
             raise
         raise named from error
+
+
+def as_response(response: httpcore.Response, body: Any) -> httpx.Response:
+    """The head of an answer as httpx takes it, with `body` still to come."""
+    extensions: dict[str, Any] = getattr(response, "extensions")  # noqa: B009  # typed as unknown
+    return httpx.Response(response.status, headers=response.headers, stream=body, extensions=extensions)
