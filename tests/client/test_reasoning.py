@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from phi_client.contract.reasoning import ReasoningSplitter, SplitText, find_boxed_answer, split_reasoning
+from phi_client._call.boxes import find_boxed_answer
+from phi_client.contract.reasoning import ReasoningSplitter, SplitText, split_reasoning
 
 WHOLES = [
     ("<think>a</think>b", "a", "b"),
