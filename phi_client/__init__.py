@@ -8,7 +8,7 @@ only `parse`, `solve` and `map` give.
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, Final
 
-from phi_client._call.completion import Completion, CompletionChunk
+from phi_client._call.completion import Completion, CompletionChoice, CompletionChunk
 from phi_client._call.options import CompletionOptions, Timeout
 from phi_client._call.retrying import RetryEvent
 from phi_client._client import PhiClient
@@ -24,6 +24,7 @@ from phi_client.errors import (
     BadRequestError,
     ConfigurationError,
     ContentFilterError,
+    ContextLengthError,
     CredentialError,
     Hop,
     InternalServerError,
@@ -65,10 +66,12 @@ __all__ = [
     "ChatMessage",
     "ChatStream",
     "Completion",
+    "CompletionChoice",
     "CompletionChunk",
     "CompletionOptions",
     "ConfigurationError",
     "ContentFilterError",
+    "ContextLengthError",
     "CredentialError",
     "ErrorBody",
     "FinishReason",

@@ -10,7 +10,8 @@ It only hands names on. Text of a prompt, headers and keys are never part of a m
     │   └── StreamInterruptedError
     ├── APIStatusError
     │   ├── BadRequestError
-    │   │   └── ContentFilterError
+    │   │   ├── ContentFilterError
+    │   │   └── ContextLengthError
     │   ├── AuthenticationError
     │   ├── PermissionDeniedError
     │   ├── NotFoundError
@@ -33,6 +34,7 @@ from phi_client._call.errors import (
     BadRequestError,
     ConfigurationError,
     ContentFilterError,
+    ContextLengthError,
     CredentialError,
     Hop,
     InternalServerError,
@@ -56,6 +58,7 @@ __all__ = [
     "BadRequestError",
     "ConfigurationError",
     "ContentFilterError",
+    "ContextLengthError",
     "CredentialError",
     "Hop",
     "InternalServerError",

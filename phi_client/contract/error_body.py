@@ -38,7 +38,12 @@ MAX_ERROR_BYTES: Final = 64 * 1024
 _HELP_START: Final = "Please check this guide to understand why"
 
 _CONTEXT_CODES: Final = frozenset(
-    {"context_length_exceeded", "tokens_limit_reached", "exceed_context_size_error", "context_window_exceeded"}
+    {
+        "context_length_exceeded",
+        "tokens_limit_reached",
+        "exceed_context_size_error",
+        "context_window_exceeded",
+    }
 )
 """The codes of OpenAI and Azure OpenAI, of `/models` (quoted in issues), and of servers of one's own."""
 
@@ -50,6 +55,9 @@ _CONTEXT_WORDS: Final = re.compile(
     r"|`?inputs`? tokens \+ `?max_new_tokens`? must be",
     re.IGNORECASE,
 )
+
+_PIECES: Final = ("{", "[", "data:", "event:", ":")
+"""How a cut answer begins, or a stream where none was asked for."""
 
 _TAG: Final = re.compile(r"(<[^<>]*>)")
 _MARKUP: Final = re.compile(r"<(?:!doctype|html|head|body|\?xml)\b", re.IGNORECASE)
@@ -84,7 +92,7 @@ class ErrorBody:
     @property
     def exceeds_context(self) -> bool:
         """Whether prompt and answer together are longer than the model's context, by code or by words."""
-        codes = {self.code, (self.innererror or {}).get("code"), self.type}
+        codes = (self.code, (self.innererror or {}).get("code"), self.type)
         is_named = any(isinstance(code, str) and code.casefold() in _CONTEXT_CODES for code in codes)
         return is_named or _CONTEXT_WORDS.search(self.message) is not None
 
@@ -108,12 +116,11 @@ def read_misfit(body: bytes | str) -> ErrorBody | None:
     """
     read = read_error_body(body)
     found = _leading_object(read.raw)
-    if found is None and read.raw[:1] in tuple('[{"') and not read.raw.startswith("[{"):
-        # JSON of another form, or cut: a piece of an answer as likely as anything.
-        return None
-    if found is not None and ("choices" in found or "output" in found) and not found.get("error"):
-        return None
-    return read if read.message or read.code else None
+    if found is None:
+        says = not read.raw.startswith(_PIECES)
+    else:
+        says = bool(found.get("error")) or not ("choices" in found or "output" in found)
+    return read if says and (read.message or read.code) else None
 
 
 def error_from_object(value: Mapping[str, Any]) -> ErrorBody:
@@ -171,7 +178,8 @@ def _leading_object(text: str) -> dict[str, Any] | None:
         return None
     if isinstance(value, list) and value:
         # Some gateways send a list of one error.
-        value = cast("list[object]", value)[0]
+        first = cast("list[object]", value)[0]
+        value = first if isinstance(first, dict) and "error" in first else None
     return cast("dict[str, Any]", value) if isinstance(value, dict) else None
 
 

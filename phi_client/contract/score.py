@@ -8,6 +8,7 @@ Both answer 200 with `{}` where they fail, so an answer without output is a fail
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final, cast
 
 from phi_client.contract.error_body import ErrorBody, error_from_object, read_error_body
@@ -137,10 +138,4 @@ def _engine_error(error: Mapping[str, Any]) -> ErrorBody:
         read = error_from_object(cast("dict[str, Any]", body))
     else:
         read = read_error_body(str(body or "the engine gave no reason"))
-    return ErrorBody(
-        message=read.message,
-        code=read.code,
-        status=status if isinstance(status, int) else read.status,
-        details=read.details,
-        innererror=read.innererror,
-    )
+    return replace(read, status=status if type(status) is int else read.status, raw="")

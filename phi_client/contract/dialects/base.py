@@ -69,6 +69,7 @@ _MODEL_REASON: Final = "ms-azureml-model-error-reason"
 # Reasons that an Envoy filter's source gives without a status of their own.
 _STATUS_OF_REASON: Final = {"too_many_pending_request": 429, "model_not_ready": 503}
 _WRAPPED: Final = 424
+_STATUS: Final = re.compile(r"[1-5][0-9]{2}")
 
 
 class Dialect(Facts):
@@ -275,7 +276,7 @@ class Dialect(Facts):
             return error
         named = get_header(headers, _MODEL_STATUS) or ""
         reason = get_header(headers, _MODEL_REASON) or ""
-        inner = int(named) if named.isdecimal() else _STATUS_OF_REASON.get(reason, error.status)
+        inner = int(named) if _STATUS.fullmatch(named) else _STATUS_OF_REASON.get(reason, error.status)
         return replace(error, message=error.message or reason, status=inner)
 
     @abstractmethod
