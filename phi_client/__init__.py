@@ -50,7 +50,7 @@ if TYPE_CHECKING:
     from phi_client._call.totals import Price
     from phi_client._map.result import MapItem, MapResult
     from phi_client._wire.credentials import AsyncTokenCredential, TokenCredential
-    from phi_client.contract.chat import ChatMessage
+    from phi_client.contract.messages import ChatMessage
     from phi_client.contract.model_info import ModelInfo
 
 __all__ = [
@@ -111,7 +111,7 @@ __all__ = [
 _LATER: Final = {
     "AsyncPhiClient": "phi_client._async_client",
     "AsyncTokenCredential": "phi_client._wire.credentials",
-    "ChatMessage": "phi_client.contract.chat",
+    "ChatMessage": "phi_client.contract.messages",
     "FunctionTool": "phi_client._call.tools",
     "MapItem": "phi_client._map.result",
     "MapResult": "phi_client._map.result",

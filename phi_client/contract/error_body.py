@@ -173,13 +173,13 @@ def _unnested(error: ErrorBody) -> ErrorBody:
 
 def _leading_object(text: str) -> dict[str, Any] | None:
     try:
-        value, _ = json.JSONDecoder().raw_decode(text)
+        value: object = json.JSONDecoder().raw_decode(text)[0]
     except (ValueError, RecursionError):
         return None
     if isinstance(value, list) and value:
         # Some gateways send a list of one error.
         first = cast("list[object]", value)[0]
-        value = first if isinstance(first, dict) and "error" in first else None
+        return cast("dict[str, Any]", first) if isinstance(first, dict) and "error" in first else None
     return cast("dict[str, Any]", value) if isinstance(value, dict) else None
 
 

@@ -7,8 +7,8 @@ from typing import Any, Literal
 import pytest
 
 from phi_client.contract.answers import REASONING_FIELDS, Usage, first_choice, view_answer
-from phi_client.contract.chat import ChatRequest
 from phi_client.contract.parameters import SCHEMA_KEYS
+from phi_client.contract.service.chat import ChatRequest
 from phi_client.contract.wire import ContractError
 
 

@@ -9,10 +9,15 @@ from typing import Any, Final, cast
 
 from pydantic import ValidationError
 
-from phi_client.contract.chat import ChatRequest
-from phi_client.contract.extensions import EXTENDED_FORMATS
 from phi_client.contract.parameters import EXTRA_PARAMETERS, ParameterPolicy
-from phi_client.contract.refusals import RefusedError, invalid_input, unexpected_policy, unknown_parameters
+from phi_client.contract.service.chat import ChatRequest
+from phi_client.contract.service.extensions import EXTENDED_FORMATS
+from phi_client.contract.service.refusals import (
+    RefusedError,
+    invalid_input,
+    unexpected_policy,
+    unknown_parameters,
+)
 from phi_client.contract.wire import get_header
 
 __all__ = ["apply_policy", "read_json", "validated_request"]

@@ -10,8 +10,8 @@ from typing import Annotated, Any, Final, Literal, Self
 
 from pydantic import Field, ValidationError, model_validator
 
-from phi_client.contract.chat import ChatRequest
-from phi_client.contract.refusals import RefusedError, invalid_input
+from phi_client.contract.service.chat import ChatRequest
+from phi_client.contract.service.refusals import RefusedError, invalid_input
 from phi_client.contract.wire_model import WireModel
 
 __all__ = ["EXTENDED_FORMATS", "Wishes", "read_wishes"]
