@@ -193,8 +193,9 @@ def _without_markup(text: str) -> str:
         return text
     shown: list[str] = []
     is_seen = True
-    for piece in _TAG.split(text):
-        if not piece.startswith("<"):
+    for number, piece in enumerate(_TAG.split(text)):
+        if number % 2 == 0:
+            # Between two tags.
             shown += [piece] if is_seen else []
         elif (hidden := _UNSEEN.match(piece)) is not None:
             is_seen = bool(hidden[1])
