@@ -7,7 +7,6 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any, Final, cast
 
-from phi_client._call.boxes import find_boxed_answer
 from phi_client._call.errors import Hop
 from phi_client.contract.answers import (
     CUT_REASONS,
@@ -51,7 +50,7 @@ class CompletionChoice:
     @property
     def answer(self) -> str | None:
         r"""As that of a completion."""
-        return find_boxed_answer(self.content)
+        return _answer_in(self.content)
 
     @property
     def tool_calls(self) -> "tuple[ToolCall, ...]":
@@ -93,7 +92,7 @@ class Completion:
     @property
     def answer(self) -> str | None:
         r"""What stands in the last `\boxed{…}` of `content` that says anything, or `None` when there is none."""
-        return find_boxed_answer(self.content)
+        return _answer_in(self.content)
 
     @property
     def choices(self) -> tuple[CompletionChoice, ...]:
@@ -329,6 +328,12 @@ class _Parts:
             message["tool_calls"] = merge_tool_calls(self._tool_calls)
         choice: dict[str, Any] = {"index": index, "message": message, "finish_reason": self.finish_reason}
         return {**choice, "logprobs": {"content": self._logprobs}} if self._logprobs else choice
+
+
+def _answer_in(content: str) -> str | None:
+    from phi_client._call.boxes import find_boxed_answer  # noqa: PLC0415  # not needed before there is an answer
+
+    return find_boxed_answer(content)
 
 
 def _parted(choice: ChoiceView) -> tuple[str, str]:

@@ -13,7 +13,6 @@ import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from html import unescape
 from typing import Any, Final, cast
 
 __all__ = [
@@ -191,6 +190,8 @@ def _without_markup(text: str) -> str:
     """What a page shows, such as a proxy's; any other text as it is."""
     if not _MARKUP.match(text):
         return text
+    from html import unescape  # few bodies are pages
+
     shown: list[str] = []
     is_seen = True
     for number, piece in enumerate(_TAG.split(text)):

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any, cast
 
+from phi_client.contract.answers import REASONING_FIELDS
 from phi_client.contract.error_body import ErrorBody, error_from_object, read_error_body
 from phi_client.contract.wire import ContractError, load_object
 
@@ -37,17 +38,16 @@ def completion_of_score(body: bytes) -> dict[str, Any] | ErrorBody:
     error = value.get("error")
     if isinstance(error, dict):
         return _engine_error(cast("dict[str, Any]", error))
-    output = value.get("output")
-    if not isinstance(output, str):
+    output, message = value.get("output"), value.get("message")
+    # A message may say nothing: with calls of tools, or where the budget ended inside the reasoning.
+    says_nothing = output is None and isinstance(message, dict) and bool(message)
+    if not isinstance(output, str) and not says_nothing:
         raise ContractError(
             "`/score` answered without output, which is how it reports a failure or a body it can't read"
         )
-    message = value.get("message")
     members = cast("dict[str, Any]", message) if isinstance(message, dict) else {"role": "assistant"}
-    reasoning = value.get("reasoning_content")
-    if reasoning is not None:
-        members = {"reasoning_content": reasoning, **members}
-    message = {"content": output, **members}
+    beside = {name: value[name] for name in REASONING_FIELDS if value.get(name) is not None}
+    message = {"content": output, **beside, **members}
     if value.get("tool_calls"):
         message = {"tool_calls": value["tool_calls"], **message}
     choice = {"index": 0, "message": message, "finish_reason": value.get("finish_reason")}

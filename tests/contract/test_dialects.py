@@ -476,6 +476,18 @@ def test_a_score_answer_without_output_is_refused(body: bytes) -> None:
         MANAGED_COMPUTE.read_completion(body, route="/score")
 
 
+@pytest.mark.parametrize(
+    "said",
+    [{"message": {"reasoning": "6*7"}}, {"message": {"role": "assistant"}, "reasoning_content": "6*7"}],
+)
+def test_a_score_answer_may_say_nothing_but_its_reasoning(said: dict[str, Any]) -> None:
+    body = json.dumps({"output": None, "finish_reason": "length", **said}).encode()
+    read = MANAGED_COMPUTE.read_completion(body, route="/score")
+    assert isinstance(read, AnswerView)
+    (choice,) = read.choices
+    assert (choice.content, choice.reasoning_content, choice.finish_reason) == ("", "6*7", "length")
+
+
 def test_an_engine_error_behind_score_keeps_its_status() -> None:
     answer = MANAGED_COMPUTE.write_error(MANAGED_COMPUTE.score_refusal(container_error(503, "busy")))
     assert answer.status == 200

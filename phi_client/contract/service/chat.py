@@ -1,6 +1,6 @@
 """Chat completions as they are on the wire: request, completion, chunk.
 
-It must not know routes, headers or how one surface differs from another: that is a dialect's.
+It must not know routes, headers or how one surface differs from another: that is a surface's.
 
 Requests are checked when they are read (`ChatRequest.model_validate…`), as the service checks them, and are
 not when a client writes them (`model_construct`): the service validates its own input. Answers are read
@@ -71,7 +71,7 @@ class ChatRequest(WireModel):
     Which keys may be `null`, and the words of an error, are the container's (its source).
 
     Keys that the schema does not name are in `extra`; whether they are refused, dropped or passed on is
-    decided by the `extra-parameters` header and the dialect.
+    decided by the `extra-parameters` header and the surface.
     """
 
     messages: list[ChatMessage]

@@ -1,6 +1,6 @@
 """Reading the body of a chat request as the services do: JSON, the schema, and keys outside it.
 
-It must not know which surface reads: a dialect says which policy holds where the caller names none.
+It must not know which surface reads: a surface says which policy holds where the caller names none.
 """
 
 import json

@@ -1,6 +1,6 @@
 """A token of Entra ID as a service meets it: how it travels, and what is said when it is not taken.
 
-It must not know how a token is made or verified, nor which surface it is sent to: a dialect chooses its rules.
+It must not know how a token is made or verified, nor which surface it is sent to: a surface chooses its rules.
 """
 
 from collections.abc import Callable, Mapping
