@@ -12,6 +12,7 @@ It only hands names on. Text of a prompt, headers and keys are never part of a m
     │   ├── BadRequestError
     │   │   ├── ContentFilterError
     │   │   └── ContextLengthError
+    │   │       └── ModelContextLengthError
     │   ├── AuthenticationError
     │   ├── PermissionDeniedError
     │   ├── NotFoundError
@@ -38,6 +39,7 @@ from phi_client._call.errors import (
     CredentialError,
     Hop,
     InternalServerError,
+    ModelContextLengthError,
     ModelError,
     NotFoundError,
     PermissionDeniedError,
@@ -62,6 +64,7 @@ __all__ = [
     "CredentialError",
     "Hop",
     "InternalServerError",
+    "ModelContextLengthError",
     "ModelError",
     "NotFoundError",
     "ParseError",

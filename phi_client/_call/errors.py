@@ -27,6 +27,7 @@ __all__ = [
     "CredentialError",
     "Hop",
     "InternalServerError",
+    "ModelContextLengthError",
     "ModelError",
     "NotFoundError",
     "PermissionDeniedError",
@@ -181,10 +182,7 @@ class ContentFilterError(BadRequestError):
 
 
 class ContextLengthError(BadRequestError):
-    """The prompt, with the tokens asked for, is longer than the model's context; `status_code` is the surface's.
-
-    That is 400 on most, 413 on `/models`, and 424 on managed compute.
-    """
+    """400, on `/models` also 413: the prompt, with the tokens asked for, is longer than the model's context."""
 
 
 class AuthenticationError(APIStatusError):
@@ -214,6 +212,10 @@ class ModelError(APIStatusError):
     def inner_status(self) -> int | None:
         """The status that the container answered with."""
         return self.body.status
+
+
+class ModelContextLengthError(ContextLengthError, ModelError):
+    """424: a `ContextLengthError` of the model's container, as managed compute wraps it."""
 
 
 class RateLimitError(APIStatusError):
@@ -261,7 +263,8 @@ _BY_STATUS: Mapping[int, type[APIStatusError]] = {
     429: RateLimitError,
 }
 _FIRST_SERVER_STATUS = 500
-_STATUSES_OF_CONTEXT = frozenset({400, 413, 422, 424})
+_WRAPPED = 424
+_STATUSES_OF_CONTEXT = frozenset({400, 413, 422, _WRAPPED})
 
 
 def class_for_status(status: int, body: ErrorBody) -> type[APIStatusError]:
@@ -269,7 +272,7 @@ def class_for_status(status: int, body: ErrorBody) -> type[APIStatusError]:
     if status == 400 and (body.code == "content_filter" or body.content_filter):  # noqa: PLR2004
         return ContentFilterError
     if status in _STATUSES_OF_CONTEXT and body.exceeds_context:
-        return ContextLengthError
+        return ModelContextLengthError if status == _WRAPPED else ContextLengthError
     if status >= _FIRST_SERVER_STATUS:
         return InternalServerError
     return _BY_STATUS.get(status, APIStatusError)

@@ -21,6 +21,7 @@ from phi_client import (
     ContentFilterError,
     ContextLengthError,
     ErrorBody,
+    ModelContextLengthError,
     ModelError,
     PermissionDeniedError,
     PhiError,
@@ -43,6 +44,7 @@ ERRORS: list[PhiError] = [
     APITimeoutError("late", phase="read", limit_s=3.0, request_sent=True),
     StreamInterruptedError("cut", partial=PARTIAL),
     APIConnectionError("lost", request_sent=False),
+    ModelContextLengthError("long", status_code=424, body=ErrorBody(message="long", status=400)),
     APIResponseError(
         "odd", request_id="r-2", body=ErrorBody(message="down"), status_code=200, headers={"a": "b"}
     ),
@@ -90,6 +92,7 @@ def test_a_prompt_that_is_too_long_has_a_class_of_its_own(phi: Driver, said: Any
     with pytest.raises(ContextLengthError) as caught:
         phi.open().complete()
     assert isinstance(caught.value, BadRequestError)
+    assert isinstance(caught.value, ModelError) is (status == 424)
     assert caught.value.status_code == status
     assert route.call_count == 1
 
@@ -115,6 +118,7 @@ def test_the_line_says_what_happened() -> None:
         "late (the service may have done the work, after 3 attempts)",
         "cut (kept 2 characters of reasoning and 1 of content in `partial`, request id r-1, after 3 attempts)",
         "lost (the request was not sent, after 3 attempts)",
+        "424: long (after 3 attempts)",
         "odd; the service says: down (request id r-2, after 3 attempts)",
     ]
 
