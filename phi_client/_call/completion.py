@@ -39,7 +39,7 @@ _SHOWN: Final = 60
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CompletionChoice:
-    """One of several answers to a request with `n`; of a request without it, the only one."""
+    """An answer beside the first one, to a request with `n`."""
 
     index: int
     content: str
@@ -95,17 +95,14 @@ class Completion:
         return _answer_in(self.content)
 
     @property
-    def choices(self) -> tuple[CompletionChoice, ...]:
-        """All answers, by their index; this completion is the first of them. More than one come of `n` alone."""
+    def alternatives(self) -> tuple[CompletionChoice, ...]:
+        """The other answers to a request with `n`, by their index; this completion is the first of them."""
         choices = view_answer(self.raw, "message").choices
-        if not choices:
-            said = CompletionChoice(
-                index=0, content=self.content, reasoning=self.reasoning, finish_reason=self.finish_reason
-            )
-            return (said,)
+        if len(choices) < 2:  # noqa: PLR2004
+            return ()
         pairs = zip(choices, cast("list[dict[str, Any]]", self.raw["choices"]), strict=True)
         ordered = sorted(pairs, key=lambda pair: pair[0].index)
-        return tuple(_choice_of(choice, raw) for choice, raw in ordered)
+        return tuple(_choice_of(choice, raw) for choice, raw in ordered[1:])
 
     @property
     def tool_calls(self) -> "tuple[ToolCall, ...]":

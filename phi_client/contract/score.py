@@ -38,16 +38,15 @@ def completion_of_score(body: bytes) -> dict[str, Any] | ErrorBody:
     error = value.get("error")
     if isinstance(error, dict):
         return _engine_error(cast("dict[str, Any]", error))
-    output, message = value.get("output"), value.get("message")
+    output, given = value.get("output"), value.get("message")
+    said = cast("dict[str, Any]", given) if isinstance(given, dict) else {}
     # A message may say nothing: with calls of tools, or where the budget ended inside the reasoning.
-    says_nothing = output is None and isinstance(message, dict) and bool(message)
-    if not isinstance(output, str) and not says_nothing:
+    if not isinstance(output, str) and not (output is None and said):
         raise ContractError(
             "`/score` answered without output, which is how it reports a failure or a body it can't read"
         )
-    members = cast("dict[str, Any]", message) if isinstance(message, dict) else {"role": "assistant"}
     beside = {name: value[name] for name in REASONING_FIELDS if value.get(name) is not None}
-    message = {"content": output, **beside, **members}
+    message = {"content": output, **beside, **(said or {"role": "assistant"})}
     if value.get("tool_calls"):
         message = {"tool_calls": value["tool_calls"], **message}
     choice = {"index": 0, "message": message, "finish_reason": value.get("finish_reason")}

@@ -100,9 +100,9 @@ def test_a_stream_cut_anywhere_gives_the_completion_of_the_whole(
     streamed = built(data.draw(cut(answer)))
     assert streamed == whole
     assert streamed.to_dict() == whole.to_dict()
-    assert streamed.choices == whole.choices
-    assert [choice.tool_calls for choice in streamed.choices] == [
-        choice.tool_calls for choice in whole.choices
+    assert streamed.alternatives == whole.alternatives
+    assert [choice.tool_calls for choice in streamed.alternatives] == [
+        choice.tool_calls for choice in whole.alternatives
     ]
     assert (streamed.message["content"], streamed.ends_in_reasoning) == (
         whole.message["content"],
@@ -128,28 +128,23 @@ def test_choices_are_told_by_their_index_whole_and_streamed(phi: Driver, pieces:
     assert streamed is not None
     for done in (whole, streamed):
         assert (done.answer, done.reasoning, done.finish_reason) == ("1", "a", "length")
-        assert [(one.index, one.answer, one.reasoning) for one in done.choices] == [
-            (0, "1", "a"),
-            (1, "2", "b"),
-        ]
+        assert [(one.index, one.answer, one.reasoning) for one in done.alternatives] == [(1, "2", "b")]
     assert whole.raw["choices"] == TWO
 
 
 @pytest.mark.parametrize(
-    ("choices", "content"),
+    "choices",
     [
-        ([{"message": {"content": "a"}}, {"message": {"content": "b"}}], "a"),
-        ([{"index": None, "message": {"content": "a"}}, {"index": 1, "message": {"content": "b"}}], "a"),
-        ([{"index": 2, "message": {"content": "b"}}, {"index": 1, "message": {"content": "a"}}], "a"),
+        [{"message": {"content": "a"}}, {"message": {"content": "b"}}],
+        [{"index": None, "message": {"content": "a"}}, {"index": 1, "message": {"content": "b"}}],
+        [{"index": 2, "message": {"content": "b"}}, {"index": 1, "message": {"content": "a"}}],
     ],
 )
-def test_a_choice_without_an_index_has_that_of_its_place(
-    phi: Driver, choices: list[dict[str, Any]], content: str
-) -> None:
+def test_a_choice_without_an_index_has_that_of_its_place(phi: Driver, choices: list[dict[str, Any]]) -> None:
     phi.answer(httpx.Response(200, json={"choices": choices}))
     done = phi.open().complete()
-    assert done.content == content
-    assert done.choices[0].content == content
+    assert done.content == "a"
+    assert [one.content for one in done.alternatives] == ["b"]
 
 
 def test_a_stream_whose_choices_begin_with_another_number_is_read() -> None:
@@ -213,12 +208,11 @@ def test_a_completion_says_what_it_cost() -> None:
     assert (done.cost(price), done.cost({"phi": price}), done.cost({"other": price})) == (3.0, 3.0, None)
 
 
-def test_a_completion_made_by_hand_has_itself_as_its_choice() -> None:
+def test_a_completion_made_by_hand_has_nothing_beside_its_text() -> None:
     done = Completion(
         content="c", reasoning="r", finish_reason="stop", usage=None, request_id=None, model=None
     )
-    assert done.choices == (CompletionChoice(index=0, content="c", reasoning="r", finish_reason="stop"),)
-    assert (done.tool_calls, done.logprobs, done.status_code) == ((), None, 200)
+    assert (done.alternatives, done.tool_calls, done.logprobs, done.status_code) == ((), (), None, 200)
 
 
 def test_what_is_shown_fits_a_notebook() -> None:
@@ -237,7 +231,8 @@ def test_what_is_shown_fits_a_notebook() -> None:
     assert shown.startswith("Completion(content=<5009 characters, 'xxx")
     assert "answer='7'" in shown
     assert "header" not in shown
-    assert len(repr(done.choices[0])) < 300
+    other = CompletionChoice(index=1, content="x" * 5000, reasoning="y" * 5000, finish_reason="stop")
+    assert len(repr(other)) < 300
 
 
 def test_details_are_added_up_where_all_tell_them() -> None:

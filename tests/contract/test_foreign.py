@@ -94,10 +94,8 @@ def look_at(view: AnswerView | ErrorBody) -> None:
     completion = completion_of(view, ORIGIN) if view.choices else CompletionBuilder(ORIGIN).build()
     assert completion.logprobs is None or isinstance(completion.logprobs, tuple)
     _ = (completion.answer, completion.message, repr(completion), completion.ends_in_reasoning)
-    assert [choice.index for choice in completion.choices] == sorted(
-        choice.index for choice in completion.choices
-    )
-    _ = [(choice.answer, choice.tool_calls, repr(choice)) for choice in completion.choices]
+    assert len(completion.alternatives) == max(len(view.choices) - 1, 0)
+    _ = [(choice.answer, choice.tool_calls, repr(choice)) for choice in completion.alternatives]
     assert isinstance(json.dumps(completion.to_dict(), allow_nan=False), str)
     builder = CompletionBuilder(ORIGIN)
     assert isinstance(builder.add(view).tool_calls, tuple)
