@@ -8,7 +8,7 @@ only `parse`, `solve` and `map` give.
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, Final
 
-from phi_client._call.completion import Completion, CompletionChunk
+from phi_client._call.completion import Completion, CompletionChoice, CompletionChunk
 from phi_client._call.options import CompletionOptions, Timeout
 from phi_client._call.retrying import RetryEvent
 from phi_client._client import PhiClient
@@ -24,9 +24,11 @@ from phi_client.errors import (
     BadRequestError,
     ConfigurationError,
     ContentFilterError,
+    ContextLengthError,
     CredentialError,
     Hop,
     InternalServerError,
+    ModelContextLengthError,
     ModelError,
     NotFoundError,
     ParseError,
@@ -50,7 +52,7 @@ if TYPE_CHECKING:
     from phi_client._call.tools import FunctionTool, ResponseFormat, ToolChoice
     from phi_client._call.totals import Price
     from phi_client._map.result import MapItem, MapResult
-    from phi_client.contract.chat import ChatMessage
+    from phi_client.contract.messages import ChatMessage
     from phi_client.contract.model_info import ModelInfo
 
 __all__ = [
@@ -66,10 +68,12 @@ __all__ = [
     "ChatMessage",
     "ChatStream",
     "Completion",
+    "CompletionChoice",
     "CompletionChunk",
     "CompletionOptions",
     "ConfigurationError",
     "ContentFilterError",
+    "ContextLengthError",
     "CredentialError",
     "ErrorBody",
     "FinishReason",
@@ -79,6 +83,7 @@ __all__ = [
     "MapItem",
     "MapResult",
     "Message",
+    "ModelContextLengthError",
     "ModelError",
     "ModelInfo",
     "NotFoundError",
@@ -110,7 +115,7 @@ _LATER: Final = {
     "AsyncChatStream": "phi_client._async_stream",
     "AsyncPhiClient": "phi_client._async_client",
     "AsyncTokenCredential": "phi_client._call.tokens",
-    "ChatMessage": "phi_client.contract.chat",
+    "ChatMessage": "phi_client.contract.messages",
     "FunctionTool": "phi_client._call.tools",
     "MapItem": "phi_client._map.result",
     "MapResult": "phi_client._map.result",

@@ -10,7 +10,9 @@ It only hands names on. Text of a prompt, headers and keys are never part of a m
     │   └── StreamInterruptedError
     ├── APIStatusError
     │   ├── BadRequestError
-    │   │   └── ContentFilterError
+    │   │   ├── ContentFilterError
+    │   │   └── ContextLengthError
+    │   │       └── ModelContextLengthError
     │   ├── AuthenticationError
     │   ├── PermissionDeniedError
     │   ├── NotFoundError
@@ -33,9 +35,11 @@ from phi_client._call.errors import (
     BadRequestError,
     ConfigurationError,
     ContentFilterError,
+    ContextLengthError,
     CredentialError,
     Hop,
     InternalServerError,
+    ModelContextLengthError,
     ModelError,
     NotFoundError,
     PermissionDeniedError,
@@ -56,9 +60,11 @@ __all__ = [
     "BadRequestError",
     "ConfigurationError",
     "ContentFilterError",
+    "ContextLengthError",
     "CredentialError",
     "Hop",
     "InternalServerError",
+    "ModelContextLengthError",
     "ModelError",
     "NotFoundError",
     "ParseError",

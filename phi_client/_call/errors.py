@@ -23,9 +23,11 @@ __all__ = [
     "BadRequestError",
     "ConfigurationError",
     "ContentFilterError",
+    "ContextLengthError",
     "CredentialError",
     "Hop",
     "InternalServerError",
+    "ModelContextLengthError",
     "ModelError",
     "NotFoundError",
     "PermissionDeniedError",
@@ -181,6 +183,10 @@ class ContentFilterError(BadRequestError):
         return self.body.content_filter or {}
 
 
+class ContextLengthError(BadRequestError):
+    """400, on `/models` also 413: the prompt, with the tokens asked for, is longer than the model's context."""
+
+
 class AuthenticationError(APIStatusError):
     """401: the key or token is wrong or expired."""
 
@@ -210,6 +216,10 @@ class ModelError(APIStatusError):
         return self.body.status
 
 
+class ModelContextLengthError(ContextLengthError, ModelError):
+    """424: a `ContextLengthError` of the model's container, as managed compute wraps it."""
+
+
 class RateLimitError(APIStatusError):
     """429: too many requests or tokens."""
 
@@ -219,11 +229,26 @@ class InternalServerError(APIStatusError):
 
 
 class APIResponseError(PhiError):
-    """A 2xx answer that does not fit the contract, such as `/score` answering `{}`."""
+    """A 2xx answer that does not fit the contract, such as `/score` answering `{}`, or an error object with 200.
 
-    def __init__(self, message: str, *, request_id: str | None = None) -> None:
-        super().__init__(message)
+    `body` is what the service said instead, if it said anything, `status_code` and `headers` those of the answer.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        request_id: str | None = None,
+        body: ErrorBody | None = None,
+        status_code: int | None = None,
+        headers: Mapping[str, str] = MappingProxyType({}),
+    ) -> None:
+        said = "" if body is None else body.message or body.code or ""
+        super().__init__(f"{message}; the service says: {said}" if said else message)
         self.request_id = request_id
+        self.body = body
+        self.status_code = status_code
+        self.headers = dict(headers)
 
     def _facts(self) -> list[str]:
         return [f"request id {self.request_id}"] if self.request_id else []
@@ -240,12 +265,16 @@ _BY_STATUS: Mapping[int, type[APIStatusError]] = {
     429: RateLimitError,
 }
 _FIRST_SERVER_STATUS = 500
+_WRAPPED = 424
+_STATUSES_OF_CONTEXT = frozenset({400, 413, 422, _WRAPPED})
 
 
 def class_for_status(status: int, body: ErrorBody) -> type[APIStatusError]:
     """The class for an answer of another status than 2xx."""
     if status == 400 and (body.code == "content_filter" or body.content_filter):  # noqa: PLR2004
         return ContentFilterError
+    if status in _STATUSES_OF_CONTEXT and body.exceeds_context:
+        return ModelContextLengthError if status == _WRAPPED else ContextLengthError
     if status >= _FIRST_SERVER_STATUS:
         return InternalServerError
     return _BY_STATUS.get(status, APIStatusError)

@@ -6,7 +6,7 @@ It must not be needed to send one: the model takes longer to load than a first a
 from collections.abc import Mapping
 from typing import Any
 
-from phi_client.contract.chat import ChatMessage
+from phi_client.contract.messages import ChatMessage
 
 __all__ = ["Message"]
 

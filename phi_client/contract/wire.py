@@ -66,6 +66,8 @@ def load_object(body: bytes | str, what: str) -> dict[str, Any]:
         value: Any = json.loads(body)
     except ValueError as error:
         raise ContractError(f"{what} is not JSON") from error
+    except RecursionError:
+        raise ContractError(f"{what} is JSON that is nested too deeply") from None
     if not isinstance(value, dict):
         raise ContractError(f"{what} is JSON but not an object")
     return cast("dict[str, Any]", value)

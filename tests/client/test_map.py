@@ -33,9 +33,8 @@ from phi_client import (
 )
 from phi_client._call.clock import Clock
 from phi_client._map.work import MapWork, Start
-from phi_client.contract.chat import AssistantMessage, ChatCompletion, Choice
-from phi_client.contract.chat import Usage as WireUsage
-from phi_client.contract.dialects import SERVERLESS
+from phi_client.contract.service import SERVERLESS
+from phi_client.contract.service.chat import AssistantMessage, ChatCompletion, Choice, WireUsage
 
 if TYPE_CHECKING:
     from collections.abc import Callable

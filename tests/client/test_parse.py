@@ -22,9 +22,8 @@ from phi_client._answers.parsing import find_json
 from phi_client._call.clock import Clock
 from phi_client._call.options import CallOptions
 from phi_client._call.shared_deadline import SharedDeadline
-from phi_client.contract.chat import AssistantMessage, ChatCompletion, Choice
-from phi_client.contract.chat import Usage as WireUsage
-from phi_client.contract.dialects import SERVERLESS
+from phi_client.contract.service import SERVERLESS
+from phi_client.contract.service.chat import AssistantMessage, ChatCompletion, Choice, WireUsage
 
 if TYPE_CHECKING:
     from tests.conftest import Driver, FakeTime

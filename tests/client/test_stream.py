@@ -17,8 +17,8 @@ from phi_client import (
     StreamInterruptedError,
     Usage,
 )
-from phi_client.contract import chat
-from phi_client.contract.chat import (
+from phi_client.contract.service import SERVERLESS, chat
+from phi_client.contract.service.chat import (
     AssistantMessage,
     ChatCompletion,
     ChatCompletionChunk,
@@ -29,7 +29,6 @@ from phi_client.contract.chat import (
     finish_chunk,
     role_chunk,
 )
-from phi_client.contract.dialects import SERVERLESS
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -38,7 +37,7 @@ if TYPE_CHECKING:
 
 HEAD: dict[str, Any] = {"id": "chatcmpl-1", "created": 1, "model": "phi"}
 COUNTED = Usage(prompt_tokens=3, completion_tokens=4, total_tokens=7)
-USAGE = chat.Usage(prompt_tokens=3, completion_tokens=4, total_tokens=7)
+USAGE = chat.WireUsage(prompt_tokens=3, completion_tokens=4, total_tokens=7)
 TEXT = "<think>\n6*7=42\n</think>\n\nIt is \\boxed{42}."
 
 

@@ -8,15 +8,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from phi_client.contract.chat import ChatRequest, PartType
-from phi_client.contract.dialects import Dialect
-from phi_client.contract.refusals import RefusedError, container_error, detail
+from phi_client.contract.messages import PartType
+from phi_client.contract.service import Surface
+from phi_client.contract.service.chat import ChatRequest
+from phi_client.contract.service.refusals import RefusedError, container_error, detail
 from phi_emulator.service.errors import ServiceError
 
 __all__ = ["check_supported", "read_chat_request", "read_score_request"]
 
 
-def read_chat_request(dialect: Dialect, headers: Mapping[str, str], body: bytes, route: str) -> ChatRequest:
+def read_chat_request(dialect: Surface, headers: Mapping[str, str], body: bytes, route: str) -> ChatRequest:
     """The request in the body of a chat route.
 
     Raises:
@@ -30,7 +31,7 @@ def read_chat_request(dialect: Dialect, headers: Mapping[str, str], body: bytes,
     return request
 
 
-def read_score_request(dialect: Dialect, body: bytes) -> ChatRequest:
+def read_score_request(dialect: Surface, body: bytes) -> ChatRequest:
     """The request in the body of the score route.
 
     Raises:
@@ -44,7 +45,7 @@ def read_score_request(dialect: Dialect, body: bytes) -> ChatRequest:
     return request
 
 
-def check_supported(dialect: Dialect, request: ChatRequest) -> None:
+def check_supported(dialect: Surface, request: ChatRequest) -> None:
     """Refuse valid wishes that this engine can't fulfil.
 
     Raises:

@@ -12,9 +12,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from starlette.requests import ClientDisconnect, Request
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from phi_client.contract.dialects import Dialect
 from phi_client.contract.emulator import EMULATOR_KEY
-from phi_client.contract.refusals import RefusedError, container_error
+from phi_client.contract.service import Surface
+from phi_client.contract.service.refusals import RefusedError, container_error
 from phi_emulator.service.chat import ChatService
 from phi_emulator.service.entra import Authority
 from phi_emulator.service.errors import ServiceError, internal_error
@@ -43,8 +43,8 @@ class App:
         self,
         service: ChatService,
         *,
-        root: Dialect,
-        dialects: Iterable[Dialect] | None = None,
+        root: Surface,
+        dialects: Iterable[Surface] | None = None,
         key: str,
         surface_keys: Mapping[str, Sequence[str]] | None = None,
         authority: Authority | None = None,

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from starlette.requests import Request
 
-from phi_client.contract.dialects import Dialect
+from phi_client.contract.service import Surface
 from phi_emulator.service.errors import ServiceError
 
 __all__ = ["read_body", "read_json_body"]
 
 
-async def read_json_body(request: Request, dialect: Dialect, max_bytes: int) -> bytes:
+async def read_json_body(request: Request, dialect: Surface, max_bytes: int) -> bytes:
     """The body of a request that says it is JSON.
 
     Raises:
@@ -24,7 +24,7 @@ async def read_json_body(request: Request, dialect: Dialect, max_bytes: int) -> 
     return await read_body(request, dialect, max_bytes)
 
 
-async def read_body(request: Request, dialect: Dialect, max_bytes: int) -> bytes:
+async def read_body(request: Request, dialect: Surface, max_bytes: int) -> bytes:
     """The body of a request, whatever it is.
 
     Raises:

@@ -10,7 +10,7 @@ import ipaddress
 from collections.abc import Mapping
 from urllib.parse import urlsplit
 
-from phi_client.contract.refusals import front_door_status
+from phi_client.contract.service.refusals import front_door_status
 from phi_client.contract.wire import get_header
 from phi_emulator.service.errors import ServiceError
 

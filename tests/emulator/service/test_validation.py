@@ -8,8 +8,8 @@ import pytest
 from phi_emulator.service.errors import ServiceError
 from phi_emulator.service.validation import check_supported
 
-from phi_client.contract.chat import ChatRequest
-from phi_client.contract.dialects import MANAGED_COMPUTE
+from phi_client.contract.service import MANAGED_COMPUTE
+from phi_client.contract.service.chat import ChatRequest
 
 QUESTION = [{"role": "user", "content": "six times seven"}]
 PICTURE = {"type": "image_url", "image_url": {"url": "https://example.com/a.png"}}

@@ -4,16 +4,12 @@ It must not know which of them is spoken. Facts are from recorded traffic of Azu
 issues.
 """
 
-from __future__ import annotations
-
 from dataclasses import replace
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
-from phi_client.contract.dialects.base import Dialect
-from phi_client.contract.refusals import Limit, Refusal, context_length_exceeded, rate_limited
-
-if TYPE_CHECKING:
-    from phi_client.contract.chat import Usage
+from phi_client.contract.service.chat import WireUsage
+from phi_client.contract.service.refusals import Limit, Refusal, context_length_exceeded, rate_limited
+from phi_client.contract.service.surface import Surface
 
 __all__ = ["MAX_CUSTOM_HEADERS", "Gateway"]
 
@@ -21,7 +17,7 @@ MAX_CUSTOM_HEADERS: Final = 10
 """Headers of a request that are neither HTTP's nor Azure's own (documented; what counts as custom is inferred)."""
 
 
-class Gateway(Dialect):
+class Gateway(Surface):
     """What `/models` and `/openai/v1` share."""
 
     def rate_limited(
@@ -48,7 +44,7 @@ class Gateway(Dialect):
         request_id: str,
         session: str | None = None,
         deployment: str | None = None,  # noqa: ARG002  # not all of the gateway's surfaces name it
-        usage: Usage | None = None,  # noqa: ARG002  # this surface has no token headers
+        usage: WireUsage | None = None,  # noqa: ARG002  # this surface has no token headers
     ) -> dict[str, str]:
         """The gateway's headers (recorded)."""
         headers = {

@@ -1,39 +1,33 @@
 """Chat completions as they are on the wire: request, completion, chunk.
 
-It must not know routes, headers or how one surface differs from another: that is a dialect's.
+It must not know routes, headers or how one surface differs from another: that is a surface's.
 
 Requests are checked when they are read (`ChatRequest.model_validate…`), as the service checks them, and are
 not when a client writes them (`model_construct`): the service validates its own input. Answers are read
 tolerantly, since recorded traffic leaves out, nulls and adds keys (recordings in azure-sdk-assets).
 """
 
-import re
 from collections.abc import Mapping, Sequence
-from enum import StrEnum
-from typing import Annotated, Any, Literal, Self, cast
+from typing import Annotated, Any, cast
 
-from pydantic import BeforeValidator, Field, ValidationInfo, field_validator, model_validator
+from pydantic import BeforeValidator, Field, ValidationInfo, field_validator
 
 from phi_client.contract.answers import FinishReason, KnownFinishReason
+from phi_client.contract.messages import ChatMessage
 from phi_client.contract.wire_model import WireModel
 
 __all__ = [
     "AssistantMessage",
     "ChatCompletion",
     "ChatCompletionChunk",
-    "ChatMessage",
     "ChatRequest",
     "Choice",
     "ChunkChoice",
-    "ContentPart",
     "Delta",
     "FinishReason",
     "KnownFinishReason",
-    "PartType",
-    "ResponseFormat",
-    "Role",
-    "ToolCall",
-    "Usage",
+    "RequestedFormat",
+    "WireUsage",
     "annotation_chunk",
     "content_chunk",
     "finish_chunk",
@@ -50,121 +44,9 @@ _NullAsZero = BeforeValidator(lambda value: 0 if value is None else value)
 _Objects = Annotated[list[dict[str, Any]], Field(min_length=1)]
 _Penalty = Annotated[float, Field(ge=-2, le=2)]
 _Fraction = Annotated[float, Field(ge=0, le=1)]
-_FUNCTION_NAME = re.compile(r"[a-zA-Z0-9_-]{1,64}")
 
 
-class Role(StrEnum):
-    """Who speaks. `developer` is in the OpenAPI, but the containers refuse it with 422 (reported live)."""
-
-    SYSTEM = "system"
-    USER = "user"
-    ASSISTANT = "assistant"
-    TOOL = "tool"
-
-
-class PartType(StrEnum):
-    """What a part of a message holds (source of the serving container); this model reads text only."""
-
-    TEXT = "text"
-    IMAGE = "image"
-    IMAGE_URL = "image_url"
-    AUDIO_URL = "audio_url"
-    INPUT_AUDIO = "input_audio"
-
-
-class _Url(WireModel):
-    url: str
-
-
-class _ImageUrl(_Url):
-    detail: Literal["auto", "low", "high"] | None = None
-
-
-class ContentPart(WireModel):
-    """A part of a user message; what its type announces must be there (source of the serving container).
-
-    The class and its check are named as the container's own, because pydantic names both in the place of an error.
-    """
-
-    type: PartType
-    text: str | None = None
-    image: dict[str, Any] | None = None
-    image_url: _ImageUrl | None = None
-    audio_url: _Url | None = None
-    input_audio: dict[str, Any] | None = None
-
-    @model_validator(mode="after")
-    def validate_content_part(self) -> Self:
-        """Refuse a part without what its type announces."""
-        if not getattr(self, self.type):
-            raise ValueError(f"Content part type is {self.type} but {self.type} is not provided.")
-        return self
-
-
-class _FunctionCall(WireModel):
-    name: str
-    arguments: dict[str, Any] | str
-
-    @field_validator("name")
-    @classmethod
-    def _check_name(cls, name: str) -> str:
-        if not _FUNCTION_NAME.fullmatch(name):
-            raise ValueError(
-                f"Function name was {name} but must be a-z, A-Z, 0-9, or contain underscores and dashes, "
-                "with a maximum length of 64."
-            )
-        return name
-
-
-class ToolCall(WireModel):
-    """A call of a tool in the history of a conversation.
-
-    Required keys are the OpenAPI's; the rule for the name is that of the serving container (its source).
-    """
-
-    id: str
-    type: Literal["function"]
-    function: _FunctionCall
-
-
-class ChatMessage(WireModel):
-    """A message of a request.
-
-    `content` is a string, for a user also a list of parts; assistant and tool may leave it out
-    (OpenAPI 2024-05-01-preview).
-    """
-
-    role: Role
-    content: str | list[ContentPart] | None = None
-    tool_calls: list[ToolCall] | None = None
-    tool_call_id: str | None = None
-
-    @model_validator(mode="after")
-    def _check_content(self) -> Self:
-        if self.content is None and self.role in (Role.SYSTEM, Role.USER):
-            raise ValueError(f"content is required for the role {self.role.value}")
-        if isinstance(self.content, list) and self.role is not Role.USER:
-            raise ValueError(f"content must be a string for the role {self.role.value}")
-        if isinstance(self.content, list) and not self.content:
-            raise ValueError("content can not be an empty list")
-        if self.tool_call_id is None and self.role is Role.TOOL:
-            raise ValueError("tool_call_id is required for the role tool")
-        return self
-
-    @property
-    def parts(self) -> Sequence[ContentPart]:
-        """The parts of the content, where it is made of parts."""
-        return self.content if isinstance(self.content, list) else ()
-
-    @property
-    def text(self) -> str:
-        """The text of the message, its parts joined as they stand."""
-        if isinstance(self.content, str):
-            return self.content
-        return "".join(part.text or "" for part in self.parts)
-
-
-class ResponseFormat(WireModel):
+class RequestedFormat(WireModel):
     """`json_schema` is in the OpenAPI, but the containers know these two only, in either case (their source).
 
     Other ones than these are known where the context of the validation has `formats`.
@@ -189,7 +71,7 @@ class ChatRequest(WireModel):
     Which keys may be `null`, and the words of an error, are the container's (its source).
 
     Keys that the schema does not name are in `extra`; whether they are refused, dropped or passed on is
-    decided by the `extra-parameters` header and the dialect.
+    decided by the `extra-parameters` header and the surface.
     """
 
     messages: list[ChatMessage]
@@ -202,7 +84,7 @@ class ChatRequest(WireModel):
     presence_penalty: _Penalty = 0
     frequency_penalty: _Penalty = 0
     stream: bool | None = None
-    response_format: ResponseFormat | None = None
+    response_format: RequestedFormat | None = None
     tools: _Objects | None = None
     tool_choice: str | dict[str, Any] | None = None
 
@@ -232,7 +114,7 @@ class ChatRequest(WireModel):
         return (self.stop,) if isinstance(self.stop, str) else tuple(self.stop)
 
 
-class Usage(WireModel):
+class WireUsage(WireModel):
     """Tokens counted by the service. Reasoning counts as completion tokens (Azure documentation)."""
 
     prompt_tokens: Annotated[int, _NullAsZero] = 0
@@ -266,7 +148,7 @@ class ChatCompletion(WireModel):
     created: int | float | None = None
     model: str | None = None
     choices: Annotated[list[Choice], _NullAsEmpty] = Field(default_factory=list[Choice])
-    usage: Usage | None = None
+    usage: WireUsage | None = None
     prompt_filter_results: list[dict[str, Any]] | None = None
 
 
@@ -297,7 +179,7 @@ class ChatCompletionChunk(WireModel):
     created: int | float | None = None
     model: str | None = None
     choices: Annotated[list[ChunkChoice], _NullAsEmpty] = Field(default_factory=list[ChunkChoice])
-    usage: Usage | None = None
+    usage: WireUsage | None = None
     prompt_filter_results: list[dict[str, Any]] | None = None
 
 
@@ -323,7 +205,7 @@ def tool_call_chunk(call: dict[str, Any], *, id: str, created: int, model: str) 
 
 def finish_chunk(
     finish_reason: FinishReason,
-    usage: Usage | None,
+    usage: WireUsage | None,
     *,
     id: str,  # noqa: A002  # the wire's name
     created: int,
@@ -338,7 +220,7 @@ def finish_chunk(
     return last if usage is None else last.model_copy(update={"usage": usage})
 
 
-def usage_chunk(usage: Usage, *, id: str, created: int, model: str) -> ChatCompletionChunk:  # noqa: A002
+def usage_chunk(usage: WireUsage, *, id: str, created: int, model: str) -> ChatCompletionChunk:  # noqa: A002
     """The chunk after the last one, for those who asked: usage, and no choice (the OpenAI API)."""
     return ChatCompletionChunk(
         id=id, object="chat.completion.chunk", created=created, model=model, choices=[], usage=usage

@@ -1,6 +1,6 @@
 """Writing an error: each way in which a service refuses, as a small named function.
 
-It must not know which surface sends it: a dialect chooses, and adds status wrapping and headers.
+It must not know which surface sends it: a surface chooses, and adds status wrapping and headers.
 
 A refusal comes from the front door (key, quota, time-out) or from the model's container; only the latter is
 wrapped in 424 by managed compute.
@@ -71,7 +71,7 @@ Limit = Literal["requests", "tokens", "concurrency"]
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """An error before its dialect has put it on the wire: `body` is JSON, or a text, or nothing."""
+    """An error before its surface has put it on the wire: `body` is JSON, or a text, or nothing."""
 
     status: int
     body: Mapping[str, Any] | str
@@ -80,7 +80,7 @@ class Refusal:
 
 
 class RefusedError(Exception):
-    """A request that a service of this dialect does not take; `refusal` is what it says."""
+    """A request that a surface does not take; `refusal` is what it says."""
 
     def __init__(self, refusal: Refusal) -> None:
         super().__init__(f"refused with status {refusal.status}")

@@ -10,10 +10,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
-from phi_client.contract.dialects import FOUNDRY_MODELS, MANAGED_COMPUTE, OPENAI_V1, SERVERLESS, Dialect
 from phi_client.contract.error_body import HELP_TEXT
-from phi_client.contract.filter_results import PROMPT_CATEGORIES, filter_results
-from phi_client.contract.refusals import (
+from phi_client.contract.service import FOUNDRY_MODELS, MANAGED_COMPUTE, OPENAI_V1, SERVERLESS, Surface
+from phi_client.contract.service.filter_results import PROMPT_CATEGORIES, filter_results
+from phi_client.contract.service.refusals import (
     Refusal,
     RefusedError,
     container_error,
@@ -40,19 +40,19 @@ class ErrorRow:
     name: str
     trigger: str
     surfaces: tuple[str, ...]
-    refusal: Callable[[Dialect], Refusal]
+    refusal: Callable[[Surface], Refusal]
     is_sent: bool = True
 
 
-def _refused(ask: Callable[[Dialect], object]) -> Callable[[Dialect], Refusal]:
-    """What is said to a request that `ask` has a dialect read."""
+def _refused(ask: Callable[[Surface], object]) -> Callable[[Surface], Refusal]:
+    """What is said to a request that `ask` has a surface read."""
 
-    def refusal(dialect: Dialect) -> Refusal:
+    def refusal(surface: Surface) -> Refusal:
         try:
-            ask(dialect)
+            ask(surface)
         except RefusedError as error:
             return error.refusal
-        raise LookupError(f"{dialect.name} takes it")
+        raise LookupError(f"{surface.name} takes it")
 
     return refusal
 
@@ -77,63 +77,63 @@ _BROKEN: Final = b'{"model": "m", "messages": [{"role": "developer", "content": 
 _NAMELESS: Final = b'{"messages": [{"role": "user", "content": "x"}]}'
 
 CATALOGUE: Final = (
-    ErrorRow("missing_key", "no key and no token", _ALL, lambda dialect: dialect.missing_key),
-    ErrorRow("wrong_key", "a key of another deployment or resource", _ALL, lambda dialect: dialect.wrong_key),
+    ErrorRow("missing_key", "no key and no token", _ALL, lambda surface: surface.missing_key),
+    ErrorRow("wrong_key", "a key of another deployment or resource", _ALL, lambda surface: surface.wrong_key),
     ErrorRow(
         "wrong_token",
         "a token that is expired, badly signed or for another audience",
         _ALL,
-        lambda dialect: dialect.token_rules.wrong_token,
+        lambda surface: surface.token_rules.wrong_token,
     ),
     ErrorRow(
         "wrong_tenant",
         "a token of another tenant",
         _ALL,
-        lambda dialect: dialect.token_rules.wrong_tenant(TENANT),
+        lambda surface: surface.token_rules.wrong_tenant(TENANT),
     ),
     ErrorRow(
         "no_role",
         "an identity that may not use the deployment",
         _ALL,
-        lambda dialect: dialect.token_rules.no_role,
+        lambda surface: surface.token_rules.no_role,
     ),
     ErrorRow(
-        "unknown_route", "a path that the surface doesn't have", _ALL, lambda dialect: dialect.unknown_route
+        "unknown_route", "a path that the surface doesn't have", _ALL, lambda surface: surface.unknown_route
     ),
-    ErrorRow("method", "another method than the path has", _ALL, lambda dialect: dialect.method_not_allowed),
+    ErrorRow("method", "another method than the path has", _ALL, lambda surface: surface.method_not_allowed),
     ErrorRow(
         "media_type",
         "a body that is not said to be JSON",
         _ALL,
-        lambda dialect: dialect.unsupported_media_type,
+        lambda surface: surface.unsupported_media_type,
     ),
     ErrorRow(
-        "too_large", "a body beyond the surface's limit", _ALL, lambda dialect: dialect.payload_too_large
+        "too_large", "a body beyond the surface's limit", _ALL, lambda surface: surface.payload_too_large
     ),
     ErrorRow("too_many_headers", "more than ten custom headers", _FOUNDRY, lambda _: too_many_headers()),
     ErrorRow(
         "api_version",
         "an `api-version` that the surface doesn't take",
         (S, F),
-        _refused(lambda dialect: dialect.check_api_version("2099-01-01")),
+        _refused(lambda surface: surface.check_api_version("2099-01-01")),
     ),
     ErrorRow(
         "no_model",
         "a body that names no model or deployment",
         _FOUNDRY,
-        _refused(lambda dialect: dialect.read_chat_request({}, _NAMELESS)),
+        _refused(lambda surface: surface.read_chat_request({}, _NAMELESS)),
     ),
     ErrorRow(
         "unknown_deployment",
         "a model or deployment that is not there",
         (M, F, O),
-        lambda dialect: dialect.unknown_deployment("phi-99"),
+        lambda surface: surface.unknown_deployment("phi-99"),
     ),
     ErrorRow(
         "validation",
         "a body that breaks the schema",
         _ALL,
-        _refused(lambda dialect: dialect.read_chat_request({}, _BROKEN)),
+        _refused(lambda surface: surface.read_chat_request({}, _BROKEN)),
     ),
     ErrorRow(
         "unknown_parameter",
@@ -157,7 +157,7 @@ CATALOGUE: Final = (
         "unsupported_value",
         "a `response_format` that the model doesn't have",
         _ALL,
-        lambda dialect: dialect.unsupported_format("json_object"),
+        lambda surface: surface.unsupported_format("json_object"),
     ),
     ErrorRow(
         "tools",
@@ -169,24 +169,24 @@ CATALOGUE: Final = (
         "context",
         "a prompt longer than the context",
         _ALL,
-        lambda dialect: dialect.context_exceeded(4096, 5000),
+        lambda surface: surface.context_exceeded(4096, 5000),
     ),
     ErrorRow(
         "content_filter",
         "a prompt that the content filter blocks",
         _ALL,
-        lambda dialect: dialect.prompt_filtered(_BLOCKED),
+        lambda surface: surface.prompt_filtered(_BLOCKED),
     ),
     ErrorRow(
-        "timed_out", "an answer that takes longer than the limit", _ALL, lambda dialect: dialect.timed_out
+        "timed_out", "an answer that takes longer than the limit", _ALL, lambda surface: surface.timed_out
     ),
     ErrorRow(
         "rate_limited",
         "a limit of tokens is reached",
         _ALL,
-        lambda dialect: dialect.rate_limited(43, limit="tokens", remaining_requests=8),
+        lambda surface: surface.rate_limited(43, limit="tokens", remaining_requests=8),
     ),
-    ErrorRow("engine_failed", "the engine breaks down", _ALL, lambda dialect: dialect.engine_failed),
+    ErrorRow("engine_failed", "the engine breaks down", _ALL, lambda surface: surface.engine_failed),
     # What follows no emulator has a reason to send.
     ErrorRow(
         "container_failed",

@@ -1,6 +1,6 @@
 """Reading the body of a chat request as the services do: JSON, the schema, and keys outside it.
 
-It must not know which surface reads: a dialect says which policy holds where the caller names none.
+It must not know which surface reads: a surface says which policy holds where the caller names none.
 """
 
 import json
@@ -9,10 +9,15 @@ from typing import Any, Final, cast
 
 from pydantic import ValidationError
 
-from phi_client.contract.chat import ChatRequest
-from phi_client.contract.extensions import EXTENDED_FORMATS
 from phi_client.contract.parameters import EXTRA_PARAMETERS, ParameterPolicy
-from phi_client.contract.refusals import RefusedError, invalid_input, unexpected_policy, unknown_parameters
+from phi_client.contract.service.chat import ChatRequest
+from phi_client.contract.service.extensions import EXTENDED_FORMATS
+from phi_client.contract.service.refusals import (
+    RefusedError,
+    invalid_input,
+    unexpected_policy,
+    unknown_parameters,
+)
 from phi_client.contract.wire import get_header
 
 __all__ = ["apply_policy", "read_json", "validated_request"]

@@ -1,6 +1,6 @@
 """What an emulator with extensions takes beyond the hosted model: answers in a form, and tools.
 
-It must not be used for a surface as it is: the hosted model has neither, and the dialects say what it answers.
+It must not be used for a surface as it is: the hosted model has neither, and the surfaces say what it answers.
 Names and shapes are the OpenAPI's (2024-05-01-preview), which are OpenAI's. `regex` is in neither: it stands in
 `response_format` like the others, under the name that vLLM and SGLang give to a parameter of theirs.
 """
@@ -10,8 +10,8 @@ from typing import Annotated, Any, Final, Literal, Self
 
 from pydantic import Field, ValidationError, model_validator
 
-from phi_client.contract.chat import ChatRequest
-from phi_client.contract.refusals import RefusedError, invalid_input
+from phi_client.contract.service.chat import ChatRequest
+from phi_client.contract.service.refusals import RefusedError, invalid_input
 from phi_client.contract.wire_model import WireModel
 
 __all__ = ["EXTENDED_FORMATS", "Wishes", "read_wishes"]
