@@ -165,15 +165,6 @@ def test_the_clients_modules_import_each_other_in_no_circle() -> None:
     order.prepare()  # raises CycleError, which names the circle
 
 
-def test_no_two_public_classes_have_one_name() -> None:
-    found: dict[str, list[str]] = {}
-    for path in CLIENT_FILES:
-        for node in ast.parse(path.read_text(encoding="utf-8")).body:
-            if isinstance(node, ast.ClassDef) and not node.name.startswith("_"):
-                found.setdefault(node.name, []).append(name_of(path))
-    assert {name: places for name, places in found.items() if len(places) > 1} == {}
-
-
 PRIVATE = re.compile(
     r"(?:httpx|httpcore|asyncio|tenacity|azure|pydantic|opentelemetry)(?:\.\w+)*\._(?!_)\w+"
     r"|from (?:httpx|httpcore|asyncio|tenacity|azure|pydantic|opentelemetry)[\w.]*\._\w+"

@@ -17,6 +17,7 @@ from phi_client._call.errors import (
     APIResponseError,
     ConfigurationError,
     Hop,
+    ModelContextLengthError,
     ModelError,
     class_for_status,
 )
@@ -27,9 +28,10 @@ from phi_client._call.retrying import read_retry_after
 from phi_client._call.secrets import Secrets
 from phi_client._call.targets import Target
 from phi_client._call.version import version
+from phi_client.contract.answers import REASONING_FIELDS
 from phi_client.contract.dialects import CLIENT_ID, Dialect
 from phi_client.contract.emulator import EMULATOR_ENDPOINT
-from phi_client.contract.error_body import ErrorBody
+from phi_client.contract.error_body import ErrorBody, read_misfit
 from phi_client.contract.reasoning import split_reasoning
 from phi_client.contract.wire import ContractError, WireRequest, get_header
 
@@ -110,10 +112,11 @@ class Exchange:
         try:
             chat = self.dialect.read_completion(answer.body, route=self.route)
         except ContractError as error:
-            raise APIResponseError(str(error), request_id=origin.request_id) from bare(error)
+            raise self.misfit(str(error), answer) from bare(error)
         if isinstance(chat, ErrorBody):
             body = without_echoes(chat, answer.secrets)
-            raise ModelError(
+            error_class = ModelContextLengthError if body.exceeds_context else ModelError
+            raise error_class(
                 body.message or "the engine failed",
                 status_code=answer.status,
                 body=body,
@@ -122,7 +125,7 @@ class Exchange:
                 advice=f"`/score` reports the engine's status {chat.status}",
             )
         if not chat.choices:
-            raise APIResponseError("the answer has no choice", request_id=origin.request_id)
+            raise self.misfit("the answer has no choice", answer)
         completion = completion_of(chat, origin)
         self.check_truncation(completion)
         return completion
@@ -138,7 +141,7 @@ class Exchange:
         try:
             return self.dialect.read_info(answer.body)
         except ContractError as error:
-            raise APIResponseError(str(error), request_id=self.request_id(answer.headers)) from bare(error)
+            raise self.misfit(str(error), answer) from bare(error)
 
     def check_status(self, answer: Answer) -> None:
         """Raise for any other status than 2xx.
@@ -160,6 +163,17 @@ class Exchange:
             retry_after=read_retry_after(answer.headers),
             headers=dict(answer.headers),
             advice=self._advice(answer.status, body),
+        )
+
+    def misfit(self, reason: str, answer: Answer) -> APIResponseError:
+        """The error for a 2xx answer that does not fit, with what the service said instead."""
+        said = read_misfit(answer.body)
+        return APIResponseError(
+            reason,
+            request_id=self.request_id(answer.headers),
+            body=None if said is None else without_echoes(said, answer.secrets),
+            status_code=answer.status,
+            headers=answer.headers,
         )
 
     def check_truncation(self, completion: Completion) -> None:
@@ -201,7 +215,12 @@ class Exchange:
         """Where `answer` came from."""
         headers = answer.headers
         return Origin(
-            self.request_id(headers), self.client_request_id, self.endpoint, dict(headers), answer.hops
+            self.request_id(headers),
+            self.client_request_id,
+            self.endpoint,
+            dict(headers),
+            answer.hops,
+            answer.status,
         )
 
     @property
@@ -218,6 +237,10 @@ class Exchange:
         if 300 <= status < 400:  # noqa: PLR2004
             return "redirects are not followed: give the final URL as the endpoint"
         routes = ", ".join(f"`{route}`" for route in self.dialect.chat_routes)
+        if body.exceeds_context:
+            return (
+                "the prompt and the budget don't fit the context: shorten the prompt, or lower `max_tokens`"
+            )
         known: dict[int, str] = {
             401: "check `api_key`, or the credential's access to this endpoint",
             404: f"tried {safe_url(self.url)}; {self.dialect.name} has the chat routes {routes}",
@@ -352,7 +375,7 @@ def _without_reasoning(message: Message) -> dict[str, Any]:
     fields = fields_of(message)
     content = fields.get("content")
     if fields.get("role") == "assistant":
-        has_field = bool(fields.pop("reasoning_content", None))
+        given = [fields.pop(name, None) for name in REASONING_FIELDS]
         if isinstance(content, str) and "think>" in content:
-            fields["content"] = split_reasoning(content, reasoning_elsewhere=has_field).content
+            fields["content"] = split_reasoning(content, reasoning_elsewhere=any(given)).content
     return fields

@@ -1,6 +1,6 @@
 """A call as one generator: attempts, retries, hops between endpoints, waits and the deadline.
 
-It must not send anything, and must not know whether it is sync or async: it yields steps, and is told what came of them.
+It must not send anything, and must not know whether it is sync or async: it yields steps and is told what came.
 
     endpoint 1 ──worth a hop──> endpoint 2 ──…──> last endpoint, which alone is retried
         └── the caller's own fault, an answer, a stream that has begun: the end

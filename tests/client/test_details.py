@@ -192,5 +192,5 @@ def test_a_header_that_repeats_the_key_is_not_kept(phi: Driver) -> None:
     phi.answer(httpx.Response(400, headers=echo), httpx.Response(200, json={"choices": [{}]}, headers=echo))
     with pytest.raises(APIStatusError) as caught:
         phi.open(api_key=KEY).complete()
-    assert caught.value.headers["x-echo"] == "[secret]"
-    assert phi.complete().headers["x-echo"] == "[secret]"
+    assert caught.value.headers["x-echo"] == "Bearer [secret]"
+    assert phi.complete().headers["x-echo"] == "Bearer [secret]"
