@@ -149,6 +149,11 @@ class Peer:
         for sock in self._socks:
             sock.close()
 
+    def threads_end(self) -> None:
+        """Wait until each connection so far is served."""
+        for thread in list(self._threads):
+            thread.join(LIMIT_S)
+
     def _accept(self) -> None:
         while not self.ended.is_set():
             try:
