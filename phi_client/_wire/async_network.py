@@ -98,7 +98,7 @@ class _Plain(httpcore.AsyncNetworkStream):
         self._cable = cable
         self._pending: list[bytes] = []
         self._pending_size = 0
-        self._reads_in_a_row = 0
+        self._read_in_a_row = 0
 
     async def read(self, max_bytes: int, timeout: float | None = None) -> bytes:  # noqa: ASYNC109  # httpcore's
         """Up to `max_bytes` bytes; none at the end.
@@ -178,19 +178,19 @@ class _Plain(httpcore.AsyncNetworkStream):
     async def _receive(self, most: int, limit_s: float | None) -> bytes:
         cable = self._cable
         sock = _open_socket(cable)
-        if self._reads_in_a_row < _READS_IN_A_ROW:
+        if self._read_in_a_row < _MOST_IN_A_ROW:
             try:
                 data = sock.recv(most)
             except (BlockingIOError, InterruptedError):
-                self._reads_in_a_row = 0
+                self._read_in_a_row = 0
             else:
-                self._reads_in_a_row += 1
+                self._read_in_a_row += len(data) + _COST_OF_A_READ
                 if not data:
                     cable.check()
                 return data
         else:
             # A peer that is faster than we are must not keep all other tasks waiting.
-            self._reads_in_a_row = 0
+            self._read_in_a_row = 0
             await asyncio.sleep(0)
         loop = asyncio.get_running_loop()
         with _alarm(cable, limit_s):
@@ -302,7 +302,10 @@ class _Sealed(httpcore.AsyncNetworkStream):
 
 
 _RECORDS: Final = 64 * 1024
-_READS_IN_A_ROW: Final = 8
+_MOST_IN_A_ROW: Final = 64 * 1024
+"""Bytes that are read without a wait before other tasks have a turn."""
+_COST_OF_A_READ: Final = 1024
+"""What a read counts besides, so that many small ones are noticed too."""
 
 
 class _alarm:  # noqa: N801  # used as a function, and for each wait

@@ -13,6 +13,7 @@ import httpx
 from phi_client._call.errors import ConfigurationError, PhiError
 from phi_client._call.fork_lock import renew_in_children
 from phi_client._call.steps import Send
+from phi_client._wire.async_given import AsyncGivenReply
 from phi_client._wire.async_transport import MAKERS, AsyncBody, AsyncLines, AsyncTransport
 from phi_client._wire.async_waiting import running_loop
 from phi_client._wire.cable import END_LIMIT_S
@@ -55,7 +56,7 @@ class AsyncOwn:
             self._by_loop[loop] = lines
         return lines
 
-    async def send(self, step: Send) -> "AsyncOwnReply":
+    async def send(self, step: Send) -> "AsyncOwnReply | AsyncGivenReply":
         """The reply to `step`, its body still to come."""
         attempt = Attempt(step.limits, step.secrets)
         try:
@@ -65,7 +66,9 @@ class AsyncOwn:
             raise
         except Exception as error:
             raise translated(as_httpx(error), attempt) from error
-        return AsyncOwnReply(self, response, attempt)
+        # A mock of httpx stands in for our transport.
+        is_ours = attempt.body is not None
+        return AsyncOwnReply(self, response, attempt) if is_ours else AsyncGivenReply(response, attempt)
 
     def leave(self, loop: asyncio.AbstractEventLoop) -> None:
         """Close the connections of a loop that has ended."""

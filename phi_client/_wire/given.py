@@ -18,7 +18,7 @@ from phi_client._call.steps import Send
 from phi_client._wire.cable import END_LIMIT_S, bounded
 from phi_client._wire.faults import Attempt, translated
 
-__all__ = ["Given", "LiveTimeout", "given_request"]
+__all__ = ["Given", "GivenReply", "LiveTimeout", "given_request"]
 
 
 class LiveTimeout(dict[str, float | None]):
@@ -76,14 +76,14 @@ class Given:
 class GivenReply:
     """An answer that a caller's client brought."""
 
-    def __init__(self, response: httpx.Response, attempt: Attempt, watch: "_Watch") -> None:
+    def __init__(self, response: httpx.Response, attempt: Attempt, watch: "_Watch | None" = None) -> None:
         self.status = response.status_code
         self.headers = dict(response.headers.items())
         self._response = response
         self._attempt = attempt
-        self._watch = watch
+        self._watch = watch or _Watch(attempt.limits)
         self._parts: Iterator[bytes] = response.iter_bytes()
-        watch.look_at(response)
+        self._watch.look_at(response)
 
     def read(self) -> bytes | None:
         """The next bytes; `None` at the end.

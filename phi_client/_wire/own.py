@@ -16,6 +16,7 @@ from phi_client._call.fork_lock import ForkSafeLock, renew_in_children
 from phi_client._call.steps import Send
 from phi_client._wire.cable import END_LIMIT_S
 from phi_client._wire.faults import Attempt, translated
+from phi_client._wire.given import GivenReply
 from phi_client._wire.lines import CLOSED, Lines
 from phi_client._wire.sync_transport import MAKERS, Body, SyncLines, Transport
 from phi_client._wire.transport_facts import ATTEMPT, as_httpx
@@ -58,7 +59,7 @@ class Own:
                     self._lines = Lines(self._endpoint, MAKERS)
         return self._lines
 
-    def send(self, step: Send) -> "OwnReply":
+    def send(self, step: Send) -> "OwnReply | GivenReply":
         """The reply to `step`, its body still to come."""
         attempt = Attempt(step.limits, step.secrets)
         try:
@@ -68,7 +69,8 @@ class Own:
             raise
         except Exception as error:
             raise translated(as_httpx(error), attempt) from error
-        return OwnReply(response, attempt)
+        # A mock of httpx stands in for our transport.
+        return OwnReply(response, attempt) if attempt.body is not None else GivenReply(response, attempt)
 
     def renew(self) -> None:
         """Be without connections: this is a child, and they are its parent's."""
