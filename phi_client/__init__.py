@@ -22,6 +22,7 @@ from phi_client.errors import (
     APITimeoutError,
     AuthenticationError,
     BadRequestError,
+    CheckpointError,
     ConfigurationError,
     ContentFilterError,
     CredentialError,
@@ -36,6 +37,7 @@ from phi_client.errors import (
     ReasoningTruncatedError,
     RequestTimeoutError,
     StreamInterruptedError,
+    UnexpectedError,
     UnprocessableEntityError,
 )
 
@@ -64,6 +66,7 @@ __all__ = [
     "BadRequestError",
     "ChatMessage",
     "ChatStream",
+    "CheckpointError",
     "Completion",
     "CompletionChunk",
     "CompletionOptions",
@@ -100,6 +103,7 @@ __all__ = [
     "ToolCall",
     "ToolCallDelta",
     "ToolChoice",
+    "UnexpectedError",
     "UnprocessableEntityError",
     "Usage",
     "Vote",

@@ -40,7 +40,7 @@ from phi_client.contract.error_body import MAX_ERROR_BYTES
 if TYPE_CHECKING:
     from phi_client._call.message import Message
     from phi_client._call.telemetry import AttemptTrace
-    from phi_client._map.work import Start
+    from phi_client._map.start import Start
     from phi_client._wire.credentials import AsyncTokenCredential
     from phi_client.contract.model_info import ModelInfo
 
@@ -206,11 +206,21 @@ class AsyncPhiClient(AsyncHelpers):
         merged = self._settings.options.merged(options)
         return partial(chat_exchange, options=merged, messages=messages, stream=stream)
 
+    def _for_map(self) -> Self:
+        return self.with_options()
+
+    def _cut(self) -> None:
+        """Nothing: what is cancelled hangs up by itself."""
+
     async def _carry(self, start: Start[Any]) -> Completion:
         watched = self.with_options()
-        watched._on_retry = start.watched(self._on_retry)
+        watched._lanes = self._lanes[start.first_lane :]
+        from phi_client._map.old_call import Watched  # noqa: PLC0415
+
+        watch = Watched(start, self._on_retry)
+        watched._on_retry = watch.on_retry
         make = watched._chat(start.messages, start.options, stream=False)
-        return await watched._answered(make, start.read)
+        return await watched._answered(make, watch.read)
 
     def _call(self, make: MakeExchange, first: Exchange | None = None) -> Call[AsyncPool]:
         return Call(self._lanes, make, clock=self._clock, on_retry=self._on_retry, first=first)

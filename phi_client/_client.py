@@ -41,7 +41,7 @@ from phi_client.contract.error_body import MAX_ERROR_BYTES
 if TYPE_CHECKING:
     from phi_client._call.message import Message
     from phi_client._call.telemetry import AttemptTrace
-    from phi_client._map.work import Start
+    from phi_client._map.start import Start
     from phi_client._wire.credentials import TokenCredential
     from phi_client.contract.model_info import ModelInfo
 
@@ -215,9 +215,13 @@ class PhiClient(Helpers):
 
     def _carry(self, start: Start[Any]) -> Completion:
         watched = self.with_options()
-        watched._on_retry = start.watched(self._on_retry)
+        watched._lanes = self._lanes[start.first_lane :]
+        from phi_client._map.old_call import Watched  # noqa: PLC0415
+
+        watch = Watched(start, self._on_retry)
+        watched._on_retry = watch.on_retry
         make = watched._chat(start.messages, start.options, stream=False)
-        return watched._answered(make, start.read)
+        return watched._answered(make, watch.read)
 
     def _call(self, make: MakeExchange, first: Exchange | None = None) -> Call[Pool]:
         return Call(self._lanes, make, clock=self._clock, on_retry=self._on_retry, first=first)

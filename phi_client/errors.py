@@ -20,8 +20,10 @@ It only hands names on. Text of a prompt, headers and keys are never part of a m
     │   ├── RateLimitError
     │   └── InternalServerError
     ├── APIResponseError
+    ├── CheckpointError
     ├── ParseError
-    └── ReasoningTruncatedError
+    ├── ReasoningTruncatedError
+    └── UnexpectedError
 """
 
 from phi_client._call.errors import (
@@ -31,6 +33,7 @@ from phi_client._call.errors import (
     APITimeoutError,
     AuthenticationError,
     BadRequestError,
+    CheckpointError,
     ConfigurationError,
     ContentFilterError,
     CredentialError,
@@ -43,6 +46,7 @@ from phi_client._call.errors import (
     RateLimitError,
     RequestTimeoutError,
     TimeoutPhase,
+    UnexpectedError,
     UnprocessableEntityError,
 )
 from phi_client._call.interruptions import ParseError, ReasoningTruncatedError, StreamInterruptedError
@@ -54,6 +58,7 @@ __all__ = [
     "APITimeoutError",
     "AuthenticationError",
     "BadRequestError",
+    "CheckpointError",
     "ConfigurationError",
     "ContentFilterError",
     "CredentialError",
@@ -69,5 +74,6 @@ __all__ = [
     "RequestTimeoutError",
     "StreamInterruptedError",
     "TimeoutPhase",
+    "UnexpectedError",
     "UnprocessableEntityError",
 ]
