@@ -134,7 +134,6 @@ class AsyncHelpers(ABC):
             targets=self._settings.targets,
             concurrency=min(samples, DEFAULT_CONCURRENCY),
             clock=self._clock,
-            is_gathered=True,
         )
         items = sorted(await gathered(self._run(work)), key=lambda item: item.position)
         return await apart(graded, [item.outcome for item in items])
@@ -178,7 +177,6 @@ class AsyncHelpers(ABC):
             checkpoint=checkpoint,
             progress=progress,
             prices=prices,
-            is_gathered=True,
         )
         return in_order(await gathered(self._run(work)))
 
@@ -204,7 +202,6 @@ class AsyncHelpers(ABC):
             checkpoint=checkpoint,
             progress=progress,
             prices=prices,
-            is_gathered=False,
         )
         return self._run(work)
 

@@ -132,7 +132,6 @@ class Helpers(ABC):
             targets=self._settings.targets,
             concurrency=min(samples, DEFAULT_CONCURRENCY),
             clock=self._clock,
-            is_gathered=True,
         )
         items = sorted(gathered(self._run(work)), key=lambda item: item.position)
         return apart(graded, [item.outcome for item in items])
@@ -176,7 +175,6 @@ class Helpers(ABC):
             checkpoint=checkpoint,
             progress=progress,
             prices=prices,
-            is_gathered=True,
         )
         return in_order(gathered(self._run(work)))
 
@@ -201,7 +199,6 @@ class Helpers(ABC):
             checkpoint=checkpoint,
             progress=progress,
             prices=prices,
-            is_gathered=False,
         )
         return self._run(work)
 

@@ -73,8 +73,9 @@ def checked_path(path: str | os.PathLike[str]) -> str:
     Raises:
         ConfigurationError: it is none.
     """
-    if isinstance(cast("object", path), str | os.PathLike):
-        found: object = os.fspath(path)
+    given = cast("object", path)
+    if isinstance(given, str | os.PathLike):
+        found = cast("object", os.fspath(path))
         if isinstance(found, str) and found and "\0" not in found:
             return found
     raise ConfigurationError(f"`checkpoint` is {path!r}: give the path of a file")

@@ -5,13 +5,12 @@ It must not know how items are asked, nor what a completion looks like: it keeps
 The first line names the format and where the answers come from. Each further line is an item: its position, its key
 and its completion or its error. A line is written in one piece when its item ends, so a killed process loses nothing
 but a torn last line, which is cut off when the file is opened again. What a failing machine can lose is what was not
-forced to the disk: `wait_s` says when that is due. Only `sync` may be called from another thread.
+forced to the disk: whoever writes the first line after a `sync` is told to see to the next. Safe to use from threads.
 """
 
 from __future__ import annotations
 
 import json
-import math
 import os
 import threading
 from collections.abc import Mapping, Sequence
@@ -26,7 +25,7 @@ __all__ = ["SYNC_S", "Checkpoint"]
 FORMAT: Final = "phi_client.map/2"
 _FORMATS: Final = "phi_client.map/"
 SYNC_S: Final = 0.5
-"""How long a line may be in the system's hands only. With the time that the disk takes it is there within a second."""
+"""How long an answer may be in the system's hands only; with the time that a disk takes, it is there in a second."""
 _BEGINNING: Final = json.dumps({"format": FORMAT})[:-1].encode()
 
 
@@ -46,8 +45,9 @@ class Checkpoint:
     def __init__(self, path: str | os.PathLike[str], keys: Sequence[str], hosts: Sequence[str]) -> None:
         self.path = Path(path)
         self._keys = keys
-        self._unsafe_since: float | None = None
         self._unsafe = self._safe = 0
+        self._is_seen_to = False
+        self._lines = threading.Lock()
         self._disk = threading.Lock()
         try:
             self._file: BinaryIO = self.path.open("a+b")
@@ -71,17 +71,23 @@ class Checkpoint:
     def __repr__(self) -> str:
         return f"<Checkpoint {str(self.path)!r}: {len(self.records)} answers of earlier runs>"
 
-    def write(self, record: Mapping[str, Any], now: float) -> None:
-        """Add an item's line.
+    def write(self, record: Mapping[str, Any]) -> bool:
+        """Add an item's line. True when it is the caller who has to `sync` it before `SYNC_S` has passed.
 
         Raises:
             OSError: the system does not take it; the file is as it was.
         """
         position = record["position"]
-        self._append({"position": position, "key": self._keys[position], **record})
-        self._unsafe += 1
-        if self._unsafe_since is None:
-            self._unsafe_since = now
+        line = {"position": position, "key": self._keys[position], **record}
+        with self._lines:
+            if self._file.closed:
+                return False
+            self._append(line)
+            self._unsafe += 1
+            # An item that failed is sent again anyway.
+            is_first = "completion" in line and not self._is_seen_to
+            self._is_seen_to = self._is_seen_to or is_first
+            return is_first
 
     def written(self) -> int:
         """Items that this run has added: by the file, because Ctrl-C may come between a line and whoever counts it."""
@@ -93,11 +99,6 @@ class Checkpoint:
         """Items that this run has added and the disk has, for all that is known."""
         return self._safe
 
-    def wait_s(self, now: float) -> float:
-        """Seconds until the disk is due; infinite when it has everything."""
-        since = self._unsafe_since
-        return math.inf if since is None else max(0.0, since + SYNC_S - now)
-
     def sync(self) -> None:
         """Force what was written to the disk.
 
@@ -105,18 +106,19 @@ class Checkpoint:
             OSError: the disk failed; what it has is not known.
         """
         with self._disk:
-            if self._file.closed:
-                return
-            taken, self._unsafe, self._unsafe_since = self._unsafe, 0, None
-            os.fsync(self._file.fileno())
-            self._safe += taken
+            with self._lines:
+                if self._file.closed:
+                    return
+                taken, self._unsafe, self._is_seen_to = self._unsafe, 0, False
+            if taken:
+                os.fsync(self._file.fileno())
+                self._safe += taken
 
     def close(self) -> None:
         """Force the rest to the disk, as far as it goes, and let others have the file."""
         with suppress(OSError):
-            if self._unsafe:
-                self.sync()
-        with self._disk, suppress(OSError):
+            self.sync()
+        with self._disk, self._lines, suppress(OSError):
             if not self._file.closed:
                 self._unlock()
                 self._file.close()

@@ -9,12 +9,13 @@ import asyncio
 import math
 from collections import deque
 from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final, ParamSpec, TypeVar
 
 from phi_client._call.clock import Clock
 from phi_client._call.completion import Completion
+from phi_client._map.checkpoint import SYNC_S
 from phi_client._map.result import MapItem, telling_of
 from phi_client._map.start import Start
 from phi_client._map.work import MapWork
@@ -36,10 +37,13 @@ _LAST_WAIT_S: Final = 1.0
 class _Tasks:
     """What carries the items, one task each, and what has ended."""
 
-    def __init__(self, ask: Callable[[Start[Any]], Awaitable[Completion]]) -> None:
+    def __init__(self, work: MapWork[Any], ask: Callable[[Start[Any]], Awaitable[Completion]]) -> None:
+        self._work = work
         self._ask = ask
         self._ended: asyncio.Queue[_Ended] = asyncio.Queue()
         self._tasks: dict[int, asyncio.Task[_Outcome]] = {}
+        self._syncing: asyncio.Task[None] | None = None
+        self._is_left = False
 
     def begin(self, start: Start[Any]) -> None:
         """Carry an item."""
@@ -48,24 +52,26 @@ class _Tasks:
         # However a task ends, and be it before it began, somebody waits for it.
         task.add_done_callback(partial(self._note, start))
 
-    async def ended(self, wait_s: float) -> list[_Ended]:
-        """All that have ended; when none has, what ends within `wait_s`."""
-        found: list[_Ended] = []
-        try:
-            async with asyncio.timeout(None if wait_s == math.inf else wait_s):
-                found.append(await self._ended.get())
-        except TimeoutError:
-            pass
-        found += self._ended_already()
-        return found
+    def ended(self) -> list[_Ended]:
+        """All that have ended."""
+        return [self._ended.get_nowait() for _ in range(self._ended.qsize())]
 
-    async def leave(self) -> list[_Ended]:
-        """End what runs; what had ended before. A task that can't be cancelled is left to itself."""
-        for task in self._tasks.values():
+    async def ended_within(self, wait_s: float) -> list[_Ended]:
+        """What ends first, if it does within `wait_s`."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(None if wait_s == math.inf else wait_s):
+                return [await self._ended.get()]
+        return []
+
+    async def leave(self) -> None:
+        """End what runs. A task that can't be cancelled is left to itself."""
+        self._is_left = True
+        running: list[asyncio.Task[Any]] = [*self._tasks.values()]
+        running += [self._syncing] if self._syncing is not None else []
+        for task in running:
             task.cancel()
-        if self._tasks:
-            await asyncio.wait(self._tasks.values(), timeout=_LAST_WAIT_S)
-        return self._ended_already()
+        if running:
+            await asyncio.wait(running, timeout=_LAST_WAIT_S)
 
     async def _carry(self, start: Start[Any]) -> _Outcome:
         try:
@@ -76,14 +82,16 @@ class _Tasks:
 
     def _note(self, start: Start[Any], task: asyncio.Task[_Outcome]) -> None:
         del self._tasks[start.position]
-        if task.cancelled():
-            self._ended.put_nowait((start, asyncio.CancelledError()))
-        else:
-            error = task.exception()
-            self._ended.put_nowait((start, task.result() if error is None else error))
+        error = asyncio.CancelledError() if task.cancelled() else task.exception()
+        outcome = task.result() if error is None else error
+        self._ended.put_nowait((start, outcome))
+        # Whoever leaves forces the rest to the disk.
+        if self._work.keep(start, outcome) and not self._is_left:
+            self._syncing = asyncio.create_task(self._sync_in_time(), name="phi-client-map-disk")
 
-    def _ended_already(self) -> list[_Ended]:
-        return [self._ended.get_nowait() for _ in range(self._ended.qsize())]
+    async def _sync_in_time(self) -> None:
+        await asyncio.sleep(SYNC_S)
+        await _sync(self._work)
 
 
 async def run(
@@ -94,7 +102,7 @@ async def run(
     clock: Clock,
 ) -> AsyncGenerator[MapItem[_T]]:
     """The items as they end. When the generator is closed, what still runs is cancelled, and then `cut`."""
-    tasks = _Tasks(ask)
+    tasks = _Tasks(work, ask)
     try:
         try:
             async with aclosing(_items(work, tasks, clock)) as items:
@@ -102,8 +110,7 @@ async def run(
                     yield item
         finally:
             work.stop()
-            for late in await tasks.leave():
-                work.keep(*late)
+            await tasks.leave()
             cut()
     except (asyncio.CancelledError, KeyboardInterrupt) as error:
         work.note_interruption(error)
@@ -117,21 +124,21 @@ async def _items(work: MapWork[_T], tasks: _Tasks, clock: Clock) -> AsyncGenerat
     for item in work.restored():
         yield item
     while True:
+        for ended in tasks.ended():
+            ready += work.finish(*ended)
         step = work.next()
         if isinstance(step, Start):
             tasks.begin(step)
-        elif work.is_disk_due(step, hands_over=bool(ready)):
-            await _sync(work)
         elif ready:
-            while ready:
-                yield ready.popleft()
+            yield ready.popleft()
         elif step is None:
             break
         elif work.is_idle:
             await clock.sleep_async(step)
         else:
-            for found in await tasks.ended(min(step, work.disk_wait_s())):
-                ready += work.finish(*found)
+            for ended in await tasks.ended_within(step):
+                ready += work.finish(*ended)
+    await _sync(work)
     work.conclude()
 
 
@@ -151,6 +158,9 @@ async def apart(function: Callable[_P, _R], *args: _P.args, **kwargs: _P.kwargs)
 
 
 async def _sync(work: MapWork[Any]) -> None:
+    """Force the checkpoint to the disk, without holding up the loop."""
+    if not work.is_kept:
+        return
     try:
         await apart(work.sync)
     except RuntimeError:

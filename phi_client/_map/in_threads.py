@@ -9,7 +9,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Generator, Sequence
-from contextlib import closing
+from contextlib import closing, suppress
 from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, Any, Final, ParamSpec, TypeVar
 
@@ -37,15 +37,17 @@ _LAST_WAIT_S: Final = 1.0
 class _Threads:
     """What carries the items, one thread each, and what has ended."""
 
-    def __init__(self, ask: Callable[[Start[Any]], Completion]) -> None:
+    def __init__(self, work: MapWork[Any], ask: Callable[[Start[Any]], Completion]) -> None:
+        self._work = work
         self._ask = ask
         self._ended: SimpleQueue[_Ended] = SimpleQueue()
         self._threads: dict[int, threading.Thread] = {}
+        self._leaving: list[threading.Thread] = []
 
     def begin(self, start: Start[Any]) -> bool:
         """Carry an item, if a thread can be had."""
         # A daemon: a call that can't be cut must not keep the process.
-        thread = threading.Thread(target=self.carry, args=[start], name="phi-client-map", daemon=True)
+        thread = threading.Thread(target=self._carry, args=[start], name="phi-client-map", daemon=True)
         try:
             thread.start()
         except (RuntimeError, MemoryError):
@@ -53,53 +55,60 @@ class _Threads:
         self._threads[start.position] = thread
         return True
 
-    def carry(self, start: Start[Any]) -> None:
+    def carry_here(self, start: Start[Any]) -> None:
         """Carry an item in the thread that calls this."""
-        outcome: Completion | BaseException
-        try:
-            outcome = self._ask(start)
-        except BaseException as error:  # noqa: BLE001  # what it means is the work's to say
-            outcome = error
+        outcome = self._outcome_of(start)
+        self._work.keep(start, outcome)
+        self._work.sync()
         self._ended.put((start, outcome))
 
-    def ended(self, wait_s: float) -> list[_Ended]:
+    def ended(self, wait_s: float = 0.0) -> list[_Ended]:
         """All that have ended; when none has, what ends within `wait_s`."""
         found: list[_Ended] = []
-        try:
+        with suppress(Empty):
             found.append(self._ended.get(timeout=min(wait_s, _LONGEST_WAIT_S)))
             while True:
                 found.append(self._ended.get_nowait())
-        except Empty:
-            pass
-        for start, _ in found:
-            thread = self._threads.pop(start.position, None)
-            if thread is not None:
-                thread.join()
+        if found:
+            self._leaving = [thread for thread in self._leaving if thread.is_alive()]
+            popped = (self._threads.pop(start.position, None) for start, _ in found)
+            self._leaving += [thread for thread in popped if thread is not None]
         return found
 
-    def leave(self, cut: Callable[[], None]) -> list[_Ended]:
-        """End what runs; what had ended before. Threads that can't be cut are left to themselves."""
+    def leave(self, cut: Callable[[], None]) -> None:
+        """End what runs. Threads that can't be cut are left to themselves."""
         cut()
         end = time.monotonic() + _LAST_WAIT_S
-        for thread in self._threads.values():
+        for thread in [*self._leaving, *self._threads.values()]:
             thread.join(max(0.0, end - time.monotonic()))
-        found = self.ended(0)
-        self._threads.clear()
-        return found
+
+    def _carry(self, start: Start[Any]) -> None:
+        outcome = self._outcome_of(start)
+        try:
+            has_to_sync = self._work.keep(start, outcome)
+        finally:
+            self._ended.put((start, outcome))
+        if has_to_sync:
+            self._work.sync_in_time()
+
+    def _outcome_of(self, start: Start[Any]) -> Completion | BaseException:
+        try:
+            return self._ask(start)
+        except BaseException as error:  # noqa: BLE001  # what it means is the work's to say
+            return error
 
 
 def run(
     work: MapWork[_T], ask: Callable[[Start[_T]], Completion], *, cut: Callable[[], None], clock: Clock
 ) -> Generator[MapItem[_T]]:
     """The items as they end. When the generator is left, `cut` ends what still runs."""
-    threads = _Threads(ask)
+    threads = _Threads(work, ask)
     try:
         try:
             yield from _items(work, threads, clock)
         finally:
             work.stop()
-            for late in threads.leave(cut):
-                work.keep(*late)
+            threads.leave(cut)
     except KeyboardInterrupt as error:
         work.note_interruption(error)
         raise
@@ -111,31 +120,26 @@ def _items(work: MapWork[_T], threads: _Threads, clock: Clock) -> Generator[MapI
     ready: deque[MapItem[_T]] = deque()
     yield from work.restored()
     while True:
+        for ended in threads.ended():
+            ready += work.finish(*ended)
         step = work.next()
         if isinstance(step, Start):
-            if threads.begin(step) or work.takes_back(step):
-                continue
-            # Nothing else goes on while this thread carries it.
-            work.sync()
-            yield from _drained(ready)
-            threads.carry(step)
-        elif work.is_disk_due(step, hands_over=bool(ready)):
-            work.sync()
+            if not threads.begin(step) and not work.takes_back(step):
+                # Nothing else goes on while this thread carries it.
+                while ready:
+                    yield ready.popleft()
+                threads.carry_here(step)
         elif ready:
-            yield from _drained(ready)
+            yield ready.popleft()
         elif step is None:
             break
         elif work.is_idle:
             clock.sleep(step)
         else:
-            for found in threads.ended(min(step, work.disk_wait_s())):
-                ready += work.finish(*found)
+            for ended in threads.ended(step):
+                ready += work.finish(*ended)
+    work.sync()
     work.conclude()
-
-
-def _drained(ready: deque[MapItem[_T]]) -> Generator[MapItem[_T]]:
-    while ready:
-        yield ready.popleft()
 
 
 def gathered(items: Generator[MapItem[_T]]) -> list[MapItem[_T]]:

@@ -5,7 +5,7 @@ It must not know how items are asked, or kept.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Generator, Iterable, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Generic, TypeVar, overload
@@ -115,7 +115,7 @@ def in_order(items: Iterable[MapItem[_T]]) -> MapResult[_T]:
 
 
 @contextmanager
-def telling_of(items: list[MapItem[Any]]) -> Iterator[None]:
+def telling_of(items: list[MapItem[Any]]) -> Generator[None]:
     """Let an error that ends the gathering of `items` carry what was gathered."""
     try:
         yield

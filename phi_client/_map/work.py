@@ -37,7 +37,7 @@ from phi_client._call.retrying import LONGEST_ASKED_WAIT_S
 from phi_client._call.targets import Target
 from phi_client._call.totals import Prices, cost_of
 from phi_client._map.arguments import check_concurrency, check_prices, checked_path
-from phi_client._map.checkpoint import Checkpoint
+from phi_client._map.checkpoint import SYNC_S, Checkpoint
 from phi_client._map.hope import Hope
 from phi_client._map.keys import hosts_of, key_of
 from phi_client._map.lanes import Lanes, Place
@@ -70,8 +70,8 @@ class MapWork(Generic[_T]):
     """The state of one `map`. Until `restored` it holds nothing that would have to be closed.
 
     A shell calls `restored`, then in turn `next` and, for each `Start` that has ended, `finish`; `conclude` when all is
-    done, `keep` for what ended too late, and `close` at the end. All from one thread, but for what a `Start` does, and
-    `sync`.
+    done, and `close` at the end; all from one thread. `keep` and `sync` may be called from any, as soon as an answer is
+    there: the one that calls the rest may be held up by whoever takes the items.
 
     Args:
         inputs: the prompts.
@@ -83,7 +83,6 @@ class MapWork(Generic[_T]):
         checkpoint: the file to keep items in.
         progress: whether a bar is shown; `None` on a terminal.
         prices: for the cost.
-        is_gathered: whether items are taken as fast as they come, so that the disk need not be forced before each.
 
     Raises:
         ConfigurationError: an argument can't work; nothing was sent.
@@ -101,7 +100,6 @@ class MapWork(Generic[_T]):
         checkpoint: str | os.PathLike[str] | None = None,
         progress: bool | None = False,
         prices: Prices | None = None,
-        is_gathered: bool = False,
     ) -> None:
         check_concurrency(concurrency)
         check_prices(prices)
@@ -117,9 +115,8 @@ class MapWork(Generic[_T]):
         self._clock = clock
         self._wants_bar = progress
         self._progress: Any = None
-        self._is_gathered = is_gathered
         self._checkpoint: Checkpoint | None = None
-        self._broken: OSError | None = None
+        self._broken: Exception | None = None
         self._waiting = deque(range(len(inputs)))
         self._running = 0
         self._returns: dict[int, int] = {}
@@ -167,6 +164,11 @@ class MapWork(Generic[_T]):
         return Start(position, self._inputs[position], self._options[position], place)
 
     @property
+    def is_kept(self) -> bool:
+        """True with a checkpoint."""
+        return self._checkpoint is not None
+
+    @property
     def is_idle(self) -> bool:
         """True when nothing runs."""
         return self._running == 0
@@ -197,28 +199,24 @@ class MapWork(Generic[_T]):
         if error is not None and self._returns_to_wait(start, error, retries):
             return []
         item = self._item(start.position, completion, error, retries)
-        self._keep(item)
+        if completion is None:
+            self._write(item)
         self._count(item)
         self._hope.see(error)
         self._show()
         return [item]
 
-    def keep(self, start: Start[_T], outcome: _Outcome) -> None:
-        """Keep an answer that came when the whole was ending already."""
-        if isinstance(outcome, Completion):
-            self._keep(self._item(start.position, outcome, None, start.retries))
-
-    def disk_wait_s(self) -> float:
-        """Seconds until the disk is due."""
-        return math.inf if self._checkpoint is None else self._checkpoint.wait_s(self._clock.now())
-
-    def is_disk_due(self, step: float | None, *, hands_over: bool) -> bool:
-        """Whether to `sync` before `step` is taken; `hands_over`: after which nobody knows when the work goes on."""
-        wait_s = self.disk_wait_s()
-        if wait_s == math.inf or self._broken is not None:
+    def keep(self, start: Start[_T], outcome: _Outcome) -> bool:
+        """Write an answer down. True when the caller has to `sync` before `SYNC_S` has passed."""
+        if not isinstance(outcome, Completion):
             return False
-        is_left_alone = step is None or self.is_idle or (hands_over and not self._is_gathered)
-        return is_left_alone or wait_s <= 0
+        retries = start.retries + self._earlier_retries.get(start.position, 0)
+        return self._write(self._item(start.position, outcome, None, retries))
+
+    def sync_in_time(self) -> None:
+        """`sync` when others have had the time to write too, or at once when the work is stopped."""
+        self._stopped.wait(SYNC_S)
+        self.sync()
 
     def sync(self) -> None:
         """Force the checkpoint to the disk, which may take a while."""
@@ -229,7 +227,7 @@ class MapWork(Generic[_T]):
             self._broken = self._broken or error
 
     def conclude(self) -> None:
-        """Raise what ends the whole, now that nothing runs.
+        """Raise what ends the whole, now that nothing runs and all is on the disk.
 
         Raises:
             CheckpointError: the checkpoint can't be written.
@@ -317,20 +315,21 @@ class MapWork(Generic[_T]):
             is_restored=is_restored,
         )
 
-    def _keep(self, item: MapItem[_T]) -> None:
+    def _write(self, item: MapItem[_T]) -> bool:
         if self._checkpoint is None or self._broken is not None:
-            return
+            return False
         try:
-            self._checkpoint.write(record_of(item), self._clock.now())
-        except OSError as error:
+            return self._checkpoint.write(record_of(item))
+        except Exception as error:  # noqa: BLE001  # nothing that one line holds may lose the others
             self.sync()
-            self._broken = error
+            self._broken = self._broken or error
+            return False
 
-    def _disk_error(self, broken: OSError) -> CheckpointError:
+    def _disk_error(self, broken: Exception) -> CheckpointError:
         assert self._checkpoint is not None  # noqa: S101  # it is what is broken
         kept = self._restored + self._checkpoint.safe
         return CheckpointError(
-            f"the checkpoint {str(self._checkpoint.path)!r} can't be written: {broken.strerror or broken}. "
+            f"the checkpoint {str(self._checkpoint.path)!r} can't be written: {getattr(broken, 'strerror', None) or type(broken).__name__}. "
             f"{kept} of {len(self._inputs)} items are kept in it, and `map` has all {self._done} in `finished` of this "
             "error: make room, and the same call again goes on from there"
         )
