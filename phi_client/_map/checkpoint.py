@@ -118,10 +118,11 @@ class Checkpoint:
         """Force the rest to the disk, as far as it goes, and let others have the file."""
         with suppress(OSError):
             self.sync()
-        with self._disk, self._lines, suppress(OSError):
+        with self._disk, self._lines:
             if not self._file.closed:
                 self._unlock()
-                self._file.close()
+                with suppress(OSError):
+                    self._file.close()
 
     def _append(self, record: Mapping[str, Any]) -> None:
         """Write around the file's buffer, which would offer a line that failed again."""
@@ -153,7 +154,7 @@ class Checkpoint:
 
     def _unlock(self) -> None:
         """Let go by name: a forked child has the file too, and would keep the lock."""
-        with suppress(ImportError):
+        with suppress(ImportError, OSError):
             import fcntl  # noqa: PLC0415  # see above
 
             fcntl.flock(self._file.fileno(), fcntl.LOCK_UN)

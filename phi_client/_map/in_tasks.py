@@ -52,16 +52,13 @@ class _Tasks:
         # However a task ends, and be it before it began, somebody waits for it.
         task.add_done_callback(partial(self._note, start))
 
-    def ended(self) -> list[_Ended]:
-        """All that have ended."""
-        return [self._ended.get_nowait() for _ in range(self._ended.qsize())]
-
-    async def ended_within(self, wait_s: float) -> list[_Ended]:
-        """What ends first, if it does within `wait_s`."""
+    async def ended(self, wait_s: float) -> list[_Ended]:
+        """All that have ended; when none has, what ends within `wait_s`."""
+        found: list[_Ended] = []
         with suppress(TimeoutError):
             async with asyncio.timeout(None if wait_s == math.inf else wait_s):
-                return [await self._ended.get()]
-        return []
+                found.append(await self._ended.get())
+        return found + [self._ended.get_nowait() for _ in range(self._ended.qsize())]
 
     async def leave(self) -> None:
         """End what runs. A task that can't be cancelled is left to itself."""
@@ -124,19 +121,18 @@ async def _items(work: MapWork[_T], tasks: _Tasks, clock: Clock) -> AsyncGenerat
     for item in work.restored():
         yield item
     while True:
-        for ended in tasks.ended():
-            ready += work.finish(*ended)
         step = work.next()
         if isinstance(step, Start):
             tasks.begin(step)
         elif ready:
+            # All of them before others are looked at: whoever takes them slowly is not run away from.
             yield ready.popleft()
         elif step is None:
             break
         elif work.is_idle:
             await clock.sleep_async(step)
         else:
-            for ended in await tasks.ended_within(step):
+            for ended in await tasks.ended(step):
                 ready += work.finish(*ended)
     await _sync(work)
     work.conclude()

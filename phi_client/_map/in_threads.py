@@ -62,7 +62,7 @@ class _Threads:
         self._work.sync()
         self._ended.put((start, outcome))
 
-    def ended(self, wait_s: float = 0.0) -> list[_Ended]:
+    def ended(self, wait_s: float) -> list[_Ended]:
         """All that have ended; when none has, what ends within `wait_s`."""
         found: list[_Ended] = []
         with suppress(Empty):
@@ -120,8 +120,6 @@ def _items(work: MapWork[_T], threads: _Threads, clock: Clock) -> Generator[MapI
     ready: deque[MapItem[_T]] = deque()
     yield from work.restored()
     while True:
-        for ended in threads.ended():
-            ready += work.finish(*ended)
         step = work.next()
         if isinstance(step, Start):
             if not threads.begin(step) and not work.takes_back(step):
@@ -130,6 +128,7 @@ def _items(work: MapWork[_T], threads: _Threads, clock: Clock) -> Generator[MapI
                     yield ready.popleft()
                 threads.carry_here(step)
         elif ready:
+            # All of them before others are looked at: whoever takes them slowly is not run away from.
             yield ready.popleft()
         elif step is None:
             break

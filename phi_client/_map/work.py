@@ -328,8 +328,9 @@ class MapWork(Generic[_T]):
     def _disk_error(self, broken: Exception) -> CheckpointError:
         assert self._checkpoint is not None  # noqa: S101  # it is what is broken
         kept = self._restored + self._checkpoint.safe
+        reason = getattr(broken, "strerror", None) or type(broken).__name__
         return CheckpointError(
-            f"the checkpoint {str(self._checkpoint.path)!r} can't be written: {getattr(broken, 'strerror', None) or type(broken).__name__}. "
+            f"the checkpoint {str(self._checkpoint.path)!r} can't be written: {reason}. "
             f"{kept} of {len(self._inputs)} items are kept in it, and `map` has all {self._done} in `finished` of this "
             "error: make room, and the same call again goes on from there"
         )
