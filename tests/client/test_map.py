@@ -32,7 +32,8 @@ from phi_client import (
     Usage,
 )
 from phi_client._call.clock import Clock
-from phi_client._map.work import MapWork, Start
+from phi_client._map.start import Start
+from phi_client._map.work import MapWork
 from phi_client.contract.chat import AssistantMessage, ChatCompletion, Choice
 from phi_client.contract.chat import Usage as WireUsage
 from phi_client.contract.dialects import SERVERLESS

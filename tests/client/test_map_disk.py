@@ -191,7 +191,7 @@ def test_what_can_not_be_begun_is_said_before_anything_is_sent(
 
 def test_a_line_that_is_forced_once_is_not_forced_again(path: Path, disk: Disk) -> None:
     checkpoint = Checkpoint(path, ["a", "b", "c"], ["here"])
-    done = {"completion": {}}
+    done: dict[str, Any] = {"completion": {}}
     assert checkpoint.write({"position": 0, **done})
     assert not checkpoint.write({"position": 1, **done})
     assert (checkpoint.safe, checkpoint.written(), disk.lines) == (0, 2, 0)
