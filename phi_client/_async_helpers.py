@@ -134,6 +134,7 @@ class AsyncHelpers(ABC):
             targets=self._settings.targets,
             concurrency=min(samples, DEFAULT_CONCURRENCY),
             clock=self._clock,
+            needs_one=True,
         )
         items = sorted(await gathered(self._run(work)), key=lambda item: item.position)
         return await apart(graded, [item.outcome for item in items])

@@ -132,6 +132,7 @@ class Helpers(ABC):
             targets=self._settings.targets,
             concurrency=min(samples, DEFAULT_CONCURRENCY),
             clock=self._clock,
+            needs_one=True,
         )
         items = sorted(gathered(self._run(work)), key=lambda item: item.position)
         return apart(graded, [item.outcome for item in items])

@@ -27,9 +27,11 @@ _OF_THE_CLIENT: Final = (AuthenticationError, PermissionDeniedError, NotFoundErr
 
 
 class Hope:
-    """Counts failures in a row whose reason is not the item's."""
+    """Counts failures in a row whose reason is not the item's; one answer is enough for what `needs_one` only."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, needs_one: bool = False) -> None:
+        self._needs_one = needs_one
+        self._has_one = False
         self._row: list[PhiError] = []
         self._reason: object = None
         self._first: PhiError | None = None
@@ -37,6 +39,7 @@ class Hope:
 
     def see(self, error: PhiError | None) -> None:
         """Note how an item ended."""
+        self._has_one = self._has_one or error is None
         reason = _reason_of(error)
         if error is None or reason is None:
             self._row, self._reason, self._is_all = [], None, False
@@ -49,7 +52,7 @@ class Hope:
     @property
     def is_gone(self) -> bool:
         """Whether no more should be sent; an answer that comes even so brings hope back."""
-        return len(self._row) >= MOST_HOPELESS
+        return len(self._row) >= MOST_HOPELESS and not (self._needs_one and self._has_one)
 
     def verdict(self, unsent: int) -> PhiError | None:
         """The error that ends the whole, with `unsent` items left; `None` where each item has its own outcome."""

@@ -83,6 +83,7 @@ class MapWork(Generic[_T]):
         checkpoint: the file to keep items in.
         progress: whether a bar is shown; `None` on a terminal.
         prices: for the cost.
+        needs_one: whether one answer is of use without the others, so that none is given up for their errors.
 
     Raises:
         ConfigurationError: an argument can't work; nothing was sent.
@@ -100,6 +101,7 @@ class MapWork(Generic[_T]):
         checkpoint: str | os.PathLike[str] | None = None,
         progress: bool | None = False,
         prices: Prices | None = None,
+        needs_one: bool = False,
     ) -> None:
         check_concurrency(concurrency)
         check_prices(prices)
@@ -121,7 +123,7 @@ class MapWork(Generic[_T]):
         self._running = 0
         self._returns: dict[int, int] = {}
         self._earlier_retries: dict[int, int] = {}
-        self._hope = Hope()
+        self._hope = Hope(needs_one=needs_one)
         self._restored = self._done = self._failed = self._tokens = 0
 
     def __repr__(self) -> str:

@@ -247,9 +247,18 @@ def test_errors_of_the_items_themselves_never_end_the_whole(phi: Driver) -> None
 
 
 def test_solve_has_the_samples_that_were_answered(phi: Driver) -> None:
-    phi.open().answer(*[httpx.Response(401)] * 3)
+    good = {"choices": [{"index": 0, "message": {"content": "\\boxed{4}"}, "finish_reason": "stop"}]}
+    phi.open().answer(httpx.Response(200, json=good), *[httpx.Response(401)] * 29)
+    found = phi.solve("x", 30)
+    assert (found.answer, len(found.samples)) == ("4", 30)
+
+
+@pytest.mark.parametrize("samples", [2, 9, 10, 30])
+def test_solve_raises_what_fails_all_samples(phi: Driver, samples: int) -> None:
+    route = phi.open().answer(*[httpx.Response(401)] * samples)
     with pytest.raises(AuthenticationError):
-        phi.solve("x", 3)
+        phi.solve("x", samples)
+    assert route.call_count <= min(samples, 14)
 
 
 def test_the_hook_is_called_by_one_thread_at_a_time() -> None:
