@@ -5,9 +5,11 @@ from __future__ import annotations
 import asyncio
 import json
 import pickle
+import random
 import subprocess
 import sys
 import threading
+from collections import Counter
 from concurrent.futures import CancelledError as FutureCancelledError
 from typing import TYPE_CHECKING, Any
 
@@ -540,3 +542,40 @@ def test_a_timeout_of_all_is_no_reason_to_give_up(phi: Driver) -> None:
     phi.open(max_retries=0).answer(*[httpx.ReadTimeout("slow")] * 12)
     result = phi.map(prompts(12))
     assert all(isinstance(item.error, APITimeoutError) for item in result)
+
+
+@pytest.mark.timeout(60)
+@pytest.mark.parametrize("seed", range(12))
+def test_whatever_comes_each_answer_is_asked_for_once(phi: Driver, tmp_path: Path, seed: int) -> None:
+    """Of runs that are left somewhere, with everything raised that may be, and then one more to the end."""
+    chance = random.Random(seed)
+    count, lock = 50, threading.Lock()
+    given: Counter[int] = Counter()
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        number = number_of(request)
+        with lock:
+            draw = chance.random()
+            if draw < 0.15:
+                raise chance.choice(FOREIGN)
+            if draw < 0.5:
+                return httpx.Response(chance.choice([400, 401, 429, 500, 503]), headers={"retry-after": "1"})
+            given[number] += 1
+        return echo(request)
+
+    phi.open(max_retries=1).router.route().mock(side_effect=answer)
+    path, concurrency = tmp_path / "c.jsonl", chance.choice([1, 3, 32])
+    answered: set[int] = set()
+    for _ in range(6):
+        leave = chance.choice([None, 1, 5, 20])
+        items = phi.map_as_completed(
+            prompts(count), checkpoint=path, concurrency=concurrency, leave_after=leave
+        )
+        answered |= {item.position for item in items if item.completion is not None}
+        kept = {
+            line["position"]
+            for line in map(json.loads, path.read_text().splitlines()[1:])
+            if "completion" in line
+        }
+        assert answered <= kept == set(given)
+        assert set(given.values()) <= {1}
