@@ -22,6 +22,7 @@ from phi_client.errors import (
     APITimeoutError,
     AuthenticationError,
     BadRequestError,
+    CheckpointError,
     ConfigurationError,
     ContentFilterError,
     ContextLengthError,
@@ -38,6 +39,7 @@ from phi_client.errors import (
     ReasoningTruncatedError,
     RequestTimeoutError,
     StreamInterruptedError,
+    UnexpectedError,
     UnprocessableEntityError,
 )
 
@@ -67,6 +69,7 @@ __all__ = [
     "BadRequestError",
     "ChatMessage",
     "ChatStream",
+    "CheckpointError",
     "Completion",
     "CompletionChoice",
     "CompletionChunk",
@@ -106,6 +109,7 @@ __all__ = [
     "ToolCall",
     "ToolCallDelta",
     "ToolChoice",
+    "UnexpectedError",
     "UnprocessableEntityError",
     "Usage",
     "Vote",

@@ -22,8 +22,10 @@ It only hands names on. Text of a prompt, headers and keys are never part of a m
     │   ├── RateLimitError
     │   └── InternalServerError
     ├── APIResponseError
+    ├── CheckpointError
     ├── ParseError
-    └── ReasoningTruncatedError
+    ├── ReasoningTruncatedError
+    └── UnexpectedError
 """
 
 from phi_client._call.errors import (
@@ -33,6 +35,7 @@ from phi_client._call.errors import (
     APITimeoutError,
     AuthenticationError,
     BadRequestError,
+    CheckpointError,
     ConfigurationError,
     ContentFilterError,
     ContextLengthError,
@@ -47,6 +50,7 @@ from phi_client._call.errors import (
     RateLimitError,
     RequestTimeoutError,
     TimeoutPhase,
+    UnexpectedError,
     UnprocessableEntityError,
 )
 from phi_client._call.interruptions import ParseError, ReasoningTruncatedError, StreamInterruptedError
@@ -58,6 +62,7 @@ __all__ = [
     "APITimeoutError",
     "AuthenticationError",
     "BadRequestError",
+    "CheckpointError",
     "ConfigurationError",
     "ContentFilterError",
     "ContextLengthError",
@@ -75,5 +80,6 @@ __all__ = [
     "RequestTimeoutError",
     "StreamInterruptedError",
     "TimeoutPhase",
+    "UnexpectedError",
     "UnprocessableEntityError",
 ]

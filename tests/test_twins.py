@@ -37,7 +37,6 @@ WORDS = {
     "StopAsyncIteration": "StopIteration",
     "aclosing": "closing",
     "in_tasks": "in_threads",
-    "run_in_tasks": "run_in_threads",
 }
 # In docstrings and messages, blanks made one.
 PHRASES = {

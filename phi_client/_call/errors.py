@@ -21,6 +21,7 @@ __all__ = [
     "APITimeoutError",
     "AuthenticationError",
     "BadRequestError",
+    "CheckpointError",
     "ConfigurationError",
     "ContentFilterError",
     "ContextLengthError",
@@ -35,7 +36,9 @@ __all__ = [
     "RateLimitError",
     "RequestTimeoutError",
     "TimeoutPhase",
+    "UnexpectedError",
     "UnprocessableEntityError",
+    "copied",
 ]
 
 TimeoutPhase = Literal["connect", "read", "write", "pool", "deadline"]
@@ -48,12 +51,14 @@ class PhiError(Exception):
 
     `attempts`: how often the request was tried at the last endpoint. `hops`: the endpoints before it that were
     tried in vain. `client_request_id`: the id that was sent with all attempts, if anything was. `spent`: where a call
-    asks several times, such as `parse()`, the tokens that it has used.
+    asks several times, such as `parse()`, the tokens that it has used. `finished`: where it ends a `map()`, the
+    `MapResult` of the items so far.
     """
 
     attempts: int = 1
     client_request_id: str = ""
     spent: "Usage | None" = None
+    finished: Any = None
     hops: "tuple[Hop, ...]" = ()
     note: str = ""
     """What the retry policy adds, such as a wait beyond the deadline."""
@@ -102,6 +107,25 @@ class ConfigurationError(PhiError):
 
 class CredentialError(PhiError):
     """No token could be had from the credential. Nothing was sent."""
+
+
+class CheckpointError(PhiError):
+    """The checkpoint of a `map()` can't be written any more; `finished` has all that was answered."""
+
+
+class UnexpectedError(PhiError):
+    """Something from outside this package was raised within a call: by a hook, a credential, an HTTP client's parts.
+
+    `cause` is that exception; a pickle leaves it out, because it may hold anything.
+    """
+
+    def __init__(self, cause: BaseException | None) -> None:
+        super().__init__(f"{type(cause).__name__} was raised by code outside this package: see `cause`")
+        self.cause = cause
+        self.__cause__ = cause
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _rebuild, (type(self), self.args, self.__dict__ | {"cause": None})
 
 
 class APIConnectionError(PhiError):
@@ -278,6 +302,13 @@ def class_for_status(status: int, body: ErrorBody) -> type[APIStatusError]:
     if status >= _FIRST_SERVER_STATUS:
         return InternalServerError
     return _BY_STATUS.get(status, APIStatusError)
+
+
+def copied(error: PhiError) -> PhiError:
+    """The same error again, to which more may be added without changing the first."""
+    copy = _rebuild(type(error), error.args, vars(error))
+    copy.__cause__ = error.__cause__
+    return copy
 
 
 def _rebuild(cls: type[PhiError], args: tuple[object, ...], state: dict[str, Any]) -> PhiError:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import socket
 import threading
 import time
@@ -29,6 +30,20 @@ def piece(data: bytes) -> bytes:
     return b"%x\r\n%b\r\n" % (len(data), data)
 
 
+def hear(connection: socket.socket) -> None:
+    """Take a whole request, which may come in pieces."""
+    heard = b""
+    while b"\r\n\r\n" not in heard:
+        data = connection.recv(65_536)
+        if not data:
+            return
+        heard += data
+    head, _, body = heard.partition(b"\r\n\r\n")
+    size = re.search(rb"content-length: (\d+)", head, re.IGNORECASE)
+    while size is not None and len(body) < int(size[1]):
+        body += connection.recv(65_536)
+
+
 def drip(connection: socket.socket, data: bytes) -> None:
     """Send it again and again, a little at a time, until the other end hangs up."""
     end = time.monotonic() + HELD_S
@@ -39,54 +54,54 @@ def drip(connection: socket.socket, data: bytes) -> None:
 
 
 def silent(connection: socket.socket) -> None:
-    connection.recv(1 << 20)
+    hear(connection)
     connection.recv(1)
 
 
 def silent_body(connection: socket.socket) -> None:
-    connection.recv(1 << 20)
+    hear(connection)
     connection.sendall(HEAD % b"application/json" + piece(b"{"))
     connection.recv(1)
 
 
 def dripping_head(connection: socket.socket) -> None:
-    connection.recv(1 << 20)
+    hear(connection)
     connection.sendall(b"HTTP/1.1 200 OK\r\n")
     drip(connection, b"x")
 
 
 def dripping_body(connection: socket.socket) -> None:
-    connection.recv(1 << 20)
+    hear(connection)
     connection.sendall(HEAD % b"application/json")
     drip(connection, piece(b" "))
 
 
 def dripping_failure(connection: socket.socket) -> None:
-    connection.recv(1 << 20)
+    hear(connection)
     connection.sendall((HEAD % b"application/json").replace(b"200 OK", b"400 Bad Request"))
     drip(connection, piece(b" "))
 
 
 def silent_stream(connection: socket.socket) -> None:
-    connection.recv(1 << 20)
+    hear(connection)
     connection.sendall(HEAD % b"text/event-stream" + piece(EVENT))
     connection.recv(1)
 
 
 def dripping_stream(connection: socket.socket) -> None:
-    connection.recv(1 << 20)
+    hear(connection)
     connection.sendall(HEAD % b"text/event-stream")
     drip(connection, piece(EVENT))
 
 
 def comments_alone(connection: socket.socket) -> None:
-    connection.recv(1 << 20)
+    hear(connection)
     connection.sendall(HEAD % b"text/event-stream")
     drip(connection, piece(b": still here\n\n"))
 
 
 def busy(connection: socket.socket) -> None:
-    connection.recv(1 << 20)
+    hear(connection)
     connection.sendall(
         b"HTTP/1.1 503 Busy\r\nretry-after: 0\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"
     )
