@@ -44,8 +44,7 @@ if TYPE_CHECKING:
     from phi_client._answers.voting import Solution, Vote
     from phi_client._async_client import AsyncPhiClient
     from phi_client._call.details import TokenLogprob, ToolCall, ToolCallDelta
-    from phi_client._call.message import Message
-    from phi_client._call.tools import FunctionTool, ResponseFormat, ToolChoice
+    from phi_client._call.request_types import FunctionTool, Message, ResponseFormat, ToolChoice
     from phi_client._call.totals import Price
     from phi_client._map.result import MapItem, MapResult
     from phi_client._wire.credentials import AsyncTokenCredential, TokenCredential
@@ -109,20 +108,20 @@ _LATER: Final = {
     "AsyncPhiClient": "phi_client._async_client",
     "AsyncTokenCredential": "phi_client._wire.credentials",
     "ChatMessage": "phi_client.contract.chat",
-    "FunctionTool": "phi_client._call.tools",
+    "FunctionTool": "phi_client._call.request_types",
     "MapItem": "phi_client._map.result",
     "MapResult": "phi_client._map.result",
-    "Message": "phi_client._call.message",
+    "Message": "phi_client._call.request_types",
     "ModelInfo": "phi_client.contract.model_info",
     "ParsedCompletion": "phi_client._answers.parsing",
     "Price": "phi_client._call.totals",
-    "ResponseFormat": "phi_client._call.tools",
+    "ResponseFormat": "phi_client._call.request_types",
     "Solution": "phi_client._answers.voting",
     "TokenCredential": "phi_client._wire.credentials",
     "TokenLogprob": "phi_client._call.details",
     "ToolCall": "phi_client._call.details",
     "ToolCallDelta": "phi_client._call.details",
-    "ToolChoice": "phi_client._call.tools",
+    "ToolChoice": "phi_client._call.request_types",
     "Vote": "phi_client._answers.voting",
 }
 

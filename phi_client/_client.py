@@ -6,11 +6,11 @@ It must not decide anything: what to send and what came back is the exchange's, 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self, TypeVar, Unpack
+from typing import TYPE_CHECKING, Any, Never, NoReturn, Self, TypeVar, Unpack
 
 from phi_client._call.clock import SYSTEM_CLOCK
 from phi_client._call.completion import Completion
@@ -18,10 +18,11 @@ from phi_client._call.errors import PhiError
 from phi_client._call.exchange import Answer, Exchange, chat_exchange, info_exchange
 from phi_client._call.flow import Call, Lane, Leg, MakeExchange
 from phi_client._call.log import apply_log_level, log_answer, log_request, warn_of_retirement
-from phi_client._call.options import DEFAULT_MAX_RETRIES, CompletionOptions, Timeout
+from phi_client._call.options import DEFAULT_MAX_RETRIES, CompletionOptions, PhaseLimits, Timeout
 from phi_client._call.redaction import redact_secrets
 from phi_client._call.retrying import RetryBudget, RetryHook, RetryPolicy
 from phi_client._call.targets import Target, resolve_settings
+from phi_client._call.wrong_words import missing_attribute
 from phi_client._helpers import Helpers
 from phi_client._streams import ChatStream, OpenStream, StreamReader
 from phi_client._wire.auth import auth_for
@@ -39,7 +40,8 @@ from phi_client._wire.http import (
 from phi_client.contract.error_body import MAX_ERROR_BYTES
 
 if TYPE_CHECKING:
-    from phi_client._call.message import Message
+    from phi_client._call.request_types import Message
+    from phi_client._call.targets import KeyCredential
     from phi_client._call.telemetry import AttemptTrace
     from phi_client._map.work import Start
     from phi_client._wire.credentials import TokenCredential
@@ -56,24 +58,33 @@ class PhiClient(Helpers):
     One client may serve any number of threads, and goes on working in a forked child, with connections of its own.
 
     Args:
-        endpoint: URL of a deployment as pasted from the portal, or `emulator`; else `PHI_ENDPOINT`. Several,
-            separated by spaces, are tried in order: where one fails in a way that is worth a retry, the next is
-            asked at once. Then `api_key` has as many words (`-` for none), and `dialect`, `model`, `deployment`
-            and `api_version` have one, or as many.
-        api_key: the deployment's key; else `PHI_API_KEY`. Without either, a token of Entra ID is used.
-        credential: a sync credential of azure-identity, instead of a key.
+        endpoint: URL of a deployment as pasted from the portal, or `emulator`; else `PHI_ENDPOINT`. Several, in a
+            list or separated by spaces, are tried in order: where one fails in a way that is worth a retry, the next
+            is asked at once. Then `api_key` is a list too, or as many words (`None`, in a text `-`, for none), and
+            `dialect`, `model`, `deployment`, `api_version` and `credential_scope` are one for all, or as many.
+        api_key: the deployment's key, as text or an `AzureKeyCredential`; else `PHI_API_KEY`. Without either, a token
+            of Entra ID is used.
+        credential: a sync credential of azure-identity, instead of a key; an `AzureKeyCredential` is a key.
         dialect: what a host that is not Azure's speaks: `serverless`, `managed_compute`, `openai_v1` or
             `foundry_models`; else `PHI_DIALECT`.
         model: the body's `model`, on a Foundry resource the deployment's name; one-model deployments don't need
-            it; else `PHI_MODEL`.
+            it; a call may have its own; else `PHI_MODEL`.
         deployment: routes around the traffic split of managed compute; else `PHI_DEPLOYMENT`.
         api_version: the `api-version`; else `PHI_API_VERSION`, else the URL's, else the dialect's.
+        credential_scope: what a token is asked for, such as `https://ml.azure.us/.default` in another cloud; else
+            `PHI_CREDENTIAL_SCOPE`, else the dialect's.
+        allow_http: take plain `http` to a container or a gateway of your own, over which key and prompts travel
+            unencrypted; else `PHI_ALLOW_HTTP`.
+        fallback_on: failures that go on to the next endpoint beside those worth a retry and tokens that can't be had:
+            HTTP statuses such as 401 or 404, `timeout`, and `response` for an answer that can't be read; else
+            `PHI_FALLBACK_ON`.
         timeout: seconds, or limits by phase; see `Timeout`.
         max_retries: tries after the first.
         deadline: seconds for one call, retries included.
         http_client: an `httpx.Client` to use; it stays yours to close.
         headers: added to each request.
         on_retry: called with a `RetryEvent` before each retry and each hop; what it raises ends the call.
+        **unknown: there are no others; what is given is refused with the right word for it.
 
     Raises:
         ConfigurationError: an argument can't work; the message says what to set.
@@ -81,30 +92,39 @@ class PhiClient(Helpers):
 
     def __init__(
         self,
-        endpoint: str | None = None,
-        api_key: str | None = None,
+        endpoint: str | Sequence[str] | None = None,
+        api_key: str | KeyCredential | Sequence[str | KeyCredential | None] | None = None,
         *,
-        credential: TokenCredential | None = None,
-        dialect: str | None = None,
-        model: str | None = None,
-        deployment: str | None = None,
-        api_version: str | None = None,
-        timeout: Timeout | float | None = Timeout(),  # noqa: B008  # frozen
+        credential: TokenCredential | KeyCredential | None = None,
+        dialect: str | Sequence[str | None] | None = None,
+        model: str | Sequence[str | None] | None = None,
+        deployment: str | Sequence[str | None] | None = None,
+        api_version: str | Sequence[str | None] | None = None,
+        credential_scope: str | Sequence[str | None] | None = None,
+        allow_http: bool | None = None,
+        fallback_on: Collection[int | str] | None = None,
+        timeout: Timeout | PhaseLimits | float | None = Timeout(),  # noqa: B008  # frozen
         max_retries: int = DEFAULT_MAX_RETRIES,
         deadline: float | None = None,
         http_client: Client | None = None,
         headers: Mapping[str, str] | None = None,
         on_retry: RetryHook | None = None,
+        **unknown: Never,
     ) -> None:
         apply_log_level(os.environ)
         self._settings = resolve_settings(
             endpoint=endpoint,
             api_key=api_key,
-            has_credential=credential is not None,
+            credential=credential,
             dialect=dialect,
             model=model,
             deployment=deployment,
             api_version=api_version,
+            credential_scope=credential_scope,
+            allow_http=allow_http,
+            fallback_on=fallback_on,
+            on_retry=on_retry,
+            unknown=unknown,
             options={
                 "timeout": timeout,
                 "max_retries": max_retries,
@@ -114,7 +134,9 @@ class PhiClient(Helpers):
             environ=os.environ,
         )
         check_client(http_client, Client)
-        self._lanes = [_lane(target, credential, http_client) for target in self._settings.targets]
+        self._lanes = [
+            _lane(target, self._settings.credential, http_client) for target in self._settings.targets
+        ]
         self._owns_pools = True
         self._on_retry = on_retry
         self._clock = SYSTEM_CLOCK
@@ -195,6 +217,11 @@ class PhiClient(Helpers):
         return (
             f"{type(self).__name__}({endpoints!r}, dialect={self._lanes[0].target.endpoint.dialect.name!r})"
         )
+
+    if not TYPE_CHECKING:  # for type checkers an attribute that is not there must stay a mistake
+
+        def __getattr__(self, name: str) -> NoReturn:
+            raise AttributeError(missing_attribute(name, right=dir(type(self))))
 
     def _chat(
         self, messages: str | Sequence[Message], options: CompletionOptions, *, stream: bool

@@ -5,9 +5,10 @@ It must not know how either came over the wire; it only reads wire objects.
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NoReturn
 
 from phi_client._call.errors import Hop
+from phi_client._call.wrong_words import missing_attribute
 from phi_client.contract.answers import AnswerView, FinishReason, Usage
 from phi_client.contract.reasoning import ReasoningSplitter, find_boxed_answer, split_reasoning
 
@@ -83,6 +84,11 @@ class Completion:
         is_cut = self.finish_reason == "length" and not self.content and bool(self.reasoning)
         return is_cut and not self.tool_calls
 
+    if not TYPE_CHECKING:  # for type checkers an attribute that is not there must stay a mistake
+
+        def __getattr__(self, name: str) -> NoReturn:
+            raise AttributeError(missing_attribute(name, "completion", dir(type(self))))
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CompletionChunk:
@@ -105,6 +111,11 @@ class CompletionChunk:
         choices: list[dict[str, Any]] = self.raw.get("choices") or []
         delta: dict[str, Any] = (choices[0].get("delta") or {}) if choices else {}
         return read_tool_call_deltas(delta.get("tool_calls"))
+
+    if not TYPE_CHECKING:  # as for a completion
+
+        def __getattr__(self, name: str) -> NoReturn:
+            raise AttributeError(missing_attribute(name, "chunk", dir(type(self))))
 
 
 @dataclass(frozen=True, slots=True)

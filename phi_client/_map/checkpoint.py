@@ -21,7 +21,7 @@ from phi_client._call.errors import ConfigurationError
 from phi_client._call.exchange import as_messages, fields_of
 
 if TYPE_CHECKING:
-    from phi_client._call.message import Message
+    from phi_client._call.request_types import Message
 
 __all__ = ["Checkpoint", "key_of"]
 

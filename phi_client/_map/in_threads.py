@@ -16,7 +16,7 @@ from phi_client._map.result import MapItem
 from phi_client._map.work import MapWork, Start
 
 if TYPE_CHECKING:
-    from phi_client._call.message import Message
+    from phi_client._call.request_types import Message
 
 __all__ = ["run_in_threads"]
 

@@ -45,7 +45,7 @@ from phi_client.contract.answers import Usage, view_answer
 from phi_client.contract.wire import ContractError
 
 if TYPE_CHECKING:
-    from phi_client._call.message import Message
+    from phi_client._call.request_types import Message
 
 __all__ = [
     "MOST_CONCURRENCY",

@@ -47,4 +47,4 @@ def auth_for(
 
     if credential is not None:
         check_credential(credential, is_async=is_async)
-    return TokenAuth(credential, dialect.token_scope)
+    return TokenAuth(credential, target.scope)
