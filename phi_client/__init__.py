@@ -44,18 +44,31 @@ if TYPE_CHECKING:
     from phi_client._answers.voting import Solution, Vote
     from phi_client._async_client import AsyncPhiClient
     from phi_client._call.details import TokenLogprob, ToolCall, ToolCallDelta
-    from phi_client._call.request_types import FunctionTool, Message, ResponseFormat, ToolChoice
+    from phi_client._call.request_types import (
+        AssistantMessageDict,
+        FunctionTool,
+        Message,
+        MessageDict,
+        ResponseFormat,
+        SystemMessageDict,
+        ToolChoice,
+        ToolMessageDict,
+        UserMessageDict,
+    )
     from phi_client._call.totals import Price
     from phi_client._map.result import MapItem, MapResult
     from phi_client._wire.credentials import AsyncTokenCredential, TokenCredential
-    from phi_client.contract.chat import ChatMessage
+    from phi_client.contract.chat import ChatMessage, Role
     from phi_client.contract.model_info import ModelInfo
+
+    __version__: str
 
 __all__ = [
     "APIConnectionError",
     "APIResponseError",
     "APIStatusError",
     "APITimeoutError",
+    "AssistantMessageDict",
     "AsyncChatStream",
     "AsyncPhiClient",
     "AsyncTokenCredential",
@@ -77,6 +90,7 @@ __all__ = [
     "MapItem",
     "MapResult",
     "Message",
+    "MessageDict",
     "ModelError",
     "ModelInfo",
     "NotFoundError",
@@ -91,20 +105,26 @@ __all__ = [
     "RequestTimeoutError",
     "ResponseFormat",
     "RetryEvent",
+    "Role",
     "Solution",
     "StreamInterruptedError",
+    "SystemMessageDict",
     "Timeout",
     "TokenCredential",
     "TokenLogprob",
     "ToolCall",
     "ToolCallDelta",
     "ToolChoice",
+    "ToolMessageDict",
     "UnprocessableEntityError",
     "Usage",
+    "UserMessageDict",
     "Vote",
+    "__version__",
 ]
 
 _LATER: Final = {
+    "AssistantMessageDict": "phi_client._call.request_types",
     "AsyncPhiClient": "phi_client._async_client",
     "AsyncTokenCredential": "phi_client._wire.credentials",
     "ChatMessage": "phi_client.contract.chat",
@@ -112,26 +132,35 @@ _LATER: Final = {
     "MapItem": "phi_client._map.result",
     "MapResult": "phi_client._map.result",
     "Message": "phi_client._call.request_types",
+    "MessageDict": "phi_client._call.request_types",
     "ModelInfo": "phi_client.contract.model_info",
     "ParsedCompletion": "phi_client._answers.parsing",
     "Price": "phi_client._call.totals",
     "ResponseFormat": "phi_client._call.request_types",
+    "Role": "phi_client.contract.chat",
     "Solution": "phi_client._answers.voting",
+    "SystemMessageDict": "phi_client._call.request_types",
     "TokenCredential": "phi_client._wire.credentials",
     "TokenLogprob": "phi_client._call.details",
     "ToolCall": "phi_client._call.details",
     "ToolCallDelta": "phi_client._call.details",
     "ToolChoice": "phi_client._call.request_types",
+    "ToolMessageDict": "phi_client._call.request_types",
+    "UserMessageDict": "phi_client._call.request_types",
     "Vote": "phi_client._answers.voting",
 }
 
 if not TYPE_CHECKING:  # for type checkers a name that is not there must stay a mistake
 
     def __getattr__(name: str) -> Any:
+        if name == "__version__":
+            from phi_client._call.version import version  # noqa: PLC0415  # reading metadata takes long
+
+            return version()
         if name not in _LATER:
             raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
         value = globals()[name] = getattr(import_module(_LATER[name]), name)
         return value
 
     def __dir__() -> list[str]:
-        return [*globals(), *_LATER]
+        return [*globals(), *_LATER, "__version__"]

@@ -22,13 +22,24 @@ from phi_client.contract.limits import (
     RECOMMENDED_TOP_P,
 )
 
-__all__ = ["NONE_WORD", "KeyCredential", "Settings", "Target", "chosen_model", "resolve_settings"]
+__all__ = [
+    "NONE_WORD",
+    "VARIABLES",
+    "KeyCredential",
+    "Settings",
+    "Target",
+    "chosen_model",
+    "resolve_settings",
+]
 
 NONE_WORD: Final = "-"
 """In a text with one word for each endpoint, the word for none."""
 
 _API_VERSION: Final = re.compile(r"\d{4}-\d{2}-\d{2}(-preview)?")
 _WORDS: Final = ("api_key", "dialect", "model", "deployment", "api_version", "credential_scope")
+VARIABLES: Final = tuple(f"PHI_{name.upper()}" for name in ("endpoint", *_WORDS, "allow_http", "fallback_on"))
+"""What of the environment is read."""
+
 _ARGUMENTS: Final = frozenset(
     {
         *_WORDS,
@@ -292,9 +303,9 @@ def _word(given: _Given, check: Callable[[str, object], str | None]) -> str | No
 
 
 def _ascii_word(name: str, value: object) -> str | None:
-    """A word that a header can carry."""
+    """A word that a header can carry, and one only."""
     word = as_word(name, value)
-    if word is not None and not word.isascii():
+    if word is not None and not (word.isascii() and " " not in word):
         raise ConfigurationError(f"{name} holds characters that no header can carry")
     return word
 

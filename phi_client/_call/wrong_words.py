@@ -5,7 +5,6 @@ right ones, for a slip of the finger.
 """
 
 from collections.abc import Collection, Mapping
-from difflib import get_close_matches
 from typing import Final, Literal
 
 __all__ = ["Owner", "missing_attribute", "unknown_argument", "unknown_option"]
@@ -20,7 +19,9 @@ _CUTOFF: Final = 0.7
 """From which likeness on a name is taken for a slip: `temprature`, `topP`, `maxTokens`."""
 _CUTOFF_OF_WRONG: Final = 0.85
 
-_COMPLETE: Final = "use `client.complete(messages)`, or `client.stream(messages)` in a `with` statement"
+_COMPLETE: Final = (
+    "use `client.complete(messages)`, or `client.stream(messages)` in a `with` or `async with` statement"
+)
 _NOT_HERE: Final = "this client completes chats only: keep the openai package beside it for the rest"
 _IN_EXTRA: Final = (
     "no deployment of this model is documented to know it; to send it all the same, `extra={'NAME': …}`"
@@ -96,8 +97,8 @@ _OPTIONS: Final[_Table] = (
     (
         "stream",
         (
-            "leave it out: `complete()` gives the whole answer, `client.stream(messages)` in a "
-            "`with` statement one as it arrives"
+            "`complete()` gives the whole answer; for one as it arrives use `client.stream(messages)`, "
+            "in a `with` or `async with` statement"
         ),
     ),
     (
@@ -156,7 +157,10 @@ _OPTIONS: Final[_Table] = (
     ("do_sample", "use `temperature=`, where 0 is greedy"),
     ("temp", "use `temperature=`"),
     ("echo", "an answer never repeats its prompt: leave it out"),
-    ("callbacks on_token streamer", "iterate over `client.stream(messages)` in a `with` statement"),
+    (
+        "callbacks on_token streamer",
+        "iterate over `client.stream(messages)`, opened by `with` or `async with`",
+    ),
     (
         "previous_response_id conversation",
         (
@@ -311,6 +315,8 @@ def missing_attribute(name: str, of: Owner = "client", right: Collection[str] = 
 
 def _advice(name: str, right: Collection[str], table: _Table) -> str:
     """The line for a word that is known, or a right one that is like it; empty where there is neither."""
+    from difflib import get_close_matches  # noqa: PLC0415  # for those who mistype
+
     lines = {word: line for words, line in table for word in words.split()}
     if name in lines:
         return lines[name].replace("NAME", name)

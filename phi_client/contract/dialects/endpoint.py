@@ -34,7 +34,10 @@ _SHAPES: Final = (
     "and `emulator`"
 )
 _MOST_CHARACTERS: Final = 2048
-_HOST: Final = re.compile(r"[a-z0-9_]([a-z0-9_-]*[a-z0-9_])?(\.[a-z0-9_]([a-z0-9_-]*[a-z0-9_])?)*\.?")
+_MOST_OF_HOST: Final = 253
+_LABEL: Final = r"[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?"
+_HOST: Final = re.compile(rf"{_LABEL}(?:\.{_LABEL})*\.?")
+_IPV4: Final = re.compile(r"[\d.]+")
 _PORTALS: Final = ("ai.azure.com", "ml.azure.com", "portal.azure.com", "oai.azure.com")
 # A project of a Foundry resource has the v1 API too, under a path of its own.
 _PROJECT: Final = re.compile(r"/api/projects/[^/]+")
@@ -139,7 +142,9 @@ def _split(url: str) -> SplitResult:
         raise EndpointError("the endpoint holds a user or password: give the key as `api_key` instead")
     if not parts.hostname:
         raise EndpointError("the endpoint has no host")
-    if not _is_host(parts.hostname):
+    if not parts.hostname.isascii():
+        raise EndpointError("the endpoint's host is not in ASCII: write the form that begins with `xn--`")
+    if not _is_host(parts.hostname, in_brackets="[" in parts.netloc):
         raise EndpointError("the endpoint's host is no name and no address: copy the URL once more")
     if parts.fragment:
         raise EndpointError("the endpoint holds a `#` with text after it, which no request can carry")
@@ -160,18 +165,21 @@ def _check_text(url: str) -> None:
         raise EndpointError(f"the endpoint has no scheme: write `{scheme}://` before the host, or `emulator`")
 
 
-def _is_host(host: str) -> bool:
-    """Whether a resolver could be asked for it: an address, or labels of letters, of any language, and digits."""
-    if ":" in host:
+def _is_host(host: str, *, in_brackets: bool) -> bool:
+    """Whether a resolver could be asked for it: an address, or labels of ASCII letters and digits."""
+    if in_brackets or _IPV4.fullmatch(host):
         try:
-            ipaddress.IPv6Address(host)
+            ipaddress.ip_address(host)
         except ValueError:
             return False
-        return True
+        return in_brackets == (":" in host)
+    if len(host) > _MOST_OF_HOST or not _HOST.fullmatch(host):
+        return False
     try:
-        return _HOST.fullmatch(host.encode("idna").decode()) is not None
+        host.encode().decode("idna")
     except UnicodeError:
         return False
+    return True
 
 
 def _checked_open_host(host: str, *, allow_http: bool) -> bool:
