@@ -196,9 +196,9 @@ def test_repr_shows_no_key(phi: Driver) -> None:
 
 
 def test_endpoints_in_a_list_have_their_settings_in_lists(phi: Driver) -> None:
-    settings: Any = vars(
-        phi.open([URL, MANAGED], ["k-1", AzureKeyCredential("k-2")], model=["a", None]).client
-    )
+    endpoints: Any = [URL, MANAGED]
+    keys: Any = ["k-1", AzureKeyCredential("k-2")]
+    settings: Any = vars(phi.open(endpoints, keys, model=["a", None]).client)
     first, second = settings["_settings"].targets
     assert (first.api_key, second.api_key) == ("k-1", "k-2")
     assert (first.model, second.model) == ("a", None)

@@ -69,9 +69,10 @@ def test_an_argument_of_another_sdks_client_has_a_line(client: Any, name: str) -
 @pytest.mark.parametrize("name", sorted((THEIR_OPTIONS | MORE_OPTIONS) - set(OPTIONS)))
 def test_an_option_of_another_sdks_call_has_a_line(phi: Driver, name: str) -> None:
     phi.open()
+    option: dict[str, Any] = {name: None}
     for call in (phi.complete, phi.stream, phi.solve):
         with pytest.raises(ConfigurationError) as caught:
-            call(**{name: None})
+            call(**option)
         assert str(caught.value).startswith(f"unknown option {name!r}: ")
         assert not any(words in str(caught.value) for words in NO_LINE)
     assert not phi.router.calls

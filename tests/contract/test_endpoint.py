@@ -217,8 +217,8 @@ PIECES = st.sampled_from(
     [
         "http", "https", "://", ":", "/", "//", "@", "#", "?", "&", "=", "[", "]", "::1", "%", "%41", "..", ".", "-",
         "localhost", "127.0.0.1", "1.2.3.999", "emulator", "api-version", "xn--", "phi.eastus2.models.ai.azure.com",
-        "v1", "_", "ai.azure.com", "chat/completions", "score", "models", "openai", "80", "99999", "é", "ß", "中", " ", "\u200b",
-        "\ud800", "\x00", "\\",
+        "v1", "_", "ai.azure.com", "chat/completions", "score", "models", "openai", "80", "99999", "é", "ß", "中",
+        " ", "\u200b", "\ud800", "\x00", "\\",
     ]
 )  # fmt: skip
 
