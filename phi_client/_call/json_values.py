@@ -13,6 +13,9 @@ from phi_client._call.errors import ConfigurationError
 
 __all__ = ["as_json", "is_collection", "is_number", "kind_of", "shown"]
 
+_Where = tuple[object, ...]
+"""What is read, and the keys and places on the way into it."""
+
 _MOST_BITS: Final = 1024
 """Python refuses to write whole numbers of some thousand digits; no service takes those of hundreds."""
 _NOT_SEVERAL: Final = (type, str, bytes, bytearray, memoryview, Mapping)
@@ -32,7 +35,7 @@ def as_json(what: str, value: object) -> Any:
         ConfigurationError: JSON can't carry it; the message says which part.
     """
     try:
-        return _plain(what, value)
+        return _plain((what,), value)
     except ConfigurationError:
         raise
     except RecursionError:
@@ -66,45 +69,50 @@ def shown(value: object) -> str:
     return kind_of(value)
 
 
-def _plain(what: str, value: object) -> Any:
+def _plain(where: _Where, value: object) -> Any:
     if value is None or isinstance(value, str | bool):
         return value
-    if is_number(value):
-        return _number(what, value)
     if isinstance(value, Mapping):
-        return dict(_members(what, cast("Mapping[object, object]", value)))
+        return dict(_members(where, cast("Mapping[object, object]", value)))
+    if is_number(value):
+        return _number(where, value)
     dump = _dump_of(value)
     if dump is not None:
-        return _plain(what, dump)
+        return _plain(where, dump)
     if is_collection(value):
-        return [
-            _plain(f"{what}[{place}]", item) for place, item in enumerate(cast("Collection[object]", value))
-        ]
-    raise ConfigurationError(f"{what} is {kind_of(value)}, which JSON can't carry")
+        return [_plain((*where, place), item) for place, item in enumerate(cast("Collection[object]", value))]
+    raise ConfigurationError(f"{_place(where)} is {kind_of(value)}, which JSON can't carry")
 
 
-def _members(what: str, value: Mapping[object, object]) -> Iterator[tuple[str, Any]]:
+def _members(where: _Where, value: Mapping[object, object]) -> Iterator[tuple[str, Any]]:
     for name, member in value.items():
         if isinstance(name, int) and not isinstance(name, bool):
             # As JSON's writer has it: mappings by the number of a token are common.
-            yield str(_number(what, name)), _plain(f"{what}[{shown(name)}]", member)
+            yield str(_number(where, name)), _plain((*where, name), member)
         elif isinstance(name, str):
-            yield name, _plain(f"{what}[{shown(name)}]", member)
+            yield name, _plain((*where, name), member)
         else:
-            raise ConfigurationError(f"{what} has a key {kind_of(name)}: give a string")
+            raise ConfigurationError(f"{_place(where)} has a key {kind_of(name)}: give a string")
 
 
-def _number(what: str, value: Any) -> int | float:
+def _number(where: _Where, value: Any) -> int | float:
     """Numbers of other libraries too, as Python's own."""
     if isinstance(value, numbers.Integral):
         whole = int(value)
         if whole.bit_length() > _MOST_BITS:
-            raise ConfigurationError(f"{what} is a whole number of more digits than any service takes")
+            raise ConfigurationError(
+                f"{_place(where)} is a whole number of more digits than any service takes"
+            )
         return whole
     number = float(value)
     if not math.isfinite(number):
-        raise ConfigurationError(f"{what} is {number!r}, which is no number in JSON")
+        raise ConfigurationError(f"{_place(where)} is {number!r}, which is no number in JSON")
     return number
+
+
+def _place(where: _Where) -> str:
+    what, *inner = where
+    return f"{what}" + "".join(f"[{shown(step)}]" for step in inner)
 
 
 def _dump_of(value: object) -> object:
