@@ -213,7 +213,7 @@ def _timeout_of(value: object) -> Timeout:
         return Timeout(connect=None, read=None, write=None, pool=None)
     if isinstance(value, tuple | list):
         raise ConfigurationError("`timeout` holds several: give `Timeout(connect=…, read=…)`")
-    if all(hasattr(value, phase) for phase in _PHASES):
+    if not isinstance(value, type) and all(hasattr(value, phase) for phase in _PHASES):
         # A `Timeout`, or one of httpx, which who comes from the openai package has at hand.
         return Timeout(
             **{phase: as_seconds(f"`timeout`'s `{phase}`", getattr(value, phase)) for phase in _PHASES}

@@ -348,7 +348,9 @@ def _check_credential(credential: object) -> None:
         raise ConfigurationError(
             "`credential` is a string, which has no `get_token`: a key is given as `api_key`"
         )
-    if isinstance(credential, type) or not callable(getattr(credential, "get_token", None)):
+    if isinstance(credential, type):
+        raise ConfigurationError(f"`credential` is the class `{credential.__name__}`: give an instance of it")
+    if not callable(getattr(credential, "get_token", None)):
         hint = (
             "a function that gives tokens is not needed" if callable(credential) else "it has no `get_token`"
         )

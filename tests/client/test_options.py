@@ -22,6 +22,22 @@ FOUNDRY = "https://phi.services.ai.azure.com"
 MANAGED = "https://phi.westus.inference.ml.azure.com"
 
 
+class Scopes:
+    """A credential that notes what it is asked for."""
+
+    def __init__(self) -> None:
+        self.asked: list[str] = []
+
+    def get_token(self, *scopes: str, **_: Any) -> AccessToken:
+        self.asked += scopes
+        return AccessToken("a-token", 2**31)
+
+
+class AsyncScopes(Scopes):
+    async def get_token(self, *scopes: str, **_: Any) -> AccessToken:  # type: ignore[override]
+        return super().get_token(*scopes)
+
+
 def request_after(
     phi: Driver, endpoint: str | None = None, api_key: str | None = None, **arguments: Any
 ) -> httpx.Request:
@@ -108,6 +124,8 @@ def test_the_api_version_of_the_url_is_used(phi: Driver) -> None:
         ({"api_key": lambda: "k"}, "pass `credential=`"),
         ({"api_key": None, "credential": "a key"}, "given as `api_key`"),
         ({"api_key": None, "credential": lambda: "token"}, "a function that gives tokens is not needed"),
+        ({"api_key": None, "credential": Scopes}, "an instance of it"),
+        ({"timeout": Timeout}, "`timeout`"),
         ({"credential_scope": "a b"}, "`credential_scope`"),
         ({"allow_http": "yes"}, "True or False"),
         ({"allow_http": 1}, "True or False"),
@@ -252,22 +270,6 @@ def test_a_foundry_resource_takes_its_model_from_the_call_alone(phi: Driver) -> 
     assert not phi.router.calls
     phi.complete("x", model="my-deployment")
     assert json.loads(phi.router.calls.last.request.content)["model"] == "my-deployment"
-
-
-class Scopes:
-    """A credential that notes what it is asked for."""
-
-    def __init__(self) -> None:
-        self.asked: list[str] = []
-
-    def get_token(self, *scopes: str, **_: Any) -> AccessToken:
-        self.asked += scopes
-        return AccessToken("a-token", 2**31)
-
-
-class AsyncScopes(Scopes):
-    async def get_token(self, *scopes: str, **_: Any) -> AccessToken:  # type: ignore[override]
-        return super().get_token(*scopes)
 
 
 @pytest.mark.parametrize("by_environment", [True, False])
