@@ -49,19 +49,31 @@ if TYPE_CHECKING:
     from phi_client._async_client import AsyncPhiClient
     from phi_client._async_stream import AsyncChatStream
     from phi_client._call.details import TokenLogprob, ToolCall, ToolCallDelta
-    from phi_client._call.message import Message
+    from phi_client._call.request_types import (
+        AssistantMessageDict,
+        FunctionTool,
+        Message,
+        MessageDict,
+        ResponseFormat,
+        SystemMessageDict,
+        ToolChoice,
+        ToolMessageDict,
+        UserMessageDict,
+    )
     from phi_client._call.tokens import AsyncTokenCredential, TokenCredential
-    from phi_client._call.tools import FunctionTool, ResponseFormat, ToolChoice
     from phi_client._call.totals import Price
     from phi_client._map.result import MapItem, MapResult
-    from phi_client.contract.messages import ChatMessage
+    from phi_client.contract.messages import ChatMessage, Role
     from phi_client.contract.model_info import ModelInfo
+
+    __version__: str
 
 __all__ = [
     "APIConnectionError",
     "APIResponseError",
     "APIStatusError",
     "APITimeoutError",
+    "AssistantMessageDict",
     "AsyncChatStream",
     "AsyncPhiClient",
     "AsyncTokenCredential",
@@ -86,6 +98,7 @@ __all__ = [
     "MapItem",
     "MapResult",
     "Message",
+    "MessageDict",
     "ModelContextLengthError",
     "ModelError",
     "ModelInfo",
@@ -101,18 +114,23 @@ __all__ = [
     "RequestTimeoutError",
     "ResponseFormat",
     "RetryEvent",
+    "Role",
     "Solution",
     "StreamInterruptedError",
+    "SystemMessageDict",
     "Timeout",
     "TokenCredential",
     "TokenLogprob",
     "ToolCall",
     "ToolCallDelta",
     "ToolChoice",
+    "ToolMessageDict",
     "UnexpectedError",
     "UnprocessableEntityError",
     "Usage",
+    "UserMessageDict",
     "Vote",
+    "__version__",
 ]
 
 _LATER: Final = {
@@ -120,30 +138,40 @@ _LATER: Final = {
     "AsyncPhiClient": "phi_client._async_client",
     "AsyncTokenCredential": "phi_client._call.tokens",
     "ChatMessage": "phi_client.contract.messages",
-    "FunctionTool": "phi_client._call.tools",
+    "FunctionTool": "phi_client._call.request_types",
+    "AssistantMessageDict": "phi_client._call.request_types",
     "MapItem": "phi_client._map.result",
     "MapResult": "phi_client._map.result",
-    "Message": "phi_client._call.message",
+    "Message": "phi_client._call.request_types",
+    "MessageDict": "phi_client._call.request_types",
     "ModelInfo": "phi_client.contract.model_info",
     "ParsedCompletion": "phi_client._answers.parsing",
     "Price": "phi_client._call.totals",
-    "ResponseFormat": "phi_client._call.tools",
+    "ResponseFormat": "phi_client._call.request_types",
+    "Role": "phi_client.contract.messages",
     "Solution": "phi_client._answers.voting",
     "TokenCredential": "phi_client._call.tokens",
+    "SystemMessageDict": "phi_client._call.request_types",
     "TokenLogprob": "phi_client._call.details",
     "ToolCall": "phi_client._call.details",
     "ToolCallDelta": "phi_client._call.details",
-    "ToolChoice": "phi_client._call.tools",
+    "ToolChoice": "phi_client._call.request_types",
+    "ToolMessageDict": "phi_client._call.request_types",
+    "UserMessageDict": "phi_client._call.request_types",
     "Vote": "phi_client._answers.voting",
 }
 
 if not TYPE_CHECKING:  # for type checkers a name that is not there must stay a mistake
 
     def __getattr__(name: str) -> Any:
+        if name == "__version__":
+            from phi_client._call.version import version  # noqa: PLC0415  # reading metadata takes long
+
+            return version()
         if name not in _LATER:
             raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
         value = globals()[name] = getattr(import_module(_LATER[name]), name)
         return value
 
     def __dir__() -> list[str]:
-        return [*globals(), *_LATER]
+        return [*globals(), *_LATER, "__version__"]

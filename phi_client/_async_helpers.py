@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from phi_client._answers.voting import Solution
     from phi_client._call.completion import Completion
     from phi_client._call.deadline import Deadline
-    from phi_client._call.message import Message
+    from phi_client._call.request_types import Message
     from phi_client._call.steps import Watcher
     from phi_client._call.totals import Prices
     from phi_client._map.result import MapItem, MapResult
@@ -67,6 +67,7 @@ class AsyncHelpers(BaseClient, ABC):
         self,
         messages: str | Sequence[Message],
         model: type[_M],
+        /,
         *,
         max_reasks: int = DEFAULT_REASKS,
         **options: Unpack[CompletionOptions],

@@ -66,17 +66,7 @@ def check_endpoints(
 ) -> list[Finding]:
     """Check each endpoint that `PHI_ENDPOINT` and its sisters name; without any, that is the one finding."""
     try:
-        settings = resolve_settings(
-            endpoint=None,
-            api_key=None,
-            has_credential=credential is not None,
-            dialect=None,
-            model=None,
-            deployment=None,
-            api_version=None,
-            options={},
-            environ=environ,
-        )
+        settings = resolve_settings(environ=environ, credential=credential)
     except ConfigurationError as error:
         return [Finding("failure", "endpoint", str(error))]
     found: list[Finding] = []
@@ -96,7 +86,7 @@ def _check(
     found = [Finding("ok", "endpoint", f"{endpoint.base_url} speaks {dialect.name}")]
     if target.api_key is None:
         credential = credential or default_credential()
-        found.append(_check_token(credential, dialect.token_scope, now()))
+        found.append(_check_token(credential, target.scope, now()))
         if found[-1].status == "failure":
             return found
     connections = Connections(http_client, endpoint)
@@ -116,7 +106,7 @@ def _ask(
 ) -> list[Finding]:
     lane = Lane(target, connections)
     if target.api_key is None:
-        credentials = Credentials(Tokens(target.endpoint.dialect.token_scope), credential)
+        credentials = Credentials(Tokens(target.scope), credential)
         lane = Lane(target, connections, credentials, credentials.tokens)
     exchange = info_exchange(target, options=options, call_id=str(uuid.uuid4()))
     deadline = Deadline.of(_DEADLINE_S, SYSTEM_CLOCK.now)

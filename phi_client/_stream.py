@@ -5,13 +5,14 @@ It must not decide anything: it feeds the reader bytes and hands out its chunks.
 
 from collections.abc import Generator, Iterator, Mapping
 from types import TracebackType
-from typing import Self
+from typing import TYPE_CHECKING, NoReturn, Self
 
 from phi_client._call.clock import Clock
 from phi_client._call.completion import Completion, CompletionChunk
 from phi_client._call.errors import APIConnectionError, ConfigurationError
 from phi_client._call.flow import Call
 from phi_client._call.stream_reader import OpenStream
+from phi_client._call.wrong_words import missing_attribute
 from phi_client._wire.driving import Carrier
 
 __all__ = ["ChatStream"]
@@ -140,6 +141,11 @@ class ChatStream(Iterator[CompletionChunk]):
             return self._carrier.reply.read()  # type: ignore[no-any-return]
         except APIConnectionError as error:
             raise stream.interrupted(error) from error
+
+    if not TYPE_CHECKING:  # for type checkers an attribute that is not there must stay a mistake
+
+        def __getattr__(self, name: str) -> NoReturn:
+            raise AttributeError(missing_attribute(name, "stream", dir(type(self))))
 
     def __repr__(self) -> str:
         if self._stream is None:

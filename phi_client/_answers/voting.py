@@ -16,8 +16,8 @@ from phi_client._call.totals import add_usage
 
 if TYPE_CHECKING:
     from phi_client._answers.forms import Form
-    from phi_client._call.message import Message
     from phi_client._call.options import CompletionOptions
+    from phi_client._call.request_types import Message
     from phi_client.contract.answers import Usage
 
 __all__ = ["Solution", "Vote", "check_samples", "count_votes", "graded", "problem_messages", "sample_options"]

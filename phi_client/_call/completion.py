@@ -5,9 +5,10 @@ It must not know how either came over the wire; it only reads wire objects.
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
-from typing import TYPE_CHECKING, Any, Final, cast
+from typing import TYPE_CHECKING, Any, Final, NoReturn, cast
 
 from phi_client._call.errors import Hop
+from phi_client._call.wrong_words import missing_attribute
 from phi_client.contract.answers import (
     CUT_REASONS,
     AnswerView,
@@ -169,6 +170,11 @@ class Completion:
     def _said(self) -> dict[str, Any]:
         return _member(_first(self.raw), "message")
 
+    if not TYPE_CHECKING:  # for type checkers an attribute that is not there must stay a mistake
+
+        def __getattr__(self, name: str) -> NoReturn:
+            raise AttributeError(missing_attribute(name, "completion", dir(type(self))))
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CompletionChunk:
@@ -192,6 +198,11 @@ class CompletionChunk:
         from phi_client._call.details import read_tool_call_deltas  # noqa: PLC0415  # few chunks have any
 
         return read_tool_call_deltas(calls)
+
+    if not TYPE_CHECKING:  # as for a completion
+
+        def __getattr__(self, name: str) -> NoReturn:
+            raise AttributeError(missing_attribute(name, "chunk", dir(type(self))))
 
 
 @dataclass(frozen=True, slots=True)

@@ -101,8 +101,11 @@ class Hop:
     error: PhiError
 
 
-class ConfigurationError(PhiError):
-    """The endpoint, the dialect or an option can't work; the message says what to set. Nothing was sent."""
+class ConfigurationError(PhiError, TypeError):
+    """The endpoint, the dialect or an option can't work; the message says what to set. Nothing was sent.
+
+    It is a `TypeError` too, as Python's own error for an argument that is not known.
+    """
 
 
 class CredentialError(PhiError):

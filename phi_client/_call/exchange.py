@@ -23,20 +23,19 @@ from phi_client._call.errors import (
 )
 from phi_client._call.interruptions import ReasoningTruncatedError
 from phi_client._call.log import safe_url
+from phi_client._call.messages import as_messages, fields_of, sent_messages
 from phi_client._call.options import CallOptions, Timeout, merge_headers
 from phi_client._call.retrying import read_retry_after
 from phi_client._call.secrets import Secrets
-from phi_client._call.targets import Target
+from phi_client._call.targets import Target, chosen_model
 from phi_client._call.version import version
-from phi_client.contract.answers import REASONING_FIELDS
 from phi_client.contract.dialects import CLIENT_ID, Dialect
 from phi_client.contract.emulator import EMULATOR_ENDPOINT
 from phi_client.contract.error_body import ErrorBody, read_misfit
-from phi_client.contract.reasoning import split_reasoning
 from phi_client.contract.wire import ContractError, WireRequest, get_header
 
 if TYPE_CHECKING:
-    from phi_client._call.message import Message
+    from phi_client._call.request_types import Message
     from phi_client.contract.model_info import ModelInfo
 
 __all__ = [
@@ -279,13 +278,14 @@ def chat_exchange(
             "without `/score` to use the chat route"
         )
     fields = options.body_fields()
-    if target.model is not None:
-        fields["model"] = target.model
+    model = chosen_model(target, options)
+    if model is not None:
+        fields["model"] = model
     if stream:
         fields["stream"] = True
         if endpoint.dialect.streams_usage == "on request":
             fields.setdefault("stream_options", {"include_usage": True})
-    request = {"messages": [_without_reasoning(message) for message in as_messages(messages)], **fields}
+    request = {"messages": sent_messages(messages), **fields}
     try:
         wire = endpoint.dialect.write_chat_request(
             request, route=endpoint.route, api_version=target.api_version, deployment=target.deployment
@@ -297,7 +297,9 @@ def chat_exchange(
 
 def info_exchange(target: Target, *, options: CallOptions, call_id: str) -> Exchange:
     """The exchange that asks which model answers."""
-    wire = target.endpoint.dialect.write_info_request(api_version=target.api_version, model=target.model)
+    wire = target.endpoint.dialect.write_info_request(
+        api_version=target.api_version, model=options.model or target.model
+    )
     return _exchange(target, wire, options, call_id)
 
 
@@ -342,40 +344,3 @@ def _summary(details: object) -> str:
             where = ".".join(str(part) for part in found.get("loc") or () if part != "body")
             said.append(f"{where}: {found.get('msg')}" if where else str(found.get("msg")))
     return "; ".join(said)
-
-
-def as_messages(messages: str | Sequence[Message]) -> Sequence[Message]:
-    """A prompt or messages as messages.
-
-    Raises:
-        ConfigurationError: it is neither.
-    """
-    if isinstance(messages, str):
-        return [{"role": "user", "content": messages}]
-    given = cast("object", messages)
-    if isinstance(given, bytes) or not isinstance(given, Sequence):
-        raise ConfigurationError("`messages` must be a string or a list of messages")
-    return messages
-
-
-def fields_of(message: Message) -> dict[str, Any]:
-    """A copy of what the message is on the wire.
-
-    Raises:
-        ConfigurationError: it is no message.
-    """
-    try:
-        return dict(message) if isinstance(message, Mapping) else message.to_wire()
-    except AttributeError:
-        raise ConfigurationError("a message must be a mapping with `role` and `content`") from None
-
-
-def _without_reasoning(message: Message) -> dict[str, Any]:
-    """The message as it is, but for an earlier answer's reasoning, which must not be sent back."""
-    fields = fields_of(message)
-    content = fields.get("content")
-    if fields.get("role") == "assistant":
-        given = [fields.pop(name, None) for name in REASONING_FIELDS]
-        if isinstance(content, str) and "think>" in content:
-            fields["content"] = split_reasoning(content, reasoning_elsewhere=any(given)).content
-    return fields

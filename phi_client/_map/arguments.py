@@ -14,7 +14,7 @@ from phi_client._call.errors import ConfigurationError
 from phi_client._call.totals import Price
 
 if TYPE_CHECKING:
-    from phi_client._call.message import Message
+    from phi_client._call.request_types import Message
 
 __all__ = ["MOST_CONCURRENCY", "check_concurrency", "check_prices", "checked_path", "listed_inputs"]
 

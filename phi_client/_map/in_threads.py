@@ -20,7 +20,7 @@ from phi_client._map.start import Start
 from phi_client._map.work import MapWork
 
 if TYPE_CHECKING:
-    from phi_client._call.message import Message
+    from phi_client._call.request_types import Message
 
 __all__ = ["apart", "gathered", "run"]
 

@@ -17,8 +17,8 @@ from phi_client.contract.parameters import EXTRA_PARAMETERS
 from phi_client.contract.wire import dump_json, get_header
 
 if TYPE_CHECKING:
-    from phi_client._call.message import Message
     from phi_client._call.options import CallOptions
+    from phi_client._call.request_types import Message
     from phi_client._call.targets import Target
 
 __all__ = ["hosts_of", "key_of"]

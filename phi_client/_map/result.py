@@ -16,7 +16,7 @@ from phi_client._call.interruptions import ReasoningTruncatedError
 from phi_client._call.totals import add_usage
 
 if TYPE_CHECKING:
-    from phi_client._call.message import Message
+    from phi_client._call.request_types import Message
     from phi_client.contract.answers import Usage
 
 __all__ = ["MapItem", "MapResult", "in_order", "telling_of", "usage_of"]

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Generic, TypeVar
 from phi_client._map.lanes import Place
 
 if TYPE_CHECKING:
-    from phi_client._call.message import Message
     from phi_client._call.options import CompletionOptions
+    from phi_client._call.request_types import Message
 
 __all__ = ["Start"]
 

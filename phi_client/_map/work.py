@@ -48,7 +48,7 @@ from phi_client._map.result import MapItem, usage_of
 from phi_client._map.start import Start
 
 if TYPE_CHECKING:
-    from phi_client._call.message import Message
+    from phi_client._call.request_types import Message
 
 __all__ = ["MapWork", "WorkStoppedError"]
 
