@@ -7,9 +7,11 @@ and lists; what is no finite number, no text and none of these is refused, becau
 import math
 import numbers
 from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Set as AbstractSet
 from typing import Any, Final, cast
 
 from phi_client._call.errors import ConfigurationError
+from phi_client.contract.wire import dump_json
 
 __all__ = ["as_json", "is_collection", "is_number", "kind_of", "shown"]
 
@@ -80,7 +82,12 @@ def _plain(where: _Where, value: object) -> Any:
     if dump is not None:
         return _plain(where, dump)
     if is_collection(value):
-        return [_plain((*where, place), item) for place, item in enumerate(cast("Collection[object]", value))]
+        items = [
+            _plain((*where, place), item) for place, item in enumerate(cast("Collection[object]", value))
+        ]
+        # A set's own order differs from process to process.
+        is_set = isinstance(value, AbstractSet)
+        return sorted(items, key=lambda one: dump_json(one, sort_keys=True)) if is_set else items
     raise ConfigurationError(f"{_place(where)} is {kind_of(value)}, which JSON can't carry")
 
 
