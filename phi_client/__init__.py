@@ -62,6 +62,7 @@ if TYPE_CHECKING:
     )
     from phi_client._call.tokens import AsyncTokenCredential, TokenCredential
     from phi_client._call.totals import Price
+    from phi_client._check import Finding, check_endpoints
     from phi_client._map.result import MapItem, MapResult
     from phi_client.contract.messages import ChatMessage, Role
     from phi_client.contract.model_info import ModelInfo
@@ -91,6 +92,7 @@ __all__ = [
     "ContextLengthError",
     "CredentialError",
     "ErrorBody",
+    "Finding",
     "FinishReason",
     "FunctionTool",
     "Hop",
@@ -131,15 +133,17 @@ __all__ = [
     "UserMessageDict",
     "Vote",
     "__version__",
+    "check_endpoints",
 ]
 
 _LATER: Final = {
+    "AssistantMessageDict": "phi_client._call.request_types",
     "AsyncChatStream": "phi_client._async_stream",
     "AsyncPhiClient": "phi_client._async_client",
     "AsyncTokenCredential": "phi_client._call.tokens",
     "ChatMessage": "phi_client.contract.messages",
+    "Finding": "phi_client._check",
     "FunctionTool": "phi_client._call.request_types",
-    "AssistantMessageDict": "phi_client._call.request_types",
     "MapItem": "phi_client._map.result",
     "MapResult": "phi_client._map.result",
     "Message": "phi_client._call.request_types",
@@ -150,8 +154,8 @@ _LATER: Final = {
     "ResponseFormat": "phi_client._call.request_types",
     "Role": "phi_client.contract.messages",
     "Solution": "phi_client._answers.voting",
-    "TokenCredential": "phi_client._call.tokens",
     "SystemMessageDict": "phi_client._call.request_types",
+    "TokenCredential": "phi_client._call.tokens",
     "TokenLogprob": "phi_client._call.details",
     "ToolCall": "phi_client._call.details",
     "ToolCallDelta": "phi_client._call.details",
@@ -159,6 +163,7 @@ _LATER: Final = {
     "ToolMessageDict": "phi_client._call.request_types",
     "UserMessageDict": "phi_client._call.request_types",
     "Vote": "phi_client._answers.voting",
+    "check_endpoints": "phi_client._check",
 }
 
 if not TYPE_CHECKING:  # for type checkers a name that is not there must stay a mistake

@@ -9,8 +9,10 @@ import httpx
 import pytest
 
 from phi_client import (
+    AsyncChatStream,
     AsyncPhiClient,
     BadRequestError,
+    Completion,
     ConfigurationError,
     PhiClient,
     RateLimitError,
@@ -309,3 +311,91 @@ def test_a_completion_is_there_only_at_the_end(phi: Driver, pieces: type[Pieces]
             next(plain)
         with plain, pytest.raises(ConfigurationError, match="not been read"):
             _ = plain.completion
+
+
+def event(**delta: str) -> bytes:
+    choice = {"index": 0, "delta": delta, "finish_reason": "stop" if not delta else None}
+    return b"data: " + json.dumps({"choices": [choice]}).encode() + b"\n\n"
+
+
+EVENTS = [
+    event(content="<think>6"),
+    event(content="*7</think>4"),
+    event(content="2"),
+    event(),
+    b"data: [DONE]\n\n",
+]
+HEADERS = {"content-type": "text/event-stream", "x-request-id": "r-1"}
+
+
+def opened(phi: Driver) -> Any:
+    """A stream of the client, behind a sync face."""
+    phi.answer(httpx.Response(200, content=b"".join(EVENTS), headers=HEADERS))
+    phi.open()
+    assert phi.client is not None
+    return phi.client.stream("x")
+
+
+def test_one_side_of_a_stream_can_be_read_alone(phi: Driver) -> None:
+    async def deltas(stream: AsyncChatStream, side: str) -> list[str]:
+        async with stream:
+            return [text async for text in getattr(stream, side)()]
+
+    for side, expected in (("text_deltas", "42"), ("reasoning_deltas", "6*7")):
+        stream = opened(phi)
+        if phi.is_async:
+            assert "".join(phi.run(deltas(stream, side))) == expected
+        else:
+            with stream:
+                assert "".join(getattr(stream, side)()) == expected
+
+
+def test_a_stream_tells_its_head_from_the_start_and_what_came_so_far(phi: Driver) -> None:
+    def look(stream: Any) -> None:
+        assert (stream.request_id, stream.status_code) == ("r-1", 200)
+        assert stream.headers["x-request-id"] == "r-1"
+        assert (stream.so_far.content, stream.so_far.finish_reason) == ("", None)
+        assert "so far" in repr(stream)
+
+    async def read(stream: AsyncChatStream) -> Completion:
+        async with stream:
+            look(stream)
+            await anext(stream)
+            return await stream.until_done()
+
+    stream = opened(phi)
+    if phi.is_async:
+        done = phi.run(read(stream))
+    else:
+        with stream:
+            look(stream)
+            next(stream)
+            done = stream.until_done()
+    assert (done.reasoning, done.content) == ("6*7", "42")
+    assert stream.so_far == done
+    assert "whole" in repr(stream)
+
+
+def test_a_stream_that_was_closed_is_read_no_further(phi: Driver) -> None:
+    async def read(stream: AsyncChatStream) -> None:
+        async with stream:
+            await anext(stream)
+            await stream.close()
+            await stream.close()
+            with pytest.raises(ConfigurationError, match="has been left"):
+                await stream.until_done()
+        with pytest.raises(ConfigurationError, match="opened once"):
+            await stream.__aenter__()
+
+    stream = opened(phi)
+    if phi.is_async:
+        phi.run(read(stream))
+        return
+    with stream:
+        next(stream)
+        stream.close()
+        stream.close()
+        with pytest.raises(ConfigurationError, match="has been left"):
+            stream.until_done()
+    with pytest.raises(ConfigurationError, match="opened once"):
+        stream.__enter__()
