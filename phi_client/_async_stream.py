@@ -65,6 +65,8 @@ class AsyncChatStream(AsyncIterator[CompletionChunk]):
     async def __anext__(self) -> CompletionChunk:
         """The next chunk that says anything."""
         stream = self._opened
+        if self._is_left and not stream.reader.is_complete:
+            raise ConfigurationError("the stream has been left before its end: call `stream()` again")
         while (chunk := stream.reader.next_chunk()) is None:
             if stream.reader.is_complete:
                 raise StopAsyncIteration
@@ -136,8 +138,6 @@ class AsyncChatStream(AsyncIterator[CompletionChunk]):
         return self._stream
 
     async def _read(self, stream: OpenStream) -> bytes | None:
-        if self._is_left:
-            raise ConfigurationError("the stream has been left before its end: call `stream()` again")
         try:
             stream.check()
             return await self._carrier.reply.read()  # type: ignore[no-any-return]

@@ -65,6 +65,8 @@ class ChatStream(Iterator[CompletionChunk]):
     def __next__(self) -> CompletionChunk:
         """The next chunk that says anything."""
         stream = self._opened
+        if self._is_left and not stream.reader.is_complete:
+            raise ConfigurationError("the stream has been left before its end: call `stream()` again")
         while (chunk := stream.reader.next_chunk()) is None:
             if stream.reader.is_complete:
                 raise StopIteration
@@ -134,8 +136,6 @@ class ChatStream(Iterator[CompletionChunk]):
         return self._stream
 
     def _read(self, stream: OpenStream) -> bytes | None:
-        if self._is_left:
-            raise ConfigurationError("the stream has been left before its end: call `stream()` again")
         try:
             stream.check()
             return self._carrier.reply.read()  # type: ignore[no-any-return]
