@@ -155,8 +155,11 @@ class AsyncPhiClient(AsyncHelpers):
         """
         return AsyncChatStream(self._chat(messages, options, stream=True), self._clock)
 
-    async def get_model_info(self) -> ModelInfo:
+    async def get_model_info(self, **options: Unpack[CompletionOptions]) -> ModelInfo:
         """Which model answers. The newer image of managed compute has no such route and answers 404 or 424.
+
+        Args:
+            **options: see `CompletionOptions`; those of time, retries and headers count.
 
         Raises:
             CredentialError: no token could be had; nothing was sent.
@@ -164,7 +167,7 @@ class AsyncPhiClient(AsyncHelpers):
             APIStatusError: the service refused or failed.
             APIResponseError: the answer does not fit the contract.
         """
-        return await self._carried(self._info(), Exchange.read_info)
+        return await self._carried(self._info(options), Exchange.read_info)
 
     async def close(self) -> None:
         """Close the connections, but not those of an `http_client` that was passed in."""

@@ -150,8 +150,11 @@ class PhiClient(Helpers):
         """
         return ChatStream(self._chat(messages, options, stream=True), self._clock)
 
-    def get_model_info(self) -> ModelInfo:
+    def get_model_info(self, **options: Unpack[CompletionOptions]) -> ModelInfo:
         """Which model answers. The newer image of managed compute has no such route and answers 404 or 424.
+
+        Args:
+            **options: see `CompletionOptions`; those of time, retries and headers count.
 
         Raises:
             CredentialError: no token could be had; nothing was sent.
@@ -159,7 +162,7 @@ class PhiClient(Helpers):
             APIStatusError: the service refused or failed.
             APIResponseError: the answer does not fit the contract.
         """
-        return self._carried(self._info(), Exchange.read_info)
+        return self._carried(self._info(options), Exchange.read_info)
 
     def close(self) -> None:
         """Close the connections, but not those of an `http_client` that was passed in."""

@@ -140,7 +140,8 @@ class ChatStream(Iterator[CompletionChunk]):
             stream.check()
             return self._carrier.reply.read()  # type: ignore[no-any-return]
         except APIConnectionError as error:
-            raise stream.interrupted(error) from error
+            stream.interrupted(error)
+            return None
 
     if not TYPE_CHECKING:  # for type checkers an attribute that is not there must stay a mistake
 

@@ -111,9 +111,10 @@ class BaseClient:
         make = partial(chat_exchange, options=merged, messages=messages, stream=stream)
         return self._call(make, merged, deadline, watcher)
 
-    def _info(self) -> Call:
+    def _info(self, options: CompletionOptions) -> Call:
         """The question which model answers, as a call."""
-        return self._call(partial(info_exchange, options=self._settings.options), self._settings.options)
+        merged = self._settings.options.merged(options)
+        return self._call(partial(info_exchange, options=merged), merged)
 
     def _call(
         self,

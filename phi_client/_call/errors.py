@@ -138,6 +138,9 @@ class APIConnectionError(PhiError):
     nothing listens there.
     """
 
+    is_lasting: bool = False
+    """True where trying again is of no use."""
+
     def __init__(self, message: str, *, request_sent: bool, is_refused: bool = False) -> None:
         super().__init__(message)
         self.request_sent = request_sent

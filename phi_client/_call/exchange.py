@@ -193,22 +193,17 @@ class Exchange:
         if size > MAX_ANSWER_BYTES:
             raise APIResponseError(f"the answer is longer than {MAX_ANSWER_BYTES} bytes")
 
-    def check_listener(self, error: APIConnectionError) -> None:
-        """Raise where nobody is at home on this machine: trying again would not start a server.
-
-        Raises:
-            APIConnectionError: with what to do.
-        """
-        if not error.is_refused:
-            return
-        if not self.names_emulator:
-            error.is_refused = False
-            return
-        raise APIConnectionError(
-            f"nothing listens at {safe_url(self.endpoint)}: run `phi-emulator serve` first",
-            request_sent=False,
-            is_refused=True,
-        ) from error
+    def lasting(self, error: APIConnectionError, *, is_closed: bool) -> APIConnectionError:
+        """`error` as it came, or, where trying again is of no use, one that says so and what to do."""
+        if is_closed:
+            reason = "the client was closed while the call ran"
+        elif error.is_refused and self.names_emulator:
+            reason = f"nothing listens at {safe_url(self.endpoint)}: run `phi-emulator serve` first"
+        else:
+            return error
+        lasting = APIConnectionError(reason, request_sent=error.request_sent, is_refused=error.is_refused)
+        lasting.is_lasting = True
+        return lasting
 
     def origin(self, answer: Answer) -> Origin:
         """Where `answer` came from."""

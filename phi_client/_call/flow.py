@@ -160,15 +160,26 @@ class Call:
         watcher, lane = self._watcher, self._lane
         self._heard = {}
         if watcher is None:
-            return (yield from attempt())
+            return (yield from self._lasting(attempt))
         watcher.sends(lane)
         try:
-            result = yield from attempt()
+            result = yield from self._lasting(attempt)
         except Exception as error:
             watcher.answered(lane, self._heard, error)
             raise
         watcher.answered(lane, self._heard, None)
         return result
+
+    def _lasting(self, attempt: Callable[[], Flow[_T]]) -> Flow[_T]:
+        """An attempt whose failure says if trying again is of no use."""
+        try:
+            return (yield from attempt())
+        except APIConnectionError as error:
+            is_closed = bool(getattr(self._lanes[self._lane].connections, "is_closed", False))
+            lasting = self._exchange.lasting(error, is_closed=is_closed)
+            if lasting is error:
+                raise
+            raise lasting from error
 
     def _answered(self, read: Callable[[Exchange, Answer], _T]) -> Flow[_T]:
         exchange = self._exchange
@@ -215,11 +226,7 @@ class Call:
         self._limits = Limits(exchange.timeout, self._deadline)
         step = self._step(trace, token)
         log_request(exchange.method, exchange.url, exchange.content, exchange.client_request_id)
-        try:
-            reply: Reply = yield step
-        except APIConnectionError as error:
-            exchange.check_listener(error)
-            raise
+        reply: Reply = yield step
         is_success = 200 <= reply.status < 300  # noqa: PLR2004
         self._heard = step.secrets.scrub_headers(reply.headers, of_answer=is_success)
         if trace is not None:

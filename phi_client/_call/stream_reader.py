@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections import deque
 from dataclasses import dataclass
+from typing import Final
 
 from phi_client._call.clock import Clock
 from phi_client._call.completion import Completion, CompletionBuilder, CompletionChunk
@@ -25,7 +26,9 @@ from phi_client.contract.wire import ContractError
 
 __all__ = ["OpenStream", "StreamReader"]
 
-_EVENT_STARTS = (b"data:", b"event:", b"id:", b"retry:", b":")
+_LAST_WORDS_S: Final = 5.0
+"""How long the usage and `[DONE]` are waited for after the finish reason."""
+_EVENT_STARTS: Final = (b"data:", b"event:", b"id:", b"retry:", b":")
 
 
 class StreamReader:
@@ -108,6 +111,11 @@ class StreamReader:
             raise self.interruption(str(self._failure)) from bare(self._failure)
         return self._finish() if self._has_ended and not self.is_complete else None
 
+    @property
+    def is_answered(self) -> bool:
+        """Whether the model has ended: what is still to come is an account, and the end."""
+        return self._builder.finish_reason is not None
+
     def completion(self) -> Completion:
         """The whole, or what came so far."""
         return self._whole or self._builder.build()
@@ -168,16 +176,23 @@ class OpenStream:
     trace: CallTrace | None = None
 
     def check(self) -> None:
-        """Look at the deadline, before each read.
+        """Look at the deadline, before each read; and wait no longer than a moment for what comes after an answer.
 
         Raises:
             APITimeoutError: it has passed.
         """
         self.limits.deadline.check(request_sent=True)
+        if self.reader.is_answered:
+            self.limits.shorten_reads(_LAST_WORDS_S)
 
-    def interrupted(self, error: APIConnectionError) -> StreamInterruptedError:
-        """A failure after the stream began, as the error that carries what came so far."""
-        return self.reader.interruption(error.message)
+    def interrupted(self, error: APIConnectionError) -> None:
+        """Take a failure after the stream began: the end, where the answer is whole.
+
+        Raises:
+            StreamInterruptedError: it is not; with what came so far.
+        """
+        if not self.reader.is_answered:
+            raise self.reader.interruption(error.message) from error
 
     def end(self, error: BaseException | None) -> None:
         """Tell that the stream was left, read to its end or not."""

@@ -77,6 +77,11 @@ class Connections:
         sender = None if self._is_closed else self._sender
         return (sender or self._made()).send(step)
 
+    @property
+    def is_closed(self) -> bool:
+        """Whether nothing can be sent any more."""
+        return self._is_closed
+
     def twin(self) -> Connections:
         """Connections of the same kind that are others; of a caller's client, the same.
 
@@ -134,6 +139,11 @@ class AsyncConnections:
         """
         sender = None if self._is_closed else self._sender
         return await (sender or self._made()).send(step)
+
+    @property
+    def is_closed(self) -> bool:
+        """Whether nothing can be sent any more."""
+        return self._is_closed
 
     def twin(self) -> AsyncConnections:
         """Connections of the same kind that are others; of a caller's client, the same.

@@ -399,3 +399,25 @@ def test_a_stream_that_was_closed_is_read_no_further(phi: Driver) -> None:
             stream.until_done()
     with pytest.raises(ConfigurationError, match="opened once"):
         stream.__enter__()
+
+
+@pytest.mark.parametrize(
+    "end", [httpx.ReadTimeout("silent"), httpx.ReadError("reset"), httpx.RemoteProtocolError("cut")]
+)
+def test_what_breaks_off_after_the_finish_reason_costs_no_answer(
+    phi: Driver, pieces: type[Pieces], end: Exception
+) -> None:
+    phi.answer(httpx.Response(200, stream=pieces(*EVENTS[:-1], end), headers=HEADERS))
+    _, done = phi.open().stream()
+    assert done is not None
+    assert (done.reasoning, done.content, done.finish_reason) == ("6*7", "42", "stop")
+
+
+@pytest.mark.parametrize("end", BROKEN)
+def test_what_breaks_off_before_it_is_an_interruption(
+    phi: Driver, pieces: type[Pieces], end: Exception
+) -> None:
+    phi.answer(httpx.Response(200, stream=pieces(*EVENTS[:-2], end), headers=HEADERS))
+    with pytest.raises(StreamInterruptedError) as caught:
+        phi.open().stream()
+    assert (caught.value.partial.reasoning, caught.value.partial.content) == ("6*7", "42")
