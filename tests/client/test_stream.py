@@ -401,9 +401,10 @@ def test_a_stream_that_was_closed_is_read_no_further(phi: Driver) -> None:
         stream.__enter__()
 
 
-@pytest.mark.parametrize(
-    "end", [httpx.ReadTimeout("silent"), httpx.ReadError("reset"), httpx.RemoteProtocolError("cut")]
-)
+BROKEN = [httpx.ReadTimeout("silent"), httpx.ReadError("reset"), httpx.RemoteProtocolError("cut")]
+
+
+@pytest.mark.parametrize("end", BROKEN)
 def test_what_breaks_off_after_the_finish_reason_costs_no_answer(
     phi: Driver, pieces: type[Pieces], end: Exception
 ) -> None:
