@@ -92,9 +92,9 @@ class Tries:
     def failure(self) -> OSError:
         """The error for a host none of whose addresses took a connection."""
         failures = self._failures
-        self.cable.is_refused = bool(failures) and all(
-            isinstance(error, ConnectionRefusedError) for error in failures
-        )
+        is_refused = bool(failures) and all(isinstance(error, ConnectionRefusedError) for error in failures)
+        # A proxy says nothing of the service behind it.
+        self.cable.is_refused = is_refused and not self.cable.proxy
         others = [error for error in failures if not isinstance(error, TimeoutError)]
         return (others or failures or [OSError("the host has no address")])[0]
 
