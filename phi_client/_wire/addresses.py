@@ -12,7 +12,7 @@ from typing import Any, Final
 from phi_client._wire.cable import Cable
 from phi_client._wire.jobs import Job
 
-__all__ = ["Address", "Tries", "known_addresses", "new_socket", "resolving"]
+__all__ = ["Address", "Tries", "known_addresses", "open_socket", "resolving"]
 
 Address = tuple[int, int, int, Any]
 """Family, type, protocol and the address itself, as sockets take them."""
@@ -47,12 +47,13 @@ def resolving(host: str, port: int) -> Job[list[Address]]:
     return Job(ask)
 
 
-def new_socket(family: int, kind: int, protocol: int) -> socket.socket:
-    """A socket that sends at once, and that asks after a silent peer.
+def open_socket(cable: Cable, address: Address) -> socket.socket:
+    """A socket for `cable` that sends at once, and that asks after a silent peer.
 
     Load balancers drop what is silent for some minutes, as an answer that is still being thought about.
     """
-    made = socket.socket(family, kind, protocol)
+    made = cable.sock = socket.socket(*address[:3])
+    cable.has_connected = True
     with suppress(OSError):
         made.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         made.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
@@ -92,9 +93,9 @@ class Tries:
     def failure(self) -> OSError:
         """The error for a host none of whose addresses took a connection."""
         failures = self._failures
-        self.cable.is_refused = bool(failures) and all(
-            isinstance(error, ConnectionRefusedError) for error in failures
-        )
+        is_refused = bool(failures) and all(isinstance(error, ConnectionRefusedError) for error in failures)
+        # A proxy says nothing of the service behind it.
+        self.cable.is_refused = is_refused and not self.cable.proxy
         others = [error for error in failures if not isinstance(error, TimeoutError)]
         return (others or failures or [OSError("the host has no address")])[0]
 

@@ -16,7 +16,7 @@ from typing import Any, Final, TypeVar, cast
 
 import httpcore
 
-from phi_client._wire.addresses import Address, Tries, known_addresses, new_socket, resolving
+from phi_client._wire.addresses import Address, Tries, known_addresses, open_socket, resolving
 from phi_client._wire.async_waiting import finished
 from phi_client._wire.cable import Cable
 from phi_client._wire.network_facts import MOST_AT_ONCE, MOST_PENDING, about, raised_as
@@ -83,8 +83,7 @@ class AsyncNetwork(httpcore.AsyncNetworkBackend):
 
     async def _connect(self, address: Address, limit_s: float | None) -> None:
         cable = self._cable
-        sock = cable.sock = new_socket(*address[:3])
-        cable.has_connected = True
+        sock = open_socket(cable, address)
         sock.settimeout(0)
         async with asyncio.timeout(limit_s):
             await asyncio.get_running_loop().sock_connect(sock, address[3])

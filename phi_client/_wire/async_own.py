@@ -117,10 +117,15 @@ class AsyncOwnReply:
             APIConnectionError: the connection failed, or a limit was reached.
         """
         try:
+            # Much may come with one read of the socket, and there is no wait in between.
+            self._attempt.limits.deadline.check(request_sent=True)
             async for data in self._parts:
                 if data:
                     return data
             await self._body.aclose()
+        except PhiError:
+            self._body.abort()
+            raise
         except Exception as error:
             self._body.abort()
             raise translated(as_httpx(error), self._attempt) from error

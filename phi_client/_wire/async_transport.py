@@ -62,6 +62,8 @@ class AsyncTransport(httpx.AsyncBaseTransport):
 class AsyncBody(httpx.AsyncByteStream):
     """The bytes of an answer, and with their end the connection's return."""
 
+    _is_closed = True  # until it has all that closing needs
+
     def __init__(self, response: httpcore.Response, line: Line[Any], lines: AsyncLines) -> None:
         self._stream: Any = response.stream
         self._line = line

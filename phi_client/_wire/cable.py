@@ -30,11 +30,13 @@ class Cable:
 
     __slots__ = (
         "__weakref__", "_connect_began", "_is_cut", "handshakes", "has_connected", "has_run_out", "is_busy",
-        "is_refused", "is_sent", "layers", "limits", "sock", "waiting",
+        "is_refused", "is_sent", "layers", "limits", "proxy", "sock", "waiting",
     )  # fmt: skip
 
-    def __init__(self, layers: int, limits: Limits) -> None:
+    def __init__(self, layers: int, limits: Limits, proxy: str = "") -> None:
         self.layers = layers
+        self.proxy = proxy
+        """Where the proxy on the way was named, if there is one."""
         self.limits = limits
         self.handshakes = 0
         self.sock: socket.socket | None = None

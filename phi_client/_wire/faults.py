@@ -67,10 +67,16 @@ def translated(error: Exception, attempt: Attempt) -> PhiError:
         ours = APIConnectionError("the request is not valid HTTP", request_sent=is_sent)
     else:
         said = attempt.secrets.scrub(str(error))
+        cable = attempt.cable
+        way = (
+            f" through the proxy of {cable.proxy}"
+            if cable is not None and cable.proxy and not is_sent
+            else ""
+        )
         ours = APIConnectionError(
-            f"the connection failed: {type(error).__name__}: {said}",
+            f"the connection{way} failed: {type(error).__name__}: {said}",
             request_sent=is_sent,
-            is_refused=attempt.cable is not None and attempt.cable.is_refused,
+            is_refused=cable is not None and cable.is_refused,
         )
     _bare(error, attempt.secrets)
     return ours

@@ -126,7 +126,9 @@ class GivenReply:
             self._response.close()
 
     def __del__(self) -> None:
-        self._watch.end()
+        watch: _Watch | None = getattr(self, "_watch", None)
+        if watch is not None:
+            watch.end()
 
 
 class _Watch:

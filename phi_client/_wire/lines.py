@@ -122,7 +122,7 @@ class Lines(Generic[_C]):
             self.drop(line)
         if self._is_closed:
             raise ConfigurationError(CLOSED)
-        cable = Cable(self._layers, limits)
+        cable = Cable(self._layers, limits, self._proxy.setting if self._proxy is not None else "")
         self._cables[id(cable)] = cable
         return Line(cable, self._carrier(cable))
 

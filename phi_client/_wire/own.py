@@ -112,10 +112,15 @@ class OwnReply:
             APIConnectionError: the connection failed, or a limit was reached.
         """
         try:
+            # Much may come with one read of the socket, and there is no wait in between.
+            self._attempt.limits.deadline.check(request_sent=True)
             for data in self._parts:
                 if data:
                     return data
             self._body.close()
+        except PhiError:
+            self._body.abort()
+            raise
         except Exception as error:
             self._body.abort()
             raise translated(as_httpx(error), self._attempt) from error

@@ -22,12 +22,13 @@ _CONTROLS: Final = re.compile(r"[\x00-\x20\x7f]")
 
 @dataclass(frozen=True, slots=True)
 class Proxy:
-    """A proxy. Its user and password are secrets."""
+    """A proxy, and the setting that names it. Its user and password are secrets."""
 
     scheme: str
     host: str
     port: int
-    user: tuple[bytes, bytes] | None = field(default=None, repr=False)
+    user: tuple[bytes, bytes] | None = field(repr=False)
+    setting: str
 
     @property
     def is_socks(self) -> bool:
@@ -80,7 +81,7 @@ def _read(value: str, name: str) -> Proxy:
         raise ConfigurationError(
             f"{name} names a SOCKS proxy, which needs socksio: run `pip install socksio`, or {advice}"
         )
-    return Proxy(scheme, ascii_host, port or _PORTS[scheme], _user(parts))
+    return Proxy(scheme, ascii_host, port or _PORTS[scheme], _user(parts), name)
 
 
 def _user(parts: SplitResult) -> tuple[bytes, bytes] | None:

@@ -12,7 +12,7 @@ from typing import Any, Final, TypeVar, cast
 
 import httpcore
 
-from phi_client._wire.addresses import Address, Tries, known_addresses, new_socket, resolving
+from phi_client._wire.addresses import Address, Tries, known_addresses, open_socket, resolving
 from phi_client._wire.cable import Cable
 from phi_client._wire.network_facts import MOST_AT_ONCE, MOST_PENDING, about, raised_as
 
@@ -79,8 +79,7 @@ class Network(httpcore.NetworkBackend):
 
     def _connect(self, address: Address, limit_s: float | None) -> None:
         cable = self._cable
-        sock = cable.sock = new_socket(*address[:3])
-        cable.has_connected = True
+        sock = open_socket(cable, address)
         sock.settimeout(limit_s)
         sock.connect(address[3])
         cable.check()

@@ -58,6 +58,8 @@ class Transport(httpx.BaseTransport):
 class Body(httpx.SyncByteStream):
     """The bytes of an answer, and with their end the connection's return."""
 
+    _is_closed = True  # until it has all that closing needs
+
     def __init__(self, response: httpcore.Response, line: Line[Any], lines: SyncLines) -> None:
         self._stream: Any = response.stream
         self._line = line

@@ -155,6 +155,18 @@ def test_a_proxy_that_hangs_up_got_no_request(is_async: bool, monkeypatch: pytes
 
 
 @BOTH
+def test_a_proxy_that_does_not_listen_is_named(is_async: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HTTPS_PROXY", "http://user:secret-word@127.0.0.1:9")
+    with (
+        Wire(REMOTE, is_async=is_async) as wire,
+        pytest.raises(APIConnectionError, match="through the proxy of `HTTPS_PROXY`") as caught,
+    ):
+        wire.ask()
+    assert (caught.value.request_sent, caught.value.is_refused) == (False, False)
+    assert "secret-word" not in f"{caught.value!r} {caught.value.__cause__!r}"
+
+
+@BOTH
 def test_this_machine_is_reached_without_the_proxy(is_async: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"):
         monkeypatch.setenv(name, "http://proxy.example:3128")
