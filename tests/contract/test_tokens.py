@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from phi_client.contract.service import SURFACES, Surface
-from phi_client.contract.service.tokens import is_token, read_token
-from phi_client.contract.tokens import audience_of
+from phi_client.contract.service.tokens import read_token
+from phi_client.contract.tokens import audience_of, is_token
 
 TOKEN = "eyJhbGciOiJSUzI1NiJ9.eyJhdWQiOiJ4In0.c2ln-_"
 

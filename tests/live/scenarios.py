@@ -15,8 +15,8 @@ from typing import Any, Final
 
 import httpx
 
-from phi_client.contract.dialects import Endpoint
-from phi_client.contract.service import SURFACES, Surface
+from phi_client.contract.dialects import Dialect, Endpoint
+from phi_client.contract.service import SURFACES
 
 WIRE: Final = Path(__file__).parents[1] / "contract" / "wire"
 MAX_TOKENS: Final = 2048
@@ -53,7 +53,7 @@ class Target:
     model: str | None = None
 
     @property
-    def dialect(self) -> Surface:
+    def dialect(self) -> Dialect:
         return self.endpoint.dialect
 
     def ask(
@@ -143,7 +143,7 @@ SCENARIOS: Final[Mapping[str, Callable[[Target], httpx.Response]]] = {
 }
 
 
-def scenarios_of(dialect: Surface) -> list[str]:
+def scenarios_of(dialect: Dialect) -> list[str]:
     """The scenarios that make sense on a surface: those that it has a golden file for."""
     return [
         name
