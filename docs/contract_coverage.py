@@ -13,8 +13,8 @@ from typing import Final
 from contract_facts import HEADERS, REQUEST, RESPONSE, ROUTES, Fact
 from phi_emulator.service.deviations import DEVIATIONS
 
-from phi_client.contract.catalogue import CATALOGUE
-from phi_client.contract.dialects import DIALECTS
+from phi_client.contract.service import SURFACES as SPOKEN
+from phi_client.contract.service.catalogue import CATALOGUE
 
 ROOT: Final = Path(__file__).parents[1]
 PAGE: Final = ROOT / "docs" / "reference" / "coverage.md"
@@ -101,7 +101,7 @@ def origin_of(surface: str, name: str) -> str:
 def _errors() -> Iterator[list[str]]:
     for row in CATALOGUE:
         origins = [origin_of(surface, f"error_{row.name}") for surface in SURFACES]
-        statuses = {row.refusal(DIALECTS[surface]).status for surface in row.surfaces}
+        statuses = {row.refusal(SPOKEN[surface]).status for surface in row.surfaces}
         state = "same" if row.is_sent else "absent"
         yield [f"`{row.name}`", row.trigger, ", ".join(map(str, sorted(statuses))), state, *origins]
 

@@ -33,10 +33,9 @@ from phi_client._call.flow import Call, Lane
 from phi_client._call.options import CallOptions
 from phi_client._call.targets import Target, resolve_settings
 from phi_client._call.tokens import TokenCredential, Tokens, no_token
-from phi_client._wire.credentials import Credentials
+from phi_client._wire.credentials import Credentials, default_credential
 from phi_client._wire.driving import Carrier
 from phi_client._wire.pools import Client, Connections
-from phi_client._wire.token_auth import default_credential
 from phi_client.contract.dialects import MANAGED_COMPUTE
 from phi_client.contract.tokens import audience_of
 
@@ -67,17 +66,7 @@ def check_endpoints(
 ) -> list[Finding]:
     """Check each endpoint that `PHI_ENDPOINT` and its sisters name; without any, that is the one finding."""
     try:
-        settings = resolve_settings(
-            endpoint=None,
-            api_key=None,
-            has_credential=credential is not None,
-            dialect=None,
-            model=None,
-            deployment=None,
-            api_version=None,
-            options={},
-            environ=environ,
-        )
+        settings = resolve_settings(environ=environ, credential=credential)
     except ConfigurationError as error:
         return [Finding("failure", "endpoint", str(error))]
     found: list[Finding] = []
@@ -97,7 +86,7 @@ def _check(
     found = [Finding("ok", "endpoint", f"{endpoint.base_url} speaks {dialect.name}")]
     if target.api_key is None:
         credential = credential or default_credential()
-        found.append(_check_token(credential, dialect.token_scope, now()))
+        found.append(_check_token(credential, target.scope, now()))
         if found[-1].status == "failure":
             return found
     connections = Connections(http_client, endpoint)
@@ -117,7 +106,7 @@ def _ask(
 ) -> list[Finding]:
     lane = Lane(target, connections)
     if target.api_key is None:
-        credentials = Credentials(Tokens(target.endpoint.dialect.token_scope), credential)
+        credentials = Credentials(Tokens(target.scope), credential)
         lane = Lane(target, connections, credentials, credentials.tokens)
     exchange = info_exchange(target, options=options, call_id=str(uuid.uuid4()))
     deadline = Deadline.of(_DEADLINE_S, SYSTEM_CLOCK.now)

@@ -8,11 +8,9 @@ from __future__ import annotations
 
 import os
 from abc import ABC, abstractmethod
-from dataclasses import replace
-from typing import TYPE_CHECKING, Self, TypeVar, Unpack
+from typing import TYPE_CHECKING, Any, Self, TypeVar, Unpack
 
 from phi_client._call.client import BaseClient
-from phi_client._call.clock import SYSTEM_CLOCK
 from phi_client._call.options import DEFAULT_CONCURRENCY, DEFAULT_REASKS, CompletionOptions
 
 if TYPE_CHECKING:
@@ -24,10 +22,11 @@ if TYPE_CHECKING:
     from phi_client._answers.voting import Solution
     from phi_client._call.completion import Completion
     from phi_client._call.deadline import Deadline
-    from phi_client._call.message import Message
+    from phi_client._call.request_types import Message
     from phi_client._call.steps import Watcher
     from phi_client._call.totals import Prices
     from phi_client._map.result import MapItem, MapResult
+    from phi_client._map.start import Start
     from phi_client._map.work import MapWork
 
 __all__ = ["Helpers"]
@@ -66,6 +65,7 @@ class Helpers(BaseClient, ABC):
         self,
         messages: str | Sequence[Message],
         model: type[_M],
+        /,
         *,
         max_reasks: int = DEFAULT_REASKS,
         **options: Unpack[CompletionOptions],
@@ -123,10 +123,11 @@ class Helpers(BaseClient, ABC):
         merged = self._settings.options.merged(options)
         messages = problem_messages(problem)
         each = sample_options(options, merged.body.get("seed"), samples)
-        if samples == 1:
-            return graded([self.complete(messages, **each[0])])
+        from phi_client._map.in_threads import apart, gathered  # noqa: PLC0415  # see above
         from phi_client._map.work import MapWork  # noqa: PLC0415  # see above
 
+        if samples == 1:
+            return apart(graded, [self.complete(messages, **each[0])])
         work = MapWork(
             [messages] * samples,
             each,
@@ -134,9 +135,10 @@ class Helpers(BaseClient, ABC):
             targets=self._settings.targets,
             concurrency=min(samples, DEFAULT_CONCURRENCY),
             clock=self._clock,
+            needs_one=True,
         )
-        items = sorted(self._run(work), key=lambda item: item.position)
-        return graded([item.outcome for item in items])
+        items = sorted(gathered(self._run(work)), key=lambda item: item.position)
+        return apart(graded, [item.outcome for item in items])
 
     def map(
         self,
@@ -154,7 +156,7 @@ class Helpers(BaseClient, ABC):
 
         Args:
             inputs: prompts, or lists of messages.
-            concurrency: the most at once, 1 to 100. How many really run is learned from the service's answers.
+            concurrency: the most at once, 1 to 1000. How many really run is learned from the service's answers.
             checkpoint: a file (JSON Lines) that keeps what is finished; the same call with it goes on where an
                 earlier one ended, however that ended. Items that failed are sent again.
             progress: a bar on standard error; `None` shows it on a terminal.
@@ -163,19 +165,22 @@ class Helpers(BaseClient, ABC):
 
         Raises:
             ConfigurationError: an argument can't work, or the checkpoint is not of these inputs; nothing was sent.
-            PhiError: ten items in a row failed for a reason that is the client's, such as a wrong key.
+            CheckpointError: the checkpoint can't be written any more.
+            PhiError: all items that were sent, or ten in a row, failed for a reason that is not theirs, such as a
+                wrong key. Its `finished` has the items so far, as that of a `CheckpointError` has.
         """
-        items = self.map_as_completed(
+        from phi_client._map.in_threads import gathered  # noqa: PLC0415  # see above
+        from phi_client._map.result import in_order  # noqa: PLC0415  # see above
+
+        work = self._work(
             inputs,
+            options,
             concurrency=concurrency,
             checkpoint=checkpoint,
             progress=progress,
             prices=prices,
-            **options,
         )
-        from phi_client._map.result import MapResult  # noqa: PLC0415  # see above
-
-        return MapResult(tuple(sorted(items, key=lambda item: item.position)))
+        return in_order(gathered(self._run(work)))
 
     def map_as_completed(
         self,
@@ -191,31 +196,33 @@ class Helpers(BaseClient, ABC):
 
         Items start while the next one is waited for. Leaving the loop ends what still runs.
         """
-        from phi_client._map.work import MapWork, listed_inputs  # noqa: PLC0415  # see above
-
-        listed = listed_inputs(inputs)
-        work = MapWork(
-            listed,
-            [options] * len(listed),
-            self._settings.options.merged(options),
-            targets=self._settings.targets,
+        work = self._work(
+            inputs,
+            options,
             concurrency=concurrency,
             checkpoint=checkpoint,
             progress=progress,
             prices=prices,
-            clock=self._clock,
         )
-        yield from self._run(work)
+        return self._run(work)
+
+    def _carry(self, start: Start[Any]) -> Completion:
+        return self._answer(start.messages, start.options, watcher=start)
+
+    def _work(self, inputs: Iterable[_T], options: CompletionOptions, **how: Any) -> MapWork[_T]:
+        from phi_client._map.arguments import listed_inputs  # noqa: PLC0415  # see above
+        from phi_client._map.work import MapWork  # noqa: PLC0415  # see above
+
+        listed = listed_inputs(inputs)
+        merged = self._settings.options.merged(options)
+        targets, clock = self._settings.targets, self._clock
+        return MapWork(listed, [options] * len(listed), merged, targets=targets, clock=clock, **how)
 
     def _run(self, work: MapWork[_T]) -> Generator[MapItem[_T]]:
-        from phi_client._map.in_threads import run_in_threads  # noqa: PLC0415  # see above
+        from phi_client._map.hooks import one_at_a_time  # noqa: PLC0415  # see above
+        from phi_client._map.in_threads import run  # noqa: PLC0415  # see above
 
         alone = self._for_map()
-        if alone._clock is SYSTEM_CLOCK:
-            alone._clock = replace(SYSTEM_CLOCK, sleep=work.sleep)
-        return run_in_threads(
-            work,
-            lambda start: alone._answer(start.messages, start.options, watcher=start),
-            sleep=self._clock.sleep,
-            cut=alone._cut,
-        )
+        alone._on_retry = one_at_a_time(self._on_retry)
+        alone._clock = work.interruptible(self._clock)
+        return run(work, alone._carry, cut=alone._cut, clock=self._clock)

@@ -5,13 +5,14 @@ It must not decide anything: it feeds the reader bytes and hands out its chunks.
 
 from collections.abc import Generator, Iterator, Mapping
 from types import TracebackType
-from typing import Self
+from typing import TYPE_CHECKING, NoReturn, Self
 
 from phi_client._call.clock import Clock
 from phi_client._call.completion import Completion, CompletionChunk
 from phi_client._call.errors import APIConnectionError, ConfigurationError
 from phi_client._call.flow import Call
 from phi_client._call.stream_reader import OpenStream
+from phi_client._call.wrong_words import missing_attribute
 from phi_client._wire.driving import Carrier
 
 __all__ = ["ChatStream"]
@@ -64,6 +65,8 @@ class ChatStream(Iterator[CompletionChunk]):
     def __next__(self) -> CompletionChunk:
         """The next chunk that says anything."""
         stream = self._opened
+        if self._is_left and not stream.reader.is_complete:
+            raise ConfigurationError("the stream has been left before its end: call `stream()` again")
         while (chunk := stream.reader.next_chunk()) is None:
             if stream.reader.is_complete:
                 raise StopIteration
@@ -133,13 +136,17 @@ class ChatStream(Iterator[CompletionChunk]):
         return self._stream
 
     def _read(self, stream: OpenStream) -> bytes | None:
-        if self._is_left:
-            raise ConfigurationError("the stream has been left before its end: call `stream()` again")
         try:
             stream.check()
             return self._carrier.reply.read()  # type: ignore[no-any-return]
         except APIConnectionError as error:
-            raise stream.interrupted(error) from error
+            stream.interrupted(error)
+            return None
+
+    if not TYPE_CHECKING:  # for type checkers an attribute that is not there must stay a mistake
+
+        def __getattr__(self, name: str) -> NoReturn:
+            raise AttributeError(missing_attribute(name, "stream", dir(type(self))))
 
     def __repr__(self) -> str:
         if self._stream is None:

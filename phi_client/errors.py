@@ -10,7 +10,9 @@ It only hands names on. Text of a prompt, headers and keys are never part of a m
     │   └── StreamInterruptedError
     ├── APIStatusError
     │   ├── BadRequestError
-    │   │   └── ContentFilterError
+    │   │   ├── ContentFilterError
+    │   │   └── ContextLengthError
+    │   │       └── ModelContextLengthError
     │   ├── AuthenticationError
     │   ├── PermissionDeniedError
     │   ├── NotFoundError
@@ -20,8 +22,10 @@ It only hands names on. Text of a prompt, headers and keys are never part of a m
     │   ├── RateLimitError
     │   └── InternalServerError
     ├── APIResponseError
+    ├── CheckpointError
     ├── ParseError
-    └── ReasoningTruncatedError
+    ├── ReasoningTruncatedError
+    └── UnexpectedError
 """
 
 from phi_client._call.errors import (
@@ -31,11 +35,14 @@ from phi_client._call.errors import (
     APITimeoutError,
     AuthenticationError,
     BadRequestError,
+    CheckpointError,
     ConfigurationError,
     ContentFilterError,
+    ContextLengthError,
     CredentialError,
     Hop,
     InternalServerError,
+    ModelContextLengthError,
     ModelError,
     NotFoundError,
     PermissionDeniedError,
@@ -43,6 +50,7 @@ from phi_client._call.errors import (
     RateLimitError,
     RequestTimeoutError,
     TimeoutPhase,
+    UnexpectedError,
     UnprocessableEntityError,
 )
 from phi_client._call.interruptions import ParseError, ReasoningTruncatedError, StreamInterruptedError
@@ -54,11 +62,14 @@ __all__ = [
     "APITimeoutError",
     "AuthenticationError",
     "BadRequestError",
+    "CheckpointError",
     "ConfigurationError",
     "ContentFilterError",
+    "ContextLengthError",
     "CredentialError",
     "Hop",
     "InternalServerError",
+    "ModelContextLengthError",
     "ModelError",
     "NotFoundError",
     "ParseError",
@@ -69,5 +80,6 @@ __all__ = [
     "RequestTimeoutError",
     "StreamInterruptedError",
     "TimeoutPhase",
+    "UnexpectedError",
     "UnprocessableEntityError",
 ]

@@ -31,6 +31,9 @@ def instant_retries() -> Generator[None]:
 
 
 def with_clock(client: _C, clock: Clock) -> _C:
-    """`client`, whose deadlines, waits and chance are `clock`'s from here on: for tests in which time is a parameter."""
-    client._clock = clock  # of the same package
+    """`client`, whose deadlines, waits and chance are `clock`'s from here on, so that tests never sleep."""
+    client._clock = clock
+    for lane in client._lanes:
+        if lane.tokens is not None:
+            lane.tokens.now = clock.unix
     return client

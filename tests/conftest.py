@@ -6,6 +6,7 @@ It must not patch anything: a respx router is the client's transport, and time i
 from __future__ import annotations
 
 import asyncio
+import sys
 from contextlib import aclosing, closing
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -33,6 +34,8 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 M = TypeVar("M", bound=BaseModel)
+
+needs_uvloop = pytest.mark.skipif(sys.platform == "win32", reason="uvloop has no build for Windows")
 
 ENDPOINT = "https://phi.eastus2.models.ai.azure.com"
 KEY = "a-key-that-must-never-be-shown-00"
@@ -88,16 +91,25 @@ class Pieces(httpx.SyncByteStream, httpx.AsyncByteStream):
         self.is_closed = True
 
 
+def loop_factory(kind: str) -> Callable[[], asyncio.AbstractEventLoop] | None:
+    """What makes the event loop for a kind of client."""
+    if kind != "uvloop":
+        return None
+    import uvloop  # noqa: PLC0415  # not on Windows
+
+    return uvloop.new_event_loop
+
+
 class Driver:
     """A client of either kind behind one sync face."""
 
     def __init__(self, kind: str, time: FakeTime) -> None:
         self.kind = kind
-        self.is_async = kind == "async"
+        self.is_async = kind != "sync"
         self.time = time
         self.router = respx.MockRouter(assert_all_called=False, assert_all_mocked=True)
         self.client: PhiClient | AsyncPhiClient | None = None
-        self._runner = asyncio.Runner()
+        self._runner = asyncio.Runner(loop_factory=loop_factory(kind))
         self._http: list[httpx.Client | httpx.AsyncClient] = []
 
     def open(self, endpoint: str | None = ENDPOINT, api_key: str | None = KEY, **arguments: Any) -> Driver:
@@ -222,7 +234,7 @@ def fake_time() -> FakeTime:
     return FakeTime()
 
 
-@pytest.fixture(params=["sync", "async"])
+@pytest.fixture(params=["sync", "async", pytest.param("uvloop", marks=needs_uvloop)])
 def phi(
     request: pytest.FixtureRequest, fake_time: FakeTime, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[Driver]:

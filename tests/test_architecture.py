@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import ast
+import re
 import subprocess
 import sys
+from graphlib import TopologicalSorter
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,21 +19,17 @@ ROOT = Path(__file__).parents[1]
 CLIENT = ROOT / "phi_client"
 EMULATOR = ROOT / "emulator" / "phi_emulator"
 
-# Rank of each room of the client; a room imports its own rank and those below.
-RANKS = {
-    "contract": 0, "errors": 1, "_call": 2, "_answers": 3, "_wire": 3, "_map": 3,
-    "_streams": 4, "_helpers": 4, "_async_helpers": 4, "_client": 4, "_async_client": 4, "_check": 4,
-    "testing": 4, "__init__": 5, "__main__": 5,
-}  # fmt: skip
-# Third parties by rank of the client.
-ALLOWED = {
-    0: {"pydantic"},
-    1: set[str](),
-    2: {"tenacity", "opentelemetry", "httpx"},
-    3: {"httpx", "httpcore", "azure", "pydantic"},
-    4: {"pydantic"},
-    5: set[str](),
+# Third parties by package of the client; a package that is not named here imports none.
+THIRD_PARTIES = {
+    "contract": {"pydantic"},
+    "_call": {"tenacity", "opentelemetry"},
+    "_answers": {"math_verify", "pydantic"},
+    "_wire": {"httpx", "httpcore", "azure"},
+    "_helpers": {"pydantic"},
+    "_async_helpers": {"pydantic"},
 }
+# What touches the network, by which the wire is known. asyncio is everybody's who carries tasks.
+NETWORK = {"httpx", "httpcore", "ssl", "socket", "select", "selectors", "urllib3", "requests"}
 # What each folder of the emulator may import of the two packages and of others.
 EMULATOR_ALLOWED = {
     "models": {
@@ -103,33 +101,81 @@ def third_parties(path: Path) -> set[str]:
     return heads - set(sys.stdlib_module_names) - {"phi_client", "phi_emulator", "__future__"}
 
 
-def rank_of(path: Path) -> int:
-    parts = path.relative_to(CLIENT).with_suffix("").parts
-    return RANKS[parts[0]]
+def package_of(path: Path) -> str:
+    """The package of the client to which a file belongs; a file beside the packages is one of its own."""
+    return path.relative_to(CLIENT).with_suffix("").parts[0]
+
+
+def may_import() -> dict[str, set[str]]:
+    """The table of the page that draws the house."""
+    page = (ROOT / "docs/explanation/house.md").read_text(encoding="utf-8")
+    rows = re.findall(
+        r"^\| `(\w+)` \| ?(.*?) ?\|$", page.partition("| May import |")[2].partition("\n\n")[0], re.MULTILINE
+    )
+    return {package: set(re.findall(r"`(\w+)`", allowed)) for package, allowed in rows}
+
+
+def modules_of_client() -> dict[str, Path]:
+    """Every module of the client by its full name."""
+    names = {path: ".".join(path.relative_to(ROOT).with_suffix("").parts) for path in CLIENT_FILES}
+    return {name.removesuffix(".__init__"): path for path, name in names.items()}
 
 
 def test_the_rules_see_the_source() -> None:
     assert len(CLIENT_FILES) > 20
     assert {module for module, _ in imports_of(CLIENT / "_client.py")} >= {
-        "phi_client._wire.http",
-        "phi_client._streams",
+        "phi_client._wire.pools",
+        "phi_client._stream",
+    }
+    assert "phi_client._call.completion" in {
+        module for module, _ in imports_of(CLIENT / "_call" / "interruptions.py")
     }
 
 
+def test_the_house_is_drawn_whole() -> None:
+    assert set(may_import()) == {package_of(path) for path in CLIENT_FILES}
+
+
 @pytest.mark.parametrize("path", CLIENT_FILES, ids=name_of)
-def test_the_client_imports_only_downwards(path: Path) -> None:
-    rank = rank_of(path)
+def test_the_client_imports_only_what_its_drawing_allows(path: Path) -> None:
+    drawn = may_import()
+    package = package_of(path)
     for module, _ in imports_of(path):
         parts = module.split(".")
-        if parts[0] == "phi_client" and len(parts) > 1 and parts[1] in RANKS:
-            assert RANKS[parts[1]] <= rank, f"{name_of(path)} imports {module}"
-    assert third_parties(path) <= ALLOWED[rank]
+        if parts[0] == "phi_client" and len(parts) > 1 and parts[1] in drawn:
+            assert parts[1] in drawn[package] | {package}, f"{name_of(path)} imports {module}"
+    assert third_parties(path) <= THIRD_PARTIES.get(package, set())
 
 
 @pytest.mark.parametrize("path", CLIENT_FILES, ids=name_of)
-def test_one_module_alone_imports_the_http_library(path: Path) -> None:
-    if "_wire" not in path.parts:
-        assert "httpx" not in third_parties(path)
+def test_the_wire_alone_touches_the_network(path: Path) -> None:
+    if package_of(path) != "_wire":
+        assert not NETWORK & {module.partition(".")[0] for module, _ in imports_of(path)}
+
+
+def test_the_clients_modules_import_each_other_in_no_circle() -> None:
+    modules = modules_of_client()
+    imported = {
+        name: {module for module, _ in imports_of(path) if module in modules and module != name}
+        for name, path in modules.items()
+    }
+    # A package's own file hands names on, or says what the package is.
+    faces = {name for name, path in modules.items() if path.name == "__init__.py"}
+    order = TopologicalSorter({name: found - faces for name, found in imported.items() if name not in faces})
+    order.prepare()  # raises CycleError, which names the circle
+
+
+PRIVATE = re.compile(
+    r"(?:httpx|httpcore|asyncio|tenacity|azure|pydantic|opentelemetry)(?:\.\w+)*\._(?!_)\w+"
+    r"|from (?:httpx|httpcore|asyncio|tenacity|azure|pydantic|opentelemetry)[\w.]*\._\w+"
+    r"|[\"'](?:_transport|_pool|_connection|_network_stream|_mounts|_sock|_loop|_selector)[\"']"
+    r"|\._(?:transport|mounts|network_stream|sock|selector)\b"
+)
+
+
+@pytest.mark.parametrize("path", CLIENT_FILES, ids=name_of)
+def test_no_line_reaches_for_a_private_name_of_another_package(path: Path) -> None:
+    assert PRIVATE.findall(path.read_text(encoding="utf-8")) == []
 
 
 @pytest.mark.parametrize("path", CLIENT_FILES, ids=name_of)
@@ -195,7 +241,8 @@ HEAVY = (
 LAZY = {
     f"phi_client.{name}"
     for name in (
-        "_map", "_answers", "_call.totals",
+        "_map.work", "_map.pacing", "_map.checkpoint", "_map.progress", "_map.in_threads", "_map.in_tasks",
+        "_answers.parsing", "_answers.voting", "_answers.forms", "_answers.math_verify", "_call.genai",
     )
 }  # fmt: skip
 

@@ -8,10 +8,10 @@ that never comes to its end must not keep a connection for ever.
 from __future__ import annotations
 
 import asyncio
-from typing import Final
+from typing import Final, cast
 
 import h11
-from uvicorn.protocols.http.h11_impl import H11Protocol
+from uvicorn.protocols.http.h11_impl import H11Protocol, RequestResponseCycle
 
 __all__ = ["MOST_HEAD_BYTES", "BoundedProtocol"]
 
@@ -87,7 +87,9 @@ class BoundedProtocol(H11Protocol):
     @property
     def _has_request(self) -> bool:
         """Whether a request is being answered."""
-        return self.cycle is not None and not self.cycle.response_complete
+        # None before the first request, whatever uvicorn's annotation says.
+        cycle = cast("RequestResponseCycle | None", self.cycle)
+        return cycle is not None and not cycle.response_complete
 
     def _watch_head(self) -> None:
         if self._has_request or self.transport.is_closing():

@@ -15,7 +15,7 @@ from typing import Final, Literal
 
 import uvicorn
 
-from phi_client.contract.dialects import DIALECTS, MANAGED_COMPUTE_OLDER, Dialect
+from phi_client.contract.service import MANAGED_COMPUTE_OLDER, SURFACES, Surface
 from phi_emulator.config import EmulatorConfig
 from phi_emulator.engine.worker import Worker
 from phi_emulator.http_protocol import MOST_HEAD_BYTES, BoundedProtocol
@@ -96,9 +96,9 @@ class HttpServer(uvicorn.Server):
             self.ready.set()
 
 
-def _dialects(config: EmulatorConfig) -> dict[str, Dialect]:
+def _dialects(config: EmulatorConfig) -> dict[str, Surface]:
     """The dialects as this emulator speaks them."""
-    spoken = dict(DIALECTS)
+    spoken = dict(SURFACES)
     if config.image == "older":
         spoken[MANAGED_COMPUTE_OLDER.name] = MANAGED_COMPUTE_OLDER
     if config.help_text:
@@ -110,8 +110,8 @@ def _dialects(config: EmulatorConfig) -> dict[str, Dialect]:
     return spoken
 
 
-def _with_reasoning(dialect: Dialect, place: Literal["content", "reasoning_content"]) -> Dialect:
+def _with_reasoning(dialect: Surface, place: Literal["content", "reasoning_content"]) -> Surface:
     """`dialect` with the reasoning in one place, whatever the api-version."""
-    known = dialect.api_version
+    known = dialect.versions
     fixed = None if known is None else replace(known, with_reasoning_field=())
-    return replace(dialect, reasoning_in=place, api_version=fixed)
+    return replace(dialect, reasoning_in=place, versions=fixed)

@@ -21,15 +21,15 @@ from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar, cast
 
 from pydantic import BaseModel, ValidationError
 
+from phi_client._call.boxes import find_boxed_answer
 from phi_client._call.completion import Completion
 from phi_client._call.errors import ConfigurationError, PhiError
 from phi_client._call.exchange import as_messages, fields_of
 from phi_client._call.interruptions import ParseError, ReasoningTruncatedError
 from phi_client._call.totals import add_usage
-from phi_client.contract.reasoning import find_boxed_answer
 
 if TYPE_CHECKING:
-    from phi_client._call.message import Message
+    from phi_client._call.request_types import Message
     from phi_client.contract.answers import Usage
 
 __all__ = ["ParsedCompletion", "Parsing", "find_json"]

@@ -16,8 +16,8 @@ from phi_client._call.totals import add_usage
 
 if TYPE_CHECKING:
     from phi_client._answers.forms import Form
-    from phi_client._call.message import Message
     from phi_client._call.options import CompletionOptions
+    from phi_client._call.request_types import Message
     from phi_client.contract.answers import Usage
 
 __all__ = ["Solution", "Vote", "check_samples", "count_votes", "graded", "problem_messages", "sample_options"]
@@ -29,12 +29,16 @@ Sample = Completion | PhiError
 """What one sample came to."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Vote:
     """An answer, as the first of its samples wrote it, and the numbers of the samples that gave it."""
 
     answer: str
     samples: tuple[int, ...]
+
+    def __repr__(self) -> str:
+        """Its shape, without the answer."""
+        return f"<Vote: {self.count} samples>"
 
     @property
     def count(self) -> int:
@@ -42,7 +46,7 @@ class Vote:
         return len(self.samples)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
 class Solution:
     """The answer to a problem.
 
@@ -56,6 +60,12 @@ class Solution:
     votes: tuple[Vote, ...]
     samples: tuple[Sample, ...]
     undecided: int = 0
+
+    def __repr__(self) -> str:
+        """Its shape, without the answers."""
+        agreeing, usage = self.votes[0].count if self.votes else 0, self.usage
+        tokens = f", {usage.total_tokens} tokens" if usage is not None else ""
+        return f"<Solution: {agreeing} of {len(self.samples)} samples agree{tokens}>"
 
     @property
     def completion(self) -> Completion | None:

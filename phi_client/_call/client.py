@@ -19,11 +19,12 @@ from phi_client._call.log import warn_of_retirement
 from phi_client._call.options import CallOptions, CompletionOptions
 from phi_client._call.retrying import RetryHook
 from phi_client._call.targets import Settings
+from phi_client._call.wrong_words import missing_attribute
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from phi_client._call.message import Message
+    from phi_client._call.request_types import Message
     from phi_client._call.steps import Watcher
 
 __all__ = ["BaseClient"]
@@ -56,6 +57,11 @@ class BaseClient:
         copy = self._copy()
         copy._settings = self._settings.with_options(options)
         return copy
+
+    if not TYPE_CHECKING:  # for type checkers an attribute that is not there must stay a mistake
+
+        def __getattr__(self, name: str) -> NoReturn:
+            raise AttributeError(missing_attribute(name, "client", dir(type(self))))
 
     def __repr__(self) -> str:
         endpoints = " ".join(lane.target.endpoint.base_url for lane in self._lanes)
@@ -105,9 +111,10 @@ class BaseClient:
         make = partial(chat_exchange, options=merged, messages=messages, stream=stream)
         return self._call(make, merged, deadline, watcher)
 
-    def _info(self) -> Call:
+    def _info(self, options: CompletionOptions) -> Call:
         """The question which model answers, as a call."""
-        return self._call(partial(info_exchange, options=self._settings.options), self._settings.options)
+        merged = self._settings.options.merged(options)
+        return self._call(partial(info_exchange, options=merged), merged)
 
     def _call(
         self,

@@ -20,12 +20,13 @@ async def _sleep_async(seconds: float) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Clock:
-    """`now` is monotonic, in seconds; `random` gives a number in [0, 1)."""
+    """`now` is monotonic, in seconds, `unix` since 1970; `random` gives a number in [0, 1)."""
 
     now: Callable[[], float] = time.monotonic
     sleep: Callable[[float], None] = time.sleep
     sleep_async: Callable[[float], Awaitable[None]] = _sleep_async
     random: Callable[[], float] = random.random
+    unix: Callable[[], float] = time.time
 
 
 SYSTEM_CLOCK: Final = Clock()

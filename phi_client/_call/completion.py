@@ -4,17 +4,65 @@ It must not know how either came over the wire; it only reads wire objects.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Final
+from dataclasses import asdict, dataclass, field
+from typing import TYPE_CHECKING, Any, Final, NoReturn, cast
 
 from phi_client._call.errors import Hop
-from phi_client.contract.answers import AnswerView, FinishReason, Usage
-from phi_client.contract.reasoning import ReasoningSplitter, find_boxed_answer, split_reasoning
+from phi_client._call.wrong_words import missing_attribute
+from phi_client.contract.answers import (
+    CUT_REASONS,
+    AnswerView,
+    ChoiceView,
+    FinishReason,
+    Usage,
+    first_choice,
+    read_count,
+    view_answer,
+)
+from phi_client.contract.reasoning import ReasoningSplitter, split_reasoning
 
 if TYPE_CHECKING:
     from phi_client._call.details import TokenLogprob, ToolCall, ToolCallDelta
+    from phi_client._call.totals import Prices
 
-__all__ = ["Completion", "CompletionBuilder", "CompletionChunk", "Origin", "completion_of"]
+__all__ = [
+    "Completion",
+    "CompletionBuilder",
+    "CompletionChoice",
+    "CompletionChunk",
+    "Origin",
+    "completion_of",
+]
+
+_HEAD: Final = ("id", "created", "model")
+_SHOWN: Final = 60
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CompletionChoice:
+    """An answer beside the first one, to a request with `n`."""
+
+    index: int
+    content: str
+    reasoning: str
+    finish_reason: FinishReason | None
+    raw: dict[str, Any] = field(default_factory=dict[str, Any], compare=False, repr=False)
+
+    @property
+    def answer(self) -> str | None:
+        r"""As that of a completion."""
+        return _answer_in(self.content)
+
+    @property
+    def tool_calls(self) -> "tuple[ToolCall, ...]":
+        """As those of a completion."""
+        from phi_client._call.details import read_tool_calls  # noqa: PLC0415  # few answers have any
+
+        return read_tool_calls(_member(self.raw, "message").get("tool_calls"))
+
+    def __repr__(self) -> str:
+        """With what it says cut short."""
+        return _repr(self, index=self.index, finish_reason=self.finish_reason)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,7 +74,7 @@ class Completion:
     token budget ended first; then `content` may be empty. `finish_reason` and `usage` are `None` where the
     service does not report them (the older `/score`). `request_id` is what to quote in a support case,
     `client_request_id` the id that was sent. `endpoint` is the base URL that answered, `hops` the endpoints that
-    were tried before it, `headers` those of the answer, with names in lower case.
+    were tried before it, `status_code` and `headers` those of the answer, with names in lower case.
     """
 
     content: str
@@ -37,14 +85,25 @@ class Completion:
     model: str | None
     client_request_id: str = field(default="", compare=False)
     endpoint: str = field(default="", compare=False)
+    status_code: int = field(default=200, compare=False)
     headers: Mapping[str, str] = field(default_factory=dict[str, str], compare=False, repr=False)
     hops: tuple[Hop, ...] = field(default=(), compare=False)
     raw: dict[str, Any] = field(default_factory=dict[str, Any], compare=False, repr=False)
 
     @property
     def answer(self) -> str | None:
-        r"""The payload of the last `\boxed{…}` in `content`, or `None` when there is none."""
-        return find_boxed_answer(self.content)
+        r"""What stands in the last `\boxed{…}` of `content` that says anything, or `None` when there is none."""
+        return _answer_in(self.content)
+
+    @property
+    def alternatives(self) -> tuple[CompletionChoice, ...]:
+        """The other answers to a request with `n`, by their index; this completion is the first of them."""
+        choices = view_answer(self.raw, "message").choices
+        if len(choices) < 2:  # noqa: PLR2004
+            return ()
+        pairs = zip(choices, cast("list[dict[str, Any]]", self.raw["choices"]), strict=True)
+        ordered = sorted(pairs, key=lambda pair: pair[0].index)
+        return tuple(_choice_of(choice, raw) for choice, raw in ordered[1:])
 
     @property
     def tool_calls(self) -> "tuple[ToolCall, ...]":
@@ -58,7 +117,7 @@ class Completion:
         """The tokens of the answer with their probabilities, or `None` when they were not asked for or not given."""
         from phi_client._call.details import read_logprobs  # noqa: PLC0415  # few answers have any
 
-        return read_logprobs(self._choice.get("logprobs"))
+        return read_logprobs(_first(self.raw).get("logprobs"))
 
     @property
     def message(self) -> dict[str, Any]:
@@ -68,20 +127,53 @@ class Completion:
         return {**message, "tool_calls": calls} if calls else message
 
     @property
-    def _choice(self) -> dict[str, Any]:
-        choices: list[dict[str, Any]] = self.raw.get("choices") or [{}]
-        return choices[0]
+    def ends_in_reasoning(self) -> bool:
+        """True when the budget of tokens was used up before anything was said: then there is no content."""
+        is_cut = self.finish_reason in CUT_REASONS and not self.content.strip()
+        return is_cut and not self.tool_calls
+
+    def cost(self, prices: "Prices") -> float | None:
+        """What it cost: at one `Price`, or at that of its model; `None` when usage or price is not known."""
+        from phi_client._call.totals import cost_of  # noqa: PLC0415  # few ask
+
+        return cost_of(self.usage, self.model, prices)
+
+    def to_dict(self) -> dict[str, Any]:
+        """What is said and by whom, as JSON can carry it: without `headers` and without `raw`."""
+        return {
+            "content": self.content,
+            "reasoning": self.reasoning,
+            "answer": self.answer,
+            "finish_reason": self.finish_reason,
+            "tool_calls": [asdict(call) for call in self.tool_calls],
+            "usage": None if self.usage is None else asdict(self.usage),
+            "model": self.model,
+            "endpoint": self.endpoint,
+            "status_code": self.status_code,
+            "request_id": self.request_id,
+            "client_request_id": self.client_request_id,
+            "hops": [{"endpoint": hop.endpoint, "error": str(hop.error)} for hop in self.hops],
+        }
+
+    def __repr__(self) -> str:
+        """With what it says cut short, so that it fits a notebook."""
+        return _repr(
+            self,
+            answer=self.answer,
+            finish_reason=self.finish_reason,
+            usage=self.usage,
+            model=self.model,
+            request_id=self.request_id,
+        )
 
     @property
     def _said(self) -> dict[str, Any]:
-        said: dict[str, Any] = self._choice.get("message") or {}
-        return said
+        return _member(_first(self.raw), "message")
 
-    @property
-    def ends_in_reasoning(self) -> bool:
-        """True when the budget of tokens was used up before the reasoning was closed: then there is no content."""
-        is_cut = self.finish_reason == "length" and not self.content and bool(self.reasoning)
-        return is_cut and not self.tool_calls
+    if not TYPE_CHECKING:  # for type checkers an attribute that is not there must stay a mistake
+
+        def __getattr__(self, name: str) -> NoReturn:
+            raise AttributeError(missing_attribute(name, "completion", dir(type(self))))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -100,11 +192,17 @@ class CompletionChunk:
     @property
     def tool_calls(self) -> "tuple[ToolCallDelta, ...]":
         """Pieces of the functions that the model wants called."""
+        calls = _member(_first(self.raw, index=0), "delta").get("tool_calls")
+        if not calls:
+            return ()
         from phi_client._call.details import read_tool_call_deltas  # noqa: PLC0415  # few chunks have any
 
-        choices: list[dict[str, Any]] = self.raw.get("choices") or []
-        delta: dict[str, Any] = (choices[0].get("delta") or {}) if choices else {}
-        return read_tool_call_deltas(delta.get("tool_calls"))
+        return read_tool_call_deltas(calls)
+
+    if not TYPE_CHECKING:  # as for a completion
+
+        def __getattr__(self, name: str) -> NoReturn:
+            raise AttributeError(missing_attribute(name, "chunk", dir(type(self))))
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,66 +214,65 @@ class Origin:
     endpoint: str
     headers: Mapping[str, str] = field(repr=False)
     hops: tuple[Hop, ...] = ()
+    status_code: int = 200
 
 
 def completion_of(chat: AnswerView, origin: Origin) -> Completion:
-    """Read a whole answer, which must have a choice. A reasoning field wins over a tag in the content."""
-    choice = chat.choices[0]
-    elsewhere = choice.reasoning_content.strip()
-    split = split_reasoning(choice.content, reasoning_elsewhere=bool(elsewhere))
+    """Read a whole answer, which must have a choice: the first by index, wherever it stands."""
+    choice = first_choice(chat.choices)
+    reasoning, content = _parted(choice)
     return Completion(
-        content=split.content,
-        reasoning=elsewhere or split.reasoning,
+        content=content,
+        reasoning=reasoning,
         finish_reason=choice.finish_reason,
         usage=chat.usage,
         request_id=origin.request_id,
-        model=chat.raw.get("model"),
+        model=chat.model,
         client_request_id=origin.client_request_id,
         endpoint=origin.endpoint,
+        status_code=origin.status_code,
         headers=origin.headers,
         hops=origin.hops,
         raw=chat.raw,
     )
 
 
-_HEAD: Final = ("id", "created", "model")
-
-
 class CompletionBuilder:
-    """Puts the chunks of a stream together; what is built equals what a whole answer gives."""
+    """Puts the chunks of a stream together, into the answer that would have come whole, and reads that."""
 
     def __init__(self, origin: Origin) -> None:
-        self.finish_reason: FinishReason | None = None
         self._origin = origin
         self._splitter = ReasoningSplitter()
-        self._field: list[str] = []
-        self._usage: Usage | None = None
-        self._raw_usage: object = None
-        self._text: list[str] = []
+        self._usage: object = None
         self._head: dict[str, Any] = {}
-        self._tool_calls: list[object] = []
-        self._logprobs: list[object] = []
+        self._parts: dict[int, _Parts] = {}
+
+    @property
+    def finish_reason(self) -> FinishReason | None:
+        """Why the first choice ended, if it did."""
+        return self._parts[min(self._parts)].finish_reason if self._parts else None
 
     def add(self, chunk: AnswerView) -> CompletionChunk:
-        """What `chunk` adds; choices beyond the first are left out."""
+        """What `chunk` adds to the first choice; others are in the completion only."""
         if len(self._head) < len(_HEAD):
             self._head = {name: chunk.raw[name] for name in _HEAD if chunk.raw.get(name)} | self._head
         if chunk.usage is not None:
-            self._usage, self._raw_usage = chunk.usage, chunk.raw.get("usage")
+            self._usage = chunk.raw.get("usage")
         reasoning, content, finish_reason = "", "", None
         for choice in chunk.choices:
+            parts = self._parts.get(choice.index)
+            if parts is None:
+                parts = self._parts[choice.index] = _Parts()
+            parts.add(choice)
             if choice.index != 0:
                 continue
-            reasoning += self._add_field(choice.reasoning_content)
-            split = self._splitter.feed(self._noted(choice.content))
+            if choice.reasoning_content:
+                self._splitter.reasoning_elsewhere = True
+                reasoning += choice.reasoning_content
+            split = self._splitter.feed(choice.content)
             content += split.content
-            reasoning += "" if self._field else split.reasoning
+            reasoning += "" if parts.fields else split.reasoning
             finish_reason = choice.finish_reason or finish_reason
-            if choice.tool_calls:
-                self._tool_calls.append(choice.tool_calls)
-            if choice.logprobs:
-                self._logprobs += choice.logprobs
-        self.finish_reason = finish_reason or self.finish_reason
         return CompletionChunk(
             reasoning=reasoning,
             content=content,
@@ -186,49 +283,112 @@ class CompletionBuilder:
 
     def finish(self) -> CompletionChunk:
         """What the end of the stream releases: text that was held back as a possible tag."""
+        first = self._parts.get(0)
+        if first is None and self._parts:
+            # No choice is the first by its number, so the lowest is: nothing of it has been handed out.
+            whole = self.build()
+            return CompletionChunk(reasoning=whole.reasoning, content=whole.content)
         split = self._splitter.flush()
-        return CompletionChunk(reasoning="" if self._field else split.reasoning, content=split.content)
+        has_field = first is not None and bool(first.fields)
+        return CompletionChunk(reasoning="" if has_field else split.reasoning, content=split.content)
 
     def build(self) -> Completion:
         """The completion of what came so far."""
-        field_text = "".join(self._field).strip()
+        parts = self._parts or {0: _Parts()}
+        raw: dict[str, Any] = {
+            **self._head,
+            "object": "chat.completion",
+            "choices": [parts[index].merged(index) for index in sorted(parts)],
+            "usage": self._usage,
+        }
+        return completion_of(view_answer(raw, "message"), self._origin)
+
+
+class _Parts:
+    """What the chunks said of one choice."""
+
+    def __init__(self) -> None:
+        self.finish_reason: FinishReason | None = None
+        # The pieces of the reasoning by the key under which they came.
+        self.fields: dict[str, list[str]] = {}
+        self._text: list[str] = []
+        self._tool_calls: list[object] = []
+        self._logprobs: list[object] = []
+
+    def add(self, choice: ChoiceView) -> None:
+        self.finish_reason = choice.finish_reason or self.finish_reason
+        if choice.content:
+            self._text.append(choice.content)
+        if choice.reasoning_content:
+            self.fields.setdefault(choice.reasoning_field, []).append(choice.reasoning_content)
+        if choice.tool_calls:
+            self._tool_calls.append(choice.tool_calls)
+        if choice.logprobs:
+            self._logprobs += choice.logprobs
+
+    def merged(self, index: int) -> dict[str, Any]:
+        """The choice as a whole answer has it."""
         message: dict[str, Any] = {"role": "assistant", "content": "".join(self._text)}
-        if self._field:
-            message["reasoning_content"] = "".join(self._field)
+        message |= {name: "".join(pieces) for name, pieces in self.fields.items()}
         if self._tool_calls:
             from phi_client._call.details import merge_tool_calls  # noqa: PLC0415  # few answers have any
 
             message["tool_calls"] = merge_tool_calls(self._tool_calls)
-        choice: dict[str, Any] = {"index": 0, "message": message, "finish_reason": self.finish_reason}
-        if self._logprobs:
-            choice["logprobs"] = {"content": self._logprobs}
-        raw: dict[str, Any] = {
-            **self._head,
-            "object": "chat.completion",
-            "choices": [choice],
-            "usage": self._raw_usage,
-        }
-        return Completion(
-            content=self._splitter.content,
-            reasoning=field_text or self._splitter.reasoning,
-            finish_reason=self.finish_reason,
-            usage=self._usage,
-            request_id=self._origin.request_id,
-            model=self._head.get("model"),
-            client_request_id=self._origin.client_request_id,
-            endpoint=self._origin.endpoint,
-            headers=self._origin.headers,
-            hops=self._origin.hops,
-            raw=raw,
-        )
+        choice: dict[str, Any] = {"index": index, "message": message, "finish_reason": self.finish_reason}
+        return {**choice, "logprobs": {"content": self._logprobs}} if self._logprobs else choice
 
-    def _add_field(self, text: str) -> str:
-        if not text:
-            return ""
-        self._splitter.reasoning_elsewhere = True
-        self._field.append(text)
-        return text
 
-    def _noted(self, text: str) -> str:
-        self._text.append(text)
-        return text
+def _answer_in(content: str) -> str | None:
+    from phi_client._call.boxes import find_boxed_answer  # noqa: PLC0415  # not needed before there is an answer
+
+    return find_boxed_answer(content)
+
+
+def _parted(choice: ChoiceView) -> tuple[str, str]:
+    """The reasoning and the content of a whole message: a field of its own wins over a tag in the content."""
+    field_text = choice.reasoning_content.strip()
+    split = split_reasoning(choice.content, reasoning_elsewhere=bool(field_text))
+    return field_text or split.reasoning, split.content
+
+
+def _choice_of(choice: ChoiceView, raw: dict[str, Any]) -> CompletionChoice:
+    reasoning, content = _parted(choice)
+    return CompletionChoice(
+        index=choice.index,
+        content=content,
+        reasoning=reasoning,
+        finish_reason=choice.finish_reason,
+        raw=raw,
+    )
+
+
+def _first(raw: Mapping[str, Any], *, index: int | None = None) -> dict[str, Any]:
+    """The choice with this index, or with the lowest; an empty one when there is none."""
+    choices = cast("object", raw.get("choices"))
+    if not isinstance(choices, list):
+        return {}
+    numbered = [
+        (place if (own := read_count(choice.get("index"))) is None else own, choice)
+        for place, choice in enumerate(cast("list[dict[str, Any]]", choices))
+        if isinstance(cast("object", choice), dict)
+    ]
+    if index is not None:
+        numbered = [pair for pair in numbered if pair[0] == index]
+    return min(numbered, key=lambda pair: pair[0])[1] if numbered else {}
+
+
+def _member(raw: Mapping[str, Any], name: str) -> dict[str, Any]:
+    member = raw.get(name)
+    return cast("dict[str, Any]", member) if isinstance(member, dict) else {}
+
+
+def _repr(said: Completion | CompletionChoice, **facts: object) -> str:
+    texts = {"content": said.content, "reasoning": said.reasoning}
+    shown = [f"{name}={_short(text)}" for name, text in texts.items()]
+    return (
+        f"{type(said).__name__}({', '.join([*shown, *(f'{name}={fact!r}' for name, fact in facts.items())])})"
+    )
+
+
+def _short(text: str) -> str:
+    return repr(text) if len(text) <= _SHOWN else f"<{len(text)} characters, {text[:_SHOWN]!r} first>"

@@ -7,6 +7,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, cast
 
+from phi_client.contract.answers import read_count
+from phi_client.contract.wire import dump_json
+
 __all__ = [
     "TokenLogprob",
     "ToolCall",
@@ -53,17 +56,22 @@ class TokenLogprob:
 def read_tool_calls(raw: object) -> tuple[ToolCall, ...]:
     """The tool calls in the `tool_calls` of a message; what has no function is left out."""
     return tuple(
-        ToolCall(str(call.get("id") or ""), *_named(function))
+        ToolCall(_text(call.get("id")), _text(function.get("name")), _text(function.get("arguments")))
         for call, function in _with_functions(raw)
         if function.get("name")
     )
 
 
 def read_tool_call_deltas(raw: object) -> tuple[ToolCallDelta, ...]:
-    """The pieces in the `tool_calls` of a delta."""
+    """The pieces in the `tool_calls` of a delta; one without a number of its own has that of its place."""
     return tuple(
-        ToolCallDelta(int(call.get("index") or 0), str(call.get("id") or ""), *_named(function))
-        for call, function in _with_functions(raw)
+        ToolCallDelta(
+            place if (index := read_count(call.get("index"))) is None else index,
+            _text(call.get("id")),
+            _text(function.get("name")),
+            _text(function.get("arguments")),
+        )
+        for place, (call, function) in enumerate(_with_functions(raw))
     )
 
 
@@ -90,23 +98,50 @@ def read_logprobs(raw: object) -> tuple[TokenLogprob, ...] | None:
 
 
 def _token(raw: object) -> TokenLogprob:
+    rivals = _mapping(raw).get("top_logprobs")
+    # A rival has no rivals of its own: what is nested deeper is nobody's contract.
+    tops = tuple(map(_rival, cast("list[object]", rivals))) if isinstance(rivals, list) else ()
+    return _rival(raw, tops)
+
+
+def _rival(raw: object, top_logprobs: tuple[TokenLogprob, ...] = ()) -> TokenLogprob:
     members = _mapping(raw)
-    data, rivals = members.get("bytes"), members.get("top_logprobs")
     return TokenLogprob(
-        str(members.get("token") or ""),
-        float(members.get("logprob") or 0.0),
-        bytes(cast("list[int]", data)) if isinstance(data, list) else None,
-        tuple(map(_token, cast("list[object]", rivals))) if isinstance(rivals, list) else (),
+        _text(members.get("token")),
+        _number(members.get("logprob")),
+        _bytes(members.get("bytes")),
+        top_logprobs,
     )
+
+
+def _number(value: object) -> float:
+    """A number as it came; one that is none, or missing, as the probability 1 that no logprob exceeds."""
+    try:
+        return float(value) if isinstance(value, int | float | str) else 0.0
+    except (OverflowError, ValueError):
+        return 0.0
+
+
+def _bytes(value: object) -> bytes | None:
+    try:
+        return bytes(cast("list[int]", value)) if isinstance(value, list) else None
+    except (TypeError, ValueError):
+        return None
+
+
+def _text(value: object) -> str:
+    """A text as it came; JSON, as some services send arguments, as its text."""
+    if value is None or isinstance(value, str):
+        return value or ""
+    try:
+        return dump_json(value).decode()
+    except RecursionError:
+        return ""
 
 
 def _with_functions(raw: object) -> Iterable[tuple[Mapping[str, Any], Mapping[str, Any]]]:
     calls = map(_mapping, cast("list[object]", raw) if isinstance(raw, list) else [])
     return ((call, _mapping(call.get("function"))) for call in calls)
-
-
-def _named(function: Mapping[str, Any]) -> tuple[str, str]:
-    return str(function.get("name") or ""), str(function.get("arguments") or "")
 
 
 def _mapping(raw: object) -> Mapping[str, Any]:

@@ -21,11 +21,14 @@ __all__ = [
     "APITimeoutError",
     "AuthenticationError",
     "BadRequestError",
+    "CheckpointError",
     "ConfigurationError",
     "ContentFilterError",
+    "ContextLengthError",
     "CredentialError",
     "Hop",
     "InternalServerError",
+    "ModelContextLengthError",
     "ModelError",
     "NotFoundError",
     "PermissionDeniedError",
@@ -33,7 +36,9 @@ __all__ = [
     "RateLimitError",
     "RequestTimeoutError",
     "TimeoutPhase",
+    "UnexpectedError",
     "UnprocessableEntityError",
+    "copied",
 ]
 
 TimeoutPhase = Literal["connect", "read", "write", "pool", "deadline"]
@@ -46,12 +51,14 @@ class PhiError(Exception):
 
     `attempts`: how often the request was tried at the last endpoint. `hops`: the endpoints before it that were
     tried in vain. `client_request_id`: the id that was sent with all attempts, if anything was. `spent`: where a call
-    asks several times, such as `parse()`, the tokens that it has used.
+    asks several times, such as `parse()`, the tokens that it has used. `finished`: where it ends a `map()`, the
+    `MapResult` of the items so far.
     """
 
     attempts: int = 1
     client_request_id: str = ""
     spent: "Usage | None" = None
+    finished: Any = None
     hops: "tuple[Hop, ...]" = ()
     note: str = ""
     """What the retry policy adds, such as a wait beyond the deadline."""
@@ -94,12 +101,34 @@ class Hop:
     error: PhiError
 
 
-class ConfigurationError(PhiError):
-    """The endpoint, the dialect or an option can't work; the message says what to set. Nothing was sent."""
+class ConfigurationError(PhiError, TypeError):
+    """The endpoint, the dialect or an option can't work; the message says what to set. Nothing was sent.
+
+    It is a `TypeError` too, as Python's own error for an argument that is not known.
+    """
 
 
 class CredentialError(PhiError):
     """No token could be had from the credential. Nothing was sent."""
+
+
+class CheckpointError(PhiError):
+    """The checkpoint of a `map()` can't be written any more; `finished` has all that was answered."""
+
+
+class UnexpectedError(PhiError):
+    """Something from outside this package was raised within a call: by a hook, a credential, an HTTP client's parts.
+
+    `cause` is that exception; a pickle leaves it out, because it may hold anything.
+    """
+
+    def __init__(self, cause: BaseException | None) -> None:
+        super().__init__(f"{type(cause).__name__} was raised by code outside this package: see `cause`")
+        self.cause = cause
+        self.__cause__ = cause
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _rebuild, (type(self), self.args, self.__dict__ | {"cause": None})
 
 
 class APIConnectionError(PhiError):
@@ -108,6 +137,9 @@ class APIConnectionError(PhiError):
     `request_sent` says whether the service may have got the request, done the work and billed it; `is_refused` that
     nothing listens there.
     """
+
+    is_lasting: bool = False
+    """True where trying again is of no use."""
 
     def __init__(self, message: str, *, request_sent: bool, is_refused: bool = False) -> None:
         super().__init__(message)
@@ -181,6 +213,10 @@ class ContentFilterError(BadRequestError):
         return self.body.content_filter or {}
 
 
+class ContextLengthError(BadRequestError):
+    """400, on `/models` also 413: the prompt, with the tokens asked for, is longer than the model's context."""
+
+
 class AuthenticationError(APIStatusError):
     """401: the key or token is wrong or expired."""
 
@@ -210,6 +246,10 @@ class ModelError(APIStatusError):
         return self.body.status
 
 
+class ModelContextLengthError(ContextLengthError, ModelError):
+    """424: a `ContextLengthError` of the model's container, as managed compute wraps it."""
+
+
 class RateLimitError(APIStatusError):
     """429: too many requests or tokens."""
 
@@ -219,11 +259,26 @@ class InternalServerError(APIStatusError):
 
 
 class APIResponseError(PhiError):
-    """A 2xx answer that does not fit the contract, such as `/score` answering `{}`."""
+    """A 2xx answer that does not fit the contract, such as `/score` answering `{}`, or an error object with 200.
 
-    def __init__(self, message: str, *, request_id: str | None = None) -> None:
-        super().__init__(message)
+    `body` is what the service said instead, if it said anything, `status_code` and `headers` those of the answer.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        request_id: str | None = None,
+        body: ErrorBody | None = None,
+        status_code: int | None = None,
+        headers: Mapping[str, str] = MappingProxyType({}),
+    ) -> None:
+        said = "" if body is None else body.message or body.code or ""
+        super().__init__(f"{message}; the service says: {said}" if said else message)
         self.request_id = request_id
+        self.body = body
+        self.status_code = status_code
+        self.headers = dict(headers)
 
     def _facts(self) -> list[str]:
         return [f"request id {self.request_id}"] if self.request_id else []
@@ -240,15 +295,26 @@ _BY_STATUS: Mapping[int, type[APIStatusError]] = {
     429: RateLimitError,
 }
 _FIRST_SERVER_STATUS = 500
+_WRAPPED = 424
+_STATUSES_OF_CONTEXT = frozenset({400, 413, 422, _WRAPPED})
 
 
 def class_for_status(status: int, body: ErrorBody) -> type[APIStatusError]:
     """The class for an answer of another status than 2xx."""
     if status == 400 and (body.code == "content_filter" or body.content_filter):  # noqa: PLR2004
         return ContentFilterError
+    if status in _STATUSES_OF_CONTEXT and body.exceeds_context:
+        return ModelContextLengthError if status == _WRAPPED else ContextLengthError
     if status >= _FIRST_SERVER_STATUS:
         return InternalServerError
     return _BY_STATUS.get(status, APIStatusError)
+
+
+def copied(error: PhiError) -> PhiError:
+    """The same error again, to which more may be added without changing the first."""
+    copy = _rebuild(type(error), error.args, vars(error))
+    copy.__cause__ = error.__cause__
+    return copy
 
 
 def _rebuild(cls: type[PhiError], args: tuple[object, ...], state: dict[str, Any]) -> PhiError:

@@ -17,24 +17,25 @@ from phi_client._call.errors import (
     APIResponseError,
     ConfigurationError,
     Hop,
+    ModelContextLengthError,
     ModelError,
     class_for_status,
 )
 from phi_client._call.interruptions import ReasoningTruncatedError
 from phi_client._call.log import safe_url
+from phi_client._call.messages import as_messages, fields_of, sent_messages
 from phi_client._call.options import CallOptions, Timeout, merge_headers
 from phi_client._call.retrying import read_retry_after
 from phi_client._call.secrets import Secrets
-from phi_client._call.targets import Target
+from phi_client._call.targets import Target, chosen_model
 from phi_client._call.version import version
 from phi_client.contract.dialects import CLIENT_ID, Dialect
 from phi_client.contract.emulator import EMULATOR_ENDPOINT
-from phi_client.contract.error_body import ErrorBody
-from phi_client.contract.reasoning import split_reasoning
+from phi_client.contract.error_body import ErrorBody, read_misfit
 from phi_client.contract.wire import ContractError, WireRequest, get_header
 
 if TYPE_CHECKING:
-    from phi_client._call.message import Message
+    from phi_client._call.request_types import Message
     from phi_client.contract.model_info import ModelInfo
 
 __all__ = [
@@ -110,10 +111,11 @@ class Exchange:
         try:
             chat = self.dialect.read_completion(answer.body, route=self.route)
         except ContractError as error:
-            raise APIResponseError(str(error), request_id=origin.request_id) from bare(error)
+            raise self.misfit(str(error), answer) from bare(error)
         if isinstance(chat, ErrorBody):
             body = without_echoes(chat, answer.secrets)
-            raise ModelError(
+            error_class = ModelContextLengthError if body.exceeds_context else ModelError
+            raise error_class(
                 body.message or "the engine failed",
                 status_code=answer.status,
                 body=body,
@@ -122,7 +124,7 @@ class Exchange:
                 advice=f"`/score` reports the engine's status {chat.status}",
             )
         if not chat.choices:
-            raise APIResponseError("the answer has no choice", request_id=origin.request_id)
+            raise self.misfit("the answer has no choice", answer)
         completion = completion_of(chat, origin)
         self.check_truncation(completion)
         return completion
@@ -138,7 +140,7 @@ class Exchange:
         try:
             return self.dialect.read_info(answer.body)
         except ContractError as error:
-            raise APIResponseError(str(error), request_id=self.request_id(answer.headers)) from bare(error)
+            raise self.misfit(str(error), answer) from bare(error)
 
     def check_status(self, answer: Answer) -> None:
         """Raise for any other status than 2xx.
@@ -162,6 +164,17 @@ class Exchange:
             advice=self._advice(answer.status, body),
         )
 
+    def misfit(self, reason: str, answer: Answer) -> APIResponseError:
+        """The error for a 2xx answer that does not fit, with what the service said instead."""
+        said = read_misfit(answer.body)
+        return APIResponseError(
+            reason,
+            request_id=self.request_id(answer.headers),
+            body=None if said is None else without_echoes(said, answer.secrets),
+            status_code=answer.status,
+            headers=answer.headers,
+        )
+
     def check_truncation(self, completion: Completion) -> None:
         """Raise for a completion without an answer, unless the caller takes it as it is.
 
@@ -180,28 +193,28 @@ class Exchange:
         if size > MAX_ANSWER_BYTES:
             raise APIResponseError(f"the answer is longer than {MAX_ANSWER_BYTES} bytes")
 
-    def check_listener(self, error: APIConnectionError) -> None:
-        """Raise where nobody is at home on this machine: trying again would not start a server.
-
-        Raises:
-            APIConnectionError: with what to do.
-        """
-        if not error.is_refused:
-            return
-        if not self.names_emulator:
-            error.is_refused = False
-            return
-        raise APIConnectionError(
-            f"nothing listens at {safe_url(self.endpoint)}: run `phi-emulator serve` first",
-            request_sent=False,
-            is_refused=True,
-        ) from error
+    def lasting(self, error: APIConnectionError, *, is_closed: bool) -> APIConnectionError:
+        """`error` as it came, or, where trying again is of no use, one that says so and what to do."""
+        if is_closed:
+            reason = "the client was closed while the call ran"
+        elif error.is_refused and self.names_emulator:
+            reason = f"nothing listens at {safe_url(self.endpoint)}: run `phi-emulator serve` first"
+        else:
+            return error
+        lasting = APIConnectionError(reason, request_sent=error.request_sent, is_refused=error.is_refused)
+        lasting.is_lasting = True
+        return lasting
 
     def origin(self, answer: Answer) -> Origin:
         """Where `answer` came from."""
         headers = answer.headers
         return Origin(
-            self.request_id(headers), self.client_request_id, self.endpoint, dict(headers), answer.hops
+            self.request_id(headers),
+            self.client_request_id,
+            self.endpoint,
+            dict(headers),
+            answer.hops,
+            answer.status,
         )
 
     @property
@@ -218,6 +231,10 @@ class Exchange:
         if 300 <= status < 400:  # noqa: PLR2004
             return "redirects are not followed: give the final URL as the endpoint"
         routes = ", ".join(f"`{route}`" for route in self.dialect.chat_routes)
+        if body.exceeds_context:
+            return (
+                "the prompt and the budget don't fit the context: shorten the prompt, or lower `max_tokens`"
+            )
         known: dict[int, str] = {
             401: "check `api_key`, or the credential's access to this endpoint",
             404: f"tried {safe_url(self.url)}; {self.dialect.name} has the chat routes {routes}",
@@ -256,13 +273,14 @@ def chat_exchange(
             "without `/score` to use the chat route"
         )
     fields = options.body_fields()
-    if target.model is not None:
-        fields["model"] = target.model
+    model = chosen_model(target, options)
+    if model is not None:
+        fields["model"] = model
     if stream:
         fields["stream"] = True
         if endpoint.dialect.streams_usage == "on request":
             fields.setdefault("stream_options", {"include_usage": True})
-    request = {"messages": [_without_reasoning(message) for message in as_messages(messages)], **fields}
+    request = {"messages": sent_messages(messages), **fields}
     try:
         wire = endpoint.dialect.write_chat_request(
             request, route=endpoint.route, api_version=target.api_version, deployment=target.deployment
@@ -274,7 +292,9 @@ def chat_exchange(
 
 def info_exchange(target: Target, *, options: CallOptions, call_id: str) -> Exchange:
     """The exchange that asks which model answers."""
-    wire = target.endpoint.dialect.write_info_request(api_version=target.api_version, model=target.model)
+    wire = target.endpoint.dialect.write_info_request(
+        api_version=target.api_version, model=options.model or target.model
+    )
     return _exchange(target, wire, options, call_id)
 
 
@@ -319,40 +339,3 @@ def _summary(details: object) -> str:
             where = ".".join(str(part) for part in found.get("loc") or () if part != "body")
             said.append(f"{where}: {found.get('msg')}" if where else str(found.get("msg")))
     return "; ".join(said)
-
-
-def as_messages(messages: str | Sequence[Message]) -> Sequence[Message]:
-    """A prompt or messages as messages.
-
-    Raises:
-        ConfigurationError: it is neither.
-    """
-    if isinstance(messages, str):
-        return [{"role": "user", "content": messages}]
-    given = cast("object", messages)
-    if isinstance(given, bytes) or not isinstance(given, Sequence):
-        raise ConfigurationError("`messages` must be a string or a list of messages")
-    return messages
-
-
-def fields_of(message: Message) -> dict[str, Any]:
-    """A copy of what the message is on the wire.
-
-    Raises:
-        ConfigurationError: it is no message.
-    """
-    try:
-        return dict(message) if isinstance(message, Mapping) else message.to_wire()
-    except AttributeError:
-        raise ConfigurationError("a message must be a mapping with `role` and `content`") from None
-
-
-def _without_reasoning(message: Message) -> dict[str, Any]:
-    """The message as it is, but for an earlier answer's reasoning, which must not be sent back."""
-    fields = fields_of(message)
-    content = fields.get("content")
-    if fields.get("role") == "assistant":
-        has_field = bool(fields.pop("reasoning_content", None))
-        if isinstance(content, str) and "think>" in content:
-            fields["content"] = split_reasoning(content, reasoning_elsewhere=has_field).content
-    return fields

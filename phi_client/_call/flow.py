@@ -1,6 +1,6 @@
 """A call as one generator: attempts, retries, hops between endpoints, waits and the deadline.
 
-It must not send anything, and must not know whether it is sync or async: it yields steps, and is told what came of them.
+It must not send anything, and must not know whether it is sync or async: it yields steps and is told what came.
 
     endpoint 1 ──worth a hop──> endpoint 2 ──…──> last endpoint, which alone is retried
         └── the caller's own fault, an answer, a stream that has begun: the end
@@ -160,15 +160,26 @@ class Call:
         watcher, lane = self._watcher, self._lane
         self._heard = {}
         if watcher is None:
-            return (yield from attempt())
+            return (yield from self._lasting(attempt))
         watcher.sends(lane)
         try:
-            result = yield from attempt()
+            result = yield from self._lasting(attempt)
         except Exception as error:
             watcher.answered(lane, self._heard, error)
             raise
         watcher.answered(lane, self._heard, None)
         return result
+
+    def _lasting(self, attempt: Callable[[], Flow[_T]]) -> Flow[_T]:
+        """An attempt whose failure says if trying again is of no use."""
+        try:
+            return (yield from attempt())
+        except APIConnectionError as error:
+            is_closed = bool(getattr(self._lanes[self._lane].connections, "is_closed", False))
+            lasting = self._exchange.lasting(error, is_closed=is_closed)
+            if lasting is error:
+                raise
+            raise lasting from error
 
     def _answered(self, read: Callable[[Exchange, Answer], _T]) -> Flow[_T]:
         exchange = self._exchange
@@ -215,11 +226,7 @@ class Call:
         self._limits = Limits(exchange.timeout, self._deadline)
         step = self._step(trace, token)
         log_request(exchange.method, exchange.url, exchange.content, exchange.client_request_id)
-        try:
-            reply: Reply = yield step
-        except APIConnectionError as error:
-            exchange.check_listener(error)
-            raise
+        reply: Reply = yield step
         is_success = 200 <= reply.status < 300  # noqa: PLR2004
         self._heard = step.secrets.scrub_headers(reply.headers, of_answer=is_success)
         if trace is not None:
@@ -283,7 +290,7 @@ class Call:
 
     def _told(self, flow: Flow[_T]) -> Flow[_T]:
         """`flow`, of whose failure is told, for whatever reason."""
-        self._trace = begin_trace(self._exchange, self._clock.now)
+        self._trace = begin_trace(self._exchange, self._clock.now, may_hop=not self._is_last)
         try:
             return (yield from flow)
         except BaseException as error:

@@ -203,7 +203,9 @@ def is_retryable(error: BaseException) -> bool:
         return error.status_code in RETRYABLE_STATUSES
     if isinstance(error, APITimeoutError):
         return error.phase == "connect"
-    return isinstance(error, APIConnectionError) and not isinstance(error, StreamInterruptedError)
+    if isinstance(error, StreamInterruptedError):
+        return False
+    return isinstance(error, APIConnectionError) and not error.is_lasting
 
 
 def read_retry_after(headers: Mapping[str, str], *, now: Callable[[], float] = time.time) -> float | None:

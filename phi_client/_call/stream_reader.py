@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections import deque
 from dataclasses import dataclass
+from typing import Final
 
 from phi_client._call.clock import Clock
 from phi_client._call.completion import Completion, CompletionBuilder, CompletionChunk
@@ -25,7 +26,9 @@ from phi_client.contract.wire import ContractError
 
 __all__ = ["OpenStream", "StreamReader"]
 
-_EVENT_STARTS = (b"data:", b"event:", b"id:", b"retry:", b":")
+_LAST_WORDS_S: Final = 5.0
+"""How long the usage and `[DONE]` are waited for after the finish reason."""
+_EVENT_STARTS: Final = (b"data:", b"event:", b"id:", b"retry:", b":")
 
 
 class StreamReader:
@@ -46,7 +49,7 @@ class StreamReader:
         self._has_begun = False
         self._has_ended = False
         self.is_complete = False
-        self.first_event_at: float | None = None
+        self.chunk_times: list[float] = []
         self.failure: StreamInterruptedError | None = None
 
     def feed(self, data: bytes | None) -> None:
@@ -66,8 +69,6 @@ class StreamReader:
             self._failure = error
         if self._events:
             self._last_event = self._now()
-            if self.first_event_at is None:
-                self.first_event_at = self._last_event
         elif self._idle_limit_s is not None and self._now() - self._last_event > self._idle_limit_s:
             # Comments keep the connection busy, but are no sign of life from the model.
             raise self.interruption(f"no data event within the read limit of {self._idle_limit_s:g} s")
@@ -84,7 +85,7 @@ class StreamReader:
             self.feed(None)
             return
         self._whole = self._exchange.read_completion(answer)
-        self.first_event_at = self._now()
+        self.chunk_times = [self._now()]
 
     def next_chunk(self) -> CompletionChunk | None:
         """The next chunk that says anything, or `None` when more bytes are needed or the stream is complete.
@@ -101,12 +102,19 @@ class StreamReader:
                 self._events.clear()
                 return self._finish()
             self._has_begun = True
+            # The queue is drained before more is read, so all in it came when the last of them did.
+            self.chunk_times.append(self._last_event)
             chunk = self._builder.add(self._wire_chunk(event))
             if chunk.reasoning or chunk.content or chunk.finish_reason or chunk.usage or chunk.tool_calls:
                 return chunk
         if self._failure is not None:
             raise self.interruption(str(self._failure)) from bare(self._failure)
         return self._finish() if self._has_ended and not self.is_complete else None
+
+    @property
+    def is_answered(self) -> bool:
+        """Whether the model has ended: what is still to come is an account, and the end."""
+        return self._builder.finish_reason is not None
 
     def completion(self) -> Completion:
         """The whole, or what came so far."""
@@ -168,20 +176,27 @@ class OpenStream:
     trace: CallTrace | None = None
 
     def check(self) -> None:
-        """Look at the deadline, before each read.
+        """Look at the deadline, before each read; and wait no longer than a moment for what comes after an answer.
 
         Raises:
             APITimeoutError: it has passed.
         """
         self.limits.deadline.check(request_sent=True)
+        if self.reader.is_answered:
+            self.limits.shorten_reads(_LAST_WORDS_S)
 
-    def interrupted(self, error: APIConnectionError) -> StreamInterruptedError:
-        """A failure after the stream began, as the error that carries what came so far."""
-        return self.reader.interruption(error.message)
+    def interrupted(self, error: APIConnectionError) -> None:
+        """Take a failure after the stream began: the end, where the answer is whole.
+
+        Raises:
+            StreamInterruptedError: it is not; with what came so far.
+        """
+        if not self.reader.is_answered:
+            raise self.reader.interruption(error.message) from error
 
     def end(self, error: BaseException | None) -> None:
         """Tell that the stream was left, read to its end or not."""
         if self.trace is not None:
             reader = self.reader
             failure = reader.failure or error
-            self.trace.finish(reader.completion(), failure, first_chunk_at=reader.first_event_at)
+            self.trace.finish(reader.completion(), failure, chunk_times=reader.chunk_times)

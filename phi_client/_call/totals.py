@@ -27,7 +27,7 @@ Prices = Price | Mapping[str, Price]
 
 
 def add_usage(parts: Iterable[Usage | None]) -> Usage | None:
-    """The sum of what is known; `None` when nothing is."""
+    """The sum of what is known; `None` when nothing is, as a detail is that one of them does not tell."""
     known = [part for part in parts if part is not None]
     if not known:
         return None
@@ -35,6 +35,8 @@ def add_usage(parts: Iterable[Usage | None]) -> Usage | None:
         prompt_tokens=sum(part.prompt_tokens for part in known),
         completion_tokens=sum(part.completion_tokens for part in known),
         total_tokens=sum(part.total_tokens for part in known),
+        reasoning_tokens=_sum_of_all([part.reasoning_tokens for part in known]),
+        cached_tokens=_sum_of_all([part.cached_tokens for part in known]),
     )
 
 
@@ -45,3 +47,9 @@ def cost_of(usage: Usage | None, model: str | None, prices: Prices | None) -> fl
         return None
     total = usage.prompt_tokens * price.prompt + usage.completion_tokens * price.completion
     return total / _TOKENS_PER_PRICE
+
+
+def _sum_of_all(counts: list[int | None]) -> int | None:
+    """The sum; `None` when one of them was not told."""
+    told = [count for count in counts if count is not None]
+    return sum(told) if len(told) == len(counts) else None

@@ -2,40 +2,31 @@
 
 It must not know how items are asked, nor what a completion looks like: it keeps the wire's own object.
 
-The first line names the format and where the answers come from. Each further line is an item: its position, a key
-made of its prompt and options, and its completion or its error. A line is written in one piece when its item ends,
-so a killed process loses nothing but a torn last line, which is cut off when the file is opened again. The file is
-forced to the disk once a second and at the end: what a failing machine can lose is the last second.
+The first line names the format and where the answers come from. Each further line is an item: its position, its key
+and its completion or its error. A line is written in one piece when its item ends, so a killed process loses nothing
+but a torn last line, which is cut off when the file is opened again. What a failing machine can lose is what was not
+forced to the disk: whoever writes the first line after a `sync` is told to see to the next. Safe to use from threads.
 """
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
+import threading
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO, Final, cast
+from typing import Any, BinaryIO, Final, cast
 
 from phi_client._call.errors import ConfigurationError
-from phi_client._call.exchange import as_messages, fields_of
 
-if TYPE_CHECKING:
-    from phi_client._call.message import Message
+__all__ = ["SYNC_S", "Checkpoint"]
 
-__all__ = ["Checkpoint", "key_of"]
-
-FORMAT: Final = "phi_client.map/1"
-SYNC_S: Final = 1.0
-_KEY_CHARACTERS: Final = 32
+FORMAT: Final = "phi_client.map/2"
+_FORMATS: Final = "phi_client.map/"
+SYNC_S: Final = 0.5
+"""How long an answer may be in the system's hands only; with the time that a disk takes, it is there in a second."""
 _BEGINNING: Final = json.dumps({"format": FORMAT})[:-1].encode()
-
-
-def key_of(messages: str | Sequence[Message], body: Mapping[str, Any]) -> str:
-    """What tells an item's prompt and options from any others."""
-    listed = [fields_of(message) for message in as_messages(messages)]
-    text = json.dumps([listed, dict(body)], sort_keys=True, default=repr)
-    return hashlib.sha256(text.encode()).hexdigest()[:_KEY_CHARACTERS]
 
 
 class Checkpoint:
@@ -54,7 +45,10 @@ class Checkpoint:
     def __init__(self, path: str | os.PathLike[str], keys: Sequence[str], hosts: Sequence[str]) -> None:
         self.path = Path(path)
         self._keys = keys
-        self._synced_at: float | None = None
+        self._unsafe = self._safe = 0
+        self._is_seen_to = False
+        self._lines = threading.Lock()
+        self._disk = threading.Lock()
         try:
             self._file: BinaryIO = self.path.open("a+b")
         except OSError as error:
@@ -65,41 +59,83 @@ class Checkpoint:
             self._lock()
             self.records = self._read(hosts)
             self._begun = self._file.seek(0, os.SEEK_END)
+        except OSError as error:
+            self._file.close()
+            raise ConfigurationError(
+                f"the checkpoint {str(path)!r} can't be written: {error.strerror}"
+            ) from error
         except BaseException:
             self._file.close()
             raise
 
-    def write(self, record: Mapping[str, Any]) -> None:
-        """Add an item's line."""
+    def __repr__(self) -> str:
+        return f"<Checkpoint {str(self.path)!r}: {len(self.records)} answers of earlier runs>"
+
+    def write(self, record: Mapping[str, Any]) -> bool:
+        """Add an item's line. True when it is the caller who has to `sync` it before `SYNC_S` has passed.
+
+        Raises:
+            OSError: the system does not take it; the file is as it was.
+        """
         position = record["position"]
-        self._append({"position": position, "key": self._keys[position], **record})
+        line = {"position": position, "key": self._keys[position], **record}
+        with self._lines:
+            if self._file.closed:
+                return False
+            self._append(line)
+            self._unsafe += 1
+            # An item that failed is sent again anyway.
+            is_first = "completion" in line and not self._is_seen_to
+            self._is_seen_to = self._is_seen_to or is_first
+            return is_first
 
     def written(self) -> int:
         """Items that this run has added: by the file, because Ctrl-C may come between a line and whoever counts it."""
-        self._file.flush()
         self._file.seek(self._begun)
         return sum(line.endswith(b"\n") for line in self._file)
 
-    def needs_sync(self, now: float) -> bool:
-        """Whether the disk is due."""
-        if self._synced_at is None:
-            self._synced_at = now
-        return now - self._synced_at >= SYNC_S
+    @property
+    def safe(self) -> int:
+        """Items that this run has added and the disk has, for all that is known."""
+        return self._safe
 
-    def sync(self, now: float) -> None:
-        """Force what was written to the disk."""
-        self._synced_at = now
-        os.fsync(self._file.fileno())
+    def sync(self) -> None:
+        """Force what was written to the disk.
+
+        Raises:
+            OSError: the disk failed; what it has is not known.
+        """
+        with self._disk:
+            with self._lines:
+                if self._file.closed:
+                    return
+                taken, self._unsafe, self._is_seen_to = self._unsafe, 0, False
+            if taken:
+                os.fsync(self._file.fileno())
+                self._safe += taken
 
     def close(self) -> None:
-        """Force the rest to the disk and let others have the file."""
-        if not self._file.closed:
-            os.fsync(self._file.fileno())
-            self._file.close()
+        """Force the rest to the disk, as far as it goes, and let others have the file."""
+        with suppress(OSError):
+            self.sync()
+        with self._disk, self._lines:
+            if not self._file.closed:
+                self._unlock()
+                with suppress(OSError):
+                    self._file.close()
 
     def _append(self, record: Mapping[str, Any]) -> None:
-        self._file.write(json.dumps(record).encode() + b"\n")
-        self._file.flush()
+        """Write around the file's buffer, which would offer a line that failed again."""
+        descriptor = self._file.fileno()
+        before = os.fstat(descriptor).st_size
+        left = memoryview(json.dumps(record).encode() + b"\n")
+        try:
+            while left:
+                left = left[os.write(descriptor, left) :]
+        except OSError:
+            with suppress(OSError):
+                os.ftruncate(descriptor, before)
+            raise
 
     def _lock(self) -> None:
         try:
@@ -108,10 +144,20 @@ class Checkpoint:
             return
         try:
             fcntl.flock(self._file.fileno(), fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
+        except BlockingIOError as error:
             raise ConfigurationError(
                 f"the checkpoint {str(self.path)!r} is in use by another `map`: wait for it, or give another file"
             ) from error
+        except OSError:
+            # Some network's file systems know no locks.
+            return
+
+    def _unlock(self) -> None:
+        """Let go by name: a forked child has the file too, and would keep the lock."""
+        with suppress(ImportError, OSError):
+            import fcntl  # noqa: PLC0415  # see above
+
+            fcntl.flock(self._file.fileno(), fcntl.LOCK_UN)
 
     def _read(self, hosts: Sequence[str]) -> dict[int, dict[str, Any]]:
         self._file.seek(0)
@@ -131,7 +177,18 @@ class Checkpoint:
             good_end += len(line)
         if good_end == 0:
             self._append({"format": FORMAT, "hosts": list(hosts)})
+            os.fsync(self._file.fileno())
+            self._sync_folder()
         return records
+
+    def _sync_folder(self) -> None:
+        """Force the name of a new file to the disk too, where a folder can be opened."""
+        with suppress(OSError, AttributeError):
+            folder = os.open(self.path.parent, os.O_RDONLY | os.O_DIRECTORY)
+            try:
+                os.fsync(folder)
+            finally:
+                os.close(folder)
 
     def _cut(self, good_end: int, number: int, line: bytes) -> None:
         """Cut off a torn last line; anything else that can't be read is not ours to throw away."""
@@ -141,14 +198,19 @@ class Checkpoint:
                 f"line {number + 1} of the checkpoint {str(self.path)!r} is no item of `map`: "
                 "repair the line, or give another file"
             )
-        self._file.truncate(good_end)
+        os.ftruncate(self._file.fileno(), good_end)
         self._file.seek(0, os.SEEK_END)
 
     def _check_head(self, record: Mapping[str, Any], hosts: Sequence[str]) -> None:
-        if record.get("format") != FORMAT:
+        made_as = record.get("format")
+        if isinstance(made_as, str) and made_as.startswith(_FORMATS) and made_as != FORMAT:
             raise ConfigurationError(
-                f"{str(self.path)!r} is no checkpoint of this version of `map`: give another file"
+                f"the checkpoint {str(self.path)!r} has the format {made_as!r} of another version of this package, "
+                f"which can't tell for which model its answers are (this one writes {FORMAT!r}): finish it with "
+                "that version, or give another file"
             )
+        if made_as != FORMAT:
+            raise ConfigurationError(f"{str(self.path)!r} is no checkpoint of `map`: give another file")
         made_by = cast("list[str]", record.get("hosts") or [])
         if not set(made_by) & set(hosts):
             raise ConfigurationError(
@@ -158,15 +220,16 @@ class Checkpoint:
 
     def _checked_position(self, record: Mapping[str, Any], number: int) -> int:
         position = record.get("position")
-        if not isinstance(position, int) or not 0 <= position < len(self._keys):
+        if not isinstance(position, int) or isinstance(position, bool) or not 0 <= position < len(self._keys):
             raise ConfigurationError(
                 f"the checkpoint {str(self.path)!r} holds the item {position!r} (line {number + 1}), and there are "
                 f"{len(self._keys)} inputs: give the same inputs in the same order, or another file"
             )
         if record.get("key") != self._keys[position]:
             raise ConfigurationError(
-                f"the checkpoint {str(self.path)!r} was made with another prompt or other options for the item "
-                f"{position} (line {number + 1}): give the same inputs and options, or another file"
+                f"the checkpoint {str(self.path)!r} was made with another prompt or other options, or asked another "
+                f"model, deployment or API version, for the item {position} (line {number + 1}): give the same, or "
+                "another file"
             )
         return position
 
@@ -177,6 +240,6 @@ def _object_in(line: bytes) -> dict[str, Any] | None:
         return None
     try:
         value: object = json.loads(line)
-    except ValueError:
+    except (ValueError, RecursionError):
         return None
     return cast("dict[str, Any]", value) if isinstance(value, dict) else None

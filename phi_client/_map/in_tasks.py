@@ -1,4 +1,4 @@
-"""A `map` carried by tasks: the async shell. Its twin is `_map_threads.py`, with threads.
+"""A `map` carried by tasks: the async shell. Its twin is `in_threads.py`, with threads.
 
 It must not decide anything: what goes next, and what came of it, is the work's.
 """
@@ -7,77 +7,158 @@ from __future__ import annotations
 
 import asyncio
 import math
-from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Sequence
-from typing import TYPE_CHECKING, Any, TypeVar
+from collections import deque
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
+from contextlib import aclosing, suppress
+from functools import partial
+from typing import TYPE_CHECKING, Any, Final, ParamSpec, TypeVar
 
+from phi_client._call.clock import Clock
 from phi_client._call.completion import Completion
-from phi_client._map.result import MapItem
-from phi_client._map.work import MapWork, Start
+from phi_client._map.checkpoint import SYNC_S
+from phi_client._map.result import MapItem, telling_of
+from phi_client._map.start import Start
+from phi_client._map.work import MapWork
 
 if TYPE_CHECKING:
-    from phi_client._call.message import Message
+    from phi_client._call.request_types import Message
 
-__all__ = ["run_in_tasks"]
+__all__ = ["apart", "gathered", "run"]
 
 _T = TypeVar("_T", bound="str | Sequence[Message]")
-_Ended = tuple[Start[Any], Completion | BaseException]
+_R = TypeVar("_R")
+_P = ParamSpec("_P")
+_Outcome = Completion | BaseException
+_Ended = tuple[Start[Any], _Outcome]
+
+_LAST_WAIT_S: Final = 1.0
 
 
-async def run_in_tasks(
+class _Tasks:
+    """What carries the items, one task each, and what has ended."""
+
+    def __init__(self, work: MapWork[Any], ask: Callable[[Start[Any]], Awaitable[Completion]]) -> None:
+        self._work = work
+        self._ask = ask
+        self._ended: asyncio.Queue[_Ended] = asyncio.Queue()
+        self._tasks: dict[int, asyncio.Task[_Outcome]] = {}
+        self._syncing: asyncio.Task[None] | None = None
+        self._is_left = False
+
+    def begin(self, start: Start[Any]) -> None:
+        """Carry an item."""
+        task = asyncio.create_task(self._carry(start), name="phi-client-map")
+        self._tasks[start.position] = task
+        # However a task ends, and be it before it began, somebody waits for it.
+        task.add_done_callback(partial(self._note, start))
+
+    async def ended(self, wait_s: float) -> list[_Ended]:
+        """All that have ended; when none has, what ends within `wait_s`."""
+        found: list[_Ended] = []
+        with suppress(TimeoutError):
+            async with asyncio.timeout(None if wait_s == math.inf else wait_s):
+                found.append(await self._ended.get())
+        return found + [self._ended.get_nowait() for _ in range(self._ended.qsize())]
+
+    async def leave(self) -> None:
+        """End what runs. A task that can't be cancelled is left to itself."""
+        self._is_left = True
+        running: list[asyncio.Task[Any]] = [*self._tasks.values()]
+        running += [self._syncing] if self._syncing is not None else []
+        for task in running:
+            task.cancel()
+        if running:
+            await asyncio.wait(running, timeout=_LAST_WAIT_S)
+
+    async def _carry(self, start: Start[Any]) -> _Outcome:
+        try:
+            return await self._ask(start)
+        except (KeyboardInterrupt, SystemExit) as error:
+            # Out of a task these would end the loop, over the heads of all others.
+            return error
+
+    def _note(self, start: Start[Any], task: asyncio.Task[_Outcome]) -> None:
+        del self._tasks[start.position]
+        error = asyncio.CancelledError() if task.cancelled() else task.exception()
+        outcome = task.result() if error is None else error
+        self._ended.put_nowait((start, outcome))
+        # Whoever leaves forces the rest to the disk.
+        if self._work.keep(start, outcome) and not self._is_left:
+            self._syncing = asyncio.create_task(self._sync_in_time(), name="phi-client-map-disk")
+
+    async def _sync_in_time(self) -> None:
+        await asyncio.sleep(SYNC_S)
+        await _sync(self._work)
+
+
+async def run(
     work: MapWork[_T],
     ask: Callable[[Start[_T]], Awaitable[Completion]],
     *,
-    sleep: Callable[[float], Awaitable[None]],
+    cut: Callable[[], Awaitable[None]],
+    clock: Clock,
 ) -> AsyncGenerator[MapItem[_T]]:
-    """The items as they end. When the generator is closed, what still runs is cancelled."""
-    ended: asyncio.Queue[_Ended] = asyncio.Queue()
-    tasks: dict[int, asyncio.Task[None]] = {}
-
+    """The items as they end. When the generator is closed, what still runs is cancelled, and then `cut`."""
+    tasks = _Tasks(work, ask)
     try:
-        for item in work.restored():
-            yield item
-        while (step := work.next()) is not None:
-            if isinstance(step, Start):
-                tasks[step.position] = asyncio.create_task(_carry(step, ask, ended), name="phi-client-map")
-            elif work.is_idle:
-                await sleep(step)
-            elif (found := await _next(ended, step)) is not None:
-                await tasks.pop(found[0].position)
-                for item in work.finish(*found):
+        try:
+            async with aclosing(_items(work, tasks, clock)) as items:
+                async for item in items:
                     yield item
-            if work.is_disk_due:
-                # It may take a while, and the loop has others to serve.
-                await asyncio.to_thread(work.sync_checkpoint)
-    except asyncio.CancelledError:
-        work.say_how_to_resume()
+        finally:
+            work.stop()
+            await tasks.leave()
+            await cut()
+    except (asyncio.CancelledError, KeyboardInterrupt) as error:
+        work.note_interruption(error)
         raise
     finally:
-        work.stop()
-        await _cancel(tasks.values())
         work.close()
 
 
-async def _carry(
-    start: Start[_T], ask: Callable[[Start[_T]], Awaitable[Completion]], ended: asyncio.Queue[_Ended]
-) -> None:
-    outcome: Completion | BaseException
+async def _items(work: MapWork[_T], tasks: _Tasks, clock: Clock) -> AsyncGenerator[MapItem[_T]]:
+    ready: deque[MapItem[_T]] = deque()
+    for item in work.restored():
+        yield item
+    while True:
+        step = work.next()
+        if isinstance(step, Start):
+            tasks.begin(step)
+        elif ready:
+            # All of them before others are looked at: whoever takes them slowly is not run away from.
+            yield ready.popleft()
+        elif step is None:
+            break
+        elif work.is_idle:
+            await clock.sleep_async(step)
+        else:
+            for ended in await tasks.ended(step):
+                ready += work.finish(*ended)
+    await _sync(work)
+    work.conclude()
+
+
+async def gathered(items: AsyncGenerator[MapItem[_T]]) -> list[MapItem[_T]]:
+    """All items; an error that ends them carries those before it."""
+    found: list[MapItem[_T]] = []
+    with telling_of(found):
+        async with aclosing(items):
+            async for item in items:
+                found.append(item)  # noqa: PERF401  # those before an error count
+    return found
+
+
+async def apart(function: Callable[_P, _R], *args: _P.args, **kwargs: _P.kwargs) -> _R:
+    """What `function` gives; it may take a while, and the loop has others to serve."""
+    return await asyncio.to_thread(function, *args, **kwargs)
+
+
+async def _sync(work: MapWork[Any]) -> None:
+    """Force the checkpoint to the disk, without holding up the loop."""
+    if not work.is_kept:
+        return
     try:
-        outcome = await ask(start)
-    except Exception as error:  # noqa: BLE001  # it belongs to the task that runs the whole
-        outcome = error
-    ended.put_nowait((start, outcome))
-
-
-async def _cancel(tasks: Iterable[asyncio.Task[None]]) -> None:
-    listed = list(tasks)
-    for task in listed:
-        task.cancel()
-    await asyncio.gather(*listed, return_exceptions=True)
-
-
-async def _next(ended: asyncio.Queue[_Ended], wait_s: float) -> _Ended | None:
-    try:
-        async with asyncio.timeout(None if wait_s == math.inf else wait_s):
-            return await ended.get()
-    except TimeoutError:
-        return None
+        await apart(work.sync)
+    except RuntimeError:
+        # No thread can be had, as when the interpreter ends.
+        work.sync()

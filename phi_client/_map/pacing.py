@@ -1,9 +1,11 @@
-"""How many requests run at once, and when the next may start, learned from what a service says.
+"""How many requests run at once at one endpoint, and when the next may start, learned from what that endpoint says.
 
-It must not send anything, and must not know what is asked. Safe to use from threads; time is a parameter.
+It must not send anything, and must not know what is asked, nor other endpoints. Safe to use from threads; time is a
+parameter.
 
 Two things hold a request back. The number at once grows by one with each answer until the first refusal, is halved
-by a refusal, and then grows by one for each round. And where answers carry `x-ratelimit-*` headers, a request waits
+by a refusal, and then grows by one for each round. Only answers make it grow: an error or a time-out says nothing of
+how many a service takes. And where answers carry `x-ratelimit-*` headers, a request waits
 until the last 60 seconds have room for it, so that the limit is not met in the first place: what the service counts
 beyond our own requests is taken to be other callers', for the 60 seconds in which it counts.
 """
@@ -16,14 +18,17 @@ from dataclasses import dataclass
 from typing import Final, Literal
 
 from phi_client._call.clock import Clock
-from phi_client._call.retrying import LONGEST_ASKED_WAIT_S, read_retry_after
+from phi_client._call.errors import APIStatusError, ModelError
+from phi_client._call.interruptions import ReasoningTruncatedError
+from phi_client._call.retrying import LONGEST_ASKED_WAIT_S
 from phi_client.contract.wire import get_header
 
-__all__ = ["Pacer", "Ticket"]
+__all__ = ["Pacer", "Ticket", "is_rate_limit", "is_refusal"]
 
 FIRST_CONCURRENCY: Final = 4
 WINDOW_S: Final = 60.0
-_REFUSALS: Final = frozenset({429, 503})
+_RATE_LIMITED: Final = 429
+_UNAVAILABLE: Final = 503
 _Kind = Literal["requests", "tokens"]
 _KINDS: Final[tuple[_Kind, ...]] = ("requests", "tokens")
 
@@ -54,6 +59,16 @@ class _Quota:
     learned_from: int = -1
 
 
+def is_rate_limit(error: BaseException | None) -> bool:
+    """Whether a service refused for its rate limit, be it inside another status."""
+    return _status_of(error) == _RATE_LIMITED
+
+
+def is_refusal(error: BaseException | None) -> bool:
+    """Whether a service had no place for a request."""
+    return _status_of(error) in (_RATE_LIMITED, _UNAVAILABLE)
+
+
 class Pacer:
     """Learns from each answer; `ceiling` is the most at once."""
 
@@ -62,6 +77,7 @@ class Pacer:
         self._now = clock.now
         self._lock = threading.Lock()
         self._concurrency = float(min(ceiling, FIRST_CONCURRENCY))
+        self._running = 0
         self._is_doubling = True
         self._paused_until = -math.inf
         self._last_number = -1
@@ -76,10 +92,20 @@ class Pacer:
         """The most at once by now."""
         return int(self._concurrency)
 
-    def wait_s(self, running: int, tokens: float) -> float:
+    @property
+    def is_growing(self) -> bool:
+        """True until the first refusal: how many it takes is not known yet."""
+        return self._is_doubling
+
+    @property
+    def running(self) -> int:
+        """How many are out."""
+        return self._running
+
+    def wait_s(self, tokens: float) -> float:
         """Seconds until a request of `tokens` may start; infinite while as many run as may."""
         with self._lock:
-            if running >= int(self._concurrency):
+            if self._running >= int(self._concurrency):
                 return math.inf
             now = self._now()
             self._forget(now)
@@ -92,6 +118,7 @@ class Pacer:
             now = self._now()
             self._forget(now)
             self._last_number += 1
+            self._running += 1
             ticket = Ticket(self._last_number, now, tokens, {})
             heapq.heappush(self._tickets, (ticket.at, ticket.number, ticket))
             for kind in _KINDS:
@@ -99,17 +126,16 @@ class Pacer:
             ticket.own_before = dict(self._used)
             return ticket
 
-    def observe(self, ticket: Ticket, status: int, headers: Mapping[str, str]) -> None:
-        """Learn from the head of an answer to `ticket`."""
+    def observe(self, ticket: Ticket, headers: Mapping[str, str], error: BaseException | None) -> None:
+        """Learn from what an attempt for `ticket` came to: its headers, and its error if it was no answer."""
         with self._lock:
             for kind in _KINDS:
                 self._learn(kind, ticket, headers)
-            if status in _REFUSALS:
+            if is_refusal(error):
                 self._slow_down(ticket)
-                self._pause(read_retry_after(headers) or 0.0)
-            elif ticket.number > self._slowed_at:
-                step = 1.0 if self._is_doubling else 1.0 / self._concurrency
-                self._concurrency = min(float(self._ceiling), self._concurrency + step)
+                self._pause(getattr(error, "retry_after", None) or 0.0)
+            elif error is None or isinstance(error, ReasoningTruncatedError):
+                self._grow(ticket)
 
     def repeat(self, ticket: Ticket, wait_s: float) -> None:
         """Note that the request goes out again after `wait_s`, and counts from then."""
@@ -120,8 +146,9 @@ class Pacer:
                 heapq.heappush(self._tickets, (ticket.at, ticket.number, ticket))
 
     def end(self, ticket: Ticket, tokens: float | None) -> None:
-        """Note what the request really took; `None` leaves what it reserved."""
+        """Note that the request is over, and what it really took; `None` leaves what it reserved."""
         with self._lock:
+            self._running -= 1
             if tokens is not None:
                 if ticket.is_recent:
                     self._used["tokens"] += tokens - ticket.tokens
@@ -134,6 +161,11 @@ class Pacer:
 
     def _pause(self, seconds: float) -> None:
         self._paused_until = max(self._paused_until, self._now() + min(seconds, LONGEST_ASKED_WAIT_S))
+
+    def _grow(self, ticket: Ticket) -> None:
+        if ticket.number > self._slowed_at:
+            step = 1.0 if self._is_doubling else 1.0 / self._concurrency
+            self._concurrency = min(float(self._ceiling), self._concurrency + step)
 
     def _slow_down(self, ticket: Ticket) -> None:
         self._is_doubling = False
@@ -189,6 +221,13 @@ class Pacer:
                 ticket.is_recent = False
                 for kind in _KINDS:
                     self._used[kind] -= ticket.cost(kind)
+
+
+def _status_of(error: BaseException | None) -> int | None:
+    """The status that counts: a container's own, where the front door wraps it."""
+    if isinstance(error, ModelError) and error.inner_status is not None:
+        return error.inner_status
+    return error.status_code if isinstance(error, APIStatusError) else None
 
 
 def _number(value: str | None) -> float | None:

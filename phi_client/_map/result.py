@@ -5,9 +5,10 @@ It must not know how items are asked, or kept.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Generator, Iterable, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Generic, TypeVar, overload
+from typing import TYPE_CHECKING, Any, Generic, TypeVar, overload
 
 from phi_client._call.completion import Completion
 from phi_client._call.errors import PhiError
@@ -15,15 +16,15 @@ from phi_client._call.interruptions import ReasoningTruncatedError
 from phi_client._call.totals import add_usage
 
 if TYPE_CHECKING:
-    from phi_client._call.message import Message
+    from phi_client._call.request_types import Message
     from phi_client.contract.answers import Usage
 
-__all__ = ["MapItem", "MapResult", "usage_of"]
+__all__ = ["MapItem", "MapResult", "in_order", "telling_of", "usage_of"]
 
 _T = TypeVar("_T", bound="str | Sequence[Message]")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
 class MapItem(Generic[_T]):
     """What came of one input: a `completion`, or the `error` that took its place.
 
@@ -40,6 +41,14 @@ class MapItem(Generic[_T]):
     cost: float | None = None
     is_restored: bool = False
 
+    def __repr__(self) -> str:
+        """Its shape, without the prompt and the answer."""
+        facts = [type(self.error).__name__ if self.error is not None else "answered"]
+        facts += [f"{self.usage.total_tokens} tokens"] if self.usage is not None else []
+        facts += [f"{self.retries} retries"] if self.retries else []
+        facts += ["restored"] if self.is_restored else []
+        return f"<MapItem {self.position}: {', '.join(facts)}>"
+
     @property
     def outcome(self) -> Completion | PhiError:
         """The completion, or the error."""
@@ -53,11 +62,19 @@ class MapItem(Generic[_T]):
         return usage_of(self.completion, self.error)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class MapResult(Sequence[MapItem[_T]]):
     """The items in the order of the inputs, and what they add up to."""
 
     items: tuple[MapItem[_T], ...]
+
+    def __repr__(self) -> str:
+        """Its shape, without prompts and answers."""
+        usage, failed = self.usage, len(self.failed)
+        facts = [f"{len(self.items)} items"]
+        facts += [f"{failed} failed"] if failed else []
+        facts += [f"{usage.total_tokens} tokens"] if usage is not None else []
+        return f"<MapResult: {', '.join(facts)}>"
 
     @property
     def failed(self) -> tuple[MapItem[_T], ...]:
@@ -90,6 +107,22 @@ class MapResult(Sequence[MapItem[_T]]):
 
     def __len__(self) -> int:
         return len(self.items)
+
+
+def in_order(items: Iterable[MapItem[_T]]) -> MapResult[_T]:
+    """The result that items make, however they came."""
+    return MapResult(tuple(sorted(items, key=lambda item: item.position)))
+
+
+@contextmanager
+def telling_of(items: list[MapItem[Any]]) -> Generator[None]:
+    """Let an error that ends the gathering of `items` carry what was gathered."""
+    try:
+        yield
+    except PhiError as error:
+        error.finished = in_order(items)
+        error.spent = error.finished.usage
+        raise
 
 
 def usage_of(completion: Completion | None, error: PhiError | None) -> Usage | None:

@@ -1,110 +1,195 @@
-"""Interim."""
+"""The connections of a client to one endpoint: its own, or those of a client of httpx that the caller gave.
 
-from typing import Any
+It must not know how anything is sent, and loads what sends when something is: a sync client does without asyncio, and
+a client with the caller's httpx without httpcore.
+"""
 
-import httpx
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
 from httpx import AsyncClient, Client
 
-__all__ = ["AsyncClient", "Client", "check_client", "Connections", "AsyncConnections"]
+from phi_client._call.errors import ConfigurationError
+from phi_client._call.fork_lock import ForkSafeLock
 
-from phi_client._call.steps import Send
-from phi_client._wire.http import AsyncPool, Pool, check_client, parsed_url
-from phi_client._wire.http import translated_errors as _te
-from phi_client.contract.dialects import Endpoint
+if TYPE_CHECKING:
+    from typing import Protocol
+
+    from phi_client._call.steps import Send
+    from phi_client._wire.async_given import AsyncGiven
+    from phi_client._wire.async_own import AsyncOwn
+    from phi_client._wire.given import Given
+    from phi_client._wire.own import Own
+    from phi_client.contract.dialects import Endpoint
+
+    class SyncReply(Protocol):
+        """The head of an answer, its body still to come."""
+
+        status: int
+        headers: dict[str, str]
+
+        def read(self) -> bytes | None: ...
+        def drain(self) -> None: ...
+        def close(self) -> None: ...
+
+    class AsyncReply(Protocol):
+        """As `SyncReply`."""
+
+        status: int
+        headers: dict[str, str]
+
+        async def read(self) -> bytes | None: ...
+        async def drain(self) -> None: ...
+        async def close(self) -> None: ...
 
 
-class _L:
-    def __init__(self, limits: Any) -> None:
-        self.l = limits
+__all__ = [
+    "AsyncClient",
+    "AsyncConnections",
+    "AsyncReply",
+    "Client",
+    "Connections",
+    "SyncReply",
+    "check_client",
+]
 
-    def for_http(self) -> Any:
-        return httpx.Timeout(**{p: self.l.left_s(p) for p in ("connect", "read", "write", "pool")})
-
-    def reached(self, phase: Any, *, request_sent: bool) -> Any:
-        return self.l.reached(phase, request_sent=request_sent)
-
-
-class SyncReply:
-    def __init__(self, r: Any, limits: Any) -> None:
-        self._r = r
-        self._l = _L(limits)
-        self.status = r.status_code
-        self.headers = dict(r.headers.items())
-        self._it = r.iter_bytes()
-
-    def read(self) -> Any:
-        with _te(self._l):
-            return next(self._it, None)
-
-    def drain(self) -> None:
-        pass
-
-    def close(self) -> None:
-        self._r.close()
+_CLOSED: Final = "the client is closed: make another, or close it when its last call has ended"
 
 
 class Connections:
-    def __init__(self, given: Any, endpoint: Endpoint) -> None:
-        self._a = (given, endpoint)
-        self._pool = Pool(given, is_loopback=endpoint.is_loopback, speaks_tls=endpoint.speaks_tls)
+    """Connections for any number of threads; in a forked child others than in its parent."""
 
-    def send(self, s: Send) -> SyncReply:
-        l = _L(s.limits)
-        h = self._pool.get()
-        with _te(l):
-            q = h.build_request(
-                s.method, parsed_url(s.url), headers=dict(s.headers), content=s.content, timeout=l.for_http()
-            )
-            return SyncReply(h.send(q, stream=True, follow_redirects=False), s.limits)
+    def __init__(self, given: Client | None, endpoint: Endpoint) -> None:
+        self._given = given
+        self._endpoint = endpoint
+        self._lock = ForkSafeLock()
+        self._sender: Own | Given | None = None
+        self._is_closed = False
 
-    def twin(self) -> "Connections":
-        return Connections(*self._a)
+    def send(self, step: Send) -> SyncReply:
+        """Send, and give the head of the answer.
+
+        Raises:
+            APIConnectionError: there is no answer, or a limit was reached.
+            ConfigurationError: the connections are closed, or a setting of the environment can't work.
+        """
+        sender = None if self._is_closed else self._sender
+        return (sender or self._made()).send(step)
+
+    @property
+    def is_closed(self) -> bool:
+        """Whether nothing can be sent any more."""
+        return self._is_closed
+
+    def twin(self) -> Connections:
+        """Connections of the same kind that are others; of a caller's client, the same.
+
+        Raises:
+            ConfigurationError: these are closed.
+        """
+        if self._is_closed:
+            raise ConfigurationError(_CLOSED)
+        return Connections(self._given, self._endpoint)
 
     def cut(self) -> None:
-        self._pool.cut()
+        """End what runs on our connections, from any thread; what waits fails at once."""
+        if self._sender is not None:
+            self._sender.cut()
 
     def close(self) -> None:
-        self._pool.close()
+        """Close what is ours; what still runs on it fails."""
+        with self._lock:
+            self._is_closed = True
+        if self._sender is not None:
+            self._sender.close()
 
+    def _made(self) -> Own | Given:
+        with self._lock:
+            if self._is_closed:
+                raise ConfigurationError(_CLOSED)
+            if self._sender is None and self._given is not None:
+                from phi_client._wire.given import Given  # noqa: PLC0415  # what is not used costs time
 
-class AsyncReply:
-    def __init__(self, r: Any, limits: Any) -> None:
-        self._r = r
-        self._l = _L(limits)
-        self.status = r.status_code
-        self.headers = dict(r.headers.items())
-        self._it = r.aiter_bytes()
+                self._sender = Given(self._given)
+            elif self._sender is None:
+                from phi_client._wire.own import Own  # noqa: PLC0415
 
-    async def read(self) -> Any:
-        with _te(self._l):
-            return await anext(self._it, None)
-
-    async def drain(self) -> None:
-        pass
-
-    async def close(self) -> None:
-        await self._r.aclose()
+                self._sender = Own(self._endpoint)
+            return self._sender
 
 
 class AsyncConnections:
-    def __init__(self, given: Any, endpoint: Endpoint) -> None:
-        self._a = (given, endpoint)
-        self._pool = AsyncPool(given, is_loopback=endpoint.is_loopback, speaks_tls=endpoint.speaks_tls)
+    """Connections for any number of tasks; each event loop has others, and so has a forked child."""
 
-    async def send(self, s: Send) -> AsyncReply:
-        l = _L(s.limits)
-        h = self._pool.get()
-        with _te(l):
-            q = h.build_request(
-                s.method, parsed_url(s.url), headers=dict(s.headers), content=s.content, timeout=l.for_http()
-            )
-            return AsyncReply(await h.send(q, stream=True, follow_redirects=False), s.limits)
+    def __init__(self, given: AsyncClient | None, endpoint: Endpoint) -> None:
+        self._given = given
+        self._endpoint = endpoint
+        self._lock = ForkSafeLock()
+        self._sender: AsyncOwn | AsyncGiven | None = None
+        self._is_closed = False
 
-    def twin(self) -> "AsyncConnections":
-        return AsyncConnections(*self._a)
+    async def send(self, step: Send) -> AsyncReply:
+        """Send, and give the head of the answer.
+
+        Raises:
+            APIConnectionError: there is no answer, or a limit was reached.
+            ConfigurationError: the connections are closed, a setting of the environment can't work, or no event loop
+                of asyncio runs.
+        """
+        sender = None if self._is_closed else self._sender
+        return await (sender or self._made()).send(step)
+
+    @property
+    def is_closed(self) -> bool:
+        """Whether nothing can be sent any more."""
+        return self._is_closed
+
+    def twin(self) -> AsyncConnections:
+        """Connections of the same kind that are others; of a caller's client, the same.
+
+        Raises:
+            ConfigurationError: these are closed.
+        """
+        if self._is_closed:
+            raise ConfigurationError(_CLOSED)
+        return AsyncConnections(self._given, self._endpoint)
 
     def cut(self) -> None:
-        pass
+        """End what runs on our connections, from any thread; what waits fails at once."""
+        if self._sender is not None:
+            self._sender.cut()
 
     async def close(self) -> None:
-        await self._pool.aclose()
+        """Close what is ours, on all event loops; what still runs on it fails. Never waits."""
+        with self._lock:
+            self._is_closed = True
+        if self._sender is not None:
+            self._sender.close()
+
+    def _made(self) -> AsyncOwn | AsyncGiven:
+        with self._lock:
+            if self._is_closed:
+                raise ConfigurationError(_CLOSED)
+            if self._sender is None and self._given is not None:
+                from phi_client._wire.async_given import AsyncGiven  # noqa: PLC0415
+
+                self._sender = AsyncGiven(self._given)
+            elif self._sender is None:
+                from phi_client._wire.async_own import AsyncOwn  # noqa: PLC0415
+
+                self._sender = AsyncOwn(self._endpoint)
+            return self._sender
+
+
+def check_client(client: object, wanted: type[Client | AsyncClient]) -> None:
+    """Refuse a client of another kind.
+
+    Raises:
+        ConfigurationError: the message says which one to pass.
+    """
+    if client is None or isinstance(client, wanted):
+        return
+    package = type(client).__module__.partition(".")[0]
+    hint = f", not one of {package}" if package != "httpx" else f", not an `httpx.{type(client).__name__}`"
+    raise ConfigurationError(f"`http_client` must be an `httpx.{wanted.__name__}` here{hint}")

@@ -1,18 +1,30 @@
 """Answers as a client reads them: the JSON objects themselves, of which only what is taken is checked.
 
-It must not know routes or headers, nor load pydantic: the models in `chat` are for whoever writes answers or checks
-requests, and take longer to load than a first answer takes to come.
+It must not know routes or headers, nor load pydantic: models are for whoever writes answers or checks requests, and
+take longer to load than a first answer takes to come.
 
 Recorded traffic leaves out, nulls and adds keys (azure-sdk-assets), so what is missing or null counts as empty.
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from math import isfinite
 from typing import Any, Final, Literal, TypeVar, cast
 
 from phi_client.contract.wire import ContractError
 
-__all__ = ["AnswerView", "ChoiceView", "FinishReason", "KnownFinishReason", "Usage", "view_answer"]
+__all__ = [
+    "CUT_REASONS",
+    "REASONING_FIELDS",
+    "AnswerView",
+    "ChoiceView",
+    "FinishReason",
+    "KnownFinishReason",
+    "Usage",
+    "first_choice",
+    "read_count",
+    "view_answer",
+]
 
 KnownFinishReason = Literal["stop", "length", "content_filter", "tool_calls", "model_length", "error"]
 """The first four are in the OpenAPI 2024-05-01-preview; the last two come from the containers' source."""
@@ -20,6 +32,11 @@ KnownFinishReason = Literal["stop", "length", "content_filter", "tool_calls", "m
 FinishReason = KnownFinishReason | str
 """Why generation ended. An open set: a value that is not known here is kept as it came."""
 
+CUT_REASONS: Final = frozenset({"length", "model_length"})
+"""The finish reasons of an answer that a limit of tokens cut: the request's, or the model's own."""
+
+REASONING_FIELDS: Final = ("reasoning_content", "reasoning")
+"""The keys of a message under which the reasoning has been sent: Azure's, then that of vLLM since 0.16."""
 
 _T = TypeVar("_T")
 _D = TypeVar("_D")
@@ -27,21 +44,31 @@ _LIST: Final = cast("type[list[object]]", list)
 _OBJECT: Final = cast("type[dict[str, Any]]", dict)
 _NONE: Final[list[object]] = []
 _NOTHING: Final[dict[str, Any]] = {}
-_WORDS: Final[Mapping[type, str]] = {list: "list", dict: "object", str: "string", int: "number"}
+_WORDS: Final[Mapping[type, str]] = {list: "list", dict: "object", str: "string"}
+_MOST_DIGITS: Final = 18
 
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """Tokens counted by the service. Reasoning counts as completion tokens (Azure documentation)."""
+    """Tokens counted by the service. Reasoning counts as completion tokens (Azure documentation).
+
+    `reasoning_tokens` are those of the completion that were reasoning, `cached_tokens` those of the prompt that came
+    from a cache: `None` where the service does not tell, as most do not.
+    """
 
     prompt_tokens: int = 0
     completion_tokens: int = 0
     total_tokens: int = 0
+    reasoning_tokens: int | None = None
+    cached_tokens: int | None = None
 
 
 @dataclass(slots=True)
 class ChoiceView:
-    """What one choice says: of a completion its message, of a chunk its delta."""
+    """What one choice says: of a completion its message, of a chunk its delta.
+
+    `reasoning_content` came under the key `reasoning_field`.
+    """
 
     index: int
     content: str
@@ -49,6 +76,7 @@ class ChoiceView:
     finish_reason: FinishReason | None
     tool_calls: list[object]
     logprobs: list[object]
+    reasoning_field: str = REASONING_FIELDS[0]
 
 
 @dataclass(slots=True)
@@ -59,6 +87,12 @@ class AnswerView:
     choices: list[ChoiceView]
     usage: Usage | None
 
+    @property
+    def model(self) -> str | None:
+        """The model that answered, by its own word."""
+        name = self.raw.get("model")
+        return name if isinstance(name, str) else None
+
 
 def view_answer(raw: dict[str, Any], part: Literal["message", "delta"]) -> AnswerView:
     """Look into a completion (`message`) or a chunk (`delta`).
@@ -67,21 +101,43 @@ def view_answer(raw: dict[str, Any], part: Literal["message", "delta"]) -> Answe
         ContractError: something that is looked at is of another type.
     """
     choices = _member(raw, "choices", _LIST, _NONE)
-    return AnswerView(raw, [_view_choice(choice, part) for choice in choices], _view_usage(raw))
+    views = [_view_choice(choice, place, part) for place, choice in enumerate(choices)]
+    return AnswerView(raw, views, _view_usage(raw))
 
 
-def _view_choice(choice: object, part: str) -> ChoiceView:
+def first_choice(choices: list[ChoiceView]) -> ChoiceView:
+    """The choice with the lowest index, which is 0: services send them in any order. Of equals the first."""
+    return min(choices, key=lambda choice: choice.index)
+
+
+def read_count(value: object) -> int | None:
+    """A count as JSON may have it, `7`, `7.0` or `"7"`; `None` for what is none."""
+    if isinstance(value, str):
+        return int(value) if value.isascii() and value.isdecimal() and len(value) <= _MOST_DIGITS else None
+    if isinstance(value, float):
+        return int(value) if isfinite(value) and value.is_integer() else None
+    return value if isinstance(value, int) and not isinstance(value, bool) else None
+
+
+def _view_choice(choice: object, place: int, part: str) -> ChoiceView:
     if not isinstance(choice, dict):
         raise ContractError("the answer does not fit the contract: a choice is no object")
     members = cast("dict[str, Any]", choice)
     said = _member(members, part, _OBJECT, _NOTHING)
+    field = REASONING_FIELDS[0]
+    reasoning = _member(said, field, str, "")
+    if not reasoning and isinstance(said.get(REASONING_FIELDS[1]), str):
+        # Not Azure's, so what else may stand there is nothing to refuse an answer for.
+        field = REASONING_FIELDS[1]
+        reasoning = said[field]
     return ChoiceView(
-        _member(members, "index", int, 0),
+        _count(members, "index", place),
         _member(said, "content", str, ""),
-        _member(said, "reasoning_content", str, ""),
-        _member(members, "finish_reason", str, None),
+        reasoning,
+        _member(members, "finish_reason", str, None) or None,
         _member(said, "tool_calls", _LIST, _NONE),
         _member(_member(members, "logprobs", _OBJECT, _NOTHING), "content", _LIST, _NONE),
+        field,
     )
 
 
@@ -89,7 +145,30 @@ def _view_usage(raw: dict[str, Any]) -> Usage | None:
     if raw.get("usage") is None:
         return None
     usage = _member(raw, "usage", _OBJECT, _NOTHING)
-    return Usage(*[_member(usage, name, int, 0) for name in Usage.__slots__])
+    return Usage(
+        _count(usage, "prompt_tokens", 0),
+        _count(usage, "completion_tokens", 0),
+        _count(usage, "total_tokens", 0),
+        _told(usage, "completion_tokens_details", "reasoning_tokens"),
+        _told(usage, "prompt_tokens_details", "cached_tokens"),
+    )
+
+
+def _told(usage: Mapping[str, Any], details: str, name: str) -> int | None:
+    """A count of the details, or one beside the others; what is no count was not told."""
+    inner = usage.get(details)
+    found = read_count(cast("dict[str, Any]", inner).get(name)) if isinstance(inner, dict) else None
+    return read_count(usage.get(name)) if found is None else found
+
+
+def _count(members: Mapping[str, Any], name: str, missing: int) -> int:
+    value = members.get(name)
+    if value is None:
+        return missing
+    count = value if type(value) is int else read_count(value)
+    if count is None:
+        raise ContractError(f"the answer does not fit the contract: `{name}` is no number")
+    return count
 
 
 def _member(members: Mapping[str, Any], name: str, kind: type[_T], missing: _D) -> _T | _D:

@@ -10,11 +10,19 @@ code: int}`, and an `error.message` that is itself a string of JSON.
 """
 
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Final, cast
 
-__all__ = ["HELP_TEXT", "MAX_ERROR_BYTES", "ErrorBody", "error_from_object", "read_error_body"]
+__all__ = [
+    "HELP_TEXT",
+    "MAX_ERROR_BYTES",
+    "ErrorBody",
+    "error_from_object",
+    "read_error_body",
+    "read_misfit",
+]
 
 HELP_TEXT: Final = (
     "\nPlease check this guide to understand why this error code might have been returned \n"
@@ -27,6 +35,32 @@ MAX_ERROR_BYTES: Final = 64 * 1024
 """How much of an error body is looked at."""
 
 _HELP_START: Final = "Please check this guide to understand why"
+
+_CONTEXT_CODES: Final = frozenset(
+    {
+        "context_length_exceeded",
+        "tokens_limit_reached",
+        "exceed_context_size_error",
+        "context_window_exceeded",
+    }
+)
+"""The codes of OpenAI and Azure OpenAI, of `/models` (quoted in issues), and of servers of one's own."""
+
+_CONTEXT_WORDS: Final = re.compile(
+    # vLLM, which the containers and the other surfaces pass on; its newer words; OpenAI's.
+    r"maximum context length|maximum model length|maximum input length|exceeds? the context window"
+    # SGLang, llama.cpp, TensorRT-LLM and TGI, behind an endpoint of one's own.
+    r"|longer than the model's context length|exceeds? the available context size|max_(?:seq|input)_len"
+    r"|`?inputs`? tokens \+ `?max_new_tokens`? must be",
+    re.IGNORECASE,
+)
+
+_PIECES: Final = ("{", "[", "data:", "event:", ":")
+"""How a cut answer begins, or a stream where none was asked for."""
+
+_TAG: Final = re.compile(r"(<[^<>]*>)")
+_MARKUP: Final = re.compile(r"<(?:!doctype|html|head|body|\?xml)\b", re.IGNORECASE)
+_UNSEEN: Final = re.compile(r"<\s*(/?)\s*(?:script|style)\b", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,6 +75,7 @@ class ErrorBody:
     message: str
     code: str | None = None
     status: int | None = None
+    type: str | None = None
     # Not shown by `repr`: validation errors hold what was sent.
     details: Any = field(default=None, repr=False)
     innererror: Mapping[str, Any] | None = field(default=None, repr=False)
@@ -53,6 +88,13 @@ class ErrorBody:
         found = inner.get("content_filter_result") or inner.get("content_filter_results")
         return cast("Mapping[str, Any]", found) if isinstance(found, dict) else None
 
+    @property
+    def exceeds_context(self) -> bool:
+        """Whether prompt and answer together are longer than the model's context, by code or by words."""
+        codes = (self.code, (self.innererror or {}).get("code"), self.type)
+        is_named = any(isinstance(code, str) and code.casefold() in _CONTEXT_CODES for code in codes)
+        return is_named or _CONTEXT_WORDS.search(self.message) is not None
+
 
 def read_error_body(body: bytes | str) -> ErrorBody:
     """Read any body of an error answer; never raises."""
@@ -63,7 +105,21 @@ def read_error_body(body: bytes | str) -> ErrorBody:
     found = _leading_object(text)
     if found is not None:
         return replace(error_from_object(found), raw=text)
-    return ErrorBody(message=_without_help_text(text), raw=text)
+    return ErrorBody(message=_without_help_text(_without_markup(text)), raw=text)
+
+
+def read_misfit(body: bytes | str) -> ErrorBody | None:
+    """What a body of status 2xx says that is no answer: an error object, a page or a text; `None` for nothing.
+
+    A completion that breaks the contract says nothing of the kind: what the model wrote is no word of the service.
+    """
+    read = read_error_body(body)
+    found = _leading_object(read.raw)
+    if found is None:
+        says = not read.raw.startswith(_PIECES)
+    else:
+        says = bool(found.get("error")) or not ("choices" in found or "output" in found)
+    return read if says and (read.message or read.code) else None
 
 
 def error_from_object(value: Mapping[str, Any]) -> ErrorBody:
@@ -89,10 +145,12 @@ def _read_members(members: Mapping[str, Any]) -> ErrorBody:
     code = members.get("code")
     numbers = (members.get("status"), members.get("statusCode"), code)
     inner = members.get("innererror")
+    kind = members.get("type")
     return ErrorBody(
         message=_without_help_text(message),
-        code=None if code is None else str(code),
-        status=next((number for number in numbers if isinstance(number, int)), None),
+        code=str(code) if isinstance(code, str | int) else None,
+        status=next((number for number in numbers if type(number) is int), None),
+        type=kind if isinstance(kind, str) else None,
         details=details,
         innererror=cast("dict[str, Any]", inner) if isinstance(inner, dict) else None,
     )
@@ -114,14 +172,35 @@ def _unnested(error: ErrorBody) -> ErrorBody:
 
 def _leading_object(text: str) -> dict[str, Any] | None:
     try:
-        value, _ = json.JSONDecoder().raw_decode(text)
+        value: object = json.JSONDecoder().raw_decode(text)[0]
     except (ValueError, RecursionError):
         return None
+    if isinstance(value, list) and value:
+        # Some gateways send a list of one error.
+        first = cast("list[object]", value)[0]
+        return cast("dict[str, Any]", first) if isinstance(first, dict) and "error" in first else None
     return cast("dict[str, Any]", value) if isinstance(value, dict) else None
 
 
 def _without_help_text(text: str) -> str:
     return text.partition(_HELP_START)[0].strip()
+
+
+def _without_markup(text: str) -> str:
+    """What a page shows, such as a proxy's; any other text as it is."""
+    if not _MARKUP.match(text):
+        return text
+    from html import unescape  # few bodies are pages
+
+    shown: list[str] = []
+    is_seen = True
+    for number, piece in enumerate(_TAG.split(text)):
+        if number % 2 == 0:
+            # Between two tags.
+            shown += [piece] if is_seen else []
+        elif (hidden := _UNSEEN.match(piece)) is not None:
+            is_seen = bool(hidden[1])
+    return " ".join(unescape(" ".join(shown)).split())
 
 
 def _others(value: Mapping[str, Any], name: str) -> dict[str, Any]:

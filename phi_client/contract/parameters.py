@@ -29,4 +29,4 @@ SCHEMA_KEYS: Final = frozenset(
         "tool_choice",
     }
 )
-"""The keys of `chat.ChatRequest` (OpenAPI 2024-05-01-preview)."""
+"""The keys of `service.chat.ChatRequest` (OpenAPI 2024-05-01-preview)."""

@@ -1,4 +1,4 @@
-r"""Splitting an answer into reasoning and content, whole or as it streams, and finding the boxed answer.
+"""Splitting an answer into reasoning and content, whole or as it streams.
 
 It must not know the wire: it works on text alone.
 
@@ -9,16 +9,14 @@ It must not know the wire: it works on text alone.
 held back. White space around the tags belongs to neither side. After the first `</think>` nothing is a tag.
 """
 
-import re
 from dataclasses import dataclass
 from enum import Enum, auto
 from typing import Final
 
-__all__ = ["ReasoningSplitter", "SplitText", "find_boxed_answer", "split_reasoning"]
+__all__ = ["ReasoningSplitter", "SplitText", "split_reasoning"]
 
 _OPEN: Final = "<think>"
 _CLOSE: Final = "</think>"
-_BRACES: Final = re.compile(r"\\boxed\s*\{|\\.|[{}]", re.DOTALL)
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,23 +144,6 @@ def split_reasoning(text: str, *, reasoning_elsewhere: bool = False) -> SplitTex
     splitter.feed(text)
     splitter.flush()
     return SplitText(splitter.reasoning, splitter.content)
-
-
-def find_boxed_answer(content: str) -> str | None:
-    r"""The payload of the last `\boxed{…}` whose braces balance, or `None`.
-
-    Escaped braces are text. One pass, whatever the text.
-    """
-    opened: list[int | None] = []
-    last: tuple[int, str] | None = None
-    for token in _BRACES.finditer(content):
-        if token[0] == "}":
-            start = opened.pop() if opened else None
-            if start is not None and (last is None or start > last[0]):
-                last = start, content[start : token.start()].strip()
-        elif token[0].endswith("{") and token[0] != r"\{":
-            opened.append(token.end() if token[0] != "{" else None)
-    return None if last is None else last[1]
 
 
 def _possible_tag(text: str, tag: str) -> int:

@@ -1,26 +1,19 @@
-"""The `/score` payloads of managed compute, both body forms and both generations of answers.
+"""The `/score` payloads of managed compute, as a client writes and reads them, in both generations of answers.
 
 It must not know routes or headers. The shapes are those of the two serving containers' source: the older one
 answers `{"output": text}` and renames parameters, the newer one adds message, finish reason and usage.
 Both answer 200 with `{}` where they fail, so an answer without output is a failure.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, Final, cast
+from dataclasses import replace
+from typing import Any, cast
 
+from phi_client.contract.answers import REASONING_FIELDS
 from phi_client.contract.error_body import ErrorBody, error_from_object, read_error_body
-from phi_client.contract.parameters import SCHEMA_KEYS
 from phi_client.contract.wire import ContractError, load_object
 
-if TYPE_CHECKING:
-    from phi_client.contract.chat import ChatCompletion
-
-__all__ = ["chat_body_of_score", "completion_of_score", "score_body_of_chat", "score_of_completion"]
-
-_RENAMED: Final = {"max_new_tokens": "max_tokens", "max_gen_len": "max_tokens"}
-_KNOWN: Final = SCHEMA_KEYS - {"messages", "stream", "model"}
+__all__ = ["completion_of_score", "score_body_of_chat"]
 
 
 def score_body_of_chat(request: Mapping[str, Any]) -> dict[str, Any]:
@@ -31,47 +24,6 @@ def score_body_of_chat(request: Mapping[str, Any]) -> dict[str, Any]:
     """
     parameters = {key: value for key, value in request.items() if key not in ("messages", "stream")}
     return {"input_data": {"input_string": request.get("messages", []), "parameters": parameters}}
-
-
-def chat_body_of_score(body: bytes) -> dict[str, Any]:
-    """The body of a chat request, not checked yet, that either form of a `/score` body stands for.
-
-    Parameters that the older container does not know are dropped, as it drops them.
-
-    Raises:
-        ContractError: the body has neither form.
-    """
-    value = load_object(body, "the body")
-    data = value.get("input_data")
-    parameters = value.get("params")
-    if isinstance(data, dict):
-        inner = cast("dict[str, Any]", data)
-        data = inner.get("input_string")
-        parameters = inner.get("parameters", parameters)
-    if not isinstance(parameters or {}, dict):
-        raise ContractError("the parameters are not an object")
-    given = cast("Mapping[str, Any]", parameters or {})
-    return {"messages": _messages(data), **_chat_parameters(given)}
-
-
-def score_of_completion(completion: ChatCompletion, *, older: bool = False) -> dict[str, Any]:
-    """The answer of `/score`: `older` gives the text alone."""
-    from phi_client.contract.chat import Choice
-
-    choice = completion.choices[0] if completion.choices else Choice()
-    output: dict[str, Any] = {"output": choice.message.content}
-    if older:
-        return output
-    output["message"] = choice.message.to_wire()
-    output["finish_reason"] = choice.finish_reason
-    output["usage"] = None if completion.usage is None else completion.usage.to_wire()
-    output["model"] = completion.model
-    output["id"] = completion.id
-    for name in ("tool_calls", "reasoning_content"):
-        member = getattr(choice.message, name)
-        if member:
-            output[name] = member
-    return output
 
 
 def completion_of_score(body: bytes) -> dict[str, Any] | ErrorBody:
@@ -86,17 +38,15 @@ def completion_of_score(body: bytes) -> dict[str, Any] | ErrorBody:
     error = value.get("error")
     if isinstance(error, dict):
         return _engine_error(cast("dict[str, Any]", error))
-    output = value.get("output")
-    if not isinstance(output, str):
+    output, given = value.get("output"), value.get("message")
+    said = cast("dict[str, Any]", given) if isinstance(given, dict) else {}
+    # A message may say nothing: with calls of tools, or where the budget ended inside the reasoning.
+    if not isinstance(output, str) and not (output is None and said):
         raise ContractError(
             "`/score` answered without output, which is how it reports a failure or a body it can't read"
         )
-    message = value.get("message")
-    members = cast("dict[str, Any]", message) if isinstance(message, dict) else {"role": "assistant"}
-    reasoning = value.get("reasoning_content")
-    if reasoning is not None:
-        members = {"reasoning_content": reasoning, **members}
-    message = {"content": output, **members}
+    beside = {name: value[name] for name in REASONING_FIELDS if value.get(name) is not None}
+    message = {"content": output, **beside, **(said or {"role": "assistant"})}
     if value.get("tool_calls"):
         message = {"tool_calls": value["tool_calls"], **message}
     choice = {"index": 0, "message": message, "finish_reason": value.get("finish_reason")}
@@ -109,26 +59,6 @@ def completion_of_score(body: bytes) -> dict[str, Any] | ErrorBody:
     }
 
 
-def _messages(data: object) -> list[object]:
-    """A list of messages as it is; a single prompt as a user's message."""
-    if not isinstance(data, list) or not data:
-        raise ContractError("`input_data` is neither a list nor an object with `input_string`")
-    items = cast("list[object]", data)
-    if len(items) == 1 and isinstance(items[0], str):
-        return [{"role": "user", "content": items[0]}]
-    return items
-
-
-def _chat_parameters(given: Mapping[str, Any]) -> dict[str, Any]:
-    chosen = {name: value for name, value in given.items() if name in _KNOWN}
-    for old, new in _RENAMED.items():
-        if old in given:
-            chosen.setdefault(new, given[old])
-    if given.get("do_sample") is False:
-        chosen["temperature"] = 0
-    return chosen
-
-
 def _engine_error(error: Mapping[str, Any]) -> ErrorBody:
     """`{"status_code": n, "body": …}`, where the body is the engine's JSON or a text."""
     status = error.get("status_code")
@@ -137,10 +67,4 @@ def _engine_error(error: Mapping[str, Any]) -> ErrorBody:
         read = error_from_object(cast("dict[str, Any]", body))
     else:
         read = read_error_body(str(body or "the engine gave no reason"))
-    return ErrorBody(
-        message=read.message,
-        code=read.code,
-        status=status if isinstance(status, int) else read.status,
-        details=read.details,
-        innererror=read.innererror,
-    )
+    return replace(read, status=status if type(status) is int else read.status, raw="")

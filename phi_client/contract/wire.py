@@ -66,6 +66,8 @@ def load_object(body: bytes | str, what: str) -> dict[str, Any]:
         value: Any = json.loads(body)
     except ValueError as error:
         raise ContractError(f"{what} is not JSON") from error
+    except RecursionError:
+        raise ContractError(f"{what} is JSON that is nested too deeply") from None
     if not isinstance(value, dict):
         raise ContractError(f"{what} is JSON but not an object")
     return cast("dict[str, Any]", value)
@@ -84,6 +86,9 @@ def _plain(value: object) -> object:
     """What JSON has no word for as what it stands for: any mapping, sequence or model."""
     if isinstance(value, Mapping):
         return dict(cast("Mapping[str, object]", value))
+    if isinstance(value, set | frozenset):
+        # Its own order differs from process to process.
+        return sorted(cast("set[object]", value), key=lambda one: dump_json(one, sort_keys=True))
     if isinstance(value, Collection) and not isinstance(value, bytes | bytearray):
         return list(cast("Collection[object]", value))
     for name, arguments in (("to_wire", {}), ("model_dump", {"mode": "json"})):

@@ -9,7 +9,7 @@ import json
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING, Any, Self
 
@@ -19,7 +19,7 @@ from azure.identity import ManagedIdentityCredential
 from azure.identity.aio import ManagedIdentityCredential as AsyncManagedIdentityCredential
 
 from phi_client import AsyncPhiClient, AuthenticationError, ConfigurationError, CredentialError, PhiClient
-from phi_client._wire.token_auth import TokenAuth
+from phi_client.testing import with_clock
 
 if TYPE_CHECKING:
     from tests.conftest import Driver
@@ -42,7 +42,6 @@ class Credential:
     now: float = 1000.0
     fails: bool = False
     asked: list[tuple[tuple[str, ...], dict[str, Any]]] = field(default_factory=list[Any])
-    auth: TokenAuth | None = None
 
     def get_token(self, *scopes: str, **kwargs: Any) -> Token:
         self.asked.append((scopes, kwargs))
@@ -66,10 +65,7 @@ def with_credential(phi: Driver, credential: Credential) -> Driver:
     right: Any = AsyncCredential(credential) if phi.is_async else credential
     phi.open(api_key=None, credential=right)
     assert phi.client is not None
-    auth = phi.client._lanes[0].auth
-    assert isinstance(auth, TokenAuth)
-    auth._now = lambda: credential.now
-    credential.auth = auth
+    with_clock(phi.client, replace(phi.time.clock(), unix=lambda: credential.now))
     return phi
 
 
@@ -319,23 +315,6 @@ def test_a_token_with_a_short_life_serves_for_half_of_it(phi: Driver) -> None:
     assert len(credential.asked) == 2
 
 
-def test_while_one_call_renews_the_others_use_the_token_that_is_still_good() -> None:
-    credential = Credential()
-    auth = TokenAuth(credential, "scope", now=lambda: credential.now)
-    next(auth.sync_auth_flow(httpx.Request("POST", URL)))
-    credential.now += 3600 - 200
-    seen: list[str] = []
-
-    def get_token(*scopes: str, **kwargs: Any) -> Token:
-        # Another call comes by while the credential is at work.
-        seen.append(next(auth.sync_auth_flow(httpx.Request("POST", URL))).headers["authorization"])
-        return Token("new", int(credential.now) + 3600)
-
-    credential.get_token = get_token  # type: ignore[method-assign]
-    assert next(auth.sync_auth_flow(httpx.Request("POST", URL))).headers["authorization"] == "Bearer new"
-    assert seen == ["Bearer t1"]
-
-
 def test_a_token_that_no_header_can_carry_is_refused_unseen(phi: Driver) -> None:
     credential = Credential()
     credential.get_token = lambda *_, **__: Token("very-secret\n", 4_000_000_000)  # type: ignore[method-assign]
@@ -406,33 +385,6 @@ def test_a_token_that_was_refused_never_serves_again(phi: Driver) -> None:
     )
     with pytest.raises(CredentialError):
         phi.complete()
-
-
-class WhileWaiting:
-    """A lock in whose queue another thread gets a token first."""
-
-    def __init__(self, auth: TokenAuth) -> None:
-        self.auth = auth
-
-    def __enter__(self) -> None:
-        self.auth._kept(Token("another-threads", 4_000_000_000))
-
-    def __exit__(self, *_: object) -> None:
-        pass
-
-
-def test_a_token_that_another_thread_got_meanwhile_is_used() -> None:
-    credential = Credential()
-    auth = TokenAuth(credential, "scope")
-    auth._lock = WhileWaiting(auth)  # type: ignore[assignment]
-    flow = auth.sync_auth_flow(httpx.Request("POST", URL))
-    assert next(flow).headers["authorization"] == "Bearer another-threads"
-    auth._kept(Token("refused", 4_000_000_000))
-    flow = auth.sync_auth_flow(httpx.Request("POST", URL))
-    assert next(flow).headers["authorization"] == "Bearer refused"
-    refusal = httpx.Response(401, headers={"WWW-Authenticate": 'Bearer error="invalid_token"'})
-    assert flow.send(refusal).headers["authorization"] == "Bearer another-threads"
-    assert credential.asked == []
 
 
 def test_many_threads_share_one_request_for_a_token() -> None:

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from phi_client import ChatMessage, ConfigurationError
-from phi_client._map.checkpoint import Checkpoint, key_of
+from phi_client import ConfigurationError
+from phi_client._map.checkpoint import Checkpoint
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -48,7 +48,7 @@ def test_what_was_written_comes_back_and_is_readable_json(tmp_path: Path) -> Non
     content = written(tmp_path / "c.jsonl", done(2), done(0))
     assert positions(tmp_path / "c.jsonl") == [0, 2]
     head, *lines = [json.loads(line) for line in content.splitlines()]
-    assert head == {"format": "phi_client.map/1", "hosts": HOSTS}
+    assert head == {"format": "phi_client.map/2", "hosts": HOSTS}
     assert lines[0] == {"position": 2, "key": "c", "completion": {"choices": []}}
 
 
@@ -151,27 +151,3 @@ def test_a_place_that_can_not_be_written_is_refused(tmp_path: Path) -> None:
         Checkpoint(tmp_path / "missing" / "c.jsonl", KEYS, HOSTS)
     with pytest.raises(ConfigurationError, match="can't be opened"):
         Checkpoint(tmp_path, KEYS, HOSTS)
-
-
-def test_the_disk_is_due_once_a_second(tmp_path: Path) -> None:
-    checkpoint = Checkpoint(tmp_path / "c.jsonl", KEYS, HOSTS)
-    assert not checkpoint.needs_sync(10.0)
-    assert not checkpoint.needs_sync(10.9)
-    assert checkpoint.needs_sync(11.0)
-    checkpoint.sync(11.0)
-    assert not checkpoint.needs_sync(11.5)
-    checkpoint.close()
-
-
-def test_a_key_tells_prompts_and_options_apart_and_nothing_else() -> None:
-    message = {"role": "user", "content": "x"}
-    assert key_of("x", {"seed": 1, "top_p": 1}) == key_of([message], {"top_p": 1, "seed": 1})
-    assert key_of("x", {}) == key_of([ChatMessage.model_validate(message)], {})
-    others = [
-        key_of("y", {}),
-        key_of("x", {"seed": 1}),
-        key_of("x", {"seed": 2}),
-        key_of([message, message], {}),
-    ]
-    assert len({key_of("x", {}), *others}) == 5
-    assert key_of("\ud800", {}) != key_of("\udc00", {})

@@ -21,9 +21,10 @@ from phi_client import (
     NotFoundError,
     UnprocessableEntityError,
 )
-from phi_client.contract.chat import AssistantMessage, ChatCompletion, Choice, ContentPart, PartType, Usage
-from phi_client.contract.dialects import MANAGED_COMPUTE, MANAGED_COMPUTE_OLDER, SERVERLESS
 from phi_client.contract.error_body import HELP_TEXT
+from phi_client.contract.messages import ContentPart, PartType
+from phi_client.contract.service import MANAGED_COMPUTE, MANAGED_COMPUTE_OLDER, SERVERLESS
+from phi_client.contract.service.chat import AssistantMessage, ChatCompletion, Choice, WireUsage
 
 if TYPE_CHECKING:
     from tests.conftest import Driver
@@ -37,7 +38,7 @@ def completion(text: str = r"<think>6*7=42</think>\boxed{42}", **message: Any) -
         created=1,
         model="phi",
         choices=[Choice(index=0, message=AssistantMessage(content=text, **message), finish_reason="stop")],
-        usage=Usage(prompt_tokens=3, completion_tokens=4, total_tokens=7),
+        usage=WireUsage(prompt_tokens=3, completion_tokens=4, total_tokens=7),
     )
 
 

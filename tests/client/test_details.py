@@ -18,6 +18,7 @@ from phi_client import (
     ToolCall,
     ToolCallDelta,
 )
+from phi_client._call.details import read_logprobs, read_tool_call_deltas, read_tool_calls
 
 if TYPE_CHECKING:
     from tests.conftest import Driver, Pieces
@@ -73,6 +74,38 @@ def test_tool_calls_that_stream_in_pieces_are_put_together(phi: Driver, pieces: 
     assert done is not None
     assert done.tool_calls == (ToolCall("c-1", "add", '{"a": 1}'), ToolCall("c-2", "sub", "{}"))
     assert done.message["tool_calls"][0] == CALL
+
+
+@pytest.mark.parametrize(
+    ("raw", "call"),
+    [
+        ({"id": 7, "function": {"name": "f", "arguments": {"a": 1}}}, ToolCall("7", "f", '{"a":1}')),
+        ({"id": None, "function": {"name": "f", "arguments": None}}, ToolCall("", "f", "")),
+        ({"function": {"name": "f", "arguments": ["\ud800"]}}, ToolCall("", "f", '["\\ud800"]')),
+    ],
+)
+def test_arguments_that_came_as_json_are_its_text(raw: dict[str, Any], call: ToolCall) -> None:
+    assert read_tool_calls([raw]) == (call,)
+
+
+@pytest.mark.parametrize("index", [None, "x", [], {}, 1e400, float("nan"), True])
+def test_a_piece_without_a_number_has_that_of_its_place(index: object) -> None:
+    function = {"function": {"name": "f"}}
+    deltas = read_tool_call_deltas([{"index": 0, **function}, {"index": index, **function}])
+    assert [delta.index for delta in deltas] == [0, 1]
+
+
+@pytest.mark.parametrize(
+    ("raw", "token"),
+    [
+        ({"token": None, "logprob": "x", "bytes": ["x"]}, TokenLogprob("", 0.0)),
+        ({"token": "a", "logprob": 10**400, "bytes": [300]}, TokenLogprob("a", 0.0)),
+        ({"token": "a", "logprob": [], "bytes": "a", "top_logprobs": 5}, TokenLogprob("a", 0.0)),
+        (5, TokenLogprob("", 0.0)),
+    ],
+)
+def test_a_logprob_of_any_form_is_read(raw: object, token: TokenLogprob) -> None:
+    assert read_logprobs({"content": [raw]}) == (token,)
 
 
 def test_the_message_goes_back_into_the_next_call(phi: Driver) -> None:
@@ -159,5 +192,5 @@ def test_a_header_that_repeats_the_key_is_not_kept(phi: Driver) -> None:
     phi.answer(httpx.Response(400, headers=echo), httpx.Response(200, json={"choices": [{}]}, headers=echo))
     with pytest.raises(APIStatusError) as caught:
         phi.open(api_key=KEY).complete()
-    assert caught.value.headers["x-echo"] == "[secret]"
-    assert phi.complete().headers["x-echo"] == "[secret]"
+    assert caught.value.headers["x-echo"] == "Bearer [secret]"
+    assert phi.complete().headers["x-echo"] == "Bearer [secret]"

@@ -11,6 +11,7 @@ import pytest
 from phi_client import APIStatusError, ContentFilterError, ModelError
 from phi_client._call.errors import class_for_status
 from phi_client.contract.dialects import DIALECTS
+from phi_client.contract.service import SURFACES
 
 if TYPE_CHECKING:
     from tests.conftest import Driver
@@ -41,7 +42,7 @@ def test_an_error_of_the_catalogue_is_raised_as_what_it_is(phi: Driver, path: Pa
     assert type(error) is class_for_status(status, error.body)
     assert error.status_code == status
     assert isinstance(error, ContentFilterError) is (
-        path.stem == "error_content_filter" and dialect.annotates
+        path.stem == "error_content_filter" and SURFACES[dialect.name].annotates
     )
     if isinstance(error, ModelError):
         assert error.inner_status == int(headers.get("ms-azureml-model-error-statuscode", NOT_READY))

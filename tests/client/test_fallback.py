@@ -194,7 +194,7 @@ def test_lists_that_do_not_fit_are_refused(phi: Driver, arguments: dict[str, str
 @pytest.mark.parametrize("endpoint", [f"{SECOND}/models", f"{SECOND}/openai/v1"])
 def test_a_foundry_resource_needs_a_model(phi: Driver, endpoint: str) -> None:
     with pytest.raises(ConfigurationError, match="`PHI_MODEL`"):
-        phi.open(endpoint, "k")
+        phi.open(endpoint, "k").complete()
     serve(phi, SECOND, httpx.Response(200, json=OK))
     phi.open(endpoint, "k", deployment="my-phi").complete()
     assert b'"model":"my-phi"' in phi.router.calls.last.request.content

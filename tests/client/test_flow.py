@@ -99,11 +99,11 @@ def call_of(
     max_retries: int = 3,
     deadline_s: float | None = None,
     fallback_on: frozenset[int | str] = frozenset(),
+    endpoint: str = "https://e{}.eastus2.models.ai.azure.com",
+    connections: object = None,
 ) -> Call:
     """A call over so many endpoints."""
-    targets = [
-        Target(endpoint=resolve_endpoint(f"https://e{n}.eastus2.models.ai.azure.com")) for n in range(lanes)
-    ]
+    targets = [Target(endpoint=resolve_endpoint(endpoint.format(n)), scope="a-scope") for n in range(lanes)]
     options = CallOptions(body={}, max_retries=max_retries, timeout=Timeout(read=20.0))
     clock = Clock(now=lambda: hand.seconds, random=lambda: 0.5)
     exchanges = [
@@ -111,7 +111,7 @@ def call_of(
         for target in targets
     ]
     return Call(
-        [Lane(target, None) for target in targets],
+        [Lane(target, connections) for target in targets],
         exchanges,
         clock=clock,
         deadline=Deadline.of(deadline_s, clock.now),
@@ -211,3 +211,42 @@ def test_an_interrupt_passes_through_a_call_at_any_step() -> None:
         assert not isinstance(step, AskToken)
         with pytest.raises(KeyboardInterrupt):
             flow.throw(KeyboardInterrupt())
+
+
+@dataclass
+class Gone:
+    """Connections that were closed while a call ran on them."""
+
+    is_closed: bool = True
+
+
+def test_a_call_whose_client_was_closed_says_so_and_is_not_tried_again() -> None:
+    hand = Hand([DROPPED, 200])
+    call = call_of(hand, 1, connections=Gone())
+    with pytest.raises(APIConnectionError, match="the client was closed while the call ran"):
+        hand.carry(call.answer(Exchange.read_completion))
+    assert len(hand.sent) == 1
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "tries", "says"),
+    [
+        ("emulator", 1, "nothing listens at http://127.0.0.1:16180: run `phi-emulator serve`"),
+        ("http://127.0.0.1:16180", 1, "run `phi-emulator serve`"),
+        ("http://127.0.0.1:8000", 4, "nobody"),
+        ("https://e0.eastus2.models.ai.azure.com", 4, "nobody"),
+    ],
+)
+def test_an_emulator_that_is_not_there_is_told_at_once(endpoint: str, tries: int, says: str) -> None:
+    hand = Hand([])
+    sent: list[Send] = []
+
+    def refuse(step: Send) -> Head:
+        sent.append(step)
+        raise APIConnectionError("nobody", request_sent=False, is_refused=True)
+
+    hand.send = refuse  # type: ignore[method-assign]
+    with pytest.raises(APIConnectionError, match=says) as caught:
+        hand.carry(call_of(hand, 1, endpoint=endpoint).answer(Exchange.read_completion))
+    assert len(sent) == tries
+    assert caught.value.is_refused

@@ -32,10 +32,10 @@ from phi_client import (
     Usage,
 )
 from phi_client._call.clock import Clock
-from phi_client._map.work import MapWork, Start
-from phi_client.contract.chat import AssistantMessage, ChatCompletion, Choice
-from phi_client.contract.chat import Usage as WireUsage
-from phi_client.contract.dialects import SERVERLESS
+from phi_client._map.start import Start
+from phi_client._map.work import MapWork
+from phi_client.contract.service import SERVERLESS
+from phi_client.contract.service.chat import AssistantMessage, ChatCompletion, Choice, WireUsage
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -294,7 +294,7 @@ def test_a_refused_request_takes_no_tokens(fake_time: FakeTime) -> None:
     first, second = work.next(), work.next()
     assert isinstance(first, Start)
     assert isinstance(second, Start)
-    work.pacer.observe(second.ticket, 200, limit_of_tokens(1000, 800))
+    second.answered(0, limit_of_tokens(1000, 800), None)
     assert work.next() == 60
     work.finish(first, REFUSED)
     assert isinstance(work.next(), Start)
@@ -304,10 +304,12 @@ def test_a_repeated_request_counts_from_its_repetition(fake_time: FakeTime) -> N
     work = work_of(2, fake_time, max_tokens=595)
     start = work.next()
     assert isinstance(start, Start)
-    work.pacer.observe(start.ticket, 200, limit_of_tokens(1000, 600))
+    start.sends(0)
+    start.answered(0, limit_of_tokens(1000, 600), None)
     assert work.next() == 60
     fake_time.seconds += 10
-    start.watched(None)(RetryEvent(1, REFUSED, 5, ENDPOINT, ENDPOINT))
+    start.waits(0, 5)
+    start.sends(0)
     assert start.retries == 1
     assert work.next() == 65
 
@@ -323,12 +325,8 @@ def test_the_budget_of_tokens_counts_against_a_limit(
     assert isinstance(first, Start)
     for _ in range(50):
         # Answers to requests that were not this one's would open places without touching the tokens.
-        work.pacer.observe(first.ticket, 200, {})
-    work.pacer.observe(
-        first.ticket,
-        200,
-        limit_of_tokens(limit, first.ticket.tokens),
-    )
+        first.answered(0, {}, None)
+    first.answered(0, limit_of_tokens(limit, (max_tokens or 1000) + 5), None)
     started = 1
     while isinstance(step := work.next(), Start):
         started += 1
@@ -349,18 +347,6 @@ def test_a_few_such_errors_end_nothing(phi: Driver) -> None:
     result = phi.map(PROMPTS, concurrency=1)
     assert len(result.failed) == 30
     assert all(isinstance(item.error, AuthenticationError) for item in result.failed)
-
-
-def test_what_a_hook_raises_ends_the_whole(phi: Driver) -> None:
-    class EnoughError(Exception):
-        pass
-
-    def hook(event: RetryEvent) -> None:
-        raise EnoughError
-
-    Service(phi, lambda number, attempt: httpx.Response(500), on_retry=hook)
-    with pytest.raises(EnoughError):
-        phi.map(PROMPTS)
 
 
 def test_the_callers_own_hook_is_told_too(phi: Driver) -> None:
@@ -388,7 +374,15 @@ def test_each_item_has_the_deadline_for_itself(phi: Driver, fake_time: FakeTime)
         (["x", b"y"], {}, "the input 1 is no prompt"),
         ([["x"]], {}, "the input 0 is no prompt"),
         (["x"], {"concurrency": 0}, "`concurrency` is 0"),
-        (["x"], {"concurrency": 101}, "give 1 to 100"),
+        (["x"], {"concurrency": 1001}, "give 1 to 1000"),
+        (["x"], {"concurrency": 2.5}, "`concurrency` is 2.5"),
+        (["x"], {"concurrency": True}, "`concurrency` is True"),
+        (None, {}, "give a list of prompts"),
+        (["x"], {"checkpoint": 5}, "give the path of a file"),
+        (["x"], {"checkpoint": ""}, "give the path of a file"),
+        (["x"], {"prices": 0.3}, "`prices` holds no prices"),
+        (["x"], {"prices": {MODEL: 0.3}}, "`prices` holds no prices"),
+        (["x"], {"prices": Price(prompt=float("nan"), completion=1)}, "`prices` holds no prices"),
         (["x"], {"timeout": 0}, "timeout"),
     ],
 )
@@ -408,7 +402,7 @@ def test_a_checkpoint_keeps_what_is_finished_and_only_the_rest_is_sent(phi: Driv
     )
     first = phi.map_as_completed(PROMPTS, checkpoint=path, concurrency=2, leave_after=15)
     kept = {json.loads(line)["position"] for line in path.read_text().splitlines()[1:]}
-    assert kept == {item.position for item in first}
+    assert kept >= {item.position for item in first}
     service.asked.clear()
     result = phi.map(PROMPTS, checkpoint=path, prices=Price(prompt=1, completion=1))
     assert answers(result) == [str(number) for number in range(40)]
@@ -518,7 +512,7 @@ def test_a_thread_that_waits_for_a_retry_is_woken_when_the_work_is_left() -> Non
 
 
 def test_an_interruption_right_after_a_line_is_written_counts_it(
-    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, tmp_path: Path
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     # Ctrl-C comes between any two instructions; this is where it was seen to make the message wrong.
     counted = MapWork._count
@@ -531,10 +525,12 @@ def test_an_interruption_right_after_a_line_is_written_counts_it(
     monkeypatch.setattr(MapWork, "_count", count)
     with httpx.Client(transport=httpx.MockTransport(lambda _: echo(0))) as http:
         client = PhiClient(ENDPOINT, "a-key", http_client=http)
-        with pytest.raises(KeyboardInterrupt):
+        with pytest.raises(KeyboardInterrupt) as caught:
             client.map(PROMPTS[:5], checkpoint=tmp_path / "c.jsonl")
-    assert (tmp_path / "c.jsonl").read_bytes().count(b"\n") == 1 + 3
-    assert "interrupted: 3 of 5 items are finished and kept in" in caplog.text
+    kept = (tmp_path / "c.jsonl").read_bytes().count(b"\n") - 1
+    assert kept >= 3
+    (words,) = caught.value.__notes__
+    assert words.startswith(f"interrupted: {kept} of 5 items are finished and kept in")
 
 
 def test_a_clock_of_ones_own_is_used_for_waits_between_items(phi: Driver, fake_time: FakeTime) -> None:
@@ -558,22 +554,6 @@ def test_without_a_bar_its_code_is_not_loaded() -> None:
         [sys.executable, "-c", script], capture_output=True, text=True, check=True, timeout=30
     )
     assert done.stdout.strip() == "[]"
-
-
-def test_the_checkpoint_is_forced_to_the_disk_once_a_second(
-    phi: Driver, fake_time: FakeTime, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    # What has reached a disk can't be seen from a process, so the call is counted.
-    forced: list[float] = []
-    monkeypatch.setattr("os.fsync", lambda descriptor: forced.append(fake_time.seconds))
-
-    def reply(number: int, attempt: int) -> None:
-        fake_time.seconds += 0.25
-
-    Service(phi, reply)
-    phi.map(PROMPTS, checkpoint=tmp_path / "c.jsonl", concurrency=1)
-    assert 10 <= len(forced) <= 11
-    assert forced[-1] == fake_time.seconds
 
 
 @pytest.mark.timeout(15)

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import httpx
 import pytest
+from azure.core.credentials import AccessToken, AzureKeyCredential
+from pydantic import BaseModel
 
 from phi_client import AsyncPhiClient, ConfigurationError, Timeout
 from phi_client.contract.emulator import EMULATOR_KEY
@@ -16,7 +18,24 @@ if TYPE_CHECKING:
 
 OK = {"choices": [{"message": {"content": "42"}, "finish_reason": "stop"}]}
 URL = "https://phi.eastus2.models.ai.azure.com"
+FOUNDRY = "https://phi.services.ai.azure.com"
 MANAGED = "https://phi.westus.inference.ml.azure.com"
+
+
+class Scopes:
+    """A credential that notes what it is asked for."""
+
+    def __init__(self) -> None:
+        self.asked: list[str] = []
+
+    def get_token(self, *scopes: str, **_: Any) -> AccessToken:
+        self.asked += scopes
+        return AccessToken("a-token", 2**31)
+
+
+class AsyncScopes(Scopes):
+    async def get_token(self, *scopes: str, **_: Any) -> AccessToken:  # type: ignore[override]
+        return super().get_token(*scopes)
 
 
 def request_after(
@@ -93,7 +112,27 @@ def test_the_api_version_of_the_url_is_used(phi: Driver) -> None:
         ({"api_key": "two words"}, "API key"),
         ({"api_key": "line\nbreak"}, "API key"),
         ({"api_key": ""}, "API key"),
-        ({"deployment": "a\r\nb"}, "'deployment'"),
+        ({"deployment": "a\r\nb"}, "`deployment`"),
+        ({"deployment": "é"}, "`deployment`"),
+        ({"model": "a\nb"}, "`model`"),
+        ({"model": ["a", "b"]}, "`model` has 2 words for 1 endpoints"),
+        ({"endpoint": []}, "empty list"),
+        ({"endpoint": 5}, "`endpoint`"),
+        ({"endpoint": [5]}, "URL as a string"),
+        ({"endpoint": [URL, URL]}, "`api_key` has 1 words for 2 endpoints"),
+        ({"api_key": b"key"}, "of type `bytes`"),
+        ({"api_key": lambda: "k"}, "pass `credential=`"),
+        ({"api_key": None, "credential": "a key"}, "given as `api_key`"),
+        ({"api_key": None, "credential": lambda: "token"}, "a function that gives tokens is not needed"),
+        ({"api_key": None, "credential": Scopes}, "an instance of it"),
+        ({"timeout": Timeout}, "`timeout`"),
+        ({"credential_scope": "a b"}, "`credential_scope`"),
+        ({"allow_http": "yes"}, "True or False"),
+        ({"allow_http": 1}, "True or False"),
+        ({"fallback_on": [200]}, "300 to 599"),
+        ({"fallback_on": [True]}, "300 to 599"),
+        ({"fallback_on": ["timeouts"]}, "'timeout'"),
+        ({"fallback_on": 5.0}, "`fallback_on`"),
         ({"headers": {"a b": "c"}}, "'a b'"),
         ({"headers": {"x": "a\nb"}}, "'x'"),
         ({"headers": {"x": "é"}}, "'x'"),
@@ -172,3 +211,137 @@ def test_repr_shows_no_key(phi: Driver) -> None:
     shown = repr(client) + repr(vars(client))
     assert "a-key-that-must-never-be-shown" not in shown
     assert URL in repr(client)
+
+
+def test_endpoints_in_a_list_have_their_settings_in_lists(phi: Driver) -> None:
+    endpoints: Any = [URL, MANAGED]
+    keys: Any = ["k-1", AzureKeyCredential("k-2")]
+    settings: Any = vars(phi.open(endpoints, keys, model=["a", None]).client)
+    first, second = settings["_settings"].targets
+    assert (first.api_key, second.api_key) == ("k-1", "k-2")
+    assert (first.model, second.model) == ("a", None)
+    assert "k-2" not in repr(settings["_settings"])
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "key"), [((URL, MANAGED), "k-1 k-2"), (f"{URL} {MANAGED}", ("k-1", "k-2")), ([URL], ["k-1"])]
+)
+def test_lists_and_words_say_the_same(phi: Driver, endpoint: Any, key: Any) -> None:
+    assert request_after(phi, endpoint, key, model=["m"]).headers["authorization"] == "Bearer k-1"
+
+
+@pytest.mark.parametrize("endpoint", [URL, MANAGED, f"{MANAGED}/score", FOUNDRY, f"{FOUNDRY}/models"])
+def test_a_calls_model_wins_at_every_endpoint(phi: Driver, endpoint: str) -> None:
+    phi.answer(*[httpx.Response(200, json={**OK, "output": "42"})] * 9)
+    phi.open(endpoint, model="mine").complete("x", model="other")
+    client = phi.client
+    assert client is not None
+    phi.client = client.with_options(model="third")
+    phi.complete("x")
+    phi.complete("x", model=None)
+    bodies = [json.loads(call.request.content) for call in phi.router.calls]
+    bodies = [body.get("input_data", {}).get("parameters", body) for body in bodies]
+    assert [body["model"] for body in bodies] == ["other", "third", "mine"]
+
+
+def test_every_way_to_ask_takes_a_model(phi: Driver) -> None:
+    class Answer(BaseModel):
+        value: int
+
+    done = {"choices": [{"message": {"content": '{"value": 42}'}, "finish_reason": "stop"}]}
+    phi.answer(*[httpx.Response(200, json=done)] * 9)
+    client = phi.open(model="mine").client
+    if isinstance(client, AsyncPhiClient):
+        assert phi.run(client.parse("x", Answer, model="other")).parsed.value == 42
+    elif client is not None:
+        assert client.parse("x", Answer, model="other").parsed.value == 42
+    phi.solve("x", model="other")
+    phi.map(["x"], model="other")
+    assert {json.loads(call.request.content)["model"] for call in phi.router.calls} == {"other"}
+
+
+def test_a_foundry_resource_takes_its_model_from_the_call_alone(phi: Driver) -> None:
+    phi.answer(httpx.Response(200, json=OK))
+    phi.open(FOUNDRY)
+    with pytest.raises(ConfigurationError, match="`model=`, to the client or to the call"):
+        phi.complete("x")
+    with pytest.raises(ConfigurationError, match="`PHI_MODEL`"):
+        phi.stream("x")
+    assert not phi.router.calls
+    phi.complete("x", model="my-deployment")
+    assert json.loads(phi.router.calls.last.request.content)["model"] == "my-deployment"
+
+
+@pytest.mark.parametrize("by_environment", [True, False])
+def test_the_audience_of_a_token_can_be_set(
+    phi: Driver, monkeypatch: pytest.MonkeyPatch, by_environment: bool
+) -> None:
+    scope = "https://cognitiveservices.azure.us/.default"
+    monkeypatch.setenv("PHI_CREDENTIAL_SCOPE", scope if by_environment else "wrong")
+    credential = AsyncScopes() if phi.is_async else Scopes()
+    own = {} if by_environment else {"credential_scope": scope}
+    request = request_after(phi, URL, None, credential=credential, **own)
+    assert request.headers["authorization"] == "Bearer a-token"
+    assert credential.asked == [scope]
+
+
+@pytest.mark.parametrize(
+    "host", ["emulator:16180", "host.docker.internal:16180", "10.0.0.4", "[fd00::4]:8000"]
+)
+def test_plain_http_beyond_this_machine_needs_a_word_for_it(
+    phi: Driver, monkeypatch: pytest.MonkeyPatch, host: str
+) -> None:
+    with pytest.raises(ConfigurationError, match=r"unencrypted.*`allow_http=True`.*`PHI_ALLOW_HTTP=1`"):
+        phi.open(f"http://{host}")
+    assert str(request_after(phi, f"http://{host}", "k", allow_http=True).url).startswith(f"http://{host}/")
+    monkeypatch.setenv("PHI_ALLOW_HTTP", "true")
+    assert request_after(phi, f"http://{host}", "k").headers["authorization"] == "Bearer k"
+    with pytest.raises(ConfigurationError, match="unencrypted"):
+        phi.open(f"http://{host}", allow_http=False)
+    with pytest.raises(ConfigurationError, match="use `https`"):
+        phi.open("http://phi.eastus2.models.ai.azure.com")
+
+
+@pytest.mark.parametrize(
+    ("given", "failures"),
+    [
+        ((401, "timeout"), {401, "timeout"}),
+        ([404, "404", "Response"], {404, "response"}),
+        ("401, 403 timeout", {401, 403, "timeout"}),
+        (403, {403}),
+        ((), set[Any]()),
+        (None, set[Any]()),
+    ],
+)
+def test_which_failures_go_on_to_the_next_endpoint_is_chosen(
+    phi: Driver, monkeypatch: pytest.MonkeyPatch, given: Any, failures: set[int | str]
+) -> None:
+    assert vars(phi.open(fallback_on=given).client)["_settings"].fallback_on == failures
+    monkeypatch.setenv("PHI_FALLBACK_ON", "500 timeout")
+    wanted = {500, "timeout"} if given is None else failures
+    assert vars(phi.open(fallback_on=given).client)["_settings"].fallback_on == wanted
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("ENDPOINT", "http://gateway.example.com"),
+        ("ENDPOINT", "phi.models.ai.azure.com"),
+        ("ENDPOINT", f"{URL}?api-version=latest"),
+        ("API_KEY", "two words"),
+        ("DIALECT", "openai"),
+        ("MODEL", "a\tb"),
+        ("DEPLOYMENT", "é"),
+        ("API_VERSION", "latest"),
+        ("CREDENTIAL_SCOPE", "é"),
+        ("ALLOW_HTTP", "perhaps"),
+        ("FALLBACK_ON", "401 sometimes"),
+    ],
+)
+def test_a_variable_that_can_not_work_is_named(
+    phi: Driver, monkeypatch: pytest.MonkeyPatch, name: str, value: str
+) -> None:
+    for variable, right in {"ENDPOINT": URL, "API_KEY": "k", name: value}.items():
+        monkeypatch.setenv(f"PHI_{variable}", right)
+    with pytest.raises(ConfigurationError, match=f"`PHI_{name}`"):
+        phi.open(None, None)

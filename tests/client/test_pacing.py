@@ -4,13 +4,19 @@ from __future__ import annotations
 
 import math
 import random
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from phi_emulator.service.rate_limits import LimitExceededError, Limits, RateLimits
 
+from phi_client import APIResponseError, APITimeoutError, CredentialError, ErrorBody, ModelError, PhiError
 from phi_client._call.clock import Clock
+from phi_client._call.errors import class_for_status
+from phi_client._call.retrying import read_retry_after
 from phi_client._map.pacing import Pacer, Ticket
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 TOKENS = 10.0
 
@@ -26,12 +32,28 @@ class Line:
         """One request and its answer."""
         ticket = self.pacer.start(TOKENS)
         named = {name.replace("_", "-"): value for name, value in headers.items()}
-        self.pacer.observe(ticket, status, named)
+        self.pacer.observe(ticket, named, error_of(status, named))
         self.pacer.end(ticket, TOKENS)
         return ticket
 
-    def wait_s(self, running: int = 0, tokens: float = TOKENS) -> float:
-        return self.pacer.wait_s(running, tokens)
+    def start(self, tokens: float = TOKENS) -> Ticket:
+        """A request that is over at once, without an answer of its own."""
+        ticket = self.pacer.start(tokens)
+        self.pacer.end(ticket, None)
+        return ticket
+
+    def wait_s(self, tokens: float = TOKENS) -> float:
+        return self.pacer.wait_s(tokens)
+
+
+def error_of(status: int, headers: Mapping[str, str], inner: int | None = None) -> PhiError | None:
+    """What a status comes to; `inner` is that of a container behind a front door."""
+    if status == 200:
+        return None
+    body = ErrorBody(message="", status=inner)
+    return class_for_status(status, body)(
+        "", status_code=status, body=body, retry_after=read_retry_after(headers), headers=headers
+    )
 
 
 def test_it_begins_with_four_and_doubles_in_each_round_up_to_the_ceiling() -> None:
@@ -43,8 +65,10 @@ def test_it_begins_with_four_and_doubles_in_each_round_up_to_the_ceiling() -> No
     for _ in range(9):
         line.answer()
     assert line.pacer.concurrency == 10
-    assert line.wait_s(running=9) == 0
-    assert line.wait_s(running=10) == math.inf
+    for _ in range(10):
+        assert line.wait_s() == 0
+        line.pacer.start(TOKENS)
+    assert line.wait_s() == math.inf
 
 
 def test_a_ceiling_below_four_is_kept() -> None:
@@ -58,7 +82,8 @@ def test_a_refusal_halves_it_once_for_all_that_were_out(status: int) -> None:
         line.answer()
     out = [line.pacer.start(TOKENS) for _ in range(8)]
     for ticket in out:
-        line.pacer.observe(ticket, status, {})
+        line.pacer.observe(ticket, {}, error_of(status, {}))
+        line.pacer.end(ticket, 0)
     assert line.pacer.concurrency == 8
     line.answer(status)
     assert line.pacer.concurrency == 4
@@ -103,7 +128,7 @@ def test_what_is_left_of_a_limit_is_not_overdrawn(kind: str) -> None:
     for _ in range(4):
         line.seconds += 1
         assert line.wait_s() == 0
-        line.pacer.start(TOKENS)
+        line.start()
     assert line.wait_s() == pytest.approx(56)
     line.seconds = 60
     assert line.wait_s() == 0
@@ -121,8 +146,8 @@ def test_tokens_that_were_not_used_leave_room() -> None:
 def test_what_others_use_is_taken_into_account_for_a_minute() -> None:
     line = Line()
     line.answer(x_ratelimit_limit_requests="10", x_ratelimit_remaining_requests="2")
-    line.pacer.start(TOKENS)
-    line.pacer.start(TOKENS)
+    line.start()
+    line.start()
     assert line.wait_s() == pytest.approx(60)
 
 
@@ -130,7 +155,7 @@ def test_without_a_limit_what_remains_is_enough_to_know() -> None:
     line = Line()
     line.answer(x_ratelimit_remaining_requests="1")
     assert line.wait_s() == 0
-    line.pacer.start(TOKENS)
+    line.start()
     assert line.wait_s() == pytest.approx(60)
 
 
@@ -172,8 +197,8 @@ def test_an_older_answer_does_not_replace_what_a_newer_one_said() -> None:
     line = Line()
     older, newer = line.pacer.start(TOKENS), line.pacer.start(TOKENS)
     full: dict[str, Any] = {"x-ratelimit-limit-requests": "9", "x-ratelimit-remaining-requests": "0"}
-    line.pacer.observe(newer, 200, full)
-    line.pacer.observe(older, 200, full | {"x-ratelimit-remaining-requests": "8"})
+    line.pacer.observe(newer, full, None)
+    line.pacer.observe(older, full | {"x-ratelimit-remaining-requests": "8"}, None)
     assert line.wait_s() > 0
 
 
@@ -188,7 +213,7 @@ def test_a_service_that_tells_its_limits_never_refuses(limits: Limits, seed: int
     answered = refused = 0
     while answered < 200:
         budget = chance.choice([60.0, 120.0])
-        wait_s = line.wait_s(len(running), budget)
+        wait_s = line.wait_s(budget)
         ends = min((one[0] for one in running), default=math.inf)
         if wait_s == 0:
             ticket = line.pacer.start(budget)
@@ -196,7 +221,8 @@ def test_a_service_that_tells_its_limits_never_refuses(limits: Limits, seed: int
                 admission = service.admit(int(budget))
             except LimitExceededError as error:
                 refused += 1
-                line.pacer.observe(ticket, 429, {"retry-after": str(error.retry_after_s)})
+                asked = {"retry-after": str(error.retry_after_s)}
+                line.pacer.observe(ticket, asked, error_of(429, asked))
                 line.pacer.end(ticket, 0.0)
                 continue
             headers = {
@@ -209,7 +235,7 @@ def test_a_service_that_tells_its_limits_never_refuses(limits: Limits, seed: int
                 for what, value in (("limit", limit), ("remaining", left))
             }
             running.append((line.seconds + chance.uniform(0.5, 5), ticket, admission, budget / 2))
-            line.pacer.observe(ticket, 200, headers)
+            line.pacer.observe(ticket, headers, None)
         elif ends < line.seconds + wait_s:
             line.seconds = ends
             done = min(running, key=lambda one: one[0])
@@ -232,5 +258,40 @@ def test_what_ends_after_its_minute_leaves_the_count_right() -> None:
     line.pacer.end(late, 10)
     line.pacer.repeat(late, 5)
     assert line.wait_s(tokens=100) == 0
-    line.pacer.start(90)
+    line.start(90)
     assert line.wait_s(tokens=20) == pytest.approx(60)
+
+
+@pytest.mark.parametrize(("status", "inner"), [(429, None), (503, None), (424, 429), (424, 503), (200, 429)])
+def test_a_refusal_is_seen_wherever_it_hides(status: int, inner: int | None) -> None:
+    """Behind a front door it is in a 424, and `/score` answers 200."""
+    line = Line()
+    for _ in range(12):
+        line.answer()
+    body = ErrorBody(message="", status=inner)
+    error = ModelError("", status_code=status, body=body) if inner else error_of(status, {})
+    before, ticket = line.pacer.concurrency, line.pacer.start(TOKENS)
+    line.pacer.observe(ticket, {}, error)
+    line.pacer.end(ticket, 0)
+    assert line.pacer.concurrency == before // 2
+    assert not line.pacer.is_growing
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        *[error_of(status, {}) for status in (400, 401, 403, 404, 408, 422, 424, 500, 502, 504)],
+        error_of(424, {}, 500),
+        APITimeoutError("", phase="read", limit_s=1, request_sent=True),
+        APIResponseError(""),
+        CredentialError(""),
+        ValueError(),
+    ],
+)
+def test_an_error_says_nothing_of_how_many_a_service_takes(error: Exception) -> None:
+    line = Line()
+    for _ in range(20):
+        ticket = line.pacer.start(TOKENS)
+        line.pacer.observe(ticket, {}, error)
+        line.pacer.end(ticket, None)
+    assert (line.pacer.concurrency, line.wait_s()) == (4, 0)

@@ -19,12 +19,8 @@ from phi_client import (
     Usage,
 )
 from phi_client._answers.parsing import find_json
-from phi_client._call.clock import Clock
-from phi_client._call.options import CallOptions
-from phi_client._call.shared_deadline import SharedDeadline
-from phi_client.contract.chat import AssistantMessage, ChatCompletion, Choice
-from phi_client.contract.chat import Usage as WireUsage
-from phi_client.contract.dialects import SERVERLESS
+from phi_client.contract.service import SERVERLESS
+from phi_client.contract.service.chat import AssistantMessage, ChatCompletion, Choice, WireUsage
 
 if TYPE_CHECKING:
     from tests.conftest import Driver, FakeTime
@@ -200,14 +196,6 @@ def test_the_deadline_is_for_all_asks_together(phi: Driver, fake_time: FakeTime)
     with pytest.raises(APITimeoutError) as caught:
         phi.parse("?", Product, deadline=10, max_reasks=9)
     assert (caught.value.phase, route.call_count) == ("deadline", 2)
-
-
-def test_no_time_is_left_to_ask_again_after_the_deadline() -> None:
-    clock = iter([0, 0, 11])
-    deadline = SharedDeadline(CallOptions(body={}, deadline_s=10), Clock(now=lambda: next(clock)))
-    assert deadline.applied_to({"seed": 1}) == {"seed": 1, "deadline": 10}
-    with pytest.raises(APITimeoutError, match="deadline of 10 s"):
-        deadline.applied_to({})
 
 
 @pytest.mark.parametrize(("arguments", "says"), [((dict,), "pydantic"), ((Product(product=1),), "pydantic")])

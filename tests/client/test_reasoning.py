@@ -1,4 +1,4 @@
-"""Reasoning is split from content the same way whole and in pieces; the last boxed answer is found."""
+"""Reasoning is split from content the same way whole and in pieces."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from phi_client.contract.reasoning import ReasoningSplitter, SplitText, find_boxed_answer, split_reasoning
+from phi_client.contract.reasoning import ReasoningSplitter, SplitText, split_reasoning
 
 WHOLES = [
     ("<think>a</think>b", "a", "b"),
@@ -83,30 +83,3 @@ def test_beside_a_field_of_its_own_an_unopened_tag_is_text() -> None:
     splitter = ReasoningSplitter()
     splitter.reasoning_elsewhere = True
     assert splitter.feed("the tag </think> ends it") == SplitText(content="the tag </think> ends it")
-
-
-@pytest.mark.parametrize(
-    ("content", "answer"),
-    [
-        (r"So \boxed{408}.", "408"),
-        (r"First \boxed{1}, then \boxed{2}", "2"),
-        (r"\boxed{\frac{1}{2}}", r"\frac{1}{2}"),
-        (r"\boxed{\{1, 2\}}", r"\{1, 2\}"),
-        (r"\boxed{ x + {y} }", "x + {y}"),
-        (r"\boxed {7}", "7"),
-        (r"\boxed{\boxed{5}}", "5"),
-        (r"\boxed{1} and cut: \boxed{2", "1"),
-        (r"{ \boxed{3}", "3"),
-        (r"} \boxed{3}", "3"),
-        (r"\boxed{}", ""),
-        (r"\fbox{1} boxed{2} \boxed 3", None),
-        (r"\boxed{\text{a}", None),
-        ("", None),
-    ],
-)
-def test_the_last_boxed_answer_is_found(content: str, answer: str | None) -> None:
-    assert find_boxed_answer(content) == answer
-
-
-def test_many_unclosed_boxes_take_no_time() -> None:
-    assert find_boxed_answer(r"\boxed{" * 200_000) is None

@@ -19,9 +19,8 @@ from phi_client import (
 )
 from phi_client._answers.forms import are_same
 from phi_client._answers.voting import count_votes
-from phi_client.contract.chat import AssistantMessage, ChatCompletion, Choice
-from phi_client.contract.chat import Usage as WireUsage
-from phi_client.contract.dialects import SERVERLESS
+from phi_client.contract.service import SERVERLESS
+from phi_client.contract.service.chat import AssistantMessage, ChatCompletion, Choice, WireUsage
 
 if TYPE_CHECKING:
     from tests.conftest import Driver

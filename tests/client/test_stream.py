@@ -9,16 +9,18 @@ import httpx
 import pytest
 
 from phi_client import (
+    AsyncChatStream,
     AsyncPhiClient,
     BadRequestError,
+    Completion,
     ConfigurationError,
     PhiClient,
     RateLimitError,
     StreamInterruptedError,
     Usage,
 )
-from phi_client.contract import chat
-from phi_client.contract.chat import (
+from phi_client.contract.service import SERVERLESS, chat
+from phi_client.contract.service.chat import (
     AssistantMessage,
     ChatCompletion,
     ChatCompletionChunk,
@@ -29,7 +31,6 @@ from phi_client.contract.chat import (
     finish_chunk,
     role_chunk,
 )
-from phi_client.contract.dialects import SERVERLESS
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -38,7 +39,7 @@ if TYPE_CHECKING:
 
 HEAD: dict[str, Any] = {"id": "chatcmpl-1", "created": 1, "model": "phi"}
 COUNTED = Usage(prompt_tokens=3, completion_tokens=4, total_tokens=7)
-USAGE = chat.Usage(prompt_tokens=3, completion_tokens=4, total_tokens=7)
+USAGE = chat.WireUsage(prompt_tokens=3, completion_tokens=4, total_tokens=7)
 TEXT = "<think>\n6*7=42\n</think>\n\nIt is \\boxed{42}."
 
 
@@ -310,3 +311,114 @@ def test_a_completion_is_there_only_at_the_end(phi: Driver, pieces: type[Pieces]
             next(plain)
         with plain, pytest.raises(ConfigurationError, match="not been read"):
             _ = plain.completion
+
+
+def event(**delta: str) -> bytes:
+    choice = {"index": 0, "delta": delta, "finish_reason": "stop" if not delta else None}
+    return b"data: " + json.dumps({"choices": [choice]}).encode() + b"\n\n"
+
+
+EVENTS = [
+    event(content="<think>6"),
+    event(content="*7</think>4"),
+    event(content="2"),
+    event(),
+    b"data: [DONE]\n\n",
+]
+HEADERS = {"content-type": "text/event-stream", "x-request-id": "r-1"}
+
+
+def opened(phi: Driver) -> Any:
+    """A stream of the client, behind a sync face."""
+    phi.answer(httpx.Response(200, content=b"".join(EVENTS), headers=HEADERS))
+    phi.open()
+    assert phi.client is not None
+    return phi.client.stream("x")
+
+
+def test_one_side_of_a_stream_can_be_read_alone(phi: Driver) -> None:
+    async def deltas(stream: AsyncChatStream, side: str) -> list[str]:
+        async with stream:
+            return [text async for text in getattr(stream, side)()]
+
+    for side, expected in (("text_deltas", "42"), ("reasoning_deltas", "6*7")):
+        stream = opened(phi)
+        if phi.is_async:
+            assert "".join(phi.run(deltas(stream, side))) == expected
+        else:
+            with stream:
+                assert "".join(getattr(stream, side)()) == expected
+
+
+def test_a_stream_tells_its_head_from_the_start_and_what_came_so_far(phi: Driver) -> None:
+    def look(stream: Any) -> None:
+        assert (stream.request_id, stream.status_code) == ("r-1", 200)
+        assert stream.headers["x-request-id"] == "r-1"
+        assert (stream.so_far.content, stream.so_far.finish_reason) == ("", None)
+        assert "so far" in repr(stream)
+
+    async def read(stream: AsyncChatStream) -> Completion:
+        async with stream:
+            look(stream)
+            await anext(stream)
+            return await stream.until_done()
+
+    stream = opened(phi)
+    if phi.is_async:
+        done = phi.run(read(stream))
+    else:
+        with stream:
+            look(stream)
+            next(stream)
+            done = stream.until_done()
+    assert (done.reasoning, done.content) == ("6*7", "42")
+    assert stream.so_far == done
+    assert "whole" in repr(stream)
+
+
+def test_a_stream_that_was_closed_is_read_no_further(phi: Driver) -> None:
+    async def read(stream: AsyncChatStream) -> None:
+        async with stream:
+            await anext(stream)
+            await stream.close()
+            await stream.close()
+            with pytest.raises(ConfigurationError, match="has been left"):
+                await stream.until_done()
+        with pytest.raises(ConfigurationError, match="opened once"):
+            await stream.__aenter__()
+
+    stream = opened(phi)
+    if phi.is_async:
+        phi.run(read(stream))
+        return
+    with stream:
+        next(stream)
+        stream.close()
+        stream.close()
+        with pytest.raises(ConfigurationError, match="has been left"):
+            stream.until_done()
+    with pytest.raises(ConfigurationError, match="opened once"):
+        stream.__enter__()
+
+
+BROKEN = [httpx.ReadTimeout("silent"), httpx.ReadError("reset"), httpx.RemoteProtocolError("cut")]
+
+
+@pytest.mark.parametrize("end", BROKEN)
+def test_what_breaks_off_after_the_finish_reason_costs_no_answer(
+    phi: Driver, pieces: type[Pieces], end: Exception
+) -> None:
+    phi.answer(httpx.Response(200, stream=pieces(*EVENTS[:-1], end), headers=HEADERS))
+    _, done = phi.open().stream()
+    assert done is not None
+    assert (done.reasoning, done.content, done.finish_reason) == ("6*7", "42", "stop")
+
+
+@pytest.mark.parametrize("end", BROKEN)
+def test_what_breaks_off_before_it_is_an_interruption(
+    phi: Driver, pieces: type[Pieces], end: Exception
+) -> None:
+    phi.answer(httpx.Response(200, stream=pieces(*EVENTS[:-2], end), headers=HEADERS))
+    with pytest.raises(StreamInterruptedError) as caught:
+        phi.open().stream()
+    assert (caught.value.partial.reasoning, caught.value.partial.content) == ("6*7", "42")

@@ -101,16 +101,3 @@ def test_the_connection_is_used_again_where_the_body_ends(
         stream_twice(server.url)
     assert server.connections == connections
     assert time.monotonic() - began < TOO_LONG_S
-
-
-def test_a_connection_that_was_read_to_its_end_has_its_own_limits_again(server: Server) -> None:
-    with PhiClient(server.url, "k", timeout=5) as client:
-        for _ in range(2):
-            with client.stream("x") as stream:
-                list(stream)
-        (connection,) = client._lanes[0].pool.get()._transport._pool.connections  # type: ignore[attr-defined]
-        reads = connection._connection._network_stream.read
-        assert reads.__name__ == "read_within_limit"
-        # Of a silent connection: the read ends when its own limit does, not the end's.
-        with pytest.raises(Exception, match="timed out"):
-            reads(1, timeout=0.2)

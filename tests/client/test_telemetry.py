@@ -2,23 +2,30 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
+from contextvars import copy_context
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import httpx
 import pytest
 from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.sdk.metrics.export import InMemoryMetricReader
-from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
+from opentelemetry.sdk.trace import ReadableSpan, Span, SpanProcessor, TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
-from opentelemetry.trace import SpanKind, StatusCode, get_tracer
+from opentelemetry.trace import INVALID_SPAN, SpanKind, StatusCode, get_current_span, get_tracer
 
 from phi_client import PhiError, StreamInterruptedError
-from phi_client._call.telemetry import CONTENT_VARIABLE
+from phi_client._call.telemetry import CONTENT_VARIABLE, begin_trace
 
 if TYPE_CHECKING:
+    from collections.abc import Generator
+
+    from opentelemetry.context import Context
+
+    from phi_client._call.exchange import Exchange
     from tests.conftest import Driver, FakeTime, Pieces
 
 KEY = "planted-key-0123456789abcdef"
@@ -41,10 +48,26 @@ EVENTS = b"".join(
 
 
 @dataclass
+class AnExchange:
+    """What a trace looks at when an attempt begins."""
+
+    method: str = "POST"
+    url: str = "https://phi.example/chat/completions"
+    request: dict[str, Any] = field(default_factory=dict[str, Any])
+
+    @property
+    def dialect(self) -> AnExchange:
+        return self
+
+    telemetry_name: str = "azure.ai.inference"
+
+
+@dataclass
 class Told:
     """What was told to OpenTelemetry."""
 
     exporter: InMemorySpanExporter = field(default_factory=InMemorySpanExporter)
+    tracers: TracerProvider = field(default_factory=TracerProvider)
     reader: InMemoryMetricReader = field(default_factory=InMemoryMetricReader)
 
     def spans(self) -> tuple[ReadableSpan, list[ReadableSpan]]:
@@ -78,13 +101,77 @@ class Told:
 def told(monkeypatch: pytest.MonkeyPatch) -> Told:
     """Providers that keep what they are told. A process can set its providers once, so they are put in their place."""
     told = Told()
-    tracers = TracerProvider()
-    tracers.add_span_processor(SimpleSpanProcessor(told.exporter))
-    monkeypatch.setattr("opentelemetry.trace._TRACER_PROVIDER", tracers)
+    told.tracers.add_span_processor(SimpleSpanProcessor(told.exporter))
+    monkeypatch.setattr("opentelemetry.trace._TRACER_PROVIDER", told.tracers)
     monkeypatch.setattr(
         "opentelemetry.metrics._internal._METER_PROVIDER", MeterProvider(metric_readers=[told.reader])
     )
     return told
+
+
+FIRST, SECOND = "https://first.services.ai.azure.com/openai/v1", "https://second.eastus2.models.ai.azure.com"
+
+
+def two_endpoints(phi: Driver, first: httpx.Response, second: httpx.Response) -> Driver:
+    """A client of two endpoints, of which the first one alone is asked for a model."""
+    phi.router.route(host=str(httpx.URL(FIRST).host)).mock(side_effect=lambda _: first)
+    phi.router.route(host=str(httpx.URL(SECOND).host)).mock(side_effect=lambda _: second)
+    return phi.open(f"{FIRST} {SECOND}", "key-1 key-2", model="first -", max_retries=1)
+
+
+def test_after_a_hop_span_and_metrics_name_who_answered(phi: Driver, told: Told) -> None:
+    two_endpoints(phi, httpx.Response(503), httpx.Response(200, json=OK)).complete()
+    call, attempts = told.spans()
+    points = told.points()
+    metrics = [points[f"gen_ai.client.{name}"][0] for name in ("operation.duration", "token.usage")]
+    for attributes in (call.attributes or {}, *(point.attributes for point in metrics)):
+        assert attributes["server.address"] == "second.eastus2.models.ai.azure.com"
+        assert attributes["gen_ai.provider.name"] == "azure.ai.inference"
+        assert attributes["gen_ai.response.model"] == "phi-4"
+        assert "gen_ai.request.model" not in attributes
+    assert call.name == "chat"
+    assert [(call.attributes or {})[f"phi_client.{name}"] for name in ("attempts", "hops")] == [2, 1]
+    assert [(one.attributes or {})["server.address"] for one in attempts] == [
+        "first.services.ai.azure.com", "second.eastus2.models.ai.azure.com"
+    ]  # fmt: skip
+
+
+def test_what_samplers_decide_by_is_told_at_the_start(phi: Driver, told: Told) -> None:
+    class Started(SpanProcessor):
+        def on_start(self, span: Span, parent_context: Context | None = None) -> None:
+            started.append(dict(span.attributes or {}))
+
+    started: list[dict[str, Any]] = []
+    told.tracers.add_span_processor(Started())
+    phi.answer(httpx.Response(200, json=OK))
+    phi.open(model="phi-4").complete()
+    wanted = {
+        "gen_ai.operation.name",
+        "gen_ai.provider.name",
+        "gen_ai.request.model",
+        "server.address",
+        "server.port",
+    }
+    assert wanted <= started[0].keys()
+
+
+def test_a_call_that_no_endpoint_answers_is_the_last_ones(phi: Driver, told: Told) -> None:
+    with pytest.raises(PhiError):
+        two_endpoints(phi, httpx.Response(429), httpx.Response(503)).complete()
+    call, attempts = told.spans()
+    (point,) = told.points()["gen_ai.client.operation.duration"]
+    for attributes in (call.attributes or {}, point.attributes):
+        assert attributes["server.address"] == "second.eastus2.models.ai.azure.com"
+        assert attributes["error.type"] == "503"
+        assert "gen_ai.request.model" not in attributes
+    assert (call.attributes or {})["phi_client.attempts"] == len(attempts) == 3
+
+
+def test_a_stream_after_a_hop_is_the_last_ones(phi: Driver, told: Told) -> None:
+    two_endpoints(phi, httpx.Response(503), httpx.Response(200, content=EVENTS)).stream()
+    call, _ = told.spans()
+    assert (call.attributes or {})["server.address"] == "second.eastus2.models.ai.azure.com"
+    assert (call.attributes or {})["phi_client.hops"] == 1
 
 
 def test_a_call_is_a_span_with_its_parameters_and_counts(phi: Driver, told: Told) -> None:
@@ -172,7 +259,9 @@ def test_a_stream_is_told_of_at_its_end(
     def two_seconds() -> None:
         fake_time.seconds += 2
 
-    phi.answer(httpx.Response(200, stream=pieces(two_seconds, EVENTS, two_seconds)))
+    first, second, _ = EVENTS.split(b"\n\n")
+    parts = (two_seconds, first + b"\n\n", two_seconds, second + b"\n\n", two_seconds, b"data: [DONE]\n\n")
+    phi.answer(httpx.Response(200, stream=pieces(*parts)))
     phi.open("https://phi.services.ai.azure.com/openai/v1", model="phi-4").stream(PROMPT)
     call, (attempt,) = told.spans()
     attributes = call.attributes or {}
@@ -183,7 +272,9 @@ def test_a_stream_is_told_of_at_its_end(
     assert (attempt.attributes or {})["http.response.status_code"] == 200
     points = told.points()
     assert points["gen_ai.client.operation.time_to_first_chunk"][0].sum == 2
-    assert points["gen_ai.client.operation.duration"][0].sum == 4
+    (gap,) = points["gen_ai.client.operation.time_per_output_chunk"]
+    assert (gap.count, gap.sum) == (1, 2)
+    assert points["gen_ai.client.operation.duration"][0].sum == 6
 
 
 def test_a_stream_that_breaks_is_a_call_that_failed(phi: Driver, told: Told, pieces: type[Pieces]) -> None:
@@ -193,6 +284,57 @@ def test_a_stream_that_breaks_is_a_call_that_failed(phi: Driver, told: Told, pie
     call, (attempt,) = told.spans()
     assert (call.attributes or {})["error.type"] == "StreamInterruptedError"
     assert attempt.status.status_code is StatusCode.UNSET
+
+
+def test_a_stream_that_is_left_early_has_what_came(phi: Driver, told: Told) -> None:
+    phi.answer(httpx.Response(200, content=EVENTS))
+    phi.open().stream(leave_after=1)
+    call, _ = told.spans()
+    assert call.status.status_code is StatusCode.UNSET
+    assert (call.attributes or {})["gen_ai.response.model"] == "phi-4"
+    assert "gen_ai.response.finish_reasons" not in (call.attributes or {})
+
+
+@pytest.mark.parametrize("error", [KeyError, KeyboardInterrupt, asyncio.CancelledError])
+def test_whatever_ends_a_call_ends_its_spans_once(
+    phi: Driver,
+    told: Told,
+    pieces: type[Pieces],
+    caplog: pytest.LogCaptureFixture,
+    error: type[BaseException],
+) -> None:
+    def fail() -> None:
+        raise error
+
+    phi.answer(httpx.Response(200, stream=pieces(EVENTS[:20], fail)))
+    phi.open()
+    for ask in (phi.complete, phi.stream):
+        told.exporter.clear()
+        phi.answer(httpx.Response(200, stream=pieces(EVENTS[:20], fail)))
+        with pytest.raises(BaseException) as caught:  # noqa: PT011  # whatever it becomes
+            ask()
+        call, _ = told.spans()
+        assert (call.attributes or {})["error.type"] == type(caught.value).__name__
+        assert get_current_span() is INVALID_SPAN
+    assert [record for record in caplog.records if record.name.startswith("opentelemetry")] == []
+
+
+def test_an_attempt_that_is_closed_in_another_context_leaves_no_mark(
+    told: Told, caplog: pytest.LogCaptureFixture
+) -> None:
+    def flow() -> Generator[None]:
+        trace = begin_trace(cast("Exchange", AnExchange()), lambda: 0.0)
+        assert trace is not None
+        with trace.attempt(cast("Exchange", AnExchange())):
+            yield
+
+    running = flow()
+    copy_context().run(next, running)
+    running.close()
+    (attempt,) = told.exporter.get_finished_spans()
+    assert attempt.status.status_code is StatusCode.ERROR
+    assert caplog.records == []
+    assert get_current_span() is INVALID_SPAN
 
 
 def test_tokens_and_time_are_measured(phi: Driver, told: Told) -> None:
@@ -244,7 +386,7 @@ def test_content_is_told_only_where_it_is_asked_for(
 
 def test_parameters_of_a_wrong_type_do_not_fail_a_call(phi: Driver, told: Told) -> None:
     phi.answer(httpx.Response(200, json=OK))
-    phi.open().complete(PROMPT, stop=5, temperature="hot", extra={"n": 2, "model": 7})
+    phi.open().complete(PROMPT, stop=[], extra={"n": 2, "max_new_tokens": "many"})
     assert (told.spans()[0].attributes or {})["gen_ai.request.choice.count"] == 2
 
 

@@ -1,12 +1,13 @@
-"""Ways to the service: proxies, HTTP/2 and clients of httpx that a caller brings, over real sockets."""
+"""Clients of httpx that a caller brings, over real sockets, and what mocks of httpx and httpcore see of ours."""
 
 from __future__ import annotations
 
 import asyncio
-import json
+import gzip
 import socket
 import threading
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+import time
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import h2.config
@@ -14,160 +15,327 @@ import h2.connection
 import h2.events
 import httpx
 import pytest
+import respx
 
-from phi_client import APIConnectionError, AsyncPhiClient, Completion, PhiClient
+from phi_client import APIConnectionError, APITimeoutError, ConfigurationError
+from tests.wire import BODY, CHUNKED, KEY, LIMIT_S, WHOLE, Peer, Wire, answer, listening, read_request
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-REMOTE = "https://phi.eastus2.models.ai.azure.com"
-BODY = b'{"choices":[{"message":{"content":"42"},"finish_reason":"stop"}]}'
-EVENTS = b'data: {"choices":[{"delta":{"content":"42"},"finish_reason":"stop"}]}\n\ndata: [DONE]\n\n'
-
-
-class Proxying(BaseHTTPRequestHandler):
-    """Answers in the service's place, and refuses tunnels; keeps what it was asked for."""
-
-    protocol_version = "HTTP/1.1"
-    server: Proxy
-
-    def do_POST(self) -> None:
-        self.server.asked.append(self.path)
-        self.rfile.read(int(self.headers["content-length"]))
-        self.send_response(200)
-        self.send_header("content-length", str(len(BODY)))
-        self.end_headers()
-        self.wfile.write(BODY)
-
-    def do_CONNECT(self) -> None:
-        self.server.asked.append(self.path)
-        self.send_error(502)
-
-    def log_message(self, format: str, *args: object) -> None:  # noqa: A002  # the base class's name
-        pass
-
-
-class Proxy(ThreadingHTTPServer):
-    """A proxy, or a service of its own when it is asked directly."""
-
-    daemon_threads = True
-
-    def __init__(self) -> None:
-        super().__init__(("127.0.0.1", 0), Proxying)
-        self.asked: list[str] = []
-
-    @property
-    def url(self) -> str:
-        return f"http://127.0.0.1:{self.server_address[1]}"
-
-
-@pytest.fixture
-def proxy() -> Iterator[Proxy]:
-    with Proxy() as proxy:
-        thread = threading.Thread(target=proxy.serve_forever, kwargs={"poll_interval": 0.01})
-        thread.start()
-        yield proxy
-        proxy.shutdown()
-        thread.join()
-
-
-def ask(url: str, *, is_async: bool, **transport: Any) -> Completion:
-    """One completion, with a client of httpx that `transport` describes, or with the client's own."""
-    if not is_async:
-        http = httpx.Client(**transport) if transport else None
-        with PhiClient(url, "k", max_retries=0, http_client=http) as client:
-            done = client.complete("x")
-        if http is not None:
-            assert not http.is_closed
-            http.close()
-        return done
-
-    async def run() -> Completion:
-        http = httpx.AsyncClient(**transport) if transport else None
-        async with AsyncPhiClient(url, "k", max_retries=0, http_client=http) as client:
-            done = await client.complete("x")
-        if http is not None:
-            assert not http.is_closed
-            await http.aclose()
-        return done
-
-    return asyncio.run(run())
-
-
 BOTH = pytest.mark.parametrize("is_async", [False, True], ids=["sync", "async"])
+REMOTE = "https://phi.eastus2.models.ai.azure.com"
+
+
+@contextmanager
+def given(url: str, *, is_async: bool, **options: Any) -> Iterator[Wire]:
+    """A wire with a caller's client, which is still open when the wire is closed."""
+    kind = httpx.AsyncClient if is_async else httpx.Client
+    http: Any = kind(**options)
+    wire = Wire(url, is_async=is_async, given=http)
+    yield wire
+    if is_async:
+        wire.run(wire.connections.close())
+        assert not http.is_closed
+        wire.run(http.aclose())
+    wire.close()
+    assert http.is_closed == is_async
+    if not is_async:
+        http.close()
 
 
 @BOTH
-def test_a_client_of_the_callers_may_have_a_proxy(proxy: Proxy, is_async: bool) -> None:
-    done = ask("http://127.0.0.1:1", is_async=is_async, proxy=proxy.url)
-    assert done.content == "42"
-    assert proxy.asked[0].startswith("http://127.0.0.1:1/chat/completions")
+def test_a_client_of_the_callers_may_have_a_proxy(is_async: bool) -> None:
+    asked: list[bytes] = []
+
+    def stand_in(peer: Peer, sock: socket.socket, number: int) -> None:
+        while request := read_request(sock):
+            asked.append(request)
+            sock.sendall(WHOLE)
+
+    with (
+        listening(stand_in) as proxy,
+        given("http://127.0.0.1:1", is_async=is_async, proxy=proxy.url) as wire,
+    ):
+        assert wire.ask().body == BODY
+    assert asked[0].startswith(b"POST http://127.0.0.1:1/chat/completions ")
 
 
 @BOTH
-def test_the_proxy_of_the_environment_is_used_for_others_and_not_for_this_machine(
-    proxy: Proxy, monkeypatch: pytest.MonkeyPatch, is_async: bool
+def test_what_a_callers_client_does_by_itself_goes_on_working(is_async: bool) -> None:
+    seen: list[str] = []
+    asked: list[bytes] = []
+
+    def note(event: str) -> Any:
+        async def tell_async(_: object) -> None:
+            seen.append(event)
+
+        return tell_async if is_async else lambda _: seen.append(event)
+
+    def look(peer: Peer, sock: socket.socket, number: int) -> None:
+        while request := read_request(sock):
+            asked.append(request.lower())
+            sock.sendall(WHOLE)
+
+    options: dict[str, Any] = {
+        "event_hooks": {"request": [note("request")], "response": [note("response")]},
+        "auth": ("user", "password"),
+        "headers": {"x-team": "phi"},
+    }
+    with listening(look) as peer, given(peer.url, is_async=is_async, **options) as wire:
+        assert wire.ask().body == BODY
+    assert seen == ["request", "response"]
+    assert b"authorization: basic" in asked[0]
+    assert b"x-team: phi" in asked[0]
+    assert f"api-key: {KEY}".encode() in asked[0]
+
+
+@BOTH
+def test_a_redirect_is_an_answer(is_async: bool) -> None:
+    def redirect(peer: Peer, sock: socket.socket, number: int) -> None:
+        while read_request(sock):
+            sock.sendall(
+                b"HTTP/1.1 307 Moved\r\nlocation: http://elsewhere.example/\r\ncontent-length: 0\r\n\r\n"
+            )
+
+    with listening(redirect) as peer:
+        with given(peer.url, is_async=is_async, follow_redirects=True) as wire:
+            assert wire.ask().status == 307
+        with Wire(peer.url, is_async=is_async) as wire:
+            assert wire.ask().status == 307
+
+
+@BOTH
+def test_a_callers_client_that_is_closed_is_named(is_async: bool) -> None:
+    kind = httpx.AsyncClient if is_async else httpx.Client
+    http: Any = kind()
+    with Wire("http://127.0.0.1:1", is_async=is_async, given=http) as wire:
+        if is_async:
+            wire.run(http.aclose())
+        else:
+            http.close()
+        with pytest.raises(ConfigurationError, match="`http_client` is closed"):
+            wire.ask()
+
+
+class Failing(httpx.BaseTransport, httpx.AsyncBaseTransport):
+    """A transport of a caller's that only fails."""
+
+    def __init__(self, error: Exception) -> None:
+        self.error = error
+
+    def handle_request(self, request: httpx.Request) -> httpx.Response:
+        raise self.error
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        raise self.error
+
+
+@BOTH
+@pytest.mark.parametrize(
+    ("error", "kind", "is_sent"),
+    [
+        (httpx.ConnectError("no"), APIConnectionError, False),
+        (httpx.ReadError("no"), APIConnectionError, True),
+        (httpx.RemoteProtocolError("no"), APIConnectionError, True),
+        (httpx.ProxyError("no"), APIConnectionError, False),
+        (httpx.LocalProtocolError(f"Illegal header value {KEY}"), APIConnectionError, False),
+        (httpx.ConnectTimeout("no"), APITimeoutError, False),
+        (httpx.ReadTimeout("no"), APITimeoutError, True),
+        (httpx.WriteTimeout("no"), APITimeoutError, True),
+        (httpx.PoolTimeout("no"), APITimeoutError, False),
+        (ConnectionResetError(104, f"reset {KEY}"), APIConnectionError, True),
+    ],
+    ids=lambda value: type(value).__name__ if isinstance(value, Exception) else "",
+)
+def test_each_failure_says_whether_the_service_may_have_got_the_request(
+    error: Exception, kind: type[Exception], is_sent: bool, is_async: bool
 ) -> None:
-    for name in ("HTTP_PROXY", "HTTPS_PROXY", "http_proxy", "https_proxy"):
-        monkeypatch.setenv(name, proxy.url)
-    for name in ("ALL_PROXY", "all_proxy", "NO_PROXY", "no_proxy"):
-        monkeypatch.delenv(name, raising=False)
-    with pytest.raises(APIConnectionError, match="502") as caught:
-        ask(REMOTE, is_async=is_async)
-    assert not caught.value.request_sent
-    assert proxy.asked == ["phi.eastus2.models.ai.azure.com:443"]
-    assert ask(proxy.url, is_async=is_async).content == "42"
-    assert proxy.asked[1].startswith("/chat/completions")
+    with given(REMOTE, is_async=is_async, transport=Failing(error)) as wire, pytest.raises(kind) as caught:
+        wire.ask()
+    found: Any = caught.value
+    assert found.request_sent == is_sent
+    assert KEY not in f"{found!r} {found} {found.__cause__!r} {found.__context__!r}"
+    cause = found.__cause__
+    assert cause is not None
+    assert cause.__traceback__ is None or KEY not in str(cause.__traceback__.tb_frame.f_locals)
+
+
+@BOTH
+def test_an_echo_of_the_key_in_a_broken_answer_is_not_shown(is_async: bool) -> None:
+    def echo(peer: Peer, sock: socket.socket, number: int) -> None:
+        read_request(sock)
+        sock.sendall(f"HTTP/1.1 2{KEY} OK\r\n\r\n".encode())
+
+    with (
+        listening(echo) as peer,
+        Wire(peer.url, is_async=is_async) as wire,
+        pytest.raises(APIConnectionError) as caught,
+    ):
+        wire.ask()
+    chain: list[BaseException] = [caught.value]
+    while (one := chain[-1].__cause__ or chain[-1].__context__) is not None:
+        chain.append(one)
+    assert len(chain) > 1
+    assert not [one for one in chain if KEY in repr(one)]
+
+
+@BOTH
+@pytest.mark.parametrize("is_given", [False, True], ids=["ours", "a caller's"])
+def test_a_body_that_is_compressed_or_cut(is_given: bool, is_async: bool) -> None:
+    packed = gzip.compress(BODY)
+    bodies = [
+        b"content-encoding: gzip\r\ncontent-length: %d\r\n\r\n%b" % (len(packed), packed),
+        b"content-encoding: gzip\r\ncontent-length: 9\r\n\r\nnot gzip!",
+        b"content-length: 1000\r\n\r\ncut",
+        b"\r\nuntil the end",
+    ]
+
+    def serve(peer: Peer, sock: socket.socket, number: int) -> None:
+        read_request(sock)
+        sock.sendall(b"HTTP/1.1 200 OK\r\nconnection: close\r\n" + bodies[number - 1])
+
+    with listening(serve) as peer:
+        made = given(peer.url, is_async=is_async) if is_given else Wire(peer.url, is_async=is_async)
+        with made as wire:
+            assert wire.ask().body == BODY
+            for _ in range(2):
+                with pytest.raises(APIConnectionError) as caught:
+                    wire.ask()
+                assert caught.value.request_sent
+            assert wire.ask().body == b"until the end"
+
+
+@BOTH
+@pytest.mark.parametrize("using", ["httpcore", "httpx"])
+def test_respx_stands_between_us_and_the_network(
+    using: str, is_async: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for proxy in ("", "http://proxy.example:3128"):
+        monkeypatch.setenv("HTTPS_PROXY", proxy)
+        with respx.mock(using=using) as router, Wire(REMOTE, is_async=is_async) as wire:
+            router.post(f"{REMOTE}/chat/completions").mock(
+                side_effect=[
+                    httpx.Response(200, content=BODY),
+                    httpx.ReadTimeout("no"),
+                    httpx.ConnectError("no"),
+                ]
+            )
+            assert wire.ask().body == BODY
+            with pytest.raises(APITimeoutError) as caught:
+                wire.ask()
+            assert caught.value.request_sent
+            with pytest.raises(APIConnectionError) as refused:
+                wire.ask()
+            assert not refused.value.request_sent
+
+
+@BOTH
+def test_a_request_is_one_packet_and_a_long_one_arrives_whole(is_async: bool) -> None:
+    got: list[int] = []
+
+    def count(peer: Peer, sock: socket.socket, number: int) -> None:
+        first = sock.recv(65536)
+        got.append(len(first))
+        head, _, body = first.partition(b"\r\n\r\n")
+        length = int(head.lower().partition(b"content-length: ")[2].partition(b"\r\n")[0])
+        while len(body) < length:
+            body += sock.recv(1024 * 1024)
+        got.append(len(body))
+        sock.sendall(WHOLE)
+
+    with listening(count) as peer, Wire(peer.url, is_async=is_async) as wire:
+        assert wire.ask(content=b"{%b}" % (b" " * 1000)).body == BODY
+        assert got[0] > 1000
+        assert wire.ask(content=b"[%b]" % (b" " * 8_000_000)).body == BODY
+        assert got[3] == 8_000_002
+
+
+@BOTH
+def test_a_refusal_that_comes_before_the_request_is_sent_can_be_read(is_async: bool) -> None:
+    def refuse(peer: Peer, sock: socket.socket, number: int) -> None:
+        sock.sendall(b"HTTP/1.1 413 Too Large\r\nconnection: close\r\ncontent-length: 3\r\n\r\nno!")
+        sock.recv(1)
+
+    with listening(refuse) as peer, Wire(peer.url, is_async=is_async) as wire:
+        reply = wire.ask(content=b"{%b}" % (b" " * 1000))
+    assert (reply.status, reply.body) == (413, b"no!")
+
+
+def test_a_peer_that_sends_faster_than_is_read_has_to_wait() -> None:
+    sent = 0
+
+    def flood(peer: Peer, sock: socket.socket, number: int) -> None:
+        nonlocal sent
+        read_request(sock)
+        part = b"%x\r\n%b\r\n" % (1 << 16, bytes(1 << 16))
+        sock.sendall(CHUNKED)
+        sock.settimeout(0.5)  # until nothing more fits
+        for _ in range(1000):
+            sock.sendall(part)
+            sent += len(part)
+
+    async def dawdle(wire: Wire, peer: Peer) -> None:
+        reply = await wire.connections.send(wire.step())
+        assert await reply.read()
+        await asyncio.to_thread(peer.threads_end)
+        await reply.close()
+
+    with listening(flood) as peer, Wire(peer.url, is_async=True) as wire:
+        wire.run(dawdle(wire, peer))
+    assert sent < 32 * 1024 * 1024
 
 
 def serve_http2(listening: socket.socket) -> None:
-    """Answer the requests of one connection, as a stream where that is asked for."""
+    """Answer the requests of one connection."""
     sock, _ = listening.accept()
     connection = h2.connection.H2Connection(h2.config.H2Configuration(client_side=False))
     connection.initiate_connection()
     sock.sendall(connection.data_to_send())
-    bodies: dict[int, bytes] = {}
     with sock:
         while data := sock.recv(65536):
             for event in connection.receive_data(data):
-                if isinstance(event, h2.events.DataReceived):
+                if isinstance(event, h2.events.StreamEnded):
                     assert event.stream_id is not None
-                    bodies[event.stream_id] = bodies.get(event.stream_id, b"") + (event.data or b"")
-                elif isinstance(event, h2.events.StreamEnded):
-                    assert event.stream_id is not None
-                    is_stream = json.loads(bodies[event.stream_id]).get("stream")
                     connection.send_headers(event.stream_id, [(":status", "200")])
-                    connection.send_data(event.stream_id, EVENTS if is_stream else BODY, end_stream=True)
+                    connection.send_data(event.stream_id, BODY, end_stream=True)
             sock.sendall(connection.data_to_send())
 
 
 @BOTH
 def test_http2_is_spoken_by_a_client_that_speaks_it(is_async: bool) -> None:
+    async def read_and_drain(wire: Wire) -> None:
+        reply = await wire.connections.send(wire.step())
+        assert await reply.read() == BODY
+        await reply.drain()
+        await reply.close()
+
     with socket.create_server(("127.0.0.1", 0)) as listening:
         thread = threading.Thread(target=serve_http2, args=(listening,))
         thread.start()
         url = f"http://127.0.0.1:{listening.getsockname()[1]}"
-        if is_async:
-            asyncio.run(use_http2_async(url))
-        else:
-            with (
-                httpx.Client(http1=False, http2=True) as http,
-                PhiClient(url, "k", http_client=http) as client,
-            ):
-                assert client.complete("x").content == "42"
-                with client.stream("x") as stream:
-                    assert [chunk.content for chunk in stream] == ["42"]
-                assert client.complete("x").content == "42"
+        with given(url, is_async=is_async, http1=False, http2=True) as wire:
+            assert wire.ask(deadline=LIMIT_S).body == BODY
+            if is_async:
+                wire.run(read_and_drain(wire))
+            else:
+                reply = wire.connections.send(wire.step(deadline=LIMIT_S))
+                assert reply.read() == BODY
+                reply.drain()
+                reply.close()
+            assert wire.ask().body == BODY
         thread.join(10)
         assert not thread.is_alive()
 
 
-async def use_http2_async(url: str) -> None:
-    async with (
-        httpx.AsyncClient(http1=False, http2=True) as http,
-        AsyncPhiClient(url, "k", http_client=http) as client,
-    ):
-        assert (await client.complete("x")).content == "42"
-        async with client.stream("x") as stream:
-            assert [chunk.content async for chunk in stream] == ["42"]
-        assert (await client.complete("x")).content == "42"
+@BOTH
+def test_a_callers_connection_serves_again_after_a_deadline_that_held(is_async: bool) -> None:
+    with listening(answer) as peer, given(peer.url, is_async=is_async) as wire:
+        began = time.monotonic()
+        for _ in range(3):
+            assert wire.ask(deadline=LIMIT_S).body == BODY
+        for thread in threading.enumerate():
+            if isinstance(thread, threading.Timer):
+                thread.join(LIMIT_S)
+        assert time.monotonic() - began < LIMIT_S / 2
+    assert peer.connections == 1

@@ -8,8 +8,8 @@ import httpx
 import pytest
 
 from phi_client import ConfigurationError, ReasoningTruncatedError, Usage
-from phi_client.contract import chat
-from phi_client.contract.chat import (
+from phi_client.contract.service import SERVERLESS, chat
+from phi_client.contract.service.chat import (
     AssistantMessage,
     ChatCompletion,
     Choice,
@@ -17,14 +17,13 @@ from phi_client.contract.chat import (
     finish_chunk,
     role_chunk,
 )
-from phi_client.contract.dialects import SERVERLESS
 
 if TYPE_CHECKING:
     from tests.conftest import Driver
 
 HEAD: dict[str, Any] = {"id": "chatcmpl-1", "created": 1, "model": "phi"}
 COUNTED = Usage(prompt_tokens=3, completion_tokens=4, total_tokens=7)
-USAGE = chat.Usage(prompt_tokens=3, completion_tokens=4, total_tokens=7)
+USAGE = chat.WireUsage(prompt_tokens=3, completion_tokens=4, total_tokens=7)
 
 
 def whole(text: str, finish_reason: str) -> httpx.Response:

@@ -7,14 +7,8 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from phi_client.contract.chat import (
-    ChatCompletion,
-    ChatCompletionChunk,
-    ChatMessage,
-    ChatRequest,
-    Role,
-    Usage,
-)
+from phi_client.contract.messages import ChatMessage, Role
+from phi_client.contract.service.chat import ChatCompletion, ChatCompletionChunk, ChatRequest, WireUsage
 
 USER = {"role": "user", "content": "x"}
 
@@ -121,7 +115,7 @@ def test_unknown_keys_of_an_answer_stay_reachable() -> None:
 
 
 def test_wire_objects_can_not_be_changed() -> None:
-    usage = Usage(prompt_tokens=1)
+    usage = WireUsage(prompt_tokens=1)
     with pytest.raises(ValidationError):
         usage.prompt_tokens = 2
 

@@ -10,7 +10,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from phi_client.contract.answers import AnswerView
-from phi_client.contract.chat import (
+from phi_client.contract.error_body import ErrorBody
+from phi_client.contract.events import DONE, EventDecoder, ServerSentEvent
+from phi_client.contract.model_info import ModelInfo
+from phi_client.contract.service import (
+    FOUNDRY_MODELS,
+    MANAGED_COMPUTE,
+    MANAGED_COMPUTE_OLDER,
+    OPENAI_V1,
+    SERVERLESS,
+    SURFACES,
+    Surface,
+)
+from phi_client.contract.service.chat import (
     AssistantMessage,
     ChatCompletion,
     ChatCompletionChunk,
@@ -18,28 +30,16 @@ from phi_client.contract.chat import (
     Choice,
     ChunkChoice,
     Delta,
-    Usage,
+    WireUsage,
     content_chunk,
     finish_chunk,
     role_chunk,
 )
-from phi_client.contract.dialects import (
-    DIALECTS,
-    FOUNDRY_MODELS,
-    MANAGED_COMPUTE,
-    MANAGED_COMPUTE_OLDER,
-    OPENAI_V1,
-    SERVERLESS,
-    Dialect,
-)
-from phi_client.contract.error_body import ErrorBody
-from phi_client.contract.events import DONE, EventDecoder, ServerSentEvent
-from phi_client.contract.model_info import ModelInfo
-from phi_client.contract.refusals import Refusal, RefusedError, container_error
+from phi_client.contract.service.refusals import Refusal, RefusedError, container_error
 from phi_client.contract.wire import ContractError
 
-BOTH = pytest.mark.parametrize("dialect", DIALECTS.values(), ids=DIALECTS.keys())
-dialects = st.sampled_from(list(DIALECTS.values()))
+BOTH = pytest.mark.parametrize("dialect", SURFACES.values(), ids=SURFACES.keys())
+dialects = st.sampled_from(list(SURFACES.values()))
 texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=20)
 some_texts = texts.filter(bool)
 
@@ -72,7 +72,7 @@ requests = st.fixed_dictionaries(
     },
 ).map(ChatRequest.model_validate)
 usages = st.builds(
-    Usage,
+    WireUsage,
     prompt_tokens=st.integers(0, 9999),
     completion_tokens=st.integers(0, 9999),
     total_tokens=st.integers(0, 9999),
@@ -108,7 +108,7 @@ chunks = st.builds(
 
 
 @given(dialects, requests)
-def test_a_request_that_is_written_is_read(dialect: Dialect, request: ChatRequest) -> None:
+def test_a_request_that_is_written_is_read(dialect: Surface, request: ChatRequest) -> None:
     if dialect.needs_model:
         request = request.model_copy(update={"model": request.model or "m"})
     wire = dialect.write_chat_request(request.to_wire())
@@ -130,7 +130,7 @@ def test_a_score_request_that_is_written_is_read(request: ChatRequest) -> None:
 
 
 @given(dialects, completions)
-def test_a_completion_that_is_written_is_read(dialect: Dialect, completion: ChatCompletion) -> None:
+def test_a_completion_that_is_written_is_read(dialect: Surface, completion: ChatCompletion) -> None:
     shaped = dialect.shape_completion(completion)
     read = dialect.read_completion(dialect.write_completion(completion))
     assert isinstance(read, AnswerView)
@@ -142,7 +142,7 @@ def test_a_completion_that_is_written_is_read(dialect: Dialect, completion: Chat
 
 
 @given(dialects, completions)
-def test_shaping_keeps_what_the_model_said(dialect: Dialect, completion: ChatCompletion) -> None:
+def test_shaping_keeps_what_the_model_said(dialect: Surface, completion: ChatCompletion) -> None:
     shaped = dialect.shape_completion(completion)
     assert [choice.message.content for choice in shaped.choices] == [
         choice.message.content for choice in completion.choices
@@ -156,7 +156,7 @@ def test_shaping_keeps_what_the_model_said(dialect: Dialect, completion: ChatCom
 
 
 @given(dialects, chunks)
-def test_a_chunk_that_is_written_is_read(dialect: Dialect, chunk: ChatCompletionChunk) -> None:
+def test_a_chunk_that_is_written_is_read(dialect: Surface, chunk: ChatCompletionChunk) -> None:
     (event,) = EventDecoder().feed(dialect.write_chunk(chunk))
     shaped = dialect.shape_chunk(chunk)
     read = dialect.read_event(event)
@@ -177,20 +177,20 @@ infos = st.builds(
 
 
 @given(dialects, infos)
-def test_model_info_that_is_written_is_read(dialect: Dialect, info: ModelInfo) -> None:
+def test_model_info_that_is_written_is_read(dialect: Surface, info: ModelInfo) -> None:
     assert dialect.read_info(dialect.write_info(info)) == info
 
 
 @given(dialects, some_texts.filter(lambda key: key == key.strip()))
-def test_a_key_that_is_written_is_read(dialect: Dialect, key: str) -> None:
+def test_a_key_that_is_written_is_read(dialect: Surface, key: str) -> None:
     name, value = dialect.write_key(key)
     assert dialect.read_key({name.upper(): value}) == key
 
 
 @pytest.mark.parametrize("dialect", [SERVERLESS, MANAGED_COMPUTE])
-def test_a_stream_has_the_recorded_shape(dialect: Dialect) -> None:
+def test_a_stream_has_the_recorded_shape(dialect: Surface) -> None:
     head: dict[str, Any] = {"id": "x", "created": 1, "model": "m"}
-    usage = Usage(prompt_tokens=1, completion_tokens=2, total_tokens=3)
+    usage = WireUsage(prompt_tokens=1, completion_tokens=2, total_tokens=3)
     sent = [role_chunk(**head), content_chunk("Hi", **head), finish_chunk("stop", usage, **head)]
     decoder = EventDecoder()
     events = decoder.feed(b"".join(map(dialect.write_chunk, sent)) + dialect.write_done())
@@ -209,7 +209,7 @@ def test_a_stream_has_the_recorded_shape(dialect: Dialect) -> None:
 
 
 @BOTH
-def test_an_error_inside_a_stream_is_read_as_an_error(dialect: Dialect) -> None:
+def test_an_error_inside_a_stream_is_read_as_an_error(dialect: Surface) -> None:
     (event,) = EventDecoder().feed(dialect.write_stream_error("it broke"))
     assert dialect.read_event(event) == ErrorBody(message="it broke")
     object_event = ServerSentEvent('{"error": {"code": "x", "message": "it broke"}}')
@@ -218,14 +218,14 @@ def test_an_error_inside_a_stream_is_read_as_an_error(dialect: Dialect) -> None:
 
 @BOTH
 @pytest.mark.parametrize("data", ["", "{", "[]", "text", '{"choices": [1]}'])
-def test_an_event_that_is_no_chunk_is_refused(dialect: Dialect, data: str) -> None:
+def test_an_event_that_is_no_chunk_is_refused(dialect: Surface, data: str) -> None:
     with pytest.raises(ContractError):
         dialect.read_event(ServerSentEvent(data))
 
 
 @BOTH
 @pytest.mark.parametrize("body", [b"", b"{}", b"[]", b"<html>", b'{"choices": "x"}'])
-def test_an_answer_that_is_no_completion_is_refused(dialect: Dialect, body: bytes) -> None:
+def test_an_answer_that_is_no_completion_is_refused(dialect: Surface, body: bytes) -> None:
     with pytest.raises(ContractError):
         dialect.read_completion(body)
 
@@ -236,7 +236,7 @@ def error_in(refusal: Refusal) -> dict[str, Any]:
     return error
 
 
-def read_status(dialect: Dialect, body: bytes, **headers: str) -> int:
+def read_status(dialect: Surface, body: bytes, **headers: str) -> int:
     with pytest.raises(RefusedError) as caught:
         dialect.read_chat_request({name.replace("_", "-"): value for name, value in headers.items()}, body)
     return caught.value.refusal.status
@@ -247,7 +247,7 @@ def read_status(dialect: Dialect, body: bytes, **headers: str) -> int:
     "body", [b"", b"  ", b"{", b"[]", b"null", b"\xff", b'{"messages": []}', b"[" * 100_000,
              rb'{"messages": [{"role": "user", "content": "\ud800"}]}']
 )  # fmt: skip
-def test_a_body_that_is_no_request_is_a_422_with_details(dialect: Dialect, body: bytes) -> None:
+def test_a_body_that_is_no_request_is_a_422_with_details(dialect: Surface, body: bytes) -> None:
     with pytest.raises(RefusedError) as caught:
         dialect.read_chat_request({}, body)
     refusal = caught.value.refusal
@@ -270,7 +270,7 @@ def nested(levels: int) -> bytes:
 
 @pytest.mark.parametrize("policy", ["drop", "pass-through"])
 @pytest.mark.parametrize("dialect", [SERVERLESS, MANAGED_COMPUTE], ids=lambda dialect: dialect.name)
-def test_as_deep_a_body_is_taken_as_can_be_written_again(dialect: Dialect, policy: str) -> None:
+def test_as_deep_a_body_is_taken_as_can_be_written_again(dialect: Surface, policy: str) -> None:
     headers = {"extra-parameters": policy}
     assert dialect.read_chat_request(headers, nested(200)).messages
     with pytest.raises(RefusedError) as caught:
@@ -311,13 +311,13 @@ def test_unknown_parameters_without_a_header_follow_the_surface() -> None:
 
 
 @pytest.mark.parametrize("dialect", [SERVERLESS, MANAGED_COMPUTE], ids=lambda dialect: dialect.name)
-def test_the_v1_route_never_refuses_unknown_parameters(dialect: Dialect) -> None:
+def test_the_v1_route_never_refuses_unknown_parameters(dialect: Surface) -> None:
     request = dialect.read_chat_request({"extra-parameters": "error"}, EXTRA, route="/v1/chat/completions")
     assert request.extra == {"n": 1}
 
 
 @BOTH
-def test_extra_keys_send_the_header_where_there_is_one(dialect: Dialect) -> None:
+def test_extra_keys_send_the_header_where_there_is_one(dialect: Surface) -> None:
     plain = ChatRequest.model_validate({"messages": [{"role": "user", "content": "x"}]})
     extra = ChatRequest.model_validate_json(EXTRA)
     assert "extra-parameters" not in dialect.write_chat_request(plain.to_wire()).headers
@@ -393,7 +393,7 @@ def test_only_managed_compute_names_a_deployment() -> None:
     ],
 )
 def test_a_missing_or_malformed_key_is_refused(
-    dialect: Dialect, headers: dict[str, str], status: int
+    dialect: Surface, headers: dict[str, str], status: int
 ) -> None:
     with pytest.raises(RefusedError) as caught:
         dialect.read_key(headers)
@@ -406,7 +406,7 @@ def test_a_doubled_request_id_is_undone() -> None:
 
 
 def test_response_headers_are_those_of_the_surface() -> None:
-    usage = Usage(prompt_tokens=3, completion_tokens=4)
+    usage = WireUsage(prompt_tokens=3, completion_tokens=4)
     whole = SERVERLESS.response_headers(request_id="r", session="dep-m-1", usage=usage)
     assert whole == {
         "X-Request-ID": "r", "x-ms-rai-invoked": "true", "azureml-model-session": "dep-m-1",
@@ -460,7 +460,7 @@ def test_a_score_answer_is_read_in_both_generations(older: bool) -> None:
         choices=[
             Choice(index=0, message=AssistantMessage(content="<think>a</think>b"), finish_reason="stop")
         ],
-        usage=Usage(prompt_tokens=1, completion_tokens=2, total_tokens=3),
+        usage=WireUsage(prompt_tokens=1, completion_tokens=2, total_tokens=3),
     )
     written = (MANAGED_COMPUTE_OLDER if older else MANAGED_COMPUTE).write_score(completion)
     read = MANAGED_COMPUTE.read_completion(written, route="/score")
@@ -474,6 +474,18 @@ def test_a_score_answer_is_read_in_both_generations(older: bool) -> None:
 def test_a_score_answer_without_output_is_refused(body: bytes) -> None:
     with pytest.raises(ContractError):
         MANAGED_COMPUTE.read_completion(body, route="/score")
+
+
+@pytest.mark.parametrize(
+    "said",
+    [{"message": {"reasoning": "6*7"}}, {"message": {"role": "assistant"}, "reasoning_content": "6*7"}],
+)
+def test_a_score_answer_may_say_nothing_but_its_reasoning(said: dict[str, Any]) -> None:
+    body = json.dumps({"output": None, "finish_reason": "length", **said}).encode()
+    read = MANAGED_COMPUTE.read_completion(body, route="/score")
+    assert isinstance(read, AnswerView)
+    (choice,) = read.choices
+    assert (choice.content, choice.reasoning_content, choice.finish_reason) == ("", "6*7", "length")
 
 
 def test_an_engine_error_behind_score_keeps_its_status() -> None:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import httpx
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from phi_client.contract.dialects import EndpointError, resolve_endpoint
 
@@ -103,6 +106,21 @@ def test_a_pasted_url_resolves(pasted: str, dialect: str, base_url: str, route: 
         ("https://ml.azure.com", "a page of the portal"),
         (f"{SERVERLESS}?code=secret", "holds `code`"),
         (f"{SERVERLESS}#secret", "holds a `#`"),
+        ("localhost:16180", "write `http://`"),
+        ("127.0.0.1:16180", "write `http://`"),
+        ("https://phi\x00.models.ai.azure.com", "characters that no URL"),
+        ("https://phi..models.ai.azure.com", "no name and no address"),
+        ("https://-phi.models.ai.azure.com", "no name and no address"),
+        ("https://p<h>i.example.com", "no name and no address"),
+        ("https://p%68i.example.com", "no name and no address"),
+        ("https://xn--a.example", "no name and no address"),
+        ("https://[v1.x]", "no name and no address"),
+        ("https://1.2.3.999", "no name and no address"),
+        ("https://grüße.example", "not in ASCII"),
+        (f"{SERVERLESS}/{'x' * 3000}", "longer than 2048"),
+        ("http://gateway.example.com", "`allow_http=True`"),
+        ("http://phi.eastus2.models.ai.azure.com", "use `https`"),
+        ("http://ai.azure.com", "use `https`"),
     ],
 )
 def test_a_url_that_can_not_work_says_which_part_is_wrong(pasted: str, says: str) -> None:
@@ -172,4 +190,57 @@ def test_the_api_version_of_a_pasted_url_is_kept() -> None:
     ],
 )
 def test_only_https_and_loopback_are_secure(pasted: str, is_secure: bool) -> None:
-    assert resolve_endpoint(pasted, "serverless").is_secure is is_secure
+    assert resolve_endpoint(pasted, "serverless", allow_http=True).is_secure is is_secure
+
+
+@pytest.mark.parametrize(
+    ("path", "dialect", "route"),
+    [
+        ("", "serverless", CHAT),
+        ("/score", "managed_compute", SCORE),
+        ("/managed-compute", "managed_compute", CHAT),
+        ("/openai/v1", "openai_v1", OPENAI_V1),
+        ("/models", "foundry_models", MODELS),
+    ],
+)
+def test_on_a_host_of_ones_own_over_http_the_path_says_the_dialect(
+    path: str, dialect: str, route: str
+) -> None:
+    endpoint = resolve_endpoint(f"http://emulator:16180{path}", allow_http=True)
+    assert (endpoint.dialect.name, endpoint.route) == (dialect, route)
+    assert not endpoint.is_secure
+    named = resolve_endpoint("http://emulator:16180/team", "openai_v1", allow_http=True)
+    assert named.base_url == "http://emulator:16180/team"
+
+
+PIECES = st.sampled_from(
+    [
+        "http", "https", "://", ":", "/", "//", "@", "#", "?", "&", "=", "[", "]", "::1", "%", "%41", "..", ".", "-",
+        "localhost", "127.0.0.1", "1.2.3.999", "emulator", "api-version", "xn--", "phi.eastus2.models.ai.azure.com",
+        "v1", "_", "ai.azure.com", "chat/completions", "score", "models", "openai", "80", "99999", "é", "ß", "中",
+        " ", "\u200b", "\ud800", "\x00", "\\",
+    ]
+)  # fmt: skip
+
+
+@settings(deadline=None, max_examples=600)
+@given(
+    pasted=st.one_of(
+        st.lists(PIECES, max_size=9).map("".join),
+        st.lists(PIECES, max_size=7).map(lambda pieces: "https://" + "".join(pieces)),
+        st.text(max_size=12).map("https://{}".format),
+    ),
+    dialect=st.sampled_from([None, "serverless", "openai_v1"]),
+)
+def test_any_text_resolves_to_a_url_that_can_be_sent_to_or_is_refused(
+    pasted: str, dialect: str | None
+) -> None:
+    try:
+        endpoint = resolve_endpoint(pasted, dialect, allow_http=True)
+    except EndpointError:
+        return
+    url = httpx.URL(endpoint.base_url + endpoint.route)
+    assert url.raw_host
+    assert url.scheme in ("http", "https")
+    assert not url.userinfo
+    assert not url.query

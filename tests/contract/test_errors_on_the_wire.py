@@ -10,11 +10,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from phi_client.contract.dialects import DIALECTS, MANAGED_COMPUTE, SERVERLESS, Dialect
 from phi_client.contract.error_body import HELP_TEXT, read_error_body
-from phi_client.contract.refusals import Refusal, container_error, detail, invalid_input
+from phi_client.contract.service import MANAGED_COMPUTE, SERVERLESS, SURFACES, Surface
+from phi_client.contract.service.refusals import Refusal, container_error, detail, invalid_input
 
-BOTH = pytest.mark.parametrize("dialect", DIALECTS.values(), ids=DIALECTS.keys())
+BOTH = pytest.mark.parametrize("dialect", SURFACES.values(), ids=SURFACES.keys())
 
 
 @pytest.mark.parametrize("suffix", ["", HELP_TEXT], ids=["bare", "with help text"])
@@ -94,7 +94,7 @@ def test_no_object_makes_reading_fail(value: Any) -> None:
 
 @BOTH
 @pytest.mark.parametrize("status", [400, 404, 405, 422, 500, 503])
-def test_a_models_error_keeps_its_own_status(dialect: Dialect, status: int) -> None:
+def test_a_models_error_keeps_its_own_status(dialect: Surface, status: int) -> None:
     answer = dialect.write_error(container_error(status, "why"))
     read = dialect.read_error(answer.status, answer.headers, answer.body)
     assert answer.status == (424 if dialect.wraps_model_errors else status)
@@ -102,7 +102,7 @@ def test_a_models_error_keeps_its_own_status(dialect: Dialect, status: int) -> N
 
 
 @BOTH
-def test_what_the_front_door_says_is_never_wrapped(dialect: Dialect) -> None:
+def test_what_the_front_door_says_is_never_wrapped(dialect: Surface) -> None:
     of_tokens = dialect.token_rules
     for refusal in (
         dialect.missing_key, dialect.wrong_key, dialect.rate_limited(7, limit="requests"), dialect.timed_out,
@@ -141,7 +141,7 @@ def test_a_score_refusal_is_a_200_with_an_empty_object() -> None:
 
 
 @BOTH
-def test_a_long_prompt_is_refused_with_the_limit_in_words(dialect: Dialect) -> None:
+def test_a_long_prompt_is_refused_with_the_limit_in_words(dialect: Surface) -> None:
     answer = dialect.write_error(dialect.context_exceeded(4096, 5000))
     read = dialect.read_error(answer.status, answer.headers, answer.body)
     assert "4096" in read.message
@@ -151,7 +151,7 @@ def test_a_long_prompt_is_refused_with_the_limit_in_words(dialect: Dialect) -> N
 
 @BOTH
 @pytest.mark.parametrize("status", [400, 422, 500])
-def test_the_help_text_after_a_models_error_hides_nothing(dialect: Dialect, status: int) -> None:
+def test_the_help_text_after_a_models_error_hides_nothing(dialect: Surface, status: int) -> None:
     answer = replace(dialect, has_help_text=True).write_error(container_error(status, "why"))
     assert answer.body.endswith(HELP_TEXT.encode())
     read = dialect.read_error(answer.status, answer.headers, answer.body)
@@ -159,6 +159,6 @@ def test_the_help_text_after_a_models_error_hides_nothing(dialect: Dialect, stat
 
 
 @BOTH
-def test_the_help_text_does_not_follow_what_the_front_door_says(dialect: Dialect) -> None:
+def test_the_help_text_does_not_follow_what_the_front_door_says(dialect: Surface) -> None:
     answer = replace(dialect, has_help_text=True).write_error(dialect.wrong_key)
     assert answer == dialect.write_error(dialect.wrong_key)

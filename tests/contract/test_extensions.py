@@ -8,12 +8,12 @@ from typing import Any
 
 import pytest
 
-from phi_client.contract.chat import ChatRequest
-from phi_client.contract.dialects import DIALECTS, FOUNDRY_MODELS, SERVERLESS, Dialect
-from phi_client.contract.extensions import Wishes, read_wishes
 from phi_client.contract.parameters import EXTRA_PARAMETERS
-from phi_client.contract.refusals import RefusedError
-from phi_client.contract.request_body import validated_request
+from phi_client.contract.service import FOUNDRY_MODELS, SERVERLESS, SURFACES, Surface
+from phi_client.contract.service.chat import ChatRequest
+from phi_client.contract.service.extensions import Wishes, read_wishes
+from phi_client.contract.service.refusals import RefusedError
+from phi_client.contract.service.request_body import validated_request
 
 USER = {"role": "user", "content": "x"}
 FUNCTION = {"type": "function", "function": {"name": "f", "parameters": {"type": "object"}}}
@@ -121,8 +121,8 @@ def test_without_extensions_a_format_is_refused_in_the_containers_words(kind: st
     assert "must be either 'text' or 'json_object'." in json.dumps(caught.value.refusal.body)
 
 
-@pytest.mark.parametrize("dialect", DIALECTS.values(), ids=lambda dialect: dialect.name)
-def test_a_surface_takes_forms_only_where_it_is_told_to(dialect: Dialect) -> None:
+@pytest.mark.parametrize("dialect", SURFACES.values(), ids=lambda dialect: dialect.name)
+def test_a_surface_takes_forms_only_where_it_is_told_to(dialect: Surface) -> None:
     assert not dialect.has_extensions
     body = json.dumps(
         {"messages": [USER], "model": "m", "response_format": SCHEMA, "tools": [FUNCTION]}
@@ -134,7 +134,7 @@ def test_a_surface_takes_forms_only_where_it_is_told_to(dialect: Dialect) -> Non
 
 
 @pytest.mark.parametrize("dialect", [SERVERLESS, FOUNDRY_MODELS], ids=lambda dialect: dialect.name)
-def test_dropping_unknown_parameters_keeps_a_form(dialect: Dialect) -> None:
+def test_dropping_unknown_parameters_keeps_a_form(dialect: Surface) -> None:
     body = json.dumps({"messages": [USER], "model": "m", "response_format": SCHEMA, "n": 1}).encode()
     request = replace(dialect, has_extensions=True).read_chat_request({EXTRA_PARAMETERS: "drop"}, body)
     assert request.extra == {}

@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from phi_client.contract.refusals import RefusedError
-from phi_client.contract.request_body import validated_request
+from phi_client.contract.service.refusals import RefusedError
+from phi_client.contract.service.request_body import validated_request
 
 USER = {"role": "user", "content": "x"}
 ASSISTANT = {"role": "assistant", "content": None}

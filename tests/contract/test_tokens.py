@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from phi_client.contract.dialects import DIALECTS, Dialect
-from phi_client.contract.tokens import audience_of, is_token, read_token
+from phi_client.contract.service import SURFACES, Surface
+from phi_client.contract.service.tokens import read_token
+from phi_client.contract.tokens import audience_of, is_token
 
 TOKEN = "eyJhbGciOiJSUzI1NiJ9.eyJhdWQiOiJ4In0.c2ln-_"
 
@@ -53,8 +54,8 @@ def test_the_audience_is_the_scope_without_its_end(scope: str) -> None:
     assert audience_of(scope) == "https://ml.azure.com"
 
 
-@pytest.mark.parametrize("dialect", DIALECTS.values(), ids=DIALECTS.keys())
-def test_a_refused_token_is_read_as_what_it_means(dialect: Dialect) -> None:
+@pytest.mark.parametrize("dialect", SURFACES.values(), ids=SURFACES.keys())
+def test_a_refused_token_is_read_as_what_it_means(dialect: Surface) -> None:
     rules = dialect.token_rules
     for refusal in (rules.wrong_token, rules.wrong_tenant("t-1"), rules.no_role):
         answer = dialect.write_error(refusal)

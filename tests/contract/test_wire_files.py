@@ -15,22 +15,22 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from phi_client.contract.answers import AnswerView
-from phi_client.contract.catalogue import CATALOGUE
-from phi_client.contract.chat import (
+from phi_client.contract.model_info import ModelInfo
+from phi_client.contract.service import SURFACES, Surface
+from phi_client.contract.service.catalogue import CATALOGUE
+from phi_client.contract.service.chat import (
     AssistantMessage,
     ChatCompletion,
     ChatRequest,
     Choice,
-    Usage,
+    WireUsage,
     annotation_chunk,
     content_chunk,
     finish_chunk,
     role_chunk,
 )
-from phi_client.contract.dialects import DIALECTS, Dialect
-from phi_client.contract.filter_results import SAFE_PROMPT
-from phi_client.contract.model_info import ModelInfo
-from phi_client.contract.refusals import Refusal
+from phi_client.contract.service.filter_results import SAFE_PROMPT
+from phi_client.contract.service.refusals import Refusal
 from phi_client.contract.wire import WireResponse
 
 if TYPE_CHECKING:
@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 WIRE = Path(__file__).parent / "wire"
 ORIGINS = {"recorded", "documented", "inferred"}
 HEAD: dict[str, Any] = {"id": "chatcmpl-1", "created": 1763856000, "model": "Phi-4-mini-reasoning"}
-USAGE = Usage(prompt_tokens=19, completion_tokens=11, total_tokens=30)
+USAGE = WireUsage(prompt_tokens=19, completion_tokens=11, total_tokens=30)
 COMPLETION = ChatCompletion(
     **HEAD,
     choices=[Choice(index=0, message=AssistantMessage(content="<think>6*7</think>42"), finish_reason="stop")],
@@ -56,7 +56,7 @@ INFO = ModelInfo(
 JSON = {"Content-Type": "application/json"}
 
 
-def completion_of(dialect: Dialect) -> ChatCompletion:
+def completion_of(dialect: Surface) -> ChatCompletion:
     """The answer, with what is told of its engine where the surface tells it."""
     if not dialect.tells_details:
         return COMPLETION
@@ -64,7 +64,7 @@ def completion_of(dialect: Dialect) -> ChatCompletion:
     return COMPLETION.model_copy(update={**FINGERPRINT, "usage": usage})
 
 
-def stream_of(dialect: Dialect) -> bytes:
+def stream_of(dialect: Surface) -> bytes:
     usage = USAGE if dialect.streams_usage == "unasked" else None
     chunks = [role_chunk(**HEAD), content_chunk("42", **HEAD), finish_chunk("stop", usage, **HEAD)]
     if dialect.tells_details:
@@ -74,11 +74,11 @@ def stream_of(dialect: Dialect) -> bytes:
     return b"".join(map(dialect.write_chunk, chunks)) + dialect.write_done()
 
 
-def error(pick: Callable[[Dialect], Refusal]) -> Callable[[Dialect], WireResponse]:
+def error(pick: Callable[[Surface], Refusal]) -> Callable[[Surface], WireResponse]:
     return lambda dialect: dialect.write_error(pick(dialect))
 
 
-def request_of(dialect: Dialect, route: str | None) -> bytes:
+def request_of(dialect: Surface, route: str | None) -> bytes:
     messages = [{"role": "user", "content": "Solve x+2=5."}]
     fields = {"messages": messages, "temperature": 0.8, "top_p": 0.95, "max_tokens": 2048}
     named = {"model": "Phi-4-mini-reasoning"} if dialect.needs_model else {}
@@ -86,7 +86,7 @@ def request_of(dialect: Dialect, route: str | None) -> bytes:
     return dialect.write_chat_request(request.to_wire(), route=route).body or b""
 
 
-WRITERS: dict[str, Callable[[Dialect], WireResponse]] = {
+WRITERS: dict[str, Callable[[Surface], WireResponse]] = {
     "chat_request": lambda dialect: WireResponse(0, request_of(dialect, None), {}),
     "score_request": lambda dialect: WireResponse(0, request_of(dialect, "/score"), {}),
     "completion": lambda dialect: WireResponse(200, dialect.write_completion(completion_of(dialect)), JSON),
@@ -121,15 +121,15 @@ def test_a_dialect_writes_the_bytes_of_its_golden_file(path: Path) -> None:
     names, body = parts(path)
     assert names.pop("origin").split()[0] in ORIGINS
     names.pop("source", None)
-    written = WRITERS[path.stem](DIALECTS[path.parent.name])
+    written = WRITERS[path.stem](SURFACES[path.parent.name])
     assert body == written.body.removesuffix(b"\n")
     assert names == {"status": str(written.status), **written.headers}
 
 
-@pytest.mark.parametrize("dialect", DIALECTS)
+@pytest.mark.parametrize("dialect", SURFACES)
 def test_each_thing_that_a_dialect_writes_has_a_golden_file(dialect: str) -> None:
     missing = set(WRITERS) - {path.stem for path in FILES if path.parent.name == dialect}
-    spoken = DIALECTS[dialect]
+    spoken = SURFACES[dialect]
     absent = (
         {"score_request", "score", "score_older", "score_refused"} if not spoken.score_route else set[str]()
     )
@@ -141,15 +141,15 @@ def test_each_thing_that_a_dialect_writes_has_a_golden_file(dialect: str) -> Non
 @pytest.mark.parametrize("path", [path for path in FILES if path.stem.startswith("error_")], ids=short_name)
 def test_each_golden_error_is_read_with_a_message_or_a_reason(path: Path) -> None:
     names, body = parts(path)
-    read = DIALECTS[path.parent.name].read_error(int(names["status"]), names, body)
+    read = SURFACES[path.parent.name].read_error(int(names["status"]), names, body)
     says_nothing = path.stem == "error_help_text_only"
     assert read.message or names.get("ms-azureml-model-error-reason") or says_nothing
     assert "{" not in read.message
 
 
-@pytest.mark.parametrize("dialect", DIALECTS)
+@pytest.mark.parametrize("dialect", SURFACES)
 def test_a_golden_completion_is_read_as_what_it_means(dialect: str) -> None:
     _, body = parts(WIRE / dialect / "completion.wire")
-    read = DIALECTS[dialect].read_completion(body)
+    read = SURFACES[dialect].read_completion(body)
     assert isinstance(read, AnswerView)
     assert read.choices[0].content == "<think>6*7</think>42"

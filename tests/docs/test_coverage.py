@@ -12,9 +12,9 @@ from typing import Any
 import pytest
 from phi_emulator.service.deviations import DEVIATIONS
 
-from phi_client.contract.catalogue import CATALOGUE
-from phi_client.contract.chat import ChatRequest, Usage
-from phi_client.contract.dialects import DIALECTS, MANAGED_COMPUTE_OLDER, Dialect
+from phi_client.contract.service import MANAGED_COMPUTE_OLDER, SURFACES, Surface
+from phi_client.contract.service.catalogue import CATALOGUE
+from phi_client.contract.service.chat import ChatRequest, WireUsage
 
 DOCS = Path(__file__).parents[2] / "docs"
 SPEC = Path(__file__).parents[1] / "conformance" / "openapi-2024-05-01-preview.json"
@@ -44,9 +44,9 @@ def test_the_page_is_current(coverage: Any) -> None:
     )
 
 
-@pytest.mark.parametrize("name", DIALECTS)
+@pytest.mark.parametrize("name", SURFACES)
 def test_every_route_is_listed(facts: Any, name: str) -> None:
-    spoken: Dialect = MANAGED_COMPUTE_OLDER if name == "managed_compute" else DIALECTS[name]
+    spoken: Surface = MANAGED_COMPUTE_OLDER if name == "managed_compute" else SURFACES[name]
     served = {f"POST {route}" for route in spoken.chat_routes}
     served |= {f"POST {spoken.score_route}"} if spoken.score_route else set()
     others = [spoken.info_route, spoken.health_route, spoken.swagger_route]
@@ -60,7 +60,7 @@ def _note(facts: Any, surface: str, name: str) -> str:
     return str(next(fact.note for fact in facts if fact.name == name and surface in fact.surfaces))
 
 
-@pytest.mark.parametrize("name", DIALECTS)
+@pytest.mark.parametrize("name", SURFACES)
 def test_every_field_of_a_request_is_listed(facts: Any, name: str) -> None:
     assert set(ChatRequest.model_fields) <= names_of(facts.REQUEST, name)
 
@@ -72,11 +72,11 @@ def test_every_field_of_the_official_request_is_listed(facts: Any) -> None:
     assert official <= names_of(facts.REQUEST, "foundry_models")
 
 
-@pytest.mark.parametrize("name", DIALECTS)
+@pytest.mark.parametrize("name", SURFACES)
 def test_every_header_is_listed_and_sent(facts: Any, name: str) -> None:
-    spoken = DIALECTS[name]
+    spoken = SURFACES[name]
     counts = dict.fromkeys(("limit_requests", "limit_tokens", "remaining_requests", "remaining_tokens"), 1)
-    sent = spoken.response_headers(request_id="r", session="s", deployment="d", usage=Usage())
+    sent = spoken.response_headers(request_id="r", session="s", deployment="d", usage=WireUsage())
     sent |= spoken.limit_headers(**counts)
     for row in CATALOGUE:
         if row.is_sent and name in row.surfaces:

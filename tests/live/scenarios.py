@@ -16,6 +16,7 @@ from typing import Any, Final
 import httpx
 
 from phi_client.contract.dialects import Dialect, Endpoint
+from phi_client.contract.service import SURFACES
 
 WIRE: Final = Path(__file__).parents[1] / "contract" / "wire"
 MAX_TOKENS: Final = 2048
@@ -68,7 +69,7 @@ class Target:
     ) -> httpx.Response:
         """One request, with what the dialect always sends; `key` replaces the target's own."""
         version = self.dialect.api_version
-        named = {} if version is None else {"api-version": self.endpoint.api_version or version.default}
+        named = {} if version is None else {"api-version": self.endpoint.api_version or version}
         sent = {"Content-Type": "application/json"} | dict(headers or {})
         if with_key:
             sent |= self._authorization(key)
@@ -123,7 +124,7 @@ SCENARIOS: Final[Mapping[str, Callable[[Target], httpx.Response]]] = {
     "completion": lambda target: target.chat(ASK),
     "stream": lambda target: target.chat({**ASK, "stream": True}),
     "info": _info,
-    "health": lambda target: target.ask("GET", str(target.dialect.health_route)),
+    "health": lambda target: target.ask("GET", str(SURFACES[target.dialect.name].health_route)),
     "score": _score,
     "score_refused": lambda target: target.ask("POST", str(target.dialect.score_route), {"input_data": 5}),
     "error_missing_key": lambda target: target.chat(ASK, with_key=False),

@@ -16,6 +16,8 @@ from phi_client import (
     BadRequestError,
     Completion,
     ContentFilterError,
+    ContextLengthError,
+    ModelContextLengthError,
     ModelError,
     NotFoundError,
     PhiClient,
@@ -237,9 +239,9 @@ def test_a_wrong_key(running: Running, caller: Caller) -> None:
 
 def test_a_prompt_that_is_too_long(start_emulator: StartEmulator, caller: Caller) -> None:
     emulator = start_emulator(engine={"context_length": 6}).emulator
-    with pytest.raises(BadRequestError, match="maximum context length is 6 tokens"):
+    with pytest.raises(ContextLengthError, match="maximum context length is 6 tokens"):
         caller.complete(emulator.root, emulator.key)
-    with pytest.raises(ModelError, match="maximum context length is 6 tokens") as raised:
+    with pytest.raises(ModelContextLengthError, match="maximum context length is 6 tokens") as raised:
         caller.complete(emulator.root + "/managed-compute", emulator.key)
     assert raised.value.inner_status == 400
 

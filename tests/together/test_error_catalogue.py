@@ -15,8 +15,8 @@ import pytest
 from phi_emulator.engine.base import Step
 from phi_emulator.engine.scripted import ScriptedEngine
 
-from phi_client.contract.catalogue import CATALOGUE, TENANT
 from phi_client.contract.dialects import DIALECTS
+from phi_client.contract.service.catalogue import CATALOGUE, TENANT
 
 if TYPE_CHECKING:
     from tests.together.conftest import Running, StartEmulator

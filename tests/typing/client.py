@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, assert_type
+from typing import Any, Literal, assert_type
 
 import httpx
+from azure.ai.inference.models import UserMessage
+from azure.core.credentials import AzureKeyCredential
+from openai.types.chat import ChatCompletionMessage
 from pydantic import BaseModel
 
+import phi_client
 from phi_client import (
     APIStatusError,
     AsyncPhiClient,
@@ -20,6 +24,7 @@ from phi_client import (
     MapItem,
     MapResult,
     Message,
+    MessageDict,
     ModelInfo,
     ParsedCompletion,
     PhiClient,
@@ -27,14 +32,18 @@ from phi_client import (
     Price,
     ResponseFormat,
     RetryEvent,
+    Role,
     Solution,
     StreamInterruptedError,
+    SystemMessageDict,
     Timeout,
     TokenLogprob,
     ToolCall,
     ToolCallDelta,
     ToolChoice,
+    ToolMessageDict,
     Usage,
+    UserMessageDict,
 )
 
 
@@ -130,6 +139,41 @@ def options(client: PhiClient, tool: FunctionTool, tools: list[dict[str, Any]], 
     client.complete(
         "x", response_format=schema, tool_choice={"type": "function", "function": {"name": "add"}}
     )
+
+
+def message_dicts(
+    client: PhiClient, done: Completion, theirs: ChatCompletionMessage, azure: UserMessage
+) -> None:
+    """Each form of a message has its keys, for an editor and for a checker; other SDKs' messages fit as they are."""
+    system: SystemMessageDict = {"role": "system", "content": "Be short."}
+    user: UserMessageDict = {"role": Role.USER, "content": [{"type": "text", "text": "x"}]}
+    tool: ToolMessageDict = {"role": "tool", "content": "5", "tool_call_id": "c-1"}
+    mine: list[MessageDict] = [system, user, {"role": "assistant", "content": "y"}, tool]
+    client.complete(mine)
+    client.complete([system, done, theirs, azure, {"role": "user", "content": "x"}])
+    assert_type(Role.USER.value, Literal["user"])
+    assert_type(phi_client.__version__, str)
+
+
+def mistaken_messages() -> None:
+    _1: UserMessageDict = {"role": "usr", "content": "x"}  # type: ignore[typeddict-item]  # pyright: ignore[reportAssignmentType]
+    _2: UserMessageDict = {"role": "user", "contents": "x"}  # type: ignore[typeddict-item]  # pyright: ignore[reportAssignmentType]
+    _3: ToolMessageDict = {"role": "tool", "content": "5"}  # type: ignore[typeddict-item]  # pyright: ignore[reportAssignmentType]
+
+
+def what_people_try_first(client: PhiClient, http: httpx.Timeout, key: AzureKeyCredential) -> None:
+    """What is taken fits; a word of another SDK is a mistake for a type checker too."""
+    PhiClient(
+        ["emulator", "emulator"], [key, None], model=["a", None], timeout=http, fallback_on=(401, "timeout")
+    )
+    PhiClient("emulator", credential=key, credential_scope="s", allow_http=True)
+    client.complete("x", model="m", max_completion_tokens=5, timeout=http, response_format="json_object")
+    client.parse("x", Division, model="m")
+    client.with_options(model="m")
+    PhiClient(base_url="x")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    client.complete("x", stream=True)  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
+    client.chat  # type: ignore[attr-defined]  # pyright: ignore[reportAttributeAccessIssue]  # noqa: B018
+    client.complete("x").choices  # type: ignore[attr-defined]  # pyright: ignore[reportAttributeAccessIssue]  # noqa: B018
 
 
 def hook(event: RetryEvent) -> None:

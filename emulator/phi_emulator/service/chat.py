@@ -11,11 +11,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from phi_client.contract.chat import ChatRequest
-from phi_client.contract.dialects import Dialect
-from phi_client.contract.filter_results import PROMPT_CATEGORIES, filter_results
 from phi_client.contract.model_info import ModelInfo
-from phi_client.contract.refusals import RefusedError
+from phi_client.contract.service import Surface
+from phi_client.contract.service.chat import ChatRequest
+from phi_client.contract.service.filter_results import PROMPT_CATEGORIES, filter_results
+from phi_client.contract.service.refusals import RefusedError
 from phi_emulator.engine.base import (
     EngineError,
     EngineInfo,
@@ -87,7 +87,7 @@ class ChatService:
         self._started = time.gmtime()
 
     async def answer(
-        self, dialect: Dialect, request: ChatRequest, request_id: str, *, deployment: str | None = None
+        self, dialect: Surface, request: ChatRequest, request_id: str, *, deployment: str | None = None
     ) -> Answer:
         """Queue a request; the answer is in the making when this returns. `deployment` is who is asked, by name.
 
@@ -135,7 +135,7 @@ class ChatService:
             reader=plan.reader,
         )
 
-    async def _plan(self, dialect: Dialect, request: ChatRequest) -> Plan:
+    async def _plan(self, dialect: Surface, request: ChatRequest) -> Plan:
         """How the request is put to the engine, which follows the plan's grammar if it has one.
 
         Raises:
@@ -154,7 +154,7 @@ class ChatService:
             await self._worker.check_guidance(plan.grammar)
         return plan
 
-    async def _judge(self, dialect: Dialect, messages: Sequence[Message]) -> Mapping[str, str]:
+    async def _judge(self, dialect: Surface, messages: Sequence[Message]) -> Mapping[str, str]:
         """What the content filter finds in a prompt that it lets pass.
 
         Raises:
@@ -224,7 +224,7 @@ class ChatService:
         return self._worker.info
 
     def _sampling(
-        self, dialect: Dialect, request: ChatRequest, prompt_tokens: int, grammar: str | None
+        self, dialect: Surface, request: ChatRequest, prompt_tokens: int, grammar: str | None
     ) -> Sampling:
         room = self._engine_info.context_length - prompt_tokens
         wanted = request.max_tokens or dialect.default_max_tokens or room

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, NamedTuple, cast
 
-from phi_client.contract.filter_results import (
+from phi_client.contract.service.filter_results import (
     COMPLETION_CATEGORIES,
     PROMPT_CATEGORIES,
     SEVERITIES,

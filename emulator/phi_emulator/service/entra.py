@@ -17,7 +17,7 @@ from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final, Literal
 
-from phi_client.contract.dialects import Dialect
+from phi_client.contract.service import Surface
 from phi_client.contract.tokens import audience_of
 from phi_emulator.service.errors import ServiceError
 
@@ -197,7 +197,7 @@ class Authority:
             return self._signing
 
 
-def check_token(authority: Authority, dialect: Dialect, token: str) -> None:
+def check_token(authority: Authority, dialect: Surface, token: str) -> None:
     """Let a token pass that is for this surface, and whose identity may use it.
 
     Raises:

@@ -5,8 +5,8 @@ It must not make bytes: the web layer does, in the envelope of the dialect that 
 
 from __future__ import annotations
 
-from phi_client.contract.dialects import Dialect
-from phi_client.contract.refusals import Refusal, container_error
+from phi_client.contract.service import Surface
+from phi_client.contract.service.refusals import Refusal, container_error
 from phi_emulator.engine.base import (
     EngineError,
     EngineStoppedError,
@@ -35,7 +35,7 @@ def internal_error() -> ServiceError:
     return ServiceError(container_error(500, "An error occurred during the request processing."))
 
 
-def error_of_engine(error: EngineError, dialect: Dialect) -> ServiceError:
+def error_of_engine(error: EngineError, dialect: Surface) -> ServiceError:
     """What a caller is told when the engine can't do what was asked."""
     match error:
         case PromptTooLongError():
@@ -53,7 +53,7 @@ def error_of_engine(error: EngineError, dialect: Dialect) -> ServiceError:
     return ServiceError(refusal, str(error))
 
 
-def error_of_limit(error: LimitExceededError, dialect: Dialect) -> ServiceError:
+def error_of_limit(error: LimitExceededError, dialect: Surface) -> ServiceError:
     """What a caller is told when a limit of the deployment is reached."""
     refusal = dialect.rate_limited(
         error.retry_after_s, limit=error.limit, remaining_requests=error.remaining_requests

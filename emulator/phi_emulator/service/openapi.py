@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from phi_client.contract.chat import ChatRequest
-from phi_client.contract.dialects import Dialect
+from phi_client.contract.service import Surface
+from phi_client.contract.service.chat import ChatRequest
 
 __all__ = ["openapi_of"]
 
@@ -16,7 +16,7 @@ _JSON = "application/json"
 _SCHEMAS = "#/components/schemas/"
 
 
-def openapi_of(dialect: Dialect, model: str) -> dict[str, Any]:
+def openapi_of(dialect: Surface, model: str) -> dict[str, Any]:
     """The OpenAPI document of the routes that `dialect` has, with `model` behind them."""
     schema = ChatRequest.model_json_schema(ref_template=_SCHEMAS + "{model}")
     schemas = schema.pop("$defs", {}) | {"ChatRequest": schema}

@@ -9,13 +9,15 @@ import time
 from collections.abc import AsyncIterator, Iterator, Mapping
 from typing import Any, TypedDict
 
-from phi_client.contract.chat import (
+from phi_client.contract.reasoning import ReasoningSplitter, SplitText, split_reasoning
+from phi_client.contract.service import Surface
+from phi_client.contract.service.chat import (
     AssistantMessage,
     ChatCompletion,
     ChatCompletionChunk,
     Choice,
     FinishReason,
-    Usage,
+    WireUsage,
     annotation_chunk,
     content_chunk,
     finish_chunk,
@@ -24,9 +26,7 @@ from phi_client.contract.chat import (
     tool_call_chunk,
     usage_chunk,
 )
-from phi_client.contract.dialects import Dialect
-from phi_client.contract.filter_results import prompt_filter_results
-from phi_client.contract.reasoning import ReasoningSplitter, SplitText, split_reasoning
+from phi_client.contract.service.filter_results import prompt_filter_results
 from phi_emulator.engine.base import EndReason, EngineError
 from phi_emulator.engine.generation import Generation, Outcome
 from phi_emulator.engine.tool_calls import CallArguments, CallBegin, Found, SaidText, ToolCallReader
@@ -47,7 +47,7 @@ class Answer:
     def __init__(
         self,
         generation: Generation,
-        dialect: Dialect,
+        dialect: Surface,
         *,
         request_id: str,
         model: str,
@@ -76,7 +76,7 @@ class Answer:
         self._reader = reader
 
     @property
-    def usage(self) -> Usage | None:
+    def usage(self) -> WireUsage | None:
         """Tokens, once the answer is through."""
         outcome = self._generation.outcome
         return None if outcome is None else self._usage(outcome)
@@ -221,8 +221,8 @@ class Answer:
             return outcome, "content_filter" if is_told else "tool_calls"
         return outcome, "content_filter" if is_told else outcome.reason.value
 
-    def _usage(self, outcome: Outcome) -> Usage:
-        usage = Usage(
+    def _usage(self, outcome: Outcome) -> WireUsage:
+        usage = WireUsage(
             prompt_tokens=outcome.prompt_tokens,
             completion_tokens=outcome.completion_tokens,
             total_tokens=outcome.prompt_tokens + outcome.completion_tokens,

@@ -8,16 +8,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from phi_client.contract.chat import ChatRequest, PartType
-from phi_client.contract.dialects import Dialect
-from phi_client.contract.refusals import RefusedError, container_error, detail
-from phi_client.contract.request_body import with_newer_names
+from phi_client.contract.messages import PartType
+from phi_client.contract.service import Surface
+from phi_client.contract.service.chat import ChatRequest
+from phi_client.contract.service.refusals import RefusedError, container_error, detail
+from phi_client.contract.service.request_body import with_newer_names
 from phi_emulator.service.errors import ServiceError
 
 __all__ = ["check_supported", "read_chat_request", "read_score_request"]
 
 
-def read_chat_request(dialect: Dialect, headers: Mapping[str, str], body: bytes, route: str) -> ChatRequest:
+def read_chat_request(dialect: Surface, headers: Mapping[str, str], body: bytes, route: str) -> ChatRequest:
     """The request in the body of a chat route.
 
     Raises:
@@ -31,7 +32,7 @@ def read_chat_request(dialect: Dialect, headers: Mapping[str, str], body: bytes,
     return request
 
 
-def read_score_request(dialect: Dialect, body: bytes) -> ChatRequest:
+def read_score_request(dialect: Surface, body: bytes) -> ChatRequest:
     """The request in the body of the score route.
 
     Raises:
@@ -45,7 +46,7 @@ def read_score_request(dialect: Dialect, body: bytes) -> ChatRequest:
     return request
 
 
-def check_supported(dialect: Dialect, request: ChatRequest) -> None:
+def check_supported(dialect: Surface, request: ChatRequest) -> None:
     """Refuse valid wishes that this engine can't fulfil.
 
     Raises:
@@ -73,7 +74,7 @@ def check_supported(dialect: Dialect, request: ChatRequest) -> None:
         raise _unsupported("stop cannot contain an empty string.")
 
 
-def _is_taken(dialect: Dialect, kind: str) -> bool:
+def _is_taken(dialect: Surface, kind: str) -> bool:
     return kind == "text" or (kind == "json_object" and dialect.takes_json_object)
 
 

@@ -12,9 +12,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from starlette.requests import ClientDisconnect, Request
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from phi_client.contract.dialects import DIALECTS, Dialect
 from phi_client.contract.emulator import EMULATOR_KEY
-from phi_client.contract.refusals import RefusedError, container_error
+from phi_client.contract.service import SURFACES, Surface
+from phi_client.contract.service.refusals import RefusedError, container_error
 from phi_emulator.service.chat import ChatService
 from phi_emulator.service.entra import Authority
 from phi_emulator.service.errors import ServiceError, internal_error, log_unforeseen
@@ -45,8 +45,8 @@ class App:
         self,
         service: ChatService,
         *,
-        root: Dialect,
-        dialects: Iterable[Dialect] | None = None,
+        root: Surface,
+        dialects: Iterable[Surface] | None = None,
         key: str,
         surface_keys: Mapping[str, Sequence[str]] | None = None,
         authority: Authority | None = None,
@@ -60,7 +60,7 @@ class App:
         self._loose = loose
         self._bound_host = bound_host
         authority = authority or Authority()
-        dialects = tuple(DIALECTS.values() if dialects is None else dialects)
+        dialects = tuple(SURFACES.values() if dialects is None else dialects)
         self._gate = Gate(key, authority, surface_keys)
         self._routes = Routes(
             root,

@@ -7,9 +7,9 @@ import hmac
 import logging
 from collections.abc import Collection, Mapping
 
-from phi_client.contract.dialects import Dialect
-from phi_client.contract.refusals import RefusedError
-from phi_client.contract.tokens import read_token
+from phi_client.contract.service import Surface
+from phi_client.contract.service.refusals import RefusedError
+from phi_client.contract.service.tokens import read_token
 from phi_emulator.service.entra import Authority, check_token
 from phi_emulator.service.errors import ServiceError
 
@@ -31,7 +31,7 @@ class Gate:
         self._authority = authority
         self._surface_keys = dict(surface_keys or {})
 
-    async def check(self, dialect: Dialect, headers: Mapping[str, str]) -> None:
+    async def check(self, dialect: Surface, headers: Mapping[str, str]) -> None:
         """Let the request pass.
 
         Raises:
@@ -48,7 +48,7 @@ class Gate:
             logger.info("token refused on %s: %s", dialect.name, error)
             raise
 
-    def _check_key(self, dialect: Dialect, headers: Mapping[str, str]) -> None:
+    def _check_key(self, dialect: Surface, headers: Mapping[str, str]) -> None:
         try:
             given = dialect.read_key(headers)
         except RefusedError as error:

@@ -8,8 +8,8 @@ from typing import Final
 
 from starlette.requests import Request
 
-from phi_client.contract.dialects import Dialect
-from phi_client.contract.refusals import front_door_status
+from phi_client.contract.service import Surface
+from phi_client.contract.service.refusals import front_door_status
 from phi_emulator.service.errors import ServiceError
 
 __all__ = ["read_body", "read_json_body"]
@@ -19,7 +19,7 @@ _READ_S: Final = 60.0
 
 
 async def read_json_body(
-    request: Request, dialect: Dialect, max_bytes: int, *, seconds: float = _READ_S
+    request: Request, dialect: Surface, max_bytes: int, *, seconds: float = _READ_S
 ) -> bytes:
     """The body of a request that says it is JSON.
 
@@ -34,7 +34,7 @@ async def read_json_body(
     return await read_body(request, dialect, max_bytes, seconds=seconds)
 
 
-async def read_body(request: Request, dialect: Dialect, max_bytes: int, *, seconds: float = _READ_S) -> bytes:
+async def read_body(request: Request, dialect: Surface, max_bytes: int, *, seconds: float = _READ_S) -> bytes:
     """The body of a request, whatever it is.
 
     Raises:

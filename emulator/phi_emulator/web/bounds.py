@@ -12,7 +12,7 @@ from math import isfinite
 from typing import Any, Final, cast
 
 from phi_client.contract.error_body import HELP_TEXT, MAX_ERROR_BYTES
-from phi_client.contract.refusals import Refusal
+from phi_client.contract.service.refusals import Refusal
 
 __all__ = ["bounded", "bounded_text", "strict_json"]
 

@@ -12,8 +12,8 @@ from typing import Final, Literal, NamedTuple, TypeAlias
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp
 
-from phi_client.contract.dialects import Dialect
 from phi_client.contract.emulator import EMULATOR_KEY
+from phi_client.contract.service import Surface
 from phi_emulator.service.chat import ChatService
 from phi_emulator.web.exchange import Exchange
 from phi_emulator.web.home import is_browser, page_response, summary
@@ -42,7 +42,7 @@ class ControlRoute(NamedTuple):
 class Control:
     """The handlers of the control routes; `key` is the emulator's, and shown if it is the public one."""
 
-    def __init__(self, service: ChatService, *, key: str = "", dialects: Iterable[Dialect] = ()) -> None:
+    def __init__(self, service: ChatService, *, key: str = "", dialects: Iterable[Surface] = ()) -> None:
         self._service = service
         self._key = key if key == EMULATOR_KEY else _UNTOLD_KEY
         self._dialects = tuple(dialects)

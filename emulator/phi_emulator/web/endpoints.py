@@ -14,7 +14,7 @@ from typing import Final, ParamSpec
 from starlette.responses import Response
 from starlette.types import ASGIApp
 
-from phi_client.contract.chat import ChatCompletion, ChatRequest, Usage
+from phi_client.contract.service.chat import ChatCompletion, ChatRequest, WireUsage
 from phi_client.contract.wire import get_header
 from phi_emulator.service.chat import ChatService
 from phi_emulator.service.errors import ServiceError
@@ -134,10 +134,10 @@ class Endpoints:
     async def _read_body(self, exchange: Exchange) -> bytes:
         return await read_json_body(exchange.request, exchange.dialect, self._max_body_bytes)
 
-    def _json(self, exchange: Exchange, body: bytes, usage: Usage | None = None) -> Response:
+    def _json(self, exchange: Exchange, body: bytes, usage: WireUsage | None = None) -> Response:
         return Response(body, 200, self._headers(exchange, usage), media_type=_JSON)
 
-    def _headers(self, exchange: Exchange, usage: Usage | None = None) -> dict[str, str]:
+    def _headers(self, exchange: Exchange, usage: WireUsage | None = None) -> dict[str, str]:
         named = exchange.dialect.response_headers(
             request_id=exchange.request_id,
             session=self._service.session,

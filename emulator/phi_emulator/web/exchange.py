@@ -11,7 +11,7 @@ from typing import Final
 from starlette.requests import Request
 from starlette.types import Receive
 
-from phi_client.contract.dialects import Dialect
+from phi_client.contract.service import Surface
 from phi_emulator.service.responses import Answer
 
 __all__ = ["Exchange"]
@@ -29,7 +29,7 @@ class Exchange:
 
     request: Request
     receive: Receive
-    dialect: Dialect
+    dialect: Surface
     route: str
     parameters: Mapping[str, str] = field(default_factory=dict[str, str])
     request_id: str = field(default_factory=lambda: str(uuid.uuid4()))

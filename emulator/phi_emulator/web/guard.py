@@ -13,7 +13,7 @@ import re
 from collections.abc import Mapping
 from typing import Final
 
-from phi_client.contract.refusals import front_door_status
+from phi_client.contract.service.refusals import front_door_status
 from phi_client.contract.wire import get_header
 from phi_emulator.service.errors import ServiceError
 

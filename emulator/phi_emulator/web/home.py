@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from starlette.responses import HTMLResponse, JSONResponse, Response
 
-from phi_client.contract.dialects import Dialect
+from phi_client.contract.service import Surface
 
 __all__ = ["is_browser", "page_response", "summary"]
 
@@ -33,7 +33,7 @@ def is_browser(headers: Mapping[str, str]) -> bool:
     return "text/html" in headers.get("accept", "").lower()
 
 
-def summary(url: str, model: str, root: Dialect, dialects: Iterable[Dialect]) -> dict[str, Any]:
+def summary(url: str, model: str, root: Surface, dialects: Iterable[Surface]) -> dict[str, Any]:
     """What the page says, as data; `url` is the address by which the emulator was asked."""
     return {
         "name": "phi-emulator",
@@ -46,21 +46,21 @@ def summary(url: str, model: str, root: Dialect, dialects: Iterable[Dialect]) ->
     }
 
 
-def page_response(known: Mapping[str, Any], root: Dialect, key: str, *, as_page: bool) -> Response:
+def page_response(known: Mapping[str, Any], root: Surface, key: str, *, as_page: bool) -> Response:
     """`known` as JSON, or as a page with snippets; `key` is what these show."""
     if not as_page:
         return JSONResponse(dict(known), headers=_HEADERS)
     return HTMLResponse(_page(known, root, key), headers=_HEADERS)
 
 
-def _page(known: Mapping[str, Any], root: Dialect, key: str) -> str:
+def _page(known: Mapping[str, Any], root: Surface, key: str) -> str:
     url = str(known["endpoint"])
     rows = "".join(
         f"<tr><td>{escape(name)}<td><code>{escape(place)}</code>"
         for name, place in known["endpoints"].items()
     )
     header, value = root.write_key(key)
-    query = "" if root.api_version is None else f"?api-version={root.api_version.default}"
+    query = "" if root.api_version is None else f"?api-version={root.api_version}"
     body = {"messages": [{"role": "user", "content": "What is 6 * 7?"}], "max_tokens": 200}
     if root.needs_model:
         body = {"model": known["model"], **body}

@@ -10,7 +10,7 @@ from typing import Final
 
 from starlette.types import Scope
 
-from phi_client.contract.refusals import Refusal, front_door_status
+from phi_client.contract.service.refusals import Refusal, front_door_status
 from phi_emulator.service.errors import ServiceError
 
 __all__ = ["check_message"]

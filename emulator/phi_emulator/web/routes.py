@@ -14,8 +14,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Final
 
-from phi_client.contract.dialects import DIALECTS, OPENAI_V1, Dialect, is_deployment_route, older_form
 from phi_client.contract.emulator import EMULATOR_ENTRA
+from phi_client.contract.service import OPENAI_V1, SURFACES, Surface, is_deployment_route, older_form
 from phi_emulator.service.errors import ServiceError
 from phi_emulator.web.control import Control, Handler
 from phi_emulator.web.endpoints import Endpoints
@@ -34,7 +34,7 @@ _TENANT: Final = r"(?P<tenant>[A-Za-z0-9][A-Za-z0-9.-]{0,63})"
 class Place:
     """Where a path leads: a dialect, the route within it, and who handles which method; nobody for an unknown path."""
 
-    dialect: Dialect
+    dialect: Surface
     route: str
     handlers: Mapping[str, Handler]
     needs_key: bool = True
@@ -60,15 +60,15 @@ class Routes:
 
     def __init__(
         self,
-        root: Dialect,
+        root: Surface,
         endpoints: Endpoints,
         control: Control,
         entra: Entra,
         *,
-        dialects: Iterable[Dialect] | None = None,
+        dialects: Iterable[Surface] | None = None,
     ) -> None:
         self._root = root
-        self._dialects = tuple(DIALECTS.values() if dialects is None else dialects)
+        self._dialects = tuple(SURFACES.values() if dialects is None else dialects)
         spoken = {dialect.name: dialect for dialect in self._dialects}
         self._older_form = older_form(spoken.get(OPENAI_V1.name, OPENAI_V1))
         self._deployment: Mapping[str, Handler] = {"POST": endpoints.chat}
@@ -133,7 +133,7 @@ class Routes:
         return self._places
 
 
-def _routes_of(dialect: Dialect, endpoints: Endpoints) -> Iterable[tuple[str, str, Handler]]:
+def _routes_of(dialect: Surface, endpoints: Endpoints) -> Iterable[tuple[str, str, Handler]]:
     for route in dialect.chat_routes:
         yield route, "POST", endpoints.chat
     if dialect.score_route is not None:

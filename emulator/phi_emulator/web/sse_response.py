@@ -13,7 +13,7 @@ from typing import Final
 
 from starlette.types import Receive, Scope, Send
 
-from phi_client.contract.dialects import Dialect
+from phi_client.contract.service import Surface
 from phi_emulator.service.errors import ServiceError, log_unforeseen
 from phi_emulator.service.responses import Answer
 from phi_emulator.web.bounds import bounded_text
@@ -35,7 +35,7 @@ class ChatStreamResponse:
     status_code: Final = 200
 
     def __init__(
-        self, dialect: Dialect, answer: Answer, headers: Mapping[str, str], *, limit_s: float | None = None
+        self, dialect: Surface, answer: Answer, headers: Mapping[str, str], *, limit_s: float | None = None
     ) -> None:
         self._limit_s = limit_s
         self._dialect = dialect

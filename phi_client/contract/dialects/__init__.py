@@ -5,10 +5,9 @@ It must not send anything: a dialect only turns what is meant into what is on th
 
 from phi_client.contract.dialects.base import CLIENT_ID, Dialect
 from phi_client.contract.dialects.endpoint import DIALECTS, Endpoint, EndpointError, resolve_endpoint
-from phi_client.contract.dialects.facts import ApiVersion
 from phi_client.contract.dialects.foundry_models import FOUNDRY_MODELS
-from phi_client.contract.dialects.managed_compute import MANAGED_COMPUTE, MANAGED_COMPUTE_OLDER
-from phi_client.contract.dialects.openai_v1 import OPENAI_V1, is_deployment_route, older_form
+from phi_client.contract.dialects.managed_compute import MANAGED_COMPUTE
+from phi_client.contract.dialects.openai_v1 import OPENAI_V1
 from phi_client.contract.dialects.serverless import SERVERLESS
 
 __all__ = [
@@ -16,14 +15,10 @@ __all__ = [
     "DIALECTS",
     "FOUNDRY_MODELS",
     "MANAGED_COMPUTE",
-    "MANAGED_COMPUTE_OLDER",
     "OPENAI_V1",
     "SERVERLESS",
-    "ApiVersion",
     "Dialect",
     "Endpoint",
     "EndpointError",
-    "is_deployment_route",
-    "older_form",
     "resolve_endpoint",
 ]

@@ -33,6 +33,11 @@ _SHAPES: Final = (
     "`https://<resource>.services.ai.azure.com/openai/v1` or `https://<resource>.openai.azure.com/openai/v1`, "
     "and `emulator`"
 )
+_MOST_CHARACTERS: Final = 2048
+_MOST_OF_HOST: Final = 253
+_LABEL: Final = r"[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?"
+_HOST: Final = re.compile(rf"{_LABEL}(?:\.{_LABEL})*\.?")
+_IPV4: Final = re.compile(r"[\d.]+")
 _PORTALS: Final = ("ai.azure.com", "ml.azure.com", "portal.azure.com", "oai.azure.com")
 # A project of a Foundry resource has the v1 API too, under a path of its own.
 _PROJECT: Final = re.compile(r"/api/projects/[^/]+")
@@ -83,10 +88,12 @@ class Endpoint:
         return self.speaks_tls or self.is_loopback
 
 
-def resolve_endpoint(url: str, dialect: str | None = None) -> Endpoint:
+def resolve_endpoint(url: str, dialect: str | None = None, *, allow_http: bool = False) -> Endpoint:
     """Resolve an endpoint as pasted: with or without route, query, trailing slash.
 
-    `dialect` names the dialect of a host that Azure does not give; for a host of Azure it must agree.
+    `dialect` names the dialect of a host that Azure does not give; for a host of Azure it must agree. `allow_http`
+    takes plain `http` to a host that is not this machine and not Azure's; then, as on this machine, the path may say
+    the dialect.
 
     Raises:
         EndpointError: no endpoint of a dialect can be meant.
@@ -99,7 +106,10 @@ def resolve_endpoint(url: str, dialect: str | None = None) -> Endpoint:
     parts = _split(url.strip())
     host = parts.hostname or ""
     path = parts.path.rstrip("/")
-    if _is_loopback(host):
+    is_local = _is_loopback(host)
+    if parts.scheme == "http" and not is_local:
+        is_local = _checked_open_host(host, allow_http=allow_http)
+    if is_local:
         chosen, may_precede = _local_dialect(path, wanted)
     else:
         chosen, may_precede = _hosted_dialect(host, path, wanted)
@@ -120,12 +130,7 @@ def resolve_endpoint(url: str, dialect: str | None = None) -> Endpoint:
 
 
 def _split(url: str) -> SplitResult:
-    if not url:
-        raise EndpointError("the endpoint is empty")
-    if any(character.isspace() for character in url):
-        raise EndpointError("the endpoint holds white space")
-    if "://" not in url:
-        raise EndpointError("the endpoint has no scheme: write `https://` before the host, or `emulator`")
+    _check_text(url)
     try:
         parts = urlsplit(url)
         _ = parts.port
@@ -137,9 +142,56 @@ def _split(url: str) -> SplitResult:
         raise EndpointError("the endpoint holds a user or password: give the key as `api_key` instead")
     if not parts.hostname:
         raise EndpointError("the endpoint has no host")
+    if not parts.hostname.isascii():
+        raise EndpointError("the endpoint's host is not in ASCII: write the form that begins with `xn--`")
+    if not _is_host(parts.hostname, in_brackets="[" in parts.netloc):
+        raise EndpointError("the endpoint's host is no name and no address: copy the URL once more")
     if parts.fragment:
         raise EndpointError("the endpoint holds a `#` with text after it, which no request can carry")
     return parts
+
+
+def _check_text(url: str) -> None:
+    if not url:
+        raise EndpointError("the endpoint is empty")
+    if any(character.isspace() for character in url):
+        raise EndpointError("the endpoint holds white space")
+    if not url.isprintable():
+        raise EndpointError("the endpoint holds characters that no URL can carry")
+    if len(url) > _MOST_CHARACTERS:
+        raise EndpointError(f"the endpoint is longer than {_MOST_CHARACTERS} characters")
+    if "://" not in url:
+        scheme = "http" if _is_loopback(re.split("[:/]", url)[0]) else "https"
+        raise EndpointError(f"the endpoint has no scheme: write `{scheme}://` before the host, or `emulator`")
+
+
+def _is_host(host: str, *, in_brackets: bool) -> bool:
+    """Whether a resolver could be asked for it: an address, or labels of ASCII letters and digits."""
+    if in_brackets or _IPV4.fullmatch(host):
+        try:
+            ipaddress.ip_address(host)
+        except ValueError:
+            return False
+        return in_brackets == (":" in host)
+    if len(host) > _MOST_OF_HOST or not _HOST.fullmatch(host):
+        return False
+    try:
+        host.encode().decode("idna")
+    except UnicodeError:
+        return False
+    return True
+
+
+def _checked_open_host(host: str, *, allow_http: bool) -> bool:
+    """Refuse plain `http` beyond this machine, over which everybody can read along; true where it is allowed."""
+    if host in _PORTALS or any(host.endswith(dialect.host_suffixes) for dialect in DIALECTS.values()):
+        raise EndpointError(f"Azure's {host!r} is not spoken to over plain `http`: use `https`")
+    if not allow_http:
+        raise EndpointError(
+            f"the endpoint is plain `http`, over which key and prompts to {host!r} travel unencrypted: use `https`, "
+            "or, for a container or a gateway of your own, pass `allow_http=True` (`PHI_ALLOW_HTTP=1`)"
+        )
+    return True
 
 
 def _api_version_in(query: str) -> str | None:

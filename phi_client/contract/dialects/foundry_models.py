@@ -1,125 +1,31 @@
-"""The Model Inference API of a Foundry resource, `*.services.ai.azure.com/models`.
+"""The Model Inference API of a Foundry resource, `*.services.ai.azure.com/models`, as it is asked.
 
-It must not know other surfaces. Facts are from the OpenAPI 2024-05-01-preview and from answers quoted in
-issues. Its retirement was announced for 2026-08-26; whether it was switched off is not known.
+It must not know other surfaces. Facts are from the OpenAPI 2024-05-01-preview and from answers quoted in issues. Its
+retirement was announced for 2026-08-26; whether it was switched off is not known.
 """
 
-from __future__ import annotations
+from typing import Final
 
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Final
+from phi_client.contract.dialects.base import Dialect
 
-from phi_client.contract.dialects.facts import ApiVersion
-from phi_client.contract.dialects.gateway import MAX_CUSTOM_HEADERS, Gateway
-from phi_client.contract.limits import HOSTED_INPUT_TOKENS
-from phi_client.contract.refusals import (
-    Refusal,
-    RefusedError,
-    front_door_status,
-    gateway_backend_failed,
-    gateway_resource_not_found,
-    gateway_wrong_key,
-    no_model_name,
-    parameter_not_supported,
-    request_too_large,
-    unknown_model,
-)
-from phi_client.contract.tokens import gateway_token_rules
-from phi_client.contract.wire import get_header
+__all__ = ["FOUNDRY_MODELS"]
 
-if TYPE_CHECKING:
-    from phi_client.contract.chat import ChatCompletionChunk, ChatRequest
-
-__all__ = ["FOUNDRY_MODELS", "MODEL_HEADER", "FoundryModels"]
-
-MODEL_HEADER: Final = "x-ms-model-mesh-model-name"
-"""Request header that names the model where the body does not (quoted from the service's own error)."""
-
-
-class FoundryModels(Gateway):
-    """What `/models` does differently."""
-
-    def read_chat_request(
-        self, headers: Mapping[str, str], body: bytes, *, route: str | None = None
-    ) -> ChatRequest:
-        """As everywhere, but the body or a header must name the model."""
-        request = super().read_chat_request(headers, body, route=route)
-        if request.model is not None:
-            return request
-        named = get_header(headers, MODEL_HEADER)
-        if named is None:
-            raise RefusedError(no_model_name())
-        return request.model_copy(update={"model": named})
-
-    def shape_chunk(self, chunk: ChatCompletionChunk) -> ChatCompletionChunk:
-        """With the empty keys that a DeepSeek deployment was seen to send in every chunk."""
-        from phi_client.contract.chat import Delta
-
-        choices = [
-            choice.model_copy(
-                update={
-                    "delta": Delta.model_validate(
-                        {"role": None, "content": None, "tool_calls": None} | choice.delta.to_wire()
-                    ),
-                    "logprobs": None,
-                    "matched_stop": None,
-                }
-            )
-            for choice in chunk.choices
-        ]
-        return chunk.model_copy(update={"choices": choices, "usage": chunk.usage})
-
-    def unsupported_format(self, kind: str) -> Refusal:
-        """As documented for the Model Inference API."""
-        return parameter_not_supported("response_format", kind)
-
-    def unknown_deployment(self, name: str) -> Refusal:
-        """The front end's own words (recorded)."""
-        return unknown_model(name)
-
-
-FOUNDRY_MODELS: Final = FoundryModels(
+FOUNDRY_MODELS: Final = Dialect(
     name="foundry_models",
     # Shared with `openai_v1`: the path decides.
     host_suffixes=(".services.ai.azure.com",),
     emulator_prefix="",
     root="/models",
     chat_routes=("/models/chat/completions",),
-    free_routes=(),
     score_route=None,
     info_route="/models/info",
-    health_route=None,
     key_header="api-key",
     key_prefix="",
     token_scope="https://cognitiveservices.azure.com/.default",  # noqa: S106  # a scope, not a secret
-    # 404 was reported for a missing and for a later version; the body is inferred.
-    api_version=ApiVersion(
-        "2024-05-01-preview",
-        ("2024-05-01-preview",),
-        unknown=gateway_resource_not_found(),
-        missing=gateway_resource_not_found(),
-    ),
+    api_version="2024-05-01-preview",
     deployment_header=None,
     needs_model=True,
-    unknown_parameters="error",
     has_policy_header=True,
     request_id_headers=("apim-request-id", "X-Request-ID", "x-ms-request-id"),
-    echoes_client_id="always",
-    missing_key=gateway_wrong_key(),
-    malformed_key=gateway_wrong_key(),
-    wrong_key=gateway_wrong_key(),
-    token_rules=gateway_token_rules(),
-    unknown_route=gateway_resource_not_found(),
-    # No source shows a time-out of this surface (inferred).
-    timed_out=front_door_status(408, "Request timed out"),
-    engine_failed=gateway_backend_failed(),
-    payload_too_large=request_too_large(HOSTED_INPUT_TOKENS),
-    wraps_model_errors=False,
-    tells_limits=True,
-    max_custom_headers=MAX_CUSTOM_HEADERS,
-    # Documented for this api-version.
-    reasoning_in="content",
-    sorted_keys=True,
-    default_max_tokens=None,
     retirement="Azure announced the retirement of `/models` for 2026-08-26: use `/openai/v1` of the same resource",
 )

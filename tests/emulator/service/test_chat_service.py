@@ -16,8 +16,8 @@ from phi_emulator.service.content_filter import DEFAULT_RULES
 from phi_emulator.service.errors import ServiceError
 from phi_emulator.service.rate_limits import Limits
 
-from phi_client.contract.chat import ChatCompletion, ChatRequest
-from phi_client.contract.dialects import MANAGED_COMPUTE, SERVERLESS, Dialect
+from phi_client.contract.service import MANAGED_COMPUTE, SERVERLESS, Surface
+from phi_client.contract.service.chat import ChatCompletion, ChatRequest
 
 QUESTION = [{"role": "user", "content": "six times seven"}]
 PROMPT_TOKENS = 6
@@ -40,7 +40,7 @@ class _Service:
         self.worker.start()
         self.service = ChatService(self.worker)
 
-    def complete(self, dialect: Dialect = SERVERLESS, **options: Any) -> ChatCompletion:
+    def complete(self, dialect: Surface = SERVERLESS, **options: Any) -> ChatCompletion:
         request = ChatRequest.model_validate({"messages": QUESTION} | options)
 
         async def ask() -> ChatCompletion:

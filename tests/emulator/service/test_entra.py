@@ -25,10 +25,10 @@ from phi_emulator.service.entra import (
 )
 from phi_emulator.service.errors import ServiceError
 
-from phi_client.contract.dialects import DIALECTS
+from phi_client.contract.service import SURFACES
 
 ML = "https://ml.azure.com"
-BOTH = pytest.mark.parametrize("dialect", DIALECTS.values(), ids=DIALECTS.keys())
+BOTH = pytest.mark.parametrize("dialect", SURFACES.values(), ids=SURFACES.keys())
 START = 1_800_000_000.5
 
 
@@ -230,9 +230,9 @@ def test_an_audience_opens_the_surfaces_that_azure_gives_it(audience: str, taker
 
     def is_taken(name: str) -> bool:
         try:
-            check_token(AUTHORITY, DIALECTS[name], token)
+            check_token(AUTHORITY, SURFACES[name], token)
         except ServiceError:
             return False
         return True
 
-    assert {name for name in DIALECTS if is_taken(name)} == takers
+    assert {name for name in SURFACES if is_taken(name)} == takers

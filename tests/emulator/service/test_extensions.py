@@ -9,8 +9,8 @@ import pytest
 from phi_emulator.engine.base import GuidanceError, Marks, Message
 from phi_emulator.service.extensions import Plan, plan_answer
 
-from phi_client.contract.refusals import RefusedError
-from phi_client.contract.request_body import validated_request
+from phi_client.contract.service.refusals import RefusedError
+from phi_client.contract.service.request_body import validated_request
 
 MARKS = Marks(call=("<|tool_call|>", "<|/tool_call|>"), tool_role="tool_response")
 USER = {"role": "user", "content": "x"}

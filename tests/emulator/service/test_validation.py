@@ -10,16 +10,16 @@ import pytest
 from phi_emulator.service.errors import ServiceError
 from phi_emulator.service.validation import check_supported, read_chat_request, read_score_request
 
-from phi_client.contract.chat import ChatRequest
-from phi_client.contract.dialects import (
+from phi_client.contract.service import (
     FOUNDRY_MODELS,
     MANAGED_COMPUTE,
     MANAGED_COMPUTE_OLDER,
     OPENAI_V1,
     SERVERLESS,
-    Dialect,
+    Surface,
     older_form,
 )
+from phi_client.contract.service.chat import ChatRequest
 
 QUESTION = [{"role": "user", "content": "six times seven"}]
 PICTURE = {"type": "image_url", "image_url": {"url": "https://example.com/a.png"}}
@@ -63,7 +63,7 @@ def test_it_is_accepted(options: dict[str, Any]) -> None:
 
 
 @pytest.mark.parametrize("dialect", [SERVERLESS, FOUNDRY_MODELS, OPENAI_V1], ids=lambda dialect: dialect.name)
-def test_a_form_is_refused_where_none_is_documented_and_the_parameter_is_named(dialect: Dialect) -> None:
+def test_a_form_is_refused_where_none_is_documented_and_the_parameter_is_named(dialect: Surface) -> None:
     asked = ChatRequest.model_validate({"messages": QUESTION, "response_format": {"type": "json_object"}})
     with pytest.raises(ServiceError) as raised:
         check_supported(dialect, asked)
@@ -75,7 +75,7 @@ def test_a_form_is_refused_where_none_is_documented_and_the_parameter_is_named(d
 
 
 def budget(
-    dialect: Dialect, route: str | None = None, headers: Mapping[str, str] = {}, **more: Any
+    dialect: Surface, route: str | None = None, headers: Mapping[str, str] = {}, **more: Any
 ) -> int | None:
     """The `max_tokens` that a request comes to."""
     body = json.dumps({"model": "m", "messages": QUESTION} | more).encode()
@@ -96,7 +96,7 @@ KNOWN = [
 
 @pytest.mark.parametrize(("dialect", "route", "headers"), KNOWN)
 def test_the_newer_name_of_max_tokens_is_honoured_where_it_passes(
-    dialect: Dialect, route: str, headers: dict[str, str]
+    dialect: Surface, route: str, headers: dict[str, str]
 ) -> None:
     assert budget(dialect, route, headers, max_completion_tokens=7) == 7
     assert budget(dialect, route, headers, max_completion_tokens=7, max_tokens=9) == 7

@@ -22,8 +22,8 @@ from phi_emulator.web.bounds import bounded, strict_json
 from starlette.requests import Request
 from starlette.types import Message
 
-from phi_client.contract.dialects import SERVERLESS
-from phi_client.contract.refusals import Refusal
+from phi_client.contract.service import SERVERLESS
+from phi_client.contract.service.refusals import Refusal
 
 MOST = 64 * 1024
 KEYS = {"authorization": "Bearer k", "api-key": "k", "content-type": "application/json"}

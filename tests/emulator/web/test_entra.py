@@ -18,8 +18,9 @@ from phi_emulator.service.chat import ChatService
 from phi_emulator.service.entra import CLIENT_ID, DEFAULT_TENANT, NO_ROLE_CLIENT_ID, Authority
 from phi_emulator.web.app import App
 
-from phi_client.contract.dialects import DIALECTS, SERVERLESS
 from phi_client.contract.emulator import EMULATOR_KEY
+from phi_client.contract.service import SERVERLESS
+from phi_client.contract.service import SURFACES as SPOKEN
 
 ASK: dict[str, Any] = {"model": "m", "messages": [{"role": "user", "content": "six times seven"}]}
 CHATS = {
@@ -88,7 +89,7 @@ def guarded() -> Iterator[Web]:
 
 
 def audience(surface: str) -> str:
-    return DIALECTS[surface].token_scope.removesuffix("/.default")
+    return SPOKEN[surface].token_scope.removesuffix("/.default")
 
 
 def claims_of(token: str) -> dict[str, Any]:
@@ -354,12 +355,12 @@ def test_no_web_page_gets_a_token(web: Web, method: str, path: str, extra: dict[
     ],
 )
 def test_a_key_opens_its_own_surface_alone(guarded: Web, surface: str, key: str, is_taken: bool) -> None:
-    headers = dict([DIALECTS[surface].write_key(key)])
+    headers = dict([SPOKEN[surface].write_key(key)])
     answer = guarded("POST", CHATS[surface], json=ASK, headers=headers)
     if is_taken:
         assert answer.status_code == 200
         return
-    refusal = DIALECTS[surface].write_error(DIALECTS[surface].wrong_key)
+    refusal = SPOKEN[surface].write_error(SPOKEN[surface].wrong_key)
     assert (answer.status_code, answer.content) == (refusal.status, refusal.body)
 
 

@@ -16,8 +16,8 @@ from phi_emulator.service.chat import ChatService
 from phi_emulator.web.app import App
 from phi_emulator.web.control import Control, ControlRoute
 
-from phi_client.contract.dialects import DIALECTS
 from phi_client.contract.emulator import EMULATOR_KEY
+from phi_client.contract.service import SURFACES
 
 NAME = "<script>alert('x')</script>\u6a21"
 
@@ -39,7 +39,7 @@ def service() -> Iterator[ChatService]:
 def get(
     service: ChatService, root: str, key: str, headers: dict[str, str], method: str = "GET"
 ) -> httpx.Response:
-    app = App(service, root=DIALECTS[root], key=key, bound_host="127.0.0.1", max_body_bytes=1000)
+    app = App(service, root=SURFACES[root], key=key, bound_host="127.0.0.1", max_body_bytes=1000)
 
     async def send() -> httpx.Response:
         transport = httpx.ASGITransport(app)
@@ -52,7 +52,7 @@ def get(
 BROWSER = {"accept": "text/html,application/xhtml+xml,*/*;q=0.8"}
 
 
-@pytest.mark.parametrize("root", DIALECTS)
+@pytest.mark.parametrize("root", SURFACES)
 def test_a_browser_gets_a_page_without_a_key(service: ChatService, root: str) -> None:
     page = get(service, root, EMULATOR_KEY, BROWSER)
     assert (page.status_code, page.headers["content-type"]) == (200, "text/html; charset=utf-8")

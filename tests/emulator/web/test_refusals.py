@@ -16,7 +16,7 @@ from phi_emulator.engine.worker import Worker
 from phi_emulator.service.chat import ChatService
 from phi_emulator.web.app import App
 
-from phi_client.contract.dialects import SERVERLESS
+from phi_client.contract.service import SERVERLESS
 
 KEY = "the-key"
 AUTHORIZED = {"authorization": f"Bearer {KEY}"}

@@ -10,19 +10,19 @@ from phi_emulator.web.endpoints import Endpoints
 from phi_emulator.web.entra import Entra
 from phi_emulator.web.routes import Routes
 
-from phi_client.contract.dialects import DIALECTS, MANAGED_COMPUTE, OPENAI_V1, SERVERLESS
+from phi_client.contract.service import MANAGED_COMPUTE, OPENAI_V1, SERVERLESS, SURFACES
 
 
 def _routes(root: str) -> Routes:
     nobody = cast("Any", None)
     return Routes(
-        DIALECTS[root], Endpoints(nobody, max_body_bytes=1), Control(nobody), Entra(nobody, secret=None)
+        SURFACES[root], Endpoints(nobody, max_body_bytes=1), Control(nobody), Entra(nobody, secret=None)
     )
 
 
 def test_every_route_of_every_dialect_is_served_under_its_prefix() -> None:
     paths = _routes("serverless").paths
-    for dialect in DIALECTS.values():
+    for dialect in SURFACES.values():
         info = dialect.info_route if dialect.has_info else None
         routes = [*dialect.chat_routes, dialect.score_route, info, dialect.health_route]
         expected = {dialect.emulator_prefix + route for route in routes if route is not None}
@@ -49,7 +49,7 @@ def test_an_unknown_path_belongs_to_the_dialect_it_is_under() -> None:
     assert routes.locate("/managed-computer").dialect is SERVERLESS
 
 
-@pytest.mark.parametrize("root", DIALECTS)
+@pytest.mark.parametrize("root", SURFACES)
 @pytest.mark.parametrize(
     "path",
     [

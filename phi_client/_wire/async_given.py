@@ -1,0 +1,110 @@
+"""Sending with an async client of httpx that the caller gave. Its twin is `given.py`.
+
+It must not touch what is inside of that client: it may be of any kind. A wait is ended by cancelling it.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import suppress
+from typing import Any
+
+import httpx
+
+from phi_client._call.errors import PhiError
+from phi_client._call.steps import Send
+from phi_client._wire.async_waiting import running_loop
+from phi_client._wire.cable import END_LIMIT_S, bounded
+from phi_client._wire.faults import Attempt, translated
+from phi_client._wire.given import given_request
+
+__all__ = ["AsyncGiven", "AsyncGivenReply"]
+
+
+class AsyncGiven:
+    """A caller's client, which stays the caller's."""
+
+    def __init__(self, http: httpx.AsyncClient) -> None:
+        self._http = http
+
+    async def send(self, step: Send) -> "AsyncGivenReply":
+        """The reply to `step`, its body still to come.
+
+        Raises:
+            APIConnectionError: there is no answer, or a limit was reached.
+            ConfigurationError: the client is closed, or no event loop of asyncio runs.
+        """
+        running_loop()
+        attempt = Attempt(step.limits, step.secrets)
+        limit = asyncio.timeout(bounded(step.limits.deadline.left_s))
+        try:
+            request = given_request(self._http, step)
+            async with limit:
+                response = await self._http.send(request, stream=True, follow_redirects=False)
+        except PhiError:
+            raise
+        except (httpx.HTTPError, httpx.InvalidURL, OSError) as error:
+            if limit.expired():
+                raise step.limits.reached("read", request_sent=True) from None
+            raise translated(error, attempt) from error
+        return AsyncGivenReply(response, attempt)
+
+    def cut(self) -> None:
+        """Nothing: other calls may be on the same connections."""
+
+    def close(self) -> None:
+        """Nothing: the client is the caller's."""
+
+
+class AsyncGivenReply:
+    """An answer that a caller's client brought."""
+
+    def __init__(self, response: httpx.Response, attempt: Attempt) -> None:
+        self.status = response.status_code
+        self.headers = dict(response.headers.items())
+        self._response = response
+        self._attempt = attempt
+        self._limit_s: float | None = None
+        self._parts: AsyncIterator[bytes] = response.aiter_bytes()
+
+    async def read(self) -> bytes | None:
+        """The next bytes; `None` at the end.
+
+        Raises:
+            APIConnectionError: the connection failed, or a limit was reached.
+        """
+        limits = self._attempt.limits
+        left_s = bounded(limits.deadline.left_s)
+        limit = asyncio.timeout(
+            left_s if self._limit_s is None else min(self._limit_s, left_s or self._limit_s)
+        )
+        try:
+            async with limit:
+                async for part in self._parts:
+                    if part:
+                        return part
+            await self.close()
+        except (httpx.HTTPError, httpx.StreamError, OSError) as error:
+            await self.close()
+            if limit.expired():
+                raise limits.reached("read", request_sent=True) from None
+            raise translated(error, self._attempt) from error
+        return None
+
+    async def drain(self) -> None:
+        """Take the end of a stream whose last event has come, if it is there at once: then the connection is kept.
+
+        Not where many answers share a connection, as with HTTP/2.
+        """
+        if self._response.http_version == "HTTP/1.1":
+            self._limit_s = END_LIMIT_S
+            with suppress(PhiError):
+                await self.read()
+
+    async def close(self) -> None:
+        """Be done with the answer."""
+        parts: Any = self._parts
+        with suppress(httpx.HTTPError, OSError):
+            try:
+                await parts.aclose()
+            finally:
+                await self._response.aclose()

@@ -1,0 +1,49 @@
+"""Waiting for a job in a task.
+
+It must not know what is done.
+"""
+
+import asyncio
+from typing import Any
+
+from phi_client._call.errors import ConfigurationError
+from phi_client._wire.jobs import Job
+
+__all__ = ["finished", "running_loop"]
+
+
+async def finished(job: Job[Any], limit_s: float | None) -> None:
+    """Wait until `job` is done. That the waiting task is cancelled does not touch the job.
+
+    Raises:
+        TimeoutError: it is not, after `limit_s` seconds.
+    """
+    loop = asyncio.get_running_loop()
+    arrived: asyncio.Future[None] = loop.create_future()
+
+    def tell() -> None:
+        loop.call_soon_threadsafe(_arrive, arrived)
+
+    job.when_done(tell)
+    async with asyncio.timeout(limit_s):
+        await arrived
+
+
+def _arrive(arrived: "asyncio.Future[None]") -> None:
+    if not arrived.done():
+        arrived.set_result(None)
+
+
+def running_loop() -> asyncio.AbstractEventLoop:
+    """The running loop.
+
+    Raises:
+        ConfigurationError: there is none of asyncio.
+    """
+    try:
+        return asyncio.get_running_loop()
+    except RuntimeError:
+        raise ConfigurationError(
+            "`AsyncPhiClient` needs a running event loop of asyncio, such as `asyncio.run` or uvloop makes; "
+            "under trio use `PhiClient` on a thread"
+        ) from None
