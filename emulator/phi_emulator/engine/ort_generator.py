@@ -15,18 +15,13 @@ import json
 import os
 import re
 import shutil
-import subprocess
 import sys
 import tempfile
-import threading
-from collections import deque
 from collections.abc import Iterator, Sequence
-from concurrent.futures import Future
-from contextlib import suppress
-from itertools import count
 from pathlib import Path
 from typing import Any, Final, cast
 
+from phi_emulator.engine.asked_process import AskedProcess, AskingError
 from phi_emulator.engine.base import (
     EndReason,
     EngineError,
@@ -36,7 +31,9 @@ from phi_emulator.engine.base import (
     Message,
     ModelLoadError,
     PromptError,
+    PromptTooLongError,
     Sampling,
+    SequenceError,
     Step,
 )
 from phi_emulator.engine.context import plan_context
@@ -51,18 +48,13 @@ STOCK_GRAPH: Final = "generator.onnx"
 """Beside a paged graph, the graph for Generators over the same weights."""
 _MAX_RUNNING: Final = 4
 _MISSING: Final = object()
-_PATIENCE_S: Final = 5.0
-"""How long the process may take to end by itself."""
+_MODULE: Final = "phi_emulator.engine.ort_generator_process"
 # How 0.14 complains of what newer model builders write; a folder must work without an edit all the same.
 _UNKNOWN: Final = re.compile(r'JSON Error: (?P<path>[\w:]+): Unknown value "(?P<key>\w+)"')
 # What transformers 5 calls the class that was `PreTrainedTokenizerFast`; 0.13 knows the older name alone.
 _NEWER_CLASS: Final = "TokenizersBackend"
 _OLDER_CLASS: Final = "PreTrainedTokenizerFast"
 _PAGED: Final = ("block_table", "cumulative_sequence_lengths", "past_sequence_lengths")
-
-
-class _ProcessError(EngineError):
-    """The process answered with an error, or has ended."""
 
 
 class OrtGeneratorEngine:
@@ -92,11 +84,11 @@ class OrtGeneratorEngine:
         except (OSError, ValueError, LookupError, TypeError) as error:
             raise load_error(folder, error) from error
         self._view = tempfile.TemporaryDirectory(prefix="phi-emulator-")
-        self._process = _Process(python)
+        self._process = AskedProcess(_MODULE, python)
         try:
-            about, left_out = self._load(folder, settings, device, profile)
+            about, left_out = self._load(folder, settings, device, profile, plan.served)
             device.check_report(about["device"])
-        except (_ProcessError, OSError) as error:
+        except (AskingError, OSError) as error:
             self.close()
             raise load_error(folder, error) from error
         except ModelLoadError:
@@ -121,7 +113,7 @@ class OrtGeneratorEngine:
         )
 
     def _load(
-        self, folder: Path, settings: dict[str, Any], device: Device, profile: Path | None
+        self, folder: Path, settings: dict[str, Any], device: Device, profile: Path | None, context: int
     ) -> tuple[dict[str, Any], list[str]]:
         """Load; what the model says of itself, and the settings that were left out because the build is too old."""
         shown, view = _for_generators(folder, settings), Path(self._view.name)
@@ -130,10 +122,10 @@ class OrtGeneratorEngine:
         where = None if profile is None else str(profile)
         while True:
             try:
-                return self._process.ask(
-                    "load", folder=str(seen), device=device.name, profile=where
-                ), left_out
-            except _ProcessError as error:
+                about = self._process.ask(
+                    "load", folder=str(seen), device=device.name, profile=where, context=context
+                )
+            except AskingError as error:
                 unknown = _UNKNOWN.search(str(error))
                 if unknown is not None and _leave_out(shown, unknown["path"].split(":"), unknown["key"]):
                     left_out.append(f"{unknown['path'].replace(':', '.')}.{unknown['key']}")
@@ -142,6 +134,8 @@ class OrtGeneratorEngine:
                     seen = view
                 else:
                     raise
+            else:
+                return about, left_out
 
     @property
     def info(self) -> EngineInfo:
@@ -154,36 +148,48 @@ class OrtGeneratorEngine:
 
     def encode(self, messages: Sequence[Message]) -> list[int]:
         try:
-            return [int(token) for token in self._process.ask("encode", messages=[list(m) for m in messages])]
-        except _ProcessError as error:
+            found = self._process.ask("encode", messages=[list(m) for m in messages])
+        except AskingError as error:
             if self._process.has_ended:
                 raise EngineFailedError(str(error)) from error
             raise PromptError(str(error)) from error
+        if "too_long" in found:
+            raise PromptTooLongError(int(found["too_long"]), self._info.context_length)
+        return [int(token) for token in found["ids"]]
 
     def check_guidance(self, grammar: str) -> None:
         self._ask_guided("check_guidance", grammar=grammar)
 
     def open(self, sequence: int, prompt: Sequence[int], sampling: Sampling) -> None:
-        ask = self._ask if sampling.guidance is None else self._ask_guided
-        ask(
-            "open",
-            sequence=sequence,
-            prompt=list(prompt),
-            max_tokens=sampling.max_tokens,
-            temperature=sampling.temperature,
-            top_p=sampling.top_p,
-            seed=sampling.seed,
-            grammar=sampling.guidance,
-        )
+        try:
+            self._process.ask(
+                "open",
+                sequence=sequence,
+                prompt=list(prompt),
+                max_tokens=sampling.max_tokens,
+                temperature=sampling.temperature,
+                top_p=sampling.top_p,
+                seed=sampling.seed,
+                grammar=sampling.guidance,
+            )
+        except AskingError as error:
+            if self._process.has_ended:
+                raise EngineFailedError(str(error)) from error
+            if sampling.guidance is not None:
+                raise guidance_error(str(error)) from error
+            raise SequenceError(f"the native engine refused the request: {error}") from error
 
     def step(self) -> Iterator[Step]:
-        for sequence, token, text, end, is_lost in self._ask("step"):
-            error = lost_guidance() if is_lost else None
+        for sequence, token, text, end, complaint in self._ask("step"):
+            error: EngineError | None = None
+            if complaint is not None:
+                error = SequenceError(f"given up: {complaint}") if complaint else lost_guidance()
             yield Step(sequence, token, text, None if end is None else EndReason(end), error=error)
 
-    def release(self, sequence: int) -> None:
+    def release(self, sequence: int) -> int:
         if not self._process.has_ended:
             self._ask("release", sequence=sequence)
+        return 0
 
     def close(self) -> None:
         self._process.close()
@@ -193,7 +199,7 @@ class OrtGeneratorEngine:
         """Ask where a grammar may be what is wrong."""
         try:
             self._process.ask(do, **arguments)
-        except _ProcessError as error:
+        except AskingError as error:
             if self._process.has_ended:
                 raise EngineFailedError(str(error)) from error
             raise guidance_error(str(error)) from error
@@ -201,116 +207,8 @@ class OrtGeneratorEngine:
     def _ask(self, do: str, **arguments: Any) -> Any:
         try:
             return self._process.ask(do, **arguments)
-        except _ProcessError as error:
+        except AskingError as error:
             raise EngineFailedError(str(error)) from error
-
-
-class _Process:
-    """The process at the other end of two pipes. Any thread may ask; answers find their way by number."""
-
-    def __init__(self, python: str) -> None:
-        apart: dict[str, Any] = (
-            {"creationflags": getattr(subprocess, "CREATE_NEW_PROCESS_GROUP", 0)}
-            if os.name == "nt"
-            else {"process_group": 0}  # Ctrl-C in a terminal goes to a whole group
-        )
-        # The child must find what this process finds, wherever that came from.
-        environ = os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
-        self._popen = subprocess.Popen(  # noqa: S603 - our own module
-            [python, "-P", "-m", "phi_emulator.engine.ort_generator_process"],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            env=environ,
-            encoding="utf-8",
-            errors="replace",
-            **apart,
-        )
-        self._numbers = count(1)
-        # Two locks: a writer may have to wait until the process has got rid of its answers, so their reader must
-        # never wait for a writer.
-        self._lock = threading.Lock()
-        self._writing = threading.Lock()
-        self._waiting: dict[int, Future[Any]] = {}
-        self._ended: str | None = None
-        self._last_words: deque[str] = deque(maxlen=5)
-        self._threads = [
-            threading.Thread(target=run, name=f"phi-emulator-{run.__name__}", daemon=True)
-            for run in (self._read_answers, self._read_complaints)
-        ]
-        for thread in self._threads:
-            thread.start()
-
-    @property
-    def id(self) -> int:
-        return self._popen.pid
-
-    @property
-    def has_ended(self) -> bool:
-        return self._ended is not None
-
-    def ask(self, do: str, **arguments: Any) -> Any:
-        """The answer, waited for.
-
-        Raises:
-            _ProcessError: the process answered with an error, or ended.
-        """
-        number = next(self._numbers)
-        answer: Future[Any] = Future()
-        line = json.dumps({"id": number, "do": do, "with": arguments}) + "\n"
-        with self._lock:
-            if self._ended is not None:
-                raise _ProcessError(self._ended)
-            self._waiting[number] = answer
-        assert self._popen.stdin is not None  # noqa: S101 - for the type checkers: it was asked for
-        # It has ended, and the reader will say how; or it is being closed.
-        with self._writing, suppress(OSError, ValueError):
-            self._popen.stdin.write(line)
-            self._popen.stdin.flush()
-        return answer.result()
-
-    def close(self) -> None:
-        """End the process, by force if it takes too long."""
-        assert self._popen.stdin is not None  # noqa: S101 - as above
-        if not self._writing.acquire(timeout=_PATIENCE_S):
-            self._popen.kill()  # which ends the write
-            self._writing.acquire()
-        with suppress(OSError):  # what was not written is of no interest any more
-            self._popen.stdin.close()
-        self._writing.release()
-        try:
-            self._popen.wait(_PATIENCE_S)
-        except subprocess.TimeoutExpired:
-            self._popen.kill()
-            self._popen.wait()
-        for thread in self._threads:
-            thread.join()
-        for pipe in (self._popen.stdout, self._popen.stderr):
-            if pipe is not None:
-                pipe.close()
-
-    def _read_answers(self) -> None:
-        for line in self._popen.stdout or ():
-            answer = json.loads(line)
-            with self._lock:
-                future = self._waiting.pop(answer["id"])
-            if "error" in answer:
-                future.set_exception(_ProcessError(answer["error"]))
-            else:
-                future.set_result(answer["result"])
-        status = self._popen.wait()
-        how = f"was ended by signal {-status}" if status < 0 else f"ended with status {status}"
-        words = "; ".join(self._last_words)
-        with self._lock:
-            self._ended = f"the process that runs the model {how}" + (f": {words}" if words else "")
-            waiting, self._waiting = self._waiting, {}
-        for future in waiting.values():
-            future.set_exception(_ProcessError(self._ended))
-
-    def _read_complaints(self) -> None:
-        for line in self._popen.stderr or ():
-            if line.strip():
-                self._last_words.append(line.strip())
 
 
 def _for_generators(folder: Path, settings: dict[str, Any]) -> dict[str, Any]:

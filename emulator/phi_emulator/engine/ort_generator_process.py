@@ -25,10 +25,12 @@ from typing import Any, Final
 
 import onnxruntime_genai
 
-from phi_emulator.engine.base import EndReason, Message
+from phi_emulator.engine.base import EndReason, Message, PromptTooLongError, Sampling
+from phi_emulator.engine.decoding import ByteDecoder, NativeDecoder, TokenBytes, TokenDecoder
 from phi_emulator.engine.devices import DEVICES, declared_providers
-from phi_emulator.engine.prompt import PromptEncoder, control_tokens
-from phi_emulator.engine.shortlist import shortlist
+from phi_emulator.engine.native_sampling import native_sampling
+from phi_emulator.engine.prompt import PromptEncoder
+from phi_emulator.engine.tokenizer_file import read_tokenizer_file
 
 __all__ = ["main", "piece_of"]
 
@@ -44,7 +46,7 @@ _TAKES_PIECES: Final = ("cpu", "cuda")
 @dataclass(slots=True)
 class _Open:
     generator: Any
-    decoder: Any
+    decoder: TokenDecoder
     rest: list[int]
     """What is still to be read of the prompt."""
     tokens: int
@@ -57,7 +59,7 @@ class _Open:
 class _Host:
     """A model and its Generators."""
 
-    def __init__(self, *, folder: str, device: str, profile: str | None) -> None:
+    def __init__(self, *, folder: str, device: str, profile: str | None, context: int) -> None:
         if hasattr(og, "disable_telemetry_events"):
             og.disable_telemetry_events()
         settings = json.loads((Path(folder) / "genai_config.json").read_text(encoding="utf-8"))
@@ -72,20 +74,32 @@ class _Host:
         self._ends = {int(token) for token in self._tokenizer.eos_token_ids}
         self._reported = str(self._model.device_type)
         self._open: dict[int, _Open] = {}
+        file = read_tokenizer_file(Path(folder))
+        self._tokens = (
+            TokenBytes(file, lambda token: str(self._tokenizer.create_stream().decode(token)))
+            if file.is_byte_level
+            else None
+        )
         self._encoder = PromptEncoder(
             lambda messages: str(self._tokenizer.apply_chat_template(messages, add_generation_prompt=True)),
             lambda text: [int(token) for token in self._tokenizer.encode(text)],
-            control_tokens(Path(folder)),
+            file.control_tokens,
+            most_tokens=context,
+            most_bytes=file.most_bytes,
         )
-        self._encoder([Message("user", "1 + 1")])  # a template that can't be used is better known now
+        self._encoder.try_template()  # one that can't be used is better known now
 
     def about(self) -> dict[str, Any]:
         """What the loaded model says of itself."""
         marks = asdict(self._encoder.marks) if hasattr(og.GeneratorParams, "set_guidance") else None
         return {"device": self._reported, "version": str(og.__version__), "marks": marks}
 
-    def encode(self, messages: list[list[str]]) -> list[int]:
-        return self._encoder([Message(*message) for message in messages])
+    def encode(self, messages: list[list[str]]) -> dict[str, Any]:
+        """The prompt's tokens under `ids`, or under `too_long` how many there are at least."""
+        try:
+            return {"ids": self._encoder([Message(*message) for message in messages])}
+        except PromptTooLongError as error:
+            return {"too_long": error.prompt_tokens}
 
     def check_guidance(self, grammar: str) -> None:
         params = og.GeneratorParams(self._model)
@@ -105,52 +119,75 @@ class _Host:
         grammar: str | None,
     ) -> None:
         params = og.GeneratorParams(self._model)
-        options: dict[str, Any] = {"max_length": len(prompt) + max_tokens, "do_sample": temperature > 0}
-        if temperature > 0:
-            options |= {"temperature": temperature, "top_p": top_p}
-            options["top_k"] = shortlist(self._vocabulary, temperature=temperature)
+        native = native_sampling(Sampling(max_tokens, temperature=temperature, top_p=top_p), self._vocabulary)
+        options: dict[str, Any] = {"max_length": len(prompt) + max_tokens, "do_sample": not native.is_greedy}
+        if not native.is_greedy:
+            options |= {"temperature": native.temperature, "top_p": native.top_p, "top_k": native.top_k}
             options["random_seed"] = secrets.randbits(31) if seed is None else seed & (2**31 - 1)
         params.set_search_options(**options)
         if grammar is not None:
             params.set_guidance("lark_grammar", grammar)
         generator = og.Generator(self._model, params)
         piece = piece_of(len(prompt), device=self._reported, model_type=str(self._model.type))
+        decoder = NativeDecoder(self._tokenizer.create_stream().decode)
         self._open[sequence] = _Open(
-            generator, self._tokenizer.create_stream(), prompt, max_tokens, piece, grammar is not None
+            generator,
+            decoder if self._tokens is None else ByteDecoder(self._tokens),
+            prompt,
+            max_tokens,
+            piece,
+            grammar is not None,
         )
 
     def step(self) -> list[list[Any]]:
-        """`[sequence, token, text, end, is_lost]` of each sequence that got a token or ended, or whose grammar did."""
+        """`[sequence, token, text, end, error]` of each sequence that got a token or ended.
+
+        The error is empty where the grammar could not be followed any more, and null where there is none.
+        """
         steps: list[list[Any]] = []
         has_read = False
         for sequence, live in self._open.items():
-            if live.rest:
-                if not has_read:
-                    live.generator.append_tokens(live.rest[: live.piece])
-                    live.rest = live.rest[live.piece :]
-                    has_read = True
-            elif live.tokens:
-                steps.append([sequence, *self._advance(live)])
+            if not live.rest and not live.tokens:
+                continue
+            if live.rest and has_read:
+                continue
+            has_read = has_read or bool(live.rest)
+            try:
+                found = self._advance(live)
+            except Exception as error:  # noqa: BLE001 - whatever it is, it is this Generator's
+                live.rest, live.tokens = [], 0
+                steps.append([sequence, None, "", None, "" if live.is_guided else str(error) or "no reason"])
+                if not live.is_guided:
+                    self._check_health()
+            else:
+                steps += [] if found is None else [[sequence, *found, None]]
         return steps
 
     def release(self, sequence: int) -> None:
         self._open.pop(sequence, None)
 
-    def _advance(self, live: _Open) -> tuple[int | None, str, str | None, bool]:
-        try:
-            live.generator.generate_next_token()
-        except RuntimeError:
-            if not live.is_guided:
-                raise
-            live.tokens = 0
-            return None, "", None, True
+    def _advance(self, live: _Open) -> tuple[int | None, str, str | None] | None:
+        """Read a piece of the prompt, which gives nothing, or generate a token: token, text and end."""
+        if live.rest:
+            live.generator.append_tokens(live.rest[: live.piece])
+            live.rest = live.rest[live.piece :]
+            return None
+        live.generator.generate_next_token()
         token = int(live.generator.get_next_tokens()[0])
         if token in self._ends:
             live.tokens = 0
-            return None, "", EndReason.STOP, False
+            return None, live.decoder.flush(), EndReason.STOP
         live.tokens -= 1
-        text = str(live.decoder.decode(token))
-        return token, text, None if live.tokens else EndReason.LENGTH, False
+        text = live.decoder.feed(token)
+        return (token, text, None) if live.tokens else (token, text + live.decoder.flush(), EndReason.LENGTH)
+
+    def _check_health(self) -> None:
+        """Let a new Generator do a step; what it raises is true of all."""
+        params = og.GeneratorParams(self._model)
+        params.set_search_options(max_length=2, do_sample=False)
+        generator = og.Generator(self._model, params)
+        generator.append_tokens([0])
+        generator.generate_next_token()
 
 
 def piece_of(prompt_tokens: int, *, device: str, model_type: str) -> int:

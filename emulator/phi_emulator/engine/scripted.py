@@ -79,9 +79,10 @@ class ScriptedEngine:
             self._advance(sequence, script) for sequence, script in self._open.items() if not script.ended
         ]
 
-    def release(self, sequence: int) -> None:
+    def release(self, sequence: int) -> int:
         if self._open.pop(sequence, None) is not None:
             self.released.append(sequence)
+        return 0
 
     def close(self) -> None:
         self._open.clear()

@@ -36,6 +36,13 @@ class ServiceStatus:
     """Which model answers and how busy it is."""
 
     healthy: bool
+    """Whether the engine answers."""
+    reloading: bool
+    """It broke and is being loaded again: requests wait."""
+    reloads: int
+    """How often it was loaded again."""
+    trouble: str
+    """Why it broke last; empty if it never did."""
     model: str
     source: str
     execution_provider: str
@@ -184,7 +191,10 @@ class ChatService:
         """How the engine is doing now."""
         info, load = self._engine_info, self._worker.status
         return ServiceStatus(
-            healthy=not load.is_broken,
+            healthy=not (load.is_broken or load.is_reloading),
+            reloading=load.is_reloading,
+            reloads=load.reloads,
+            trouble=load.trouble,
             model=info.model,
             source=info.source,
             execution_provider=info.execution_provider,

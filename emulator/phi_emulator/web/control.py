@@ -23,9 +23,14 @@ class Control:
         self._service = service
 
     async def health(self, exchange: Exchange) -> ASGIApp:  # noqa: ARG002 - a handler's signature
-        """200 while the engine answers, 503 once it broke down."""
-        healthy = self._service.status.healthy
-        return JSONResponse({"status": "healthy" if healthy else "broken"}, 200 if healthy else 503)
+        """200 while the engine answers; 503 once it broke down, and while it is loaded again."""
+        status = self._service.status
+        said: dict[str, object] = {"status": "healthy" if status.healthy else "broken"}
+        if status.reloading:
+            said["status"] = "reloading"
+        if status.trouble:
+            said |= {"reloads": status.reloads, "trouble": status.trouble}
+        return JSONResponse(said, 200 if status.healthy else 503)
 
     async def status(self, exchange: Exchange) -> ASGIApp:  # noqa: ARG002 - a handler's signature
         """Which model answers, from where, on what, and how busy it is."""

@@ -48,8 +48,9 @@ class TimedEngine:
             ends = self._steps % self._ends_after == 0
             yield Step(number, None if ends else 1, "", EndReason.STOP if ends else None)
 
-    def release(self, sequence: int) -> None:
+    def release(self, sequence: int) -> int:
         self.open_ones.remove(sequence)
+        return 0
 
     def close(self) -> None:
         pass
