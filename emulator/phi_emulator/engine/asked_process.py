@@ -98,6 +98,10 @@ class AskedProcess:
             self._popen.kill()
             return answer.result()
 
+    def kill(self) -> None:
+        """End the process by force, and do not wait; whoever waits for an answer is told."""
+        self._popen.kill()
+
     def close(self) -> None:
         """End the process, by force if it takes too long."""
         assert self._popen.stdin is not None  # noqa: S101 - as above

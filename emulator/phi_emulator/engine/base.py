@@ -195,8 +195,7 @@ class EngineInfo:
 class Engine(Protocol):
     """A model that runs several sequences, one step at a time.
 
-    `open`, `step`, `release` and `close` belong to the thread that made the engine; `info`, `encode` and
-    `check_guidance` may be used from any thread.
+    `info`, `encode` and `check_guidance` may be used from any thread; the others belong to the engine's own.
 
     What is wrong with one sequence is said of that one: `open` raises, or its `Step` has an `error`. Any other
     exception says that the engine itself is broken and is not to be used any more, but to be closed.
@@ -213,6 +212,14 @@ class Engine(Protocol):
         Raises:
             PromptError: the template refuses the messages.
             PromptTooLongError: they can't fit the context; nothing larger was worked out.
+        """
+        ...
+
+    def prepare_guidance(self, grammar: str) -> None:
+        """Build at once what the first of all grammars would have to wait for; any grammar will do.
+
+        Raises:
+            EngineError: this engine follows no grammar, or can't check any.
         """
         ...
 

@@ -19,6 +19,7 @@ import logging
 import secrets
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -37,17 +38,18 @@ from phi_emulator.engine.base import (
     SequenceError,
     Step,
 )
-from phi_emulator.engine.context import Plan, lowered, plan_context, plan_pool
-from phi_emulator.engine.decoding import ByteDecoder, NativeDecoder, TokenBytes, TokenDecoder
+from phi_emulator.engine.context import plan_context, plan_pool
+from phi_emulator.engine.decoding import TokenDecoder
 from phi_emulator.engine.devices import CPU, Device, declared_providers
 from phi_emulator.engine.drafts import Drafter, Payoff
-from phi_emulator.engine.guidance_errors import guidance_error, lost_guidance
+from phi_emulator.engine.grammar_checks import GrammarChecks
+from phi_emulator.engine.guidance_errors import lost_guidance
 from phi_emulator.engine.load_errors import load_error
 from phi_emulator.engine.memory import check_memory, forecast, memory_phrase
+from phi_emulator.engine.native_errors import refusal, short_words
 from phi_emulator.engine.native_sampling import native_sampling
-from phi_emulator.engine.ort_folder import fewer_threads, fingerprint, read_settings
-from phi_emulator.engine.prompt import PromptEncoder
-from phi_emulator.engine.tokenizer_file import read_tokenizer_file
+from phi_emulator.engine.native_text import NativeText
+from phi_emulator.engine.ort_folder import fewer_threads, fingerprint, notes_of, overlay, read_settings
 
 __all__ = ["OrtEngine"]
 
@@ -66,11 +68,12 @@ _ENDS = {
 _BROKEN = (og.EngineErrorCode.ENGINE_CONTRACT_FAILURE, og.EngineErrorCode.ENGINE_EXECUTION_FAILURE)
 """What a failed event says where the Engine serves nobody any more; other codes are one sequence's own."""
 _STATIC_BATCH = 4
-_MOST_WORDS = 200
 _WORTH_SAYING = 1_000_000_000
 """Bytes of memory from which on a user should know before they are taken."""
 _MOST_STALLS = 3
 """Steps without a token for anybody, after which a grammar is held to be the reason."""
+_NOBODY = -1
+"""A sequence's number that no caller uses while it is used here."""
 _HAS_GUIDANCE = hasattr(og.TurnOptions, "set_guidance")
 
 
@@ -156,16 +159,8 @@ class OrtEngine:
         check_memory(folder, settings, plan.served, cache_bits=self._cache_bits)
         config = og.Config(str(folder))
         device.select_in(config, declared_providers(settings))
-        overlay: dict[str, Any] = {"context_length": plan.served}
-        options: dict[str, Any] = {} if profile is None else {"enable_profiling": str(profile)}
         threads = self._threads or fewer_threads(settings)
-        if threads is not None:
-            options["intra_op_num_threads"] = threads
-        if options:
-            overlay["decoder"] = {"session_options": options}
-        config.overlay(json.dumps({"model": overlay}))
-        if pool is not None:
-            config.overlay(json.dumps({"engine": {"dynamic_batching": pool}}))
+        config.overlay(json.dumps(overlay(plan.served, pool, threads=threads, profile=profile)))
         needed = forecast(folder, settings, plan.tokens, self._cache_bits)
         logger.log(
             logging.INFO if needed["weights_bytes"] > _WORTH_SAYING else logging.DEBUG,
@@ -176,28 +171,15 @@ class OrtEngine:
         self._model = og.Model(config)
         device.check_report(str(self._model.device_type))
         self._engine = og.Engine(self._model)
-        self._tokenizer = og.Tokenizer(str(folder))
-        file = read_tokenizer_file(folder)
-        self._tokens = (
-            TokenBytes(file, lambda token: str(self._tokenizer.create_stream().decode(token)))
-            if file.is_byte_level
-            else None
-        )
+        self._text = NativeText(og.Tokenizer(str(folder)), folder, context=plan.served)
         self._events = self._engine.create_event_buffer(64)
+        self._grammars = GrammarChecks(folder, settings)
         self._max_drafts = 0 if self._deterministic else int(self._engine.max_draft_tokens_per_proposal())
         self._payoff = Payoff()
         self._open: dict[int, _Open] = {}
         self._early: list[Step] = []
         self._stalls = 0
         self._numbers: dict[Any, int] = {}
-        self._encoder = PromptEncoder(
-            lambda messages: str(self._tokenizer.apply_chat_template(messages, add_generation_prompt=True)),
-            lambda text: [int(token) for token in self._tokenizer.encode(text)],
-            file.control_tokens,
-            most_tokens=plan.served,
-            most_bytes=file.most_bytes,
-        )
-        self._encoder.try_template()  # one that can't be used is better known now
         self._info = EngineInfo(
             model=self._name,
             source=str(self._source),
@@ -208,12 +190,12 @@ class OrtEngine:
             num_blocks=pool["num_blocks"] if pool else plan.tokens,
             batching="continuous" if pool else "static",
             fingerprint=fingerprint(folder, settings, device.name),
-            notes=self._notes(plan, is_static=pool is None),
+            notes=notes_of(plan, self._source, self._obstacle, is_static=pool is None),
             why=self._why,
             threads=threads,
             weights_bytes=needed["weights_bytes"],
             cache_bytes=needed["cache_bytes"],
-            marks=self._encoder.marks if _HAS_GUIDANCE else None,
+            marks=self._text.encoder.marks if _HAS_GUIDANCE else None,
         )
         if self._max_running is not None:
             self.run_at_most(self._max_running)
@@ -229,22 +211,21 @@ class OrtEngine:
 
     def encode(self, messages: Sequence[Message]) -> list[int]:
         try:
-            return self._encoder(messages)
+            return self._text.encoder(messages)
         except RuntimeError as error:
             raise PromptError(str(error)) from error
 
+    def prepare_guidance(self, grammar: str) -> None:
+        with ThreadPoolExecutor(1) as pool:  # both have tables to build
+            checking = pool.submit(self.check_guidance, grammar)
+            self.open(_NOBODY, [0], Sampling(1, temperature=0, guidance=grammar))
+            self.release(_NOBODY)
+            checking.result()
+
     def check_guidance(self, grammar: str) -> None:
-        # A turn compiles its grammar when it begins, and only then.
-        request = self._engine.create_request(options=og.RequestOptions())
-        try:
-            turn = og.TurnOptions(request)
-            turn.set_max_generated_tokens(1)
-            turn.set_guidance("lark_grammar", grammar)
-            request.begin_turn([0], turn)
-        except (AttributeError, RuntimeError) as error:
-            raise guidance_error(str(error)) from error
-        finally:
-            request.close()
+        if not _HAS_GUIDANCE:
+            raise GuidanceError("the installed ONNX Runtime GenAI has no guidance")
+        self._grammars.check(grammar)
 
     def open(self, sequence: int, prompt: Sequence[int], sampling: Sampling) -> None:
         request: Any = None
@@ -253,13 +234,13 @@ class OrtEngine:
             options.set_max_session_tokens(len(prompt) + sampling.max_tokens)
             request = self._engine.create_request(options=options)
             turn = request.begin_turn(list(prompt), self._turn_options(request, sampling))
-            decoder = self._decoder()
+            decoder = self._text.decoder()
         except Exception as error:
             # Whatever it refuses, it refuses to this sequence alone, unless it is not well.
             if request is not None:
                 request.close()
             self._check_health()
-            raise _refusal(sampling, error) from error
+            raise refusal(sampling, error) from error
         # A grammar is followed token by token.
         is_drafted = self._max_drafts > 0 and sampling.guidance is None
         self._open[sequence] = _Open(
@@ -288,11 +269,6 @@ class OrtEngine:
             turn.set_guidance("lark_grammar", sampling.guidance)
         return turn
 
-    def _decoder(self) -> TokenDecoder:
-        if self._tokens is not None:
-            return ByteDecoder(self._tokens)
-        return NativeDecoder(self._tokenizer.create_stream().decode)
-
     def _check_health(self) -> None:
         """See whether the native engine takes what it must take.
 
@@ -306,7 +282,9 @@ class OrtEngine:
             request.begin_turn([0], turn)
             request.close()
         except Exception as error:
-            raise EngineFailedError(f"the native engine takes nothing any more: {_short(error)}") from error
+            raise EngineFailedError(
+                f"the native engine takes nothing any more: {short_words(error)}"
+            ) from error
 
     def step(self) -> Sequence[Step]:
         alone = next(iter(self._open.values())) if len(self._open) == 1 else None
@@ -326,7 +304,7 @@ class OrtEngine:
         try:
             return list(self._engine.run(self._events))
         except Exception as error:
-            raise EngineFailedError(f"the native engine's step failed: {_short(error)}") from error
+            raise EngineFailedError(f"the native engine's step failed: {short_words(error)}") from error
 
     def _read(self, events: Iterable[Any], drafted: int = 0, accepted: int = 0) -> Iterator[Step]:
         """What events come to. They are to be read before the next `run`."""
@@ -440,6 +418,7 @@ class OrtEngine:
         return cached
 
     def close(self) -> None:
+        self._grammars.close()
         for live in self._open.values():
             with suppress(RuntimeError):  # of a broken engine
                 live.request.close()
@@ -447,27 +426,3 @@ class OrtEngine:
         self._numbers.clear()
         # Native objects must go on this thread, and in this order.
         del self._events, self._engine, self._model
-
-    def _notes(self, plan: Plan, *, is_static: bool) -> tuple[str, ...]:
-        """What the user should read of the context and of how requests share the model."""
-        declared = read_settings(self._source)["model"]["context_length"]
-        notes = plan.notes or lowered(declared, plan.served, "set --context")
-        if not is_static:
-            return notes
-        because = f", because {self._obstacle}" if self._obstacle else ""
-        waiting = (
-            f"static batching{because}: requests wait for those that run to end, and `seed` has no effect"
-        )
-        return (*notes, waiting)
-
-
-def _refusal(sampling: Sampling, error: Exception) -> GuidanceError | SequenceError:
-    """What a sequence is told that could not begin."""
-    if sampling.guidance is not None:
-        return guidance_error(str(error))
-    return SequenceError(f"the native engine refused the request: {_short(error)}")
-
-
-def _short(error: Exception) -> str:
-    said = " ".join(str(error).split())
-    return (said if len(said) <= _MOST_WORDS else said[:_MOST_WORDS] + "…") or type(error).__name__

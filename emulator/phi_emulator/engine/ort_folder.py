@@ -12,9 +12,10 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any, Final
 
+from phi_emulator.engine.context import Plan, lowered
 from phi_emulator.engine.processors import usable_processors
 
-__all__ = ["fewer_threads", "fingerprint", "read_settings"]
+__all__ = ["fewer_threads", "fingerprint", "notes_of", "overlay", "read_settings"]
 
 _VERSIONS: Final = {"genai": "onnxruntime-genai", "ort": "onnxruntime"}
 
@@ -27,6 +28,30 @@ def read_settings(folder: Path) -> dict[str, Any]:
     """
     settings: dict[str, Any] = json.loads((folder / "genai_config.json").read_text(encoding="utf-8"))
     return settings
+
+
+def overlay(
+    served: int, pool: Mapping[str, Any] | None, *, threads: int | None, profile: Path | None
+) -> dict[str, Any]:
+    """What is laid over the folder's settings: a context, a pool, and options of the session."""
+    model: dict[str, Any] = {"context_length": served}
+    options: dict[str, Any] = {} if profile is None else {"enable_profiling": str(profile)}
+    if threads is not None:
+        options["intra_op_num_threads"] = threads
+    if options:
+        model["decoder"] = {"session_options": options}
+    return {"model": model} if pool is None else {"model": model, "engine": {"dynamic_batching": dict(pool)}}
+
+
+def notes_of(plan: Plan, source: Path, obstacle: str, *, is_static: bool) -> tuple[str, ...]:
+    """What the user should read of the context and of how requests share the model."""
+    declared = read_settings(source)["model"]["context_length"]
+    notes = plan.notes or lowered(declared, plan.served, "set --context")
+    if not is_static:
+        return notes
+    because = f", because {obstacle}" if obstacle else ""
+    waiting = f"static batching{because}: requests wait for those that run to end, and `seed` has no effect"
+    return (*notes, waiting)
 
 
 def fewer_threads(settings: Mapping[str, Any]) -> int | None:

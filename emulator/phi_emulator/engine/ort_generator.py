@@ -10,16 +10,12 @@ Knows the process and what old builds can't read; knows nothing of queues, HTTP 
 
 from __future__ import annotations
 
-import copy
 import json
-import os
-import re
-import shutil
 import sys
 import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, Final, cast
+from typing import Any, Final
 
 from phi_emulator.engine.asked_process import AskedProcess, AskingError
 from phi_emulator.engine.base import (
@@ -38,23 +34,15 @@ from phi_emulator.engine.base import (
 )
 from phi_emulator.engine.context import plan_context
 from phi_emulator.engine.devices import CPU, Device
+from phi_emulator.engine.generator_folder import HOST, load_host
+from phi_emulator.engine.grammar_checks import GrammarChecks
 from phi_emulator.engine.guidance_errors import guidance_error, lost_guidance
 from phi_emulator.engine.load_errors import load_error
 from phi_emulator.engine.memory import check_memory
 
-__all__ = ["STOCK_GRAPH", "OrtGeneratorEngine"]
+__all__ = ["OrtGeneratorEngine"]
 
-STOCK_GRAPH: Final = "generator.onnx"
-"""Beside a paged graph, the graph for Generators over the same weights."""
 _MAX_RUNNING: Final = 4
-_MISSING: Final = object()
-_MODULE: Final = "phi_emulator.engine.ort_generator_process"
-# How 0.14 complains of what newer model builders write; a folder must work without an edit all the same.
-_UNKNOWN: Final = re.compile(r'JSON Error: (?P<path>[\w:]+): Unknown value "(?P<key>\w+)"')
-# What transformers 5 calls the class that was `PreTrainedTokenizerFast`; 0.13 knows the older name alone.
-_NEWER_CLASS: Final = "TokenizersBackend"
-_OLDER_CLASS: Final = "PreTrainedTokenizerFast"
-_PAGED: Final = ("block_table", "cumulative_sequence_lengths", "past_sequence_lengths")
 
 
 class OrtGeneratorEngine:
@@ -84,9 +72,18 @@ class OrtGeneratorEngine:
         except (OSError, ValueError, LookupError, TypeError) as error:
             raise load_error(folder, error) from error
         self._view = tempfile.TemporaryDirectory(prefix="phi-emulator-")
-        self._process = AskedProcess(_MODULE, python)
+        self._process = AskedProcess(HOST, python)
+        self._grammars = GrammarChecks(folder, settings, python=python)
         try:
-            about, left_out = self._load(folder, settings, device, profile, plan.served)
+            about, left_out = load_host(
+                self._process,
+                folder,
+                settings,
+                Path(self._view.name),
+                device=device,
+                context=plan.served,
+                profile=profile,
+            )
             device.check_report(about["device"])
         except (AskingError, OSError) as error:
             self.close()
@@ -112,31 +109,6 @@ class OrtGeneratorEngine:
             ),
         )
 
-    def _load(
-        self, folder: Path, settings: dict[str, Any], device: Device, profile: Path | None, context: int
-    ) -> tuple[dict[str, Any], list[str]]:
-        """Load; what the model says of itself, and the settings that were left out because the build is too old."""
-        shown, view = _for_generators(folder, settings), Path(self._view.name)
-        seen = folder if shown == settings else _show(folder, shown, view)
-        left_out: list[str] = []
-        where = None if profile is None else str(profile)
-        while True:
-            try:
-                about = self._process.ask(
-                    "load", folder=str(seen), device=device.name, profile=where, context=context
-                )
-            except AskingError as error:
-                unknown = _UNKNOWN.search(str(error))
-                if unknown is not None and _leave_out(shown, unknown["path"].split(":"), unknown["key"]):
-                    left_out.append(f"{unknown['path'].replace(':', '.')}.{unknown['key']}")
-                    seen = _show(folder, shown, view)
-                elif _NEWER_CLASS in str(error) and _rename_class(_show(folder, shown, view)):
-                    seen = view
-                else:
-                    raise
-            else:
-                return about, left_out
-
     @property
     def info(self) -> EngineInfo:
         return self._info
@@ -157,8 +129,15 @@ class OrtGeneratorEngine:
             raise PromptTooLongError(int(found["too_long"]), self._info.context_length)
         return [int(token) for token in found["ids"]]
 
+    def prepare_guidance(self, grammar: str) -> None:
+        self._grammars.check(grammar)
+        try:
+            self._process.ask("check_guidance", grammar=grammar)
+        except AskingError as error:
+            raise guidance_error(str(error)) from error
+
     def check_guidance(self, grammar: str) -> None:
-        self._ask_guided("check_guidance", grammar=grammar)
+        self._grammars.check(grammar)
 
     def open(self, sequence: int, prompt: Sequence[int], sampling: Sampling) -> None:
         try:
@@ -192,17 +171,9 @@ class OrtGeneratorEngine:
         return 0
 
     def close(self) -> None:
+        self._grammars.close()
         self._process.close()
         self._view.cleanup()
-
-    def _ask_guided(self, do: str, **arguments: Any) -> None:
-        """Ask where a grammar may be what is wrong."""
-        try:
-            self._process.ask(do, **arguments)
-        except AskingError as error:
-            if self._process.has_ended:
-                raise EngineFailedError(str(error)) from error
-            raise guidance_error(str(error)) from error
 
     def _ask(self, do: str, **arguments: Any) -> Any:
         try:
@@ -211,78 +182,8 @@ class OrtGeneratorEngine:
             raise EngineFailedError(str(error)) from error
 
 
-def _for_generators(folder: Path, settings: dict[str, Any]) -> dict[str, Any]:
-    """A copy of `settings` without what is for the Engine, over the stock graph that lies beside a paged one.
-
-    Raises:
-        ModelLoadError: the graph is paged, and there is no other.
-    """
-    shown = copy.deepcopy(settings)
-    shown.pop("engine", None)
-    decoder: dict[str, Any] = shown["model"]["decoder"]
-    inputs: dict[str, str] = decoder.get("inputs", {})
-    if "block_table" in inputs:
-        if not (folder / STOCK_GRAPH).is_file():
-            raise ModelLoadError(
-                f"the graph in {str(folder)!r} is for ONNX Runtime GenAI's Engine, which the installed build is too "
-                "old for: take the folder as the model builder made it"
-            )
-        for name in _PAGED:
-            inputs.pop(name, None)
-        inputs["attention_mask"] = "attention_mask"
-        decoder["filename"] = STOCK_GRAPH
-    return shown
-
-
 def _read_marks(said: dict[str, Any] | None) -> Marks | None:
     if said is None:
         return None
     before, after = said["call"]
     return Marks(said["opens_reasoning"], (before, after), said["tool_role"])
-
-
-def _leave_out(settings: dict[str, Any], path: list[str], key: str) -> bool:
-    """Remove a key; False if it is not there."""
-    section = settings
-    for name in path:
-        inner: Any = section.get(name)
-        if not isinstance(inner, dict):
-            return False
-        section = cast("dict[str, Any]", inner)
-    return section.pop(key, _MISSING) is not _MISSING
-
-
-def _rename_class(view: Path) -> bool:
-    """Give the tokenizer of a folder of links the older name of its class; False if it has it already."""
-    path = view / "tokenizer_config.json"
-    settings = json.loads(path.read_text(encoding="utf-8"))
-    if settings.get("tokenizer_class") != _NEWER_CLASS:
-        return False
-    path.unlink()  # it is a link, and what it leads to is the user's
-    path.write_text(json.dumps(settings | {"tokenizer_class": _OLDER_CLASS}), encoding="utf-8")
-    return True
-
-
-def _show(folder: Path, settings: dict[str, Any], view: Path) -> Path:
-    """Make `view` a folder of links to what is in `folder`, with `settings` for its `genai_config.json`."""
-    for path in folder.iterdir():
-        link = view / path.name
-        if path.is_file() and path.name != "genai_config.json" and not link.exists():
-            _link(path.resolve(), link)
-    (view / "genai_config.json").write_text(json.dumps(settings), encoding="utf-8")
-    return view
-
-
-def _link(path: Path, link: Path) -> None:
-    for make in (
-        os.symlink,
-        os.link,
-        shutil.copyfile,
-    ):  # Windows gives the first to few, the second on one drive
-        try:
-            make(path, link)
-        except OSError:
-            if make is shutil.copyfile:
-                raise
-        else:
-            return

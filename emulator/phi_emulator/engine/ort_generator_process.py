@@ -17,8 +17,10 @@ import os
 import secrets
 import signal
 import sys
-from collections.abc import Callable
-from contextlib import suppress
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -26,11 +28,10 @@ from typing import Any, Final
 import onnxruntime_genai
 
 from phi_emulator.engine.base import EndReason, Message, PromptTooLongError, Sampling
-from phi_emulator.engine.decoding import ByteDecoder, NativeDecoder, TokenBytes, TokenDecoder
+from phi_emulator.engine.decoding import TokenDecoder
 from phi_emulator.engine.devices import DEVICES, declared_providers
 from phi_emulator.engine.native_sampling import native_sampling
-from phi_emulator.engine.prompt import PromptEncoder
-from phi_emulator.engine.tokenizer_file import read_tokenizer_file
+from phi_emulator.engine.native_text import NativeText
 
 __all__ = ["main", "piece_of"]
 
@@ -39,6 +40,9 @@ og: Any = onnxruntime_genai  # the package has no type information
 _PIECE: Final = 32
 """Tokens of a prompt for each step."""
 _SHORT_TABLE: Final = 4096
+_VERBS: Final = ("encode", "check_guidance", "confine", "open", "step", "release")
+_LITTLE_STACK: Final = 512 * 1024
+"""The least that a thread has on the systems that are served (macOS)."""
 _TAKES_PIECES: Final = ("cpu", "cuda")
 """Elsewhere GenAI refuses to append to a sequence ("Continuous decoding is not supported")."""
 
@@ -74,38 +78,59 @@ class _Host:
         self._ends = {int(token) for token in self._tokenizer.eos_token_ids}
         self._reported = str(self._model.device_type)
         self._open: dict[int, _Open] = {}
-        file = read_tokenizer_file(Path(folder))
-        self._tokens = (
-            TokenBytes(file, lambda token: str(self._tokenizer.create_stream().decode(token)))
-            if file.is_byte_level
-            else None
-        )
-        self._encoder = PromptEncoder(
-            lambda messages: str(self._tokenizer.apply_chat_template(messages, add_generation_prompt=True)),
-            lambda text: [int(token) for token in self._tokenizer.encode(text)],
-            file.control_tokens,
-            most_tokens=context,
-            most_bytes=file.most_bytes,
-        )
-        self._encoder.try_template()  # one that can't be used is better known now
+        self._text = NativeText(self._tokenizer, Path(folder), context=context)
 
     def about(self) -> dict[str, Any]:
         """What the loaded model says of itself."""
-        marks = asdict(self._encoder.marks) if hasattr(og.GeneratorParams, "set_guidance") else None
+        marks = asdict(self._text.encoder.marks) if hasattr(og.GeneratorParams, "set_guidance") else None
         return {"device": self._reported, "version": str(og.__version__), "marks": marks}
 
     def encode(self, messages: list[list[str]]) -> dict[str, Any]:
         """The prompt's tokens under `ids`, or under `too_long` how many there are at least."""
         try:
-            return {"ids": self._encoder([Message(*message) for message in messages])}
+            return {"ids": self._text.encoder([Message(*message) for message in messages])}
         except PromptTooLongError as error:
             return {"too_long": error.prompt_tokens}
 
-    def check_guidance(self, grammar: str) -> None:
-        params = og.GeneratorParams(self._model)
-        params.set_search_options(max_length=2)
-        params.set_guidance("lark_grammar", grammar)
-        og.Generator(self._model, params)
+    def check_guidance(self, grammar: str, cpu_s: float | None = None) -> float:
+        """Compile a grammar; return the seconds that it took of a processor. Past `cpu_s` this process is ended.
+
+        In a thread of little stack, so that what would overflow another's overflows here.
+        """
+        took = 0.0
+        refusal: Exception | None = None
+
+        def compile_it() -> None:
+            nonlocal took, refusal
+            began = time.thread_time()
+            try:
+                params = og.GeneratorParams(self._model)
+                params.set_search_options(max_length=2)
+                params.set_guidance("lark_grammar", grammar)
+                og.Generator(self._model, params)
+            except Exception as error:  # noqa: BLE001 - it is raised below
+                refusal = error
+            took = time.thread_time() - began
+
+        usual = threading.stack_size(_LITTLE_STACK)
+        thread = threading.Thread(target=compile_it)
+        with _processor_time(cpu_s):
+            thread.start()
+            thread.join()
+        threading.stack_size(usual)
+        if refusal is not None:
+            raise refusal
+        return took
+
+    def confine(self, memory_bytes: int) -> None:
+        """Let this process take no more memory than that beyond what it has, where the system can see to it."""
+        if sys.platform == "linux":
+            import resource  # noqa: PLC0415 - other systems have none
+
+            import psutil  # noqa: PLC0415 - only the process that checks grammars is confined
+
+            most = psutil.Process().memory_info().vms + memory_bytes
+            resource.setrlimit(resource.RLIMIT_AS, (most, resource.getrlimit(resource.RLIMIT_AS)[1]))
 
     def open(
         self,
@@ -129,10 +154,9 @@ class _Host:
             params.set_guidance("lark_grammar", grammar)
         generator = og.Generator(self._model, params)
         piece = piece_of(len(prompt), device=self._reported, model_type=str(self._model.type))
-        decoder = NativeDecoder(self._tokenizer.create_stream().decode)
         self._open[sequence] = _Open(
             generator,
-            decoder if self._tokens is None else ByteDecoder(self._tokens),
+            self._text.decoder(),
             prompt,
             max_tokens,
             piece,
@@ -190,6 +214,19 @@ class _Host:
         generator.generate_next_token()
 
 
+@contextmanager
+def _processor_time(seconds: float | None) -> Iterator[None]:
+    """End this process once it has computed for so long; where the system can't, whoever asked will."""
+    if seconds is None or sys.platform == "win32":
+        yield
+        return
+    signal.setitimer(signal.ITIMER_PROF, seconds)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_PROF, 0)
+
+
 def piece_of(prompt_tokens: int, *, device: str, model_type: str) -> int:
     """Tokens of a prompt that are read in one step: as many as there are, where pieces would go wrong.
 
@@ -212,9 +249,7 @@ def main() -> None:
 
     def load(**arguments: Any) -> dict[str, str]:
         host = _Host(**arguments)
-        verbs.update(
-            {name: getattr(host, name) for name in ("encode", "check_guidance", "open", "step", "release")}
-        )
+        verbs.update({name: getattr(host, name) for name in _VERBS})
         return host.about()
 
     verbs["load"] = load

@@ -65,6 +65,9 @@ class ScriptedEngine:
         self._replies[tuple(prompt)] = self._reply(messages)
         return prompt
 
+    def prepare_guidance(self, grammar: str) -> None:
+        self.check_guidance(grammar)
+
     def check_guidance(self, grammar: str) -> None:  # noqa: ARG002 - it is not looked at
         if self._info.marks is None:
             raise GuidanceError("the scripted engine follows no grammar")

@@ -25,7 +25,8 @@ from phi_emulator.engine.base import (
     Sampling,
     SequenceError,
 )
-from phi_emulator.engine.ort_generator import STOCK_GRAPH, OrtGeneratorEngine
+from phi_emulator.engine.generator_folder import STOCK_GRAPH
+from phi_emulator.engine.ort_generator import OrtGeneratorEngine
 from phi_emulator.engine.ort_generator_process import piece_of
 from phi_emulator.engine.worker import Worker
 from phi_emulator.models import resolve_model

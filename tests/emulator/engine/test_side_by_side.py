@@ -34,6 +34,9 @@ class TimedEngine:
     def encode(self, messages: Sequence[Message]) -> list[int]:
         return [7, 8, 9]
 
+    def prepare_guidance(self, grammar: str) -> None:
+        raise AssertionError("nobody asked for a form")
+
     def check_guidance(self, grammar: str) -> None:
         raise AssertionError("nobody asked for a form")
 
