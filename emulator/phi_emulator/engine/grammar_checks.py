@@ -99,7 +99,8 @@ class GrammarChecks:
                 return guidance_error(str(error))
             if self._is_closed:
                 raise EngineStoppedError("the engine is stopping") from error
-            logger.warning("a grammar was refused: compiling it took more than it may (%s)", error)
+            # Not how it ended: its last words may be the grammar's.
+            logger.warning("a grammar was refused: compiling it ended the process that checks grammars")
             self._drop()
             threading.Thread(target=self._warm, name="phi-emulator-grammars", daemon=True).start()
             return too_costly()
