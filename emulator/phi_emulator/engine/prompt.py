@@ -103,7 +103,9 @@ class PromptEncoder:
             whole = self._render_messages({"role": m.role, "content": m.content} for m in cleaned)
             self._check_size(whole)
             self._check_slices(whole)
-            return self._encode(whole)
+            ids = self._encode(whole)
+            self._check_count(len(ids))
+            return ids
         texts: list[str] = []
 
         def place(text: str) -> str:
@@ -114,7 +116,7 @@ class PromptEncoder:
         parts = _PLACE.split(_LISTED.sub(r"\1", rendered))
         parts[1::2] = [texts[int(number)] for number in parts[1::2]]
         self._check_size(*parts)
-        ids: list[int] = []
+        ids = []
         known: dict[str, list[int]] = {}
         for index, part in enumerate(parts):
             for piece in self._harmless(part) if index % 2 else [part]:
