@@ -211,7 +211,7 @@ class Engine(Protocol):
 
         Raises:
             PromptError: the template refuses the messages.
-            PromptTooLongError: they can't fit the context; nothing larger was worked out.
+            PromptTooLongError: they can't fit the context by far, and were not read to their end.
         """
         ...
 

@@ -16,12 +16,11 @@ from __future__ import annotations
 
 import json
 import logging
-import secrets
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -39,7 +38,7 @@ from phi_emulator.engine.base import (
     Step,
 )
 from phi_emulator.engine.context import plan_context, plan_pool
-from phi_emulator.engine.decoding import TokenDecoder
+from phi_emulator.engine.device_memory import memory_of
 from phi_emulator.engine.devices import CPU, Device, declared_providers
 from phi_emulator.engine.drafts import Drafter, Payoff
 from phi_emulator.engine.grammar_checks import GrammarChecks
@@ -47,9 +46,9 @@ from phi_emulator.engine.guidance_errors import lost_guidance
 from phi_emulator.engine.load_errors import load_error
 from phi_emulator.engine.memory import check_memory, forecast, memory_phrase
 from phi_emulator.engine.native_errors import refusal, short_words
-from phi_emulator.engine.native_sampling import native_sampling
 from phi_emulator.engine.native_text import NativeText
 from phi_emulator.engine.ort_folder import fewer_threads, fingerprint, notes_of, overlay, read_settings
+from phi_emulator.engine.ort_turns import OpenTurn, check_health, turn_options
 
 __all__ = ["OrtEngine"]
 
@@ -75,21 +74,6 @@ _MOST_STALLS = 3
 _NOBODY = -1
 """A sequence's number that no caller uses while it is used here."""
 _HAS_GUIDANCE = hasattr(og.TurnOptions, "set_guidance")
-
-
-@dataclass(slots=True)
-class _Open:
-    request: Any
-    turn: int
-    decoder: TokenDecoder
-    grammar: str
-    room: int
-    """Tokens that it may still give."""
-    drafter: Drafter | None
-    has_begun: bool = False
-    """Whether its prompt is taken in."""
-    has_ended: bool = False
-    """Whether its turn came to its own end."""
 
 
 class OrtEngine:
@@ -145,22 +129,37 @@ class OrtEngine:
         settings = read_settings(folder)
         self._vocabulary = int(settings["model"]["vocab_size"])
         pool: dict[str, Any] | None = None
+        available = memory_of(device, settings)
         self._seeded = "dynamic_batching" in settings.get("engine", {})
         if self._seeded:
-            where: dict[str, Any] = {"in_memory": device == CPU, "cache_bits": self._cache_bits}
-            plan, pool = plan_pool(folder, settings, context_length, max_running=_STATIC_BATCH, **where)
+            where: dict[str, Any] = {
+                "in_memory": device == CPU or available is not None,
+                "available": available,
+            }
+            plan, pool = plan_pool(
+                folder,
+                settings,
+                context_length,
+                max_running=_STATIC_BATCH,
+                cache_bits=self._cache_bits,
+                **where,
+            )
             if self._max_running is not None:
                 pool["max_batch_size"] = self._max_running
             if self._deterministic:
                 pool["prefix_caching"] = False
             settings["engine"]["dynamic_batching"] = pool
         else:
-            plan = plan_context(folder, settings, context_length, max_running=_STATIC_BATCH)
-        check_memory(folder, settings, plan.served, cache_bits=self._cache_bits)
+            plan = plan_context(
+                folder, settings, context_length, max_running=_STATIC_BATCH, available=available
+            )
+        check_memory(folder, settings, plan.served, available, cache_bits=self._cache_bits)
+        self._text = NativeText(og.Tokenizer(str(folder)), folder, settings, context=plan.served)
+        ends = self._text.ends
         config = og.Config(str(folder))
         device.select_in(config, declared_providers(settings))
         threads = self._threads or fewer_threads(settings)
-        config.overlay(json.dumps(overlay(plan.served, pool, threads=threads, profile=profile)))
+        config.overlay(json.dumps(overlay(plan.served, pool, threads=threads, profile=profile, ends=ends)))
         needed = forecast(folder, settings, plan.tokens, self._cache_bits)
         logger.log(
             logging.INFO if needed["weights_bytes"] > _WORTH_SAYING else logging.DEBUG,
@@ -171,12 +170,11 @@ class OrtEngine:
         self._model = og.Model(config)
         device.check_report(str(self._model.device_type))
         self._engine = og.Engine(self._model)
-        self._text = NativeText(og.Tokenizer(str(folder)), folder, context=plan.served)
         self._events = self._engine.create_event_buffer(64)
         self._grammars = GrammarChecks(folder, settings)
         self._max_drafts = 0 if self._deterministic else int(self._engine.max_draft_tokens_per_proposal())
         self._payoff = Payoff()
-        self._open: dict[int, _Open] = {}
+        self._open: dict[int, OpenTurn] = {}
         self._early: list[Step] = []
         self._stalls = 0
         self._numbers: dict[Any, int] = {}
@@ -190,7 +188,7 @@ class OrtEngine:
             num_blocks=pool["num_blocks"] if pool else plan.tokens,
             batching="continuous" if pool else "static",
             fingerprint=fingerprint(folder, settings, device.name),
-            notes=notes_of(plan, self._source, self._obstacle, is_static=pool is None),
+            notes=(*notes_of(plan, self._source, self._obstacle, is_static=pool is None), *ends.notes),
             why=self._why,
             threads=threads,
             weights_bytes=needed["weights_bytes"],
@@ -233,17 +231,19 @@ class OrtEngine:
             options = og.RequestOptions()
             options.set_max_session_tokens(len(prompt) + sampling.max_tokens)
             request = self._engine.create_request(options=options)
-            turn = request.begin_turn(list(prompt), self._turn_options(request, sampling))
+            turn = request.begin_turn(
+                list(prompt), turn_options(og, request, sampling, self._vocabulary, has_seeds=self._seeded)
+            )
             decoder = self._text.decoder()
         except Exception as error:
             # Whatever it refuses, it refuses to this sequence alone, unless it is not well.
             if request is not None:
                 request.close()
-            self._check_health()
+            check_health(og, self._engine)
             raise refusal(sampling, error) from error
         # A grammar is followed token by token.
         is_drafted = self._max_drafts > 0 and sampling.guidance is None
-        self._open[sequence] = _Open(
+        self._open[sequence] = OpenTurn(
             request,
             turn,
             decoder,
@@ -252,39 +252,6 @@ class OrtEngine:
             Drafter(prompt, self._payoff) if is_drafted else None,
         )
         self._numbers[request] = sequence
-
-    def _turn_options(self, request: Any, sampling: Sampling) -> Any:
-        turn = og.TurnOptions(request)
-        turn.set_max_generated_tokens(sampling.max_tokens)
-        native = native_sampling(sampling, self._vocabulary)
-        turn.set_do_sample(not native.is_greedy)
-        if not native.is_greedy:
-            turn.set_temperature(native.temperature)
-            turn.set_top_p(native.top_p)
-            turn.set_top_k(native.top_k)
-            if self._seeded:
-                seed = secrets.randbits(32) if sampling.seed is None else sampling.seed & (2**63 - 1)
-                turn.set_seed(seed)
-        if sampling.guidance is not None:
-            turn.set_guidance("lark_grammar", sampling.guidance)
-        return turn
-
-    def _check_health(self) -> None:
-        """See whether the native engine takes what it must take.
-
-        Raises:
-            EngineFailedError: it doesn't.
-        """
-        try:
-            request = self._engine.create_request(options=og.RequestOptions())
-            turn = og.TurnOptions(request)
-            turn.set_max_generated_tokens(1)
-            request.begin_turn([0], turn)
-            request.close()
-        except Exception as error:
-            raise EngineFailedError(
-                f"the native engine takes nothing any more: {short_words(error)}"
-            ) from error
 
     def step(self) -> Sequence[Step]:
         alone = next(iter(self._open.values())) if len(self._open) == 1 else None
@@ -327,7 +294,7 @@ class OrtEngine:
                 continue
             live = self._open[sequence]
             token = None if event.token is None else int(event.token)
-            text = "" if token is None else self._take(live, token)
+            text = "" if token is None else live.take(token)
             end, cached = None, 0
             if flags & _FINISHED:
                 # A cancelled turn ends too, but whoever cancelled it has released the sequence already.
@@ -341,7 +308,7 @@ class OrtEngine:
                 )
                 drafted = accepted = 0
 
-    def _draft(self, alone: _Open) -> int:
+    def _draft(self, alone: OpenTurn) -> int:
         """Offer drafts for the next step of the only open sequence; return how many."""
         drafts = [] if alone.drafter is None else alone.drafter.propose(min(self._max_drafts, alone.room - 1))
         if drafts:
@@ -353,14 +320,6 @@ class OrtEngine:
                 alone.drafter = None
                 return 0
         return len(drafts)
-
-    def _take(self, live: _Open, token: int) -> str:
-        """The text that a generated token completes."""
-        live.has_begun = True
-        live.room -= 1
-        if live.drafter is not None:
-            live.drafter.add(token)
-        return live.decoder.feed(token)
 
     def _stall(self) -> Iterator[Step]:
         """Give up a grammar after several steps that came to nothing.
@@ -396,7 +355,7 @@ class OrtEngine:
         live.request.close()
         return cached
 
-    def _cut(self, live: _Open) -> int:
+    def _cut(self, live: OpenTurn) -> int:
         """End a turn in its midst; return its cached prompt tokens, which are told of a turn that has ended alone.
 
         The `run` that tells them takes 0.07 ms: it is no step of the model, also where others are running.

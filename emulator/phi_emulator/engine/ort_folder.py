@@ -14,6 +14,7 @@ from typing import Any, Final
 
 from phi_emulator.engine.context import Plan, lowered
 from phi_emulator.engine.processors import usable_processors
+from phi_emulator.engine.turn_ends import TurnEnds
 
 __all__ = ["fewer_threads", "fingerprint", "notes_of", "overlay", "read_settings"]
 
@@ -31,10 +32,17 @@ def read_settings(folder: Path) -> dict[str, Any]:
 
 
 def overlay(
-    served: int, pool: Mapping[str, Any] | None, *, threads: int | None, profile: Path | None
+    served: int,
+    pool: Mapping[str, Any] | None,
+    *,
+    threads: int | None,
+    profile: Path | None,
+    ends: TurnEnds,
 ) -> dict[str, Any]:
-    """What is laid over the folder's settings: a context, a pool, and options of the session."""
+    """What is laid over the folder's settings: a context, a pool, options of the session, and ends that it lacks."""
     model: dict[str, Any] = {"context_length": served}
+    if not ends.are_the_folders:
+        model["eos_token_id"] = list(ends.ids)
     options: dict[str, Any] = {} if profile is None else {"enable_profiling": str(profile)}
     if threads is not None:
         options["intra_op_num_threads"] = threads

@@ -104,6 +104,7 @@ class OrtGeneratorEngine:
             why=why,
             notes=(
                 *plan.notes,
+                *about["notes"],
                 f"ONNX Runtime GenAI {about['version']} has no batching Engine: requests take turns, token by token",
                 *(f"it does not know `{name}` in genai_config.json, which was left out" for name in left_out),
             ),

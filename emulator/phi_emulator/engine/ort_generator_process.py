@@ -75,15 +75,16 @@ class _Host:
             config.overlay(json.dumps({"model": {"decoder": {"session_options": session}}}))
         self._model = og.Model(config)
         self._tokenizer = og.Tokenizer(self._model)
-        self._ends = {int(token) for token in self._tokenizer.eos_token_ids}
         self._reported = str(self._model.device_type)
         self._open: dict[int, _Open] = {}
-        self._text = NativeText(self._tokenizer, Path(folder), context=context)
+        self._text = NativeText(self._tokenizer, Path(folder), settings, context=context)
+        self._ends = frozenset(self._text.ends.ids)
 
     def about(self) -> dict[str, Any]:
         """What the loaded model says of itself."""
         marks = asdict(self._text.encoder.marks) if hasattr(og.GeneratorParams, "set_guidance") else None
-        return {"device": self._reported, "version": str(og.__version__), "marks": marks}
+        notes = self._text.ends.notes
+        return {"device": self._reported, "version": str(og.__version__), "marks": marks, "notes": notes}
 
     def encode(self, messages: list[list[str]]) -> dict[str, Any]:
         """The prompt's tokens under `ids`, or under `too_long` how many there are at least."""

@@ -34,6 +34,8 @@ _PHI_CALL = ("<|tool_call|>", "<|/tool_call|>")
 _PHI_ANSWER = "tool_response"
 _SLICE: Final = 16_384
 """Characters that are encoded in one go, which is when the interpreter stands still: 25 ms at most were measured."""
+_SPARE: Final = 1024
+"""Tokens that are counted beyond twice the context, so that the usual refusal names the right number."""
 _JOINT: Final = 16
 """Tokens by which a cut may change a count, generously."""
 _MOST_KNOWN: Final = 1024
@@ -45,8 +47,9 @@ class PromptEncoder:
     """Renders and encodes conversations.
 
     `render` takes messages as JSON and returns the prompt's text; `encode` returns token ids; `control_tokens` are the
-    texts that `encode` would read as control tokens. Prompts of more than `most_tokens` are refused; `most_bytes` are
-    what a token covers at most, where that is known.
+    texts that `encode` would read as control tokens. Prompts of many more than `most_tokens` are refused before they
+    are read; those of a few more are for the caller to refuse. `most_bytes` are what a token covers at most, where that
+    is known.
     """
 
     def __init__(
@@ -60,7 +63,8 @@ class PromptEncoder:
     ) -> None:
         self._render = render
         self._encode = encode
-        self._most_tokens, self._most_bytes = most_tokens, most_bytes
+        self._context, self._most_bytes = most_tokens, most_bytes
+        self._most_tokens = None if most_tokens is None else 2 * most_tokens + _SPARE
         self._control = re.compile("|".join(map(re.escape, control_tokens))) if control_tokens else None
         self._known = frozenset(control_tokens)
         self._marks: Marks | None = None
@@ -93,7 +97,7 @@ class PromptEncoder:
         """Return the prompt's token ids, ending where the assistant's turn begins.
 
         Raises:
-            PromptTooLongError: there are more than may be.
+            PromptTooLongError: there are many more than may be.
         """
         cleaned = [Message(m.role, *(_UNSAFE.sub("", text) for text in m[1:])) for m in messages]
         has_tools = any(m.calls or m.tools for m in cleaned)
@@ -153,8 +157,8 @@ class PromptEncoder:
             self._check_count(count)
 
     def _check_count(self, tokens: int) -> None:
-        if self._most_tokens is not None and tokens > self._most_tokens:
-            raise PromptTooLongError(tokens, self._most_tokens)
+        if self._context is not None and self._most_tokens is not None and tokens > self._most_tokens:
+            raise PromptTooLongError(tokens, self._context)
 
     def _with_places(self, message: Message, place: Callable[[str], str]) -> dict[str, str]:
         """A message as the template takes it, with a place for each text that is somebody's own."""

@@ -24,16 +24,17 @@ class TokenizerFile:
 
     tokens: Mapping[int, str]
     """Those of the vocabulary, as the file writes them, without those that were added to it."""
-    control_tokens: tuple[str, ...]
-    """The texts that are read as control tokens, wherever they stand."""
+    control_ids: Mapping[str, int]
+    """The texts that are read as control tokens, wherever they stand, and what they are read as."""
     is_byte_level: bool
     """Whether each letter of a token stands for a byte."""
     most_bytes: int | None
     """The bytes of UTF-8 that a token covers at most; None where a token may cover any number."""
 
-    def id_of(self, text: str) -> int | None:
-        """The token that is exactly `text`, if it is one of the vocabulary."""
-        return next((number for number, token in self.tokens.items() if token == text), None)
+    @property
+    def control_tokens(self) -> tuple[str, ...]:
+        """The texts that are read as control tokens, wherever they stand."""
+        return tuple(self.control_ids)
 
 
 def read_tokenizer_file(folder: Path) -> TokenizerFile:
@@ -47,8 +48,8 @@ def read_tokenizer_file(folder: Path) -> TokenizerFile:
     model: dict[str, Any] = content.get("model") or {}
     vocabulary = model.get("vocab")
     known = cast("dict[str, int]", vocabulary) if isinstance(vocabulary, dict) else {}
-    control = tuple(token["content"] for token in added)
-    of_control = frozenset(token.get("id") for token in added)
+    control: dict[str, int] = {token["content"]: token["id"] for token in added}
+    of_control = frozenset(control.values())
     tokens = {number: text for text, number in known.items() if number not in of_control}
     is_byte_level = _has(content.get("decoder"), "ByteLevel")
     covers_all = is_byte_level or model.get("byte_fallback") is True

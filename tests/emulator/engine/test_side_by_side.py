@@ -202,3 +202,13 @@ def test_the_first_start_measures_and_the_next_one_reads(
         engine.close()
     assert set(rates[0]) == {1, 4, 8}
     assert rates[0] == rates[1]  # no two measurements are
+
+
+@pytest.mark.parametrize("context", [16, 40, 64, 100, 200])
+def test_a_small_context_starts_at_the_first_start_too(tmp_path: Path, context: int) -> None:
+    for _ in range(2):
+        engine = load_engine(
+            resolve_model().folder, model="x", context_length=context, calibrations=tmp_path / "calibrations"
+        )
+        assert engine.info.context_length == context
+        engine.close()
