@@ -253,7 +253,7 @@ class OrtEngine:
         )
         self._numbers[request] = sequence
 
-    def step(self) -> Sequence[Step]:
+    def step(self) -> Iterator[Step]:
         alone = next(iter(self._open.values())) if len(self._open) == 1 else None
         if alone is not None and not alone.has_begun:
             alone = None
@@ -265,7 +265,10 @@ class OrtEngine:
             seconds = self._clock() - began
             accepted = alone.drafter.note_step((event.token for event in events), seconds)
         early, self._early = self._early, []
-        return [*early, *self._read(events, drafted, accepted)]
+        # All are read before the first is told of, because a `release` between two of them reads events too.
+        for step in [*early, *self._read(events, drafted, accepted)]:
+            if step.sequence in self._open or step.error is not None:
+                yield step
 
     def _run(self) -> list[Any]:
         try:
