@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Final, Self
 from phi_client.contract.dialects import DIALECTS, SERVERLESS
 from phi_client.contract.emulator import EMULATOR_ENTRA
 from phi_emulator.config import EmulatorConfig
-from phi_emulator.engine.base import Engine, EngineInfo, GuidanceError, Marks, ModelLoadError
+from phi_emulator.engine.base import Engine, EngineError, EngineInfo, Marks, ModelLoadError
 from phi_emulator.engine.grammar import ANY_OBJECT, write_grammar
 from phi_emulator.engine.worker import Worker
 
@@ -83,8 +83,8 @@ def _warm(make_engine: Callable[[], Engine]) -> Callable[[], Engine]:
         engine = make_engine()
         started = time.perf_counter()
         try:
-            engine.check_guidance(write_grammar(engine.info.marks or Marks(), ANY_OBJECT))
-        except GuidanceError as error:
+            engine.prepare_guidance(write_grammar(engine.info.marks or Marks(), ANY_OBJECT))
+        except EngineError as error:
             engine.close()
             raise ModelLoadError(
                 f"`extensions` needs an engine with guidance ({error}): install a current onnxruntime-genai "
