@@ -11,7 +11,7 @@ from click.testing import CliRunner, Result
 from phi_emulator.commands import phi_emulator
 from phi_emulator.config import EmulatorConfig
 from phi_emulator.model_commands import obtain_model
-from phi_emulator.models import BUNDLED
+from phi_emulator.models import BUNDLED, resolve_model
 from phi_emulator.models.catalog import PHI_4_MINI_REASONING
 from phi_emulator.models.store import Store, StoredModel
 
@@ -81,10 +81,30 @@ def test_verify_reads_every_byte(pull: Pull, store: Store) -> None:
 def test_export_and_import_move_a_model(pull: Pull, store: Store, tmp_path: Path) -> None:
     model = pull()
     other = Store(tmp_path / "other")
-    assert run(store, "export", NAME, str(tmp_path / "phi.tar")).exit_code == 0
-    result = run(other, "import", str(tmp_path / "phi.tar"))
-    assert f"{NAME}:cpu-int4 is here, from {PHI_4_MINI_REASONING.repository} at" in result.output
+    content = model.manifest.content
+    assert f"content {content}" in run(store, "export", NAME, str(tmp_path / "phi.tar")).output
+    assert f"content   {content}" in run(store, "show", NAME).output
+    result = run(other, "import", str(tmp_path / "phi.tar"), "--content", content)
+    assert f"{NAME}:cpu-int4 is here, verified, from {PHI_4_MINI_REASONING.repository} at" in result.output
     assert other.models()[0].manifest.files == model.manifest.files
+    assert "verified  by the digest that you gave" in run(other, "show", NAME).output
+
+
+def test_what_is_not_verified_is_marked_wherever_it_is_shown(
+    pull: Pull, store: Store, tmp_path: Path
+) -> None:
+    pull()
+    other = Store(tmp_path / "other")
+    run(store, "export", NAME, str(tmp_path / "phi.tar"))
+    name = f"{NAME}-imported"
+    assert f"{name}:cpu-int4 is here, not verified" in run(other, "import", str(tmp_path / "phi.tar")).output
+    assert row(other, f"{name}:cpu-int4") == "here, not verified 2.7 MB an archive"
+    assert row(other, f"{NAME}:cpu-int4").startswith("can be pulled")
+    assert "verified  no" in run(other, "show", name).output
+    assert "is not verified" in run(other, "verify", name).output
+    assert resolve_model(name, other).description.endswith("(imported, not verified)")
+    assert obtain_model(EmulatorConfig(home=str(other.home)), yes=False).model is None
+    assert f"`phi-emulator models pull {NAME}`" in fails(other, "show", NAME)
 
 
 def test_a_folder_of_ones_own_can_be_named_exported_and_imported(store: Store, tmp_path: Path) -> None:
