@@ -70,7 +70,9 @@ class Forecast:
     @property
     def memory(self) -> str:
         """The memory in words."""
-        text = f"to load it takes {self.needed / _GB:.1f} GB of memory, and {self.there / _GB:.1f} GB are there"
+        text = (
+            f"to load it takes {self.needed / _GB:.1f} GB of memory, and {self.there / _GB:.1f} GB are there"
+        )
         if self.fits:
             return f"{text}, which holds up to {self.context} tokens of context"
         least = (self.needed + USEFUL_CONTEXT * _REAL_CACHE_PER_TOKEN) / _GB

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import shutil
 import signal
+import tarfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -11,11 +13,12 @@ from click.testing import CliRunner, Result
 from phi_emulator.commands import phi_emulator
 from phi_emulator.config import EmulatorConfig
 from phi_emulator.model_commands import obtain_model
-from phi_emulator.models import BUNDLED, resolve_model
+from phi_emulator.models import BUNDLED, prepare_model, resolve_model
 from phi_emulator.models.catalog import PHI_4_MINI_REASONING
 from phi_emulator.models.store import Store, StoredModel
 
 Pull = Callable[[], StoredModel]
+FOLDERS = Path(__file__).parents[1] / "engine" / "folders"
 NAME = "phi-4-mini-reasoning"
 
 
@@ -181,3 +184,18 @@ def test_the_home_comes_from_the_environment(pull: Pull, store: Store) -> None:
     pull()
     result = CliRunner().invoke(phi_emulator, ["models", "list"], env={"PHI_EMULATOR_HOME": str(store.home)})
     assert f"{NAME}:cpu-int4  here" in result.output
+
+
+def test_a_folder_that_was_served_is_exported_with_its_weights_once(store: Store, tmp_path: Path) -> None:
+    folder = tmp_path / "mine"
+    shutil.copytree(FOLDERS / "phi3", folder)
+    (folder / ".git" / "lfs").mkdir(parents=True)
+    (folder / ".git" / "lfs" / "model.onnx.data").write_bytes(b"the weights once more")
+    for context in (None, 128):
+        assert prepare_model(folder, context_length=context).folder != folder
+    assert run(store, "add", "mine", str(folder)).exit_code == 0
+    assert run(store, "export", "mine", str(tmp_path / "mine.tar")).exit_code == 0
+    with tarfile.open(tmp_path / "mine.tar") as archive:
+        names = archive.getnames()
+    assert set(names) == {path.name for path in (FOLDERS / "phi3").iterdir()} | {"phi-emulator.json"}
+    assert len(names) == len(set(names))
