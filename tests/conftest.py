@@ -6,6 +6,7 @@ It must not patch anything: a respx router is the client's transport, and time i
 from __future__ import annotations
 
 import asyncio
+import signal
 from contextlib import aclosing, closing
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -30,6 +31,10 @@ from phi_client.testing import Clock, with_clock
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
+
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    # As under `nohup` and in a shell's background jobs. Processes that tests start would inherit it, and hear no Ctrl-C.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 T = TypeVar("T")
 M = TypeVar("M", bound=BaseModel)

@@ -31,6 +31,7 @@ __all__ = [
     "EmulatorConfig",
     "environment_name",
     "read_surface_keys",
+    "yes_or_no",
 ]
 
 _MAX_PORT: Final = 65_535

@@ -19,6 +19,7 @@ from phi_emulator.models.names import MANIFEST, check_name
 from phi_emulator.models.printable import printable
 from phi_emulator.models.store import Store, StoredModel, StoreError, human_size
 from phi_emulator.obtaining import ask, obtain_model, pull_model, say, shown_progress, told
+from phi_emulator.words import HelpfulGroup
 
 if TYPE_CHECKING:
     from phi_emulator.models.pull import Progress
@@ -28,7 +29,7 @@ __all__ = ["models", "obtain_model"]
 _YES = click.option("--yes", "-y", is_flag=True, help="Do it without asking.")
 
 
-@click.group()
+@click.group(cls=HelpfulGroup)
 @click.option(
     "--home",
     metavar="FOLDER",

@@ -31,6 +31,7 @@ __all__ = ["announcement", "ask", "obtain_model", "pull_model", "say", "shown_pr
 _INTERRUPTED: Final = 130
 _ASSUMED_MBIT: Final = 100
 _MEGABIT: Final = 125_000
+_HALF_A_MINUTE_S: Final = 30
 _CPU: Final = "CPUExecutionProvider"
 
 
@@ -123,23 +124,23 @@ def announcement(
 
     entry, missing = plan.entry, still_to_fetch(store, plan)
     what = f"{entry.name}:{plan.variant.name} from {entry.repository} at {plan.revision[:12]}"
-    room = human_size(free_bytes(store.home))
-    time = duration(missing / (_ASSUMED_MBIT * _MEGABIT))
-    assumed = (
-        f"if the line has {_ASSUMED_MBIT} Mbit/s, which is assumed; what is left is measured once it runs"
+    seconds = missing / (_ASSUMED_MBIT * _MEGABIT)
+    time = (
+        "less than a minute" if seconds < _HALF_A_MINUTE_S else duration(max(seconds, 2 * _HALF_A_MINUTE_S))
     )
     lines = [
         f"{what}: {len(plan.files)} files, {human_size(plan.size)}, {entry.licence} licence",
-        f"  disk      {human_size(missing)} to fetch, {room} are free in {store.home}",
-        f"  time      about {time} {assumed}",
+        f"to fetch: {human_size(missing)}, about {time} at {_ASSUMED_MBIT} Mbit/s; free in {store.home}: "
+        + human_size(free_bytes(store.home)),
+        "that speed is assumed; how long it takes is measured once it runs",
     ]
     if plan.variant.execution_provider == _CPU:
         expected = forecast()
-        lines += [f"  memory    {expected.memory}", f"  speed     on this processor {expected.speed}"]
+        lines += [f"memory: {expected.memory}", f"speed: on this processor {expected.speed}"]
     else:
-        lines.append(f"  engine    needs an ONNX Runtime GenAI with {plan.variant.execution_provider}")
+        lines.append(f"it needs an ONNX Runtime GenAI with {plan.variant.execution_provider}")
     if held is not None:
-        lines.append(f"  replaces  {held.manifest.revision[:12] or 'files of no known origin'}")
+        lines.append(f"it takes the place of {held.manifest.revision[:12] or 'files of no known origin'}")
     return "\n".join(lines)
 
 

@@ -22,6 +22,7 @@ __all__ = [
     "exit_status",
     "find_program",
     "is_in_foreground",
+    "is_windows",
     "launch_line",
     "lenient_output",
     "send",
@@ -141,6 +142,11 @@ def launch_line(
 
 def _last_backslashes(part: str) -> str:
     return "\\" * (len(part) - len(part.rstrip("\\")))
+
+
+def is_windows(platform: str = sys.platform) -> bool:
+    """Whether this is Windows."""
+    return platform == _WINDOWS
 
 
 def is_in_foreground(platform: str = sys.platform) -> bool:
