@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
-    # As under `nohup` and in a shell's background jobs. Processes that tests start would inherit it, and hear no Ctrl-C.
+    # As in a shell's background jobs. Processes that tests start would inherit it, and hear no Ctrl-C.
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 T = TypeVar("T")

@@ -153,7 +153,11 @@ def _request(emulator: Emulator, platform: str) -> str:
     own = emulator.key != EMULATOR_KEY
     secret = ("$env:PHI_API_KEY" if is_windows(platform) else "$PHI_API_KEY") if own else EMULATOR_KEY
     name, value = spoken.key_header, spoken.key_prefix + secret
-    url = emulator.endpoint + request.path + (f"?{urlencode(request.query)}" if request.query else "")
+    url = (
+        emulator.endpoint.removesuffix(spoken.root)
+        + request.path
+        + (f"?{urlencode(request.query)}" if request.query else "")
+    )
     text = json.dumps(body, ensure_ascii=True)
     if is_windows(platform):
         quoted = text.replace("'", "''")

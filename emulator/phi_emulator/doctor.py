@@ -16,18 +16,19 @@ import sys
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, Literal
+from typing import Any, Final, Literal
 
 from phi_emulator.config import EmulatorConfig
 from phi_emulator.engine.base import ModelLoadError
 from phi_emulator.engine.builds import ENGINES, RUNTIMES, Build, conflicts, installed_builds
-from phi_emulator.engine.context import USEFUL_CONTEXT
+from phi_emulator.engine.context import check_use, fitting_tokens
 from phi_emulator.engine.devices import AUTO, CPU, DEVICES
 from phi_emulator.engine.memory import LOADING, available_bytes, check_memory, needed_bytes
 from phi_emulator.engine.processors import usable_processors
 from phi_emulator.engine.trial import Trial, TrialError, try_model
 from phi_emulator.forecast import REAL_BYTES, Forecast, answer_phrase, rate_phrase
 from phi_emulator.models import PHI_4_MINI_REASONING, ModelFolder, Store, StoreError, resolve_model
+from phi_emulator.models.geometry import usual_bits
 from phi_emulator.models.strict_json import read_json
 
 __all__ = ["Doctor", "Finding"]
@@ -129,10 +130,13 @@ class Doctor:
         there = self._available()
         try:
             settings = read_json(found.folder / "genai_config.json")
-            weights, a_token = needed_bytes(found.folder, settings)
-            declared = settings["model"]["context_length"]
-            least = self._config.context or min(declared, USEFUL_CONTEXT)
-            check_memory(found.folder, settings, least, available=self._available)
+            bits = self._config.cache_bits or _prepared_bits(settings)
+            weights, a_token = needed_bytes(found.folder, settings, bits)
+            asked = self._config.context
+            check_memory(found.folder, settings, asked or 1, available=self._available, cache_bits=bits)
+            if asked is None and weights > _GB and a_token:
+                fits = fitting_tokens(there, weights, a_token)
+                check_use(fits, settings["model"]["context_length"], there, weights, a_token)
         except ModelLoadError as error:
             return Finding("failure", "memory", str(error))
         except (OSError, ValueError, LookupError, TypeError) as error:
@@ -208,6 +212,14 @@ class Doctor:
             yield Finding(
                 "failure", "azure", f"the check ended with status {done.returncode} and said nothing"
             )
+
+
+def _prepared_bits(settings: dict[str, Any]) -> int | None:
+    """Bits of a number in the cache of the prepared graph that the CPU would run; `None` where none is prepared."""
+    decoder = settings["model"]["decoder"]
+    if "engine" in settings or decoder.get("session_options", {}).get("provider_options"):
+        return None
+    return usual_bits(decoder["num_hidden_layers"], decoder["num_key_value_heads"], decoder["head_size"])
 
 
 def _where_it_ran(trial: Trial, wanted: str) -> Finding:

@@ -63,7 +63,7 @@ def _advice(word: str, rest: Sequence[str], commands: Mapping[str, Any], inside:
     known = {name: name for name in commands}
     models = commands.get(_MODELS)
     if isinstance(models, click.Group):
-        inner = {name: f"{_MODELS} {name} *" for name in models.commands}
+        inner = {name: _as_written(name, command) for name, command in models.commands.items()}
         known = known | inner if inside is None else inner | known
     meant = _ELSEWHERE.get(word.lower()) or known.get(word.lower())
     if meant is None:
@@ -72,6 +72,11 @@ def _advice(word: str, rest: Sequence[str], commands: Mapping[str, Any], inside:
     if meant is None:
         return f"{complaint}: `phi-emulator --help` lists them"
     return f"{complaint}: run `phi-emulator {_filled(meant, rest)}`"
+
+
+def _as_written(name: str, command: click.Command) -> str:
+    takes_words = any(isinstance(parameter, click.Argument) for parameter in command.params)
+    return f"{_MODELS} {name} *" if takes_words else f"{_MODELS} {name}"
 
 
 def _filled(meant: str, rest: Sequence[str]) -> str:

@@ -14,7 +14,16 @@ from phi_emulator.engine.base import ModelLoadError
 from phi_emulator.engine.memory import LOADING, available_bytes, needed_bytes
 from phi_emulator.models.geometry import block_step
 
-__all__ = ["DEFAULT_CONTEXT", "USEFUL_CONTEXT", "Plan", "lowered", "plan_context", "plan_pool"]
+__all__ = [
+    "DEFAULT_CONTEXT",
+    "USEFUL_CONTEXT",
+    "Plan",
+    "check_use",
+    "fitting_tokens",
+    "lowered",
+    "plan_context",
+    "plan_pool",
+]
 
 DEFAULT_CONTEXT: Final = 8192
 """What is served of a larger context unless the user asks for more: at 256 KB a token, the real model's 131,072 would
@@ -61,10 +70,9 @@ def plan_context(
     held = 2 * served
     if weights + a_token * held > _SMALL:
         there = (available or available_bytes)()
-        left = int((there - LOADING * weights) * _SHARE)
-        fits = max(left // a_token, 1) if a_token else held
+        fits = max(fitting_tokens(there, weights, a_token), 1) if a_token else held
         if wanted is None:
-            _check_use(fits, served, there, weights, a_token)
+            check_use(fits, served, there, weights, a_token)
         if wanted is None and fits < served:
             served, why = fits, "more does not fit into this machine's memory"
         held = max(served, min(fits, max_running * served))
@@ -96,12 +104,10 @@ def plan_pool(
         weights, a_token = needed_bytes(folder, settings, cache_bits)
         if in_memory and weights + a_token * tokens > _SMALL:
             there = (available or available_bytes)()
-            left = int((there - LOADING * weights) * _SHARE)
             step = _block_step(settings, cache_bits)
-            blocks = max(left // (a_token * pool["block_size"]) // step, 1) * step
-            _check_use(
-                blocks * pool["block_size"], min(declared, wanted or declared), there, weights, a_token
-            )
+            fits = fitting_tokens(there, weights, a_token)
+            blocks = max(fits // pool["block_size"] // step, 1) * step
+            check_use(blocks * pool["block_size"], min(declared, wanted or declared), there, weights, a_token)
             if blocks < pool["num_blocks"]:
                 pool["num_blocks"] = blocks
                 tokens, why = blocks * pool["block_size"], "more does not fit into this machine's memory"
@@ -116,7 +122,12 @@ def plan_pool(
     return plan, pool
 
 
-def _check_use(fits: int, served: int, there: int, weights: int, a_token: int) -> None:
+def fitting_tokens(there: int, weights: int, a_token: int) -> int:
+    """Tokens of context that memory of so many bytes holds beside a model that is being loaded."""
+    return int((there - LOADING * weights) * _SHARE) // a_token
+
+
+def check_use(fits: int, served: int, there: int, weights: int, a_token: int) -> None:
     """Refuse a context that memory makes smaller than is of use.
 
     Raises:
