@@ -110,7 +110,8 @@ def exec_(command: tuple[str, ...], **flags: Any) -> None:
         try:
             info = emulator.info
             runs_on = f"{info.execution_provider}, {info.why}"
-            click.echo(f"phi-emulator: {info.model} ({runs_on}) at {emulator.endpoint}", err=True)
+            ready = f"phi-emulator: {info.model} ({runs_on}) at {emulator.endpoint}"
+            click.echo(printable(ready), err=True)
             named = next(iter(config.deployments), info.model)
             environ = client_environment(
                 os.environ,
