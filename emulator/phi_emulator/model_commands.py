@@ -17,7 +17,7 @@ from phi_emulator.models.folder import check_folder, resolve_model
 from phi_emulator.models.manifest import BY_USER, Manifest, ModelFile, sha256_of
 from phi_emulator.models.names import MANIFEST, check_name
 from phi_emulator.models.printable import printable
-from phi_emulator.models.store import Store, StoredModel, StoreError, human_size
+from phi_emulator.models.store import Store, StoredModel, StoreError, expanded, human_size, is_folder
 from phi_emulator.obtaining import ask, obtain_model, pull_model, say, shown_progress, told
 from phi_emulator.words import HelpfulGroup
 
@@ -43,7 +43,8 @@ def models(context: click.Context, home: str | None) -> None:
     NAME is a name that `list` shows, such as phi-4-mini-reasoning, with a variant where it has several:
     phi-4-mini-reasoning:gpu-int4.
     """
-    context.obj = Store(home or os.environ.get(environment_name("home")))
+    with told():
+        context.obj = Store(home or os.environ.get(environment_name("home")))
 
 
 _pass_store = click.make_pass_decorator(Store)
@@ -58,7 +59,7 @@ def list_(store: Store) -> None:
         complaint = ""
         try:
             for name, folder in store.registered().items():
-                rows.append((name, "here" if folder.is_dir() else "gone", "", str(folder)))
+                rows.append((name, "here" if is_folder(folder) else "gone", "", str(folder)))
         except StoreError as error:  # of the names alone: the models are here all the same
             complaint = str(error)
     shown = [tuple(printable(cell, 300) for cell in row) for row in rows]
@@ -211,8 +212,8 @@ def add(store: Store, name: str, folder: Path) -> None:
         if name in CATALOG or store.held(name) is not None:
             raise StoreError(f"`{name}` is taken: give another name")
         check_name(name)
-        check_folder(folder.expanduser())
-        store.register(name, folder.expanduser())
+        check_folder(expanded(folder))
+        store.register(name, expanded(folder))
         say(f"{name} stands for {folder}: serve it with `phi-emulator serve --model {name}`")
 
 

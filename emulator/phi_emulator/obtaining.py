@@ -68,8 +68,8 @@ def obtain_model(config: EmulatorConfig, *, yes: bool) -> EmulatorConfig:
 
     Without a wanted model it is the pulled Phi-4-mini-reasoning if it is here, else the bundled one.
     """
-    store = Store(config.home)
     with told():
+        store = Store(config.home)
         if config.model is None:
             default = PHI_4_MINI_REASONING.variant()
             is_here = default is not None and store.find(PHI_4_MINI_REASONING.name, default.name) is not None

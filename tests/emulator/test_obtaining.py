@@ -94,3 +94,17 @@ def test_errors_of_the_disk_are_one_line(tmp_path: Path) -> None:
         result = CliRunner().invoke(phi_emulator, ["models", "--home", str(home), *words])
         assert result.exit_code == 1
         assert len(result.output.splitlines()) == 1, result.output
+
+
+def test_the_home_of_nobody_is_one_line() -> None:
+    for words in (
+        ["models", "--home", "~nobody-here/x", "list"],
+        ["models", "add", "mine", "~nobody-here/x"],
+        ["serve", "--port", "0", "--model", "~nobody-here/x"],
+        ["serve", "--port", "0", "--home", "~nobody-here/x"],
+        ["exec", "--model", "~nobody-here/x", "--", "true"],
+    ):
+        result = CliRunner().invoke(phi_emulator, words)
+        assert result.exit_code == 1
+        assert "home folder of nobody" in result.output
+        assert len(result.output.splitlines()) == 1, result.output

@@ -11,7 +11,7 @@ from typing import Final
 
 from phi_emulator.models.catalog import BUNDLED, CATALOG, CatalogEntry, Variant
 from phi_emulator.models.names import check_path
-from phi_emulator.models.store import Store, StoreError, human_size
+from phi_emulator.models.store import Store, StoreError, expanded, human_size, is_folder
 from phi_emulator.models.strict_json import read_json
 
 __all__ = ["ModelFolder", "ModelNotFoundError", "NotPulledError", "check_folder", "resolve_model"]
@@ -62,8 +62,8 @@ def resolve_model(wanted: str | None = None, store: Store | None = None) -> Mode
     wanted = wanted or BUNDLED.name
     found = _bundled(wanted) or _stored(wanted, store) or _registered(wanted, store)
     if found is None:
-        folder = Path(wanted).expanduser()
-        if not folder.is_dir():
+        folder = expanded(Path(wanted))
+        if not is_folder(folder):
             names = [*CATALOG, *(model.manifest.reference for model in store.models()), *_names(store)]
             known = ", ".join(f"`{name}`" for name in dict.fromkeys(names))
             raise ModelNotFoundError(
@@ -124,7 +124,7 @@ def _registered(wanted: str, store: Store) -> ModelFolder | None:
     folder = store.registered().get(wanted)
     if folder is None:
         return None
-    if not folder.is_dir():
+    if not is_folder(folder):
         raise ModelNotFoundError(
             f"`{wanted}` stands for {str(folder)!r}, which is gone: bring it back, or `phi-emulator models rm {wanted}`"
         )

@@ -37,9 +37,11 @@ __all__ = [
     "StoredModel",
     "Unreadable",
     "check_space",
+    "expanded",
     "flush",
     "free_bytes",
     "human_size",
+    "is_folder",
 ]
 
 _MARGIN: Final = 64 << 20
@@ -113,11 +115,14 @@ class Store:
     """The models under `home`; without it in the user's data folder of this platform.
 
     Nothing is written before something is put into it. `clock` tells nanoseconds since 1970.
+
+    Raises:
+        StoreError: `home` is in the home folder of nobody.
     """
 
     def __init__(self, home: str | Path | None = None, *, clock: Callable[[], int] = time.time_ns) -> None:
         default = platformdirs.user_data_path("phi-emulator", appauthor=False)
-        self.home = Path(home).expanduser().absolute() if home else default
+        self.home = expanded(Path(home)).absolute() if home else default
         self._models = self.home / "models"
         self._incoming = self.home / "incoming"
         self._registered = self.home / "registered.json"
@@ -314,6 +319,28 @@ def _registered_names(data: object) -> dict[str, Path]:
     if known is None or not all(isinstance(path, str) for path in known.values()):
         raise ManifestError("it is no list of names")
     return {check_name(name): Path(path) for name, path in known.items()}
+
+
+def expanded(path: Path) -> Path:
+    """A path with the user's home folder in the place of `~`.
+
+    Raises:
+        StoreError: there is no such user.
+    """
+    try:
+        return path.expanduser()
+    except RuntimeError as error:
+        raise StoreError(
+            f"{str(path)!r} begins with the home folder of nobody: write the whole path"
+        ) from error
+
+
+def is_folder(path: Path) -> bool:
+    """Whether a folder is there; a path that no system can look for is none."""
+    try:
+        return path.is_dir()
+    except OSError:
+        return False
 
 
 def size_of(folder: Path) -> int:
