@@ -110,7 +110,8 @@ def exec_(command: tuple[str, ...], **flags: Any) -> None:
         try:
             info = emulator.info
             runs_on = f"{info.execution_provider}, {info.why}"
-            ready = f"phi-emulator: {info.model} ({runs_on}) at {emulator.endpoint}"
+            what = info.model if config.model is None else f"{info.model}: {emulator.description}"
+            ready = f"phi-emulator: {what} ({runs_on}) at {emulator.endpoint}"
             click.echo(printable(ready), err=True)
             named = next(iter(config.deployments), info.model)
             environ = client_environment(

@@ -95,7 +95,11 @@ class Doctor:
         except StoreError as error:
             yield Finding("failure", "model", str(error))
         else:
-            yield Finding("ok", "model", f"{found.name} in {str(found.folder)!r}")
+            where = f"{found.name} in {str(found.folder)!r}"
+            if found.is_verified:
+                yield Finding("ok", "model", where)
+            else:
+                yield Finding("note", "model", f"{where}: imported, not verified")
             yield self.memory(found)
             yield from self.device(found)
             self._was_measured = self._was_measured and found.name == PHI_4_MINI_REASONING.name

@@ -48,6 +48,8 @@ class ModelFolder:
     folder: Path
     description: str
     """A phrase for the banner."""
+    is_verified: bool = True
+    """False where nobody but an archive says what it is."""
 
 
 def resolve_model(wanted: str | None = None, store: Store | None = None) -> ModelFolder:
@@ -117,7 +119,8 @@ def _stored(wanted: str, store: Store) -> ModelFolder | None:
     origin = f", from `{manifest.repository}` at {manifest.revision[:12]}" if manifest.repository else ""
     if not manifest.is_verified:
         origin = " (imported, not verified)"
-    return ModelFolder(manifest.name, model.folder, f"{manifest.description}, {manifest.variant}{origin}")
+    description = f"{manifest.description}, {manifest.variant}{origin}"
+    return ModelFolder(manifest.name, model.folder, description, manifest.is_verified)
 
 
 def _registered(wanted: str, store: Store) -> ModelFolder | None:

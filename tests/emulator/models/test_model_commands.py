@@ -12,6 +12,8 @@ import pytest
 from click.testing import CliRunner, Result
 from phi_emulator.commands import phi_emulator
 from phi_emulator.config import EmulatorConfig
+from phi_emulator.doctor import Doctor
+from phi_emulator.engine.trial import Trial, TrialError
 from phi_emulator.model_commands import obtain_model
 from phi_emulator.models import BUNDLED, prepare_model, resolve_model
 from phi_emulator.models.catalog import PHI_4_MINI_REASONING
@@ -32,6 +34,10 @@ def fails(store: Store, *arguments: str) -> str:
     assert result.exit_code == 1
     assert len(result.output.splitlines()) == 1
     return result.output
+
+
+def no_trial(*_arguments: object, **_more: object) -> Trial:
+    raise TrialError("not tried")
 
 
 def row(store: Store, name: str) -> str:
@@ -105,7 +111,15 @@ def test_what_is_not_verified_is_marked_wherever_it_is_shown(
     assert row(other, f"{NAME}:cpu-int4").startswith("can be pulled")
     assert "verified  no" in run(other, "show", name).output
     assert "is not verified" in run(other, "verify", name).output
-    assert resolve_model(name, other).description.endswith("(imported, not verified)")
+    found = resolve_model(name, other)
+    assert found.description.endswith("(imported, not verified)")
+    assert not found.is_verified
+    findings = Doctor(
+        EmulatorConfig(model=name), {}, pulled_to=other.home, trial=no_trial, speed=lambda: 1e9
+    ).findings()
+    assert [f.status for f in findings if f.subject == "model" and "imported, not verified" in f.text] == [
+        "note"
+    ]
     assert obtain_model(EmulatorConfig(home=str(other.home)), yes=False).model is None
     assert f"`phi-emulator models pull {NAME}`" in fails(other, "show", NAME)
 
