@@ -6,6 +6,7 @@ It must not know models, servers or command lines. What is said of Windows and m
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 import signal
@@ -35,6 +36,7 @@ _ENDED_BY_CTRL_C: Final = 0xC000013A
 """Windows' STATUS_CONTROL_C_EXIT."""
 _SIGN_BIT: Final = 1 << 31
 _BATCH: Final = (".cmd", ".bat")
+_NOT_FOR_FOLDERS: Final = (errno.EINVAL, errno.ENOTSUP, errno.EBADF, errno.EACCES, errno.EPERM)
 _ENDING: Final = ("SIGINT", "SIGTERM", "SIGHUP")
 _ENDING_ON_WINDOWS: Final = ("SIGINT", "SIGBREAK", "SIGTERM")
 # Even between quotes cmd.exe reads these.
@@ -49,16 +51,22 @@ def write_through(path: Path, platform: str = sys.platform) -> None:
     """Write a file or a folder through to the disk.
 
     Windows opens no folders, and keeps renames in its journal; its files must be open for writing. On macOS `fsync`
-    ends at the drive's own cache, and `F_FULLFSYNC` goes through it.
+    ends at the drive's own cache, and `F_FULLFSYNC` goes through it. Some file systems on a network can't do it for
+    folders, and some folders may be written to and not opened: there the system decides when.
     """
-    if platform == _WINDOWS and path.is_dir():
+    is_folder = path.is_dir()
+    if platform == _WINDOWS and is_folder:
         return
-    descriptor = os.open(path, os.O_RDWR if platform == _WINDOWS else os.O_RDONLY)
     try:
-        if platform != _MACOS or not _flush_drive(descriptor):
-            os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+        descriptor = os.open(path, os.O_RDWR if platform == _WINDOWS else os.O_RDONLY)
+        try:
+            if platform != _MACOS or not _flush_drive(descriptor):
+                os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+    except OSError as error:
+        if not is_folder or error.errno not in _NOT_FOR_FOLDERS:
+            raise
 
 
 def _flush_drive(descriptor: int) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
 import subprocess
@@ -80,6 +81,24 @@ def test_macos_flushes_its_drive_or_falls_back(
     monkeypatch.setattr(fcntl, "fcntl", call)
     write_through(tmp_path, MACOS)
     assert len(flushed) == count
+
+
+@pytest.mark.parametrize("number", [errno.EINVAL, errno.EACCES, errno.EIO])
+def test_a_folder_that_can_not_be_flushed_is_left_to_the_system_and_a_file_is_not(
+    tmp_path: Path, number: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(_descriptor: int) -> None:
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(os, "fsync", refuse)
+    (tmp_path / "file").touch()
+    with pytest.raises(OSError, match=r"."):
+        write_through(tmp_path / "file", LINUX)
+    if number == errno.EIO:  # the disk itself is broken
+        with pytest.raises(OSError, match=r"."):
+            write_through(tmp_path, LINUX)
+    else:
+        write_through(tmp_path, LINUX)
 
 
 def test_a_file_that_may_only_be_read_is_written_through(tmp_path: Path) -> None:
