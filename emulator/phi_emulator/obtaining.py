@@ -77,10 +77,9 @@ def obtain_model(config: EmulatorConfig, *, yes: bool) -> EmulatorConfig:
         try:
             resolve_model(config.model, store)
         except NotPulledError as missing:
-            size = human_size(missing.variant.about_bytes)
-            click.echo(f"`{config.model}` is not on this machine.", err=True)
-            ask(f"Download about {size} from {missing.entry.repository}?", yes=yes, otherwise=str(missing))
-            pull_model(store, missing.entry, missing.variant, yes=True)
+            say(f"`{config.model}` is not on this machine.", err=True)
+            _check_answerable(yes=yes, otherwise=str(missing))  # before anybody else is asked
+            pull_model(store, missing.entry, missing.variant, yes=yes)
     return config
 
 
@@ -100,7 +99,7 @@ def pull_model(
         hub = Hub()
         plan = hub.plan(entry, variant, revision)
         held = store.held(entry.name, variant.name)
-        if held is None or held.manifest.revision != plan.revision:
+        if held is None or held.manifest.revision != plan.revision or not held.is_trusted:
             say(announcement(store, plan, held), err=True)
             ask("Download?", yes=yes, otherwise=f"run `phi-emulator models pull {reference} --yes`")
         with shown_progress() as progress:
@@ -150,10 +149,9 @@ def ask(question: str, *, yes: bool, otherwise: str) -> None:
     Raises:
         StoreError: he can't be asked, because this is no terminal; with what to do `otherwise`.
     """
+    _check_answerable(yes=yes, otherwise=otherwise)
     if yes:
         return
-    if not (sys.stdin.isatty() and sys.stderr.isatty()):
-        raise StoreError(f"not a terminal, so nobody can be asked: {otherwise}")
     try:
         agrees = click.confirm(question, err=True)
     except click.Abort:
@@ -161,3 +159,8 @@ def ask(question: str, *, yes: bool, otherwise: str) -> None:
     if not agrees:
         click.echo("nothing was done", err=True)
         sys.exit(1)
+
+
+def _check_answerable(*, yes: bool, otherwise: str) -> None:
+    if not yes and not (sys.stdin.isatty() and sys.stderr.isatty()):
+        raise StoreError(f"not a terminal, so nobody can be asked: {otherwise}")
