@@ -169,7 +169,12 @@ def test_a_model_is_on_the_disk_with_every_folder_above_it(
     renamed: list[int] = []
     monkeypatch.setattr(durable, "write_through", flushed.append)
     real = Path.rename
-    monkeypatch.setattr(Path, "rename", lambda self, to: (renamed.append(len(flushed)), real(self, to))[1])
+
+    def rename(path: Path, to: Path) -> Path:
+        renamed.append(len(flushed))
+        return real(path, to)
+
+    monkeypatch.setattr(Path, "rename", rename)
     incoming = store.incoming("a", "b")
     manifest = manifest_of(store)
     (incoming / "inner" / "deep").mkdir(parents=True)
