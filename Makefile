@@ -39,6 +39,9 @@ serve: ## Start the emulator with the bundled model
 build: ## Build sdist and wheel into dist/
 	$(PYTHON) -m build
 
+release: ## Check, build and tag the version in pyproject.toml; pushes nothing
+	bash .ci/release
+
 check: lint type test build ## All that CI runs, in this environment
 
-.PHONY: help install fmt lint type test docs accuracy bench serve build check
+.PHONY: help install fmt lint type test docs accuracy bench serve build release check

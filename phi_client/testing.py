@@ -32,8 +32,8 @@ def instant_retries() -> Generator[None]:
 
 def with_clock(client: _C, clock: Clock) -> _C:
     """`client`, whose deadlines, waits and chance are `clock`'s from here on, so that tests never sleep."""
-    client._clock = clock
-    for lane in client._lanes:
+    client._clock = clock  # pyright: ignore[reportPrivateUsage]  # of the same package
+    for lane in client._lanes:  # pyright: ignore[reportPrivateUsage]
         if lane.tokens is not None:
             lane.tokens.now = clock.unix
     return client

@@ -6,6 +6,7 @@ It must not patch anything: a respx router is the client's transport, and time i
 from __future__ import annotations
 
 import asyncio
+import signal
 import sys
 from contextlib import aclosing, closing
 from dataclasses import dataclass, field
@@ -31,6 +32,25 @@ from phi_client.testing import Clock, with_clock
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
+
+# Signals, forks, terminals and inherited descriptors, as they are on Linux and macOS.
+collect_ignore = (
+    [
+        "client/test_pool.py",
+        "emulator/models/test_killed.py",
+        "emulator/test_platforms.py",
+        "together/test_exec.py",
+        "together/test_map.py",
+        "together/test_real_model.py",
+        "together/test_stopping.py",
+    ]
+    if sys.platform == "win32"
+    else []
+)
+
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    # As in a shell's background jobs. Processes that tests start would inherit it, and hear no Ctrl-C.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 T = TypeVar("T")
 M = TypeVar("M", bound=BaseModel)

@@ -34,6 +34,7 @@ NETWORK = {"httpx", "httpcore", "ssl", "socket", "select", "selectors", "urllib3
 EMULATOR_ALLOWED = {
     "models": {
         "phi_emulator.models",
+        "phi_emulator.platforms",
         "filelock",
         "huggingface_hub",
         "httpx",
@@ -44,6 +45,7 @@ EMULATOR_ALLOWED = {
     },
     "engine": {
         "phi_emulator.models",
+        "phi_emulator.platforms",
         "phi_emulator.engine",
         "numpy",
         "onnxruntime_genai",

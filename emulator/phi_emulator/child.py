@@ -1,11 +1,11 @@
 """Runs a child process on behalf of `phi-emulator exec`: its terminal, its signals, its exit status.
 
-It must not know what an emulator is, except for the variables that lead a client to one.
+It must not know what an emulator is, except for the variables that lead a client to one; nor platforms, whose
+differences are in `platforms`.
 """
 
 from __future__ import annotations
 
-import os
 import signal
 import subprocess
 from collections.abc import Mapping, Sequence
@@ -13,28 +13,55 @@ from contextlib import ExitStack
 from types import FrameType, TracebackType
 from typing import Final, Self
 
+from phi_emulator.platforms import (
+    CannotRunError,
+    ending_signals,
+    exit_status,
+    find_program,
+    is_in_foreground,
+    launch_line,
+    send,
+)
+
 __all__ = ["NOT_FOUND", "ChildRunner", "client_environment"]
 
-_SIGNALS: Final = tuple(
-    getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)
-)
 _NOT_EXECUTABLE: Final = 126
 NOT_FOUND: Final = 127
 """The exit status of a shell for a command that is not there."""
 _LOOPBACK: Final = ("127.0.0.1", "localhost")
+_CLIENTS: Final = "PHI_"
+_NOT_OF_AN_ENDPOINT: Final = ("PHI_EMULATOR_", "PHI_LIVE_")
+"""Groups of variables that are not the client's: this emulator's own, and those of tests against Azure."""
+_NOT_OF_ITS_ENDPOINT: Final = frozenset({"PHI_LOG"})
+"""What the client reads besides, and what is true of it whatever it asks."""
 
 
-def client_environment(environ: Mapping[str, str], *, endpoint: str, key: str) -> dict[str, str]:
-    """`environ` with what leads a client to the emulator, and without what would lead it elsewhere."""
-    changed = dict(environ)
-    # The endpoint says which dialect is spoken; one that was set for Azure would contradict it.
-    changed.pop("PHI_DIALECT", None)
+def client_environment(
+    environ: Mapping[str, str], *, endpoint: str, key: str, model: str | None = None
+) -> dict[str, str]:
+    """`environ` with what leads a client to the emulator, and without what would lead it elsewhere.
+
+    All that the client reads of an endpoint begins with `PHI_`: its dialect, its model, its api-version and what is yet
+    to come. Each of them was set for the endpoint that is replaced. `model` is for surfaces that need one named.
+    """
+    changed = {name: value for name, value in environ.items() if not _is_of_an_endpoint(name)}
     changed |= {"PHI_ENDPOINT": endpoint, "PHI_API_KEY": key}
+    if model is not None:
+        changed["PHI_MODEL"] = model
     for name in ("NO_PROXY", "no_proxy"):
         # With a proxy in the environment, HTTP clients would ask it for 127.0.0.1.
         present = [host for host in changed.get(name, "").split(",") if host]
         changed[name] = ",".join([*present, *(host for host in _LOOPBACK if host not in present)])
     return changed
+
+
+def _is_of_an_endpoint(name: str) -> bool:
+    upper = name.upper()  # Windows tells no cases apart
+    return (
+        upper.startswith(_CLIENTS)
+        and not upper.startswith(_NOT_OF_AN_ENDPOINT)
+        and upper not in _NOT_OF_ITS_ENDPOINT
+    )
 
 
 class ChildRunner:
@@ -46,7 +73,7 @@ class ChildRunner:
         self._restoring = ExitStack()
 
     def __enter__(self) -> Self:
-        for number in _SIGNALS:
+        for number in ending_signals(with_hangup=True):
             self._restoring.callback(signal.signal, number, signal.signal(number, self._forward))
         return self
 
@@ -60,34 +87,20 @@ class ChildRunner:
         if self._received:
             return 128 + self._received[0], ""
         try:
-            self._child = subprocess.Popen(command, env=environ)  # noqa: S603 - the user's own command
+            line = launch_line(command, find_program(command[0], environ), environ)
+            self._child = subprocess.Popen(line, env=environ)  # noqa: S603 - the user's own command
+        except CannotRunError as error:
+            return _NOT_EXECUTABLE, str(error)
         except FileNotFoundError:
             return NOT_FOUND, f"command not found: {command[0]!r}"
         except OSError as error:
             return _NOT_EXECUTABLE, f"can't run {command[0]!r}: {error.strerror or error}"
         for number in self._received:  # while the child was being made
-            self._child.send_signal(number)
-        status = self._child.wait()
-        return (status if status >= 0 else 128 - status), ""
+            send(self._child, number)
+        return exit_status(self._child.wait()), ""
 
     def _forward(self, number: int, _frame: FrameType | None) -> None:
         if self._child is None:
             self._received.append(number)
-        elif number != signal.SIGINT or not _in_foreground():
-            self._child.send_signal(number)
-
-
-def _in_foreground() -> bool:
-    """True when Ctrl-C in the terminal reaches the child by itself, so that forwarding would send it twice."""
-    if os.name != "posix":
-        return True
-    try:
-        terminal = os.open("/dev/tty", os.O_RDONLY)
-    except OSError:
-        return False
-    try:
-        return os.tcgetpgrp(terminal) == os.getpgrp()
-    except OSError:
-        return False
-    finally:
-        os.close(terminal)
+        elif number != signal.SIGINT or not is_in_foreground():
+            send(self._child, number)

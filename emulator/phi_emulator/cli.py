@@ -9,6 +9,8 @@ import importlib.util
 import sys
 from typing import Final
 
+from phi_emulator.platforms import lenient_output
+
 __all__ = ["main"]
 
 _NEEDED: Final = (
@@ -41,4 +43,5 @@ def main() -> None:
         sys.exit(_USAGE_ERROR)
     from phi_emulator.commands import phi_emulator  # noqa: PLC0415 - needs click
 
+    lenient_output(sys.stdout)
     phi_emulator(prog_name="phi-emulator")

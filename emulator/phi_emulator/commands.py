@@ -15,43 +15,29 @@ import queue
 import shutil
 import signal
 import sys
-from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from importlib import metadata
 from pathlib import Path
 from types import FrameType, TracebackType
-from typing import Any, Final, Self, TypeVar
+from typing import Any, Final, Self
 
 import click
 
-from phi_client.contract.dialects import DIALECTS
-from phi_client.contract.emulator import EMULATOR_ALIAS, EMULATOR_ENDPOINT, EMULATOR_KEY
+from phi_client.contract.service import SURFACES
+from phi_emulator.banner import make_banner
 from phi_emulator.child import NOT_FOUND, ChildRunner, client_environment
-from phi_emulator.config import (
-    DEVICE_NAMES,
-    IMAGES,
-    LOG_LEVELS,
-    READERS,
-    REASONING,
-    ConfigError,
-    EmulatorConfig,
-    environment_name,
-    read_surface_keys,
-)
+from phi_emulator.config import ConfigError, EmulatorConfig
 from phi_emulator.doctor_command import doctor
 from phi_emulator.emulator import Emulator, EmulatorError
-from phi_emulator.engine.base import EngineInfo
-from phi_emulator.engine.memory import memory_phrase
 from phi_emulator.model_commands import models, obtain_model
+from phi_emulator.models.printable import printable
+from phi_emulator.options import GroupedCommand, exec_options, serve_options, switch
+from phi_emulator.platforms import ending_signals, find_program
+from phi_emulator.words import HelpfulGroup
 
 __all__ = ["phi_emulator"]
 
-F = TypeVar("F", bound=Callable[..., Any])
-
-_DEFAULTS: Final = EmulatorConfig()
 _LOOK_EVERY_S: Final = 0.5
-_WORTH_SAYING: Final = 1_000_000_000
-_EXTENDED: Final = "response_format and tools are taken; the hosted model has neither"
 
 
 def _show_version(context: click.Context, _option: click.Parameter, wanted: bool) -> None:  # noqa: FBT001 - click's
@@ -65,7 +51,7 @@ def _show_version(context: click.Context, _option: click.Parameter, wanted: bool
     context.exit()
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(cls=HelpfulGroup, context_settings={"help_option_names": ["-h", "--help"]})
 @click.option(
     "--version",
     is_flag=True,
@@ -81,117 +67,22 @@ def phi_emulator() -> None:
 phi_emulator.add_command(doctor)
 
 
-def _option(
-    field: str,
-    text: str,
-    metavar: str | None = None,
-    choices: Sequence[str] = (),
-    bare: str | None = None,
-) -> Callable[[F], F]:
-    """The option of a field; without it the environment decides, then the field's default.
-
-    `bare` is its value where it is given without one.
-    """
-    default = getattr(_DEFAULTS, field)
-    bare_use: dict[str, Any] = {} if bare is None else {"is_flag": False, "flag_value": bare}
-    notes = [f"env {environment_name(field)}"]
-    if default not in (None, ()) and field != "key":
-        notes.append(f"default {default}")
-    return click.option(
-        f"--{field.replace('_', '-')}",
-        field,
-        type=click.Choice(choices) if choices else READERS.get(field, str),
-        metavar=metavar,
-        default=None,
-        **bare_use,
-        help=f"{text} [{'; '.join(notes)}]",
-    )
-
-
-def _surface_keys(
-    _context: click.Context, _option: click.Parameter, words: tuple[str, ...]
-) -> dict[str, tuple[str, ...]] | None:
-    try:
-        return read_surface_keys(words) or None
-    except ConfigError as error:
-        raise click.BadParameter(str(error)) from error
-
-
-_SURFACE_KEYS: Final = click.option(
-    "--surface-key",
-    "surface_keys",
-    multiple=True,
-    metavar="NAME=KEY",
-    callback=_surface_keys,
-    help=f"Key of one surface, in the place of --key; may be repeated. [env {environment_name('surface_keys')}]",
-)
-_MODEL_OPTIONS: Final = (
-    _option(
-        "model",
-        "Name of a known model, or a GenAI model folder; without it the bundled model, or in `serve` the pulled "
-        "Phi-4-mini-reasoning if it is here.",
-        "NAME|PATH",
-    ),
-    _option("home", "Folder of the pulled models; without it the user's data folder.", "FOLDER"),
-    _option("context", "Tokens of prompt and answer together.", "TOKENS"),
-    _option("device", "Execution provider that runs the model, decided by trying.", choices=DEVICE_NAMES),
-    _option("max_running", "Requests that share the model's steps; without it measured once.", "COUNT"),
-    _option("threads", "Threads that compute a step; without it one for each usable core.", "COUNT"),
-    _option("cache_mb", "Memory that the cache of a prepared model may take.", "MEGABYTES"),
-    _option("cache_bits", "Bits of a number in that cache; without it 8 in large models.", "8|32"),
-    _option("dialect", "What the root speaks.", choices=list(DIALECTS)),
-    _option("port", "Port to listen on; 0 takes a free one.", "PORT"),
-    _option("key", "Key that callers must present; without it the well-known one.", "KEY"),
-    _SURFACE_KEYS,
-    _option("tenant", "Entra tenant whose tokens are taken.", "GUID|DOMAIN"),
-    _option("token_seconds", "How long the tokens that the emulator issues are good for.", "SECONDS"),
-    _option("queue_size", "Requests that may wait before others get 429.", "COUNT"),
-    _option("queue_seconds", "How long a request may wait before it gets 429.", "SECONDS"),
-    _option("deterministic", "One request at a time, so that seeds repeat whatever else is asked.", "YES|NO"),
-    _option("image", "The container behind managed compute.", choices=IMAGES),
-    _option("reasoning", "Where the reasoning goes; without it as the surface does.", choices=REASONING),
-    _option("requests_per_minute", "Requests a minute that a deployment takes before 429.", "COUNT"),
-    _option("tokens_per_minute", "Tokens a minute that a deployment takes before 429.", "COUNT"),
-    _option("max_concurrent", "Requests at once that a deployment takes before 429.", "COUNT"),
-    _option("max_output_tokens", "Longest answer, as a hosted service may cap it.", "TOKENS"),
-    _option("content_filter", "off, default, or a JSON file of words that block or annotate.", "FILE"),
-    _option("deployments", "Names of deployments; without it any.", "NAME,NAME"),
-    _option("help_text", "Append the front door's help text to the model's errors.", "YES|NO"),
-    _option(
-        "extensions", "Take what the hosted model has not: response_format and tools.", "[YES|NO]", bare="yes"
-    ),
-    _option("loose", "Take any api-version, yes or no.", "YES|NO"),
-    _option("request_timeout_ms", "How long an answer may take before 408, or its stream's end.", "MS"),
-    _option("max_body_bytes", "Largest request body.", "BYTES"),
-    _option("log_level", "Least severe level that is logged.", choices=LOG_LEVELS),
-)
-_SERVER_OPTIONS: Final = (
-    _option("host", "Address to listen on; one that others can reach needs a key of your own.", "ADDRESS"),
-    _option("drain_seconds", "How long running requests may go on after Ctrl-C.", "SECONDS"),
-)
-
-
-def _options(options: tuple[Callable[[F], F], ...]) -> Callable[[F], F]:
-    def decorate(command: F) -> F:
-        for option in reversed(options):
-            command = option(command)
-        return command
-
-    return decorate
-
-
 phi_emulator.add_command(models)
 
 
-@phi_emulator.command()
-@_options(_SERVER_OPTIONS + _MODEL_OPTIONS)
+@phi_emulator.command(cls=GroupedCommand)
+@serve_options
 @click.option("--yes", is_flag=True, help="Download the model without asking, if it is not here.")
-def serve(yes: bool, **flags: Any) -> None:  # noqa: FBT001 - click's
+@click.argument("words", nargs=-1, metavar="")
+def serve(yes: bool, words: tuple[str, ...], **flags: Any) -> None:  # noqa: FBT001 - click's
     """Serve until Ctrl-C or SIGTERM, which let running requests end; a second one stops at once."""
+    if words:
+        raise click.UsageError(f"to serve a model write `--model {printable(words[0], 80)}`")
     config = obtain_model(_configure(flags), yes=yes)
     with _StopSignals() as signals:
         emulator = _start(Emulator(config))
-        click.echo(_banner(emulator), err=True)
+        width = shutil.get_terminal_size().columns if sys.stderr.isatty() else None
+        click.echo(_banner(emulator, width), err=True)
         while not signals.came(within_s=_LOOK_EVERY_S):
             if not emulator.is_running:
                 raise click.ClickException("the server ended by itself; its log says why")
@@ -200,19 +91,18 @@ def serve(yes: bool, **flags: Any) -> None:  # noqa: FBT001 - click's
         emulator.stop()
 
 
-@phi_emulator.command(
-    "exec", context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False}
-)
-@_options(_MODEL_OPTIONS)
+@phi_emulator.command("exec", cls=GroupedCommand, context_settings={"allow_interspersed_args": False})
+@exec_options
 @click.argument("command", nargs=-1, required=True, type=click.UNPROCESSED)
 def exec_(command: tuple[str, ...], **flags: Any) -> None:
     """Run COMMAND with PHI_ENDPOINT and PHI_API_KEY set to an emulator of its own, on a free port.
 
-    The exit status is the command's. Put `--` before the command.
+    What else `PHI_…` says of another endpoint is taken out of the command's environment. The exit status is the
+    command's. Put `--` before the command.
     """
     # A free port and few words, unless asked for: neither is taken from what is set for `serve`.
     config = _configure({"port": 0, "log_level": "warning"} | _given(flags))
-    if shutil.which(command[0]) is None:  # said before a model is loaded for nothing
+    if find_program(command[0], os.environ) is None:  # said before a model is loaded for nothing
         click.echo(f"phi-emulator: command not found: {command[0]!r}", err=True)
         sys.exit(NOT_FOUND)
     with ChildRunner() as child:
@@ -220,8 +110,16 @@ def exec_(command: tuple[str, ...], **flags: Any) -> None:
         try:
             info = emulator.info
             runs_on = f"{info.execution_provider}, {info.why}"
-            click.echo(f"phi-emulator: {info.model} ({runs_on}) at {emulator.endpoint}", err=True)
-            environ = client_environment(os.environ, endpoint=emulator.endpoint, key=emulator.key)
+            what = info.model if config.model is None else f"{info.model}: {emulator.description}"
+            ready = f"phi-emulator: {what} ({runs_on}) at {emulator.endpoint}"
+            click.echo(printable(ready), err=True)
+            named = next(iter(config.deployments), info.model)
+            environ = client_environment(
+                os.environ,
+                endpoint=emulator.endpoint,
+                key=emulator.key,
+                model=named if SURFACES[config.dialect].needs_model else None,
+            )
             status, complaint = child.run(command, environ)
         finally:
             # Whatever still runs was asked for by a child that is gone.
@@ -238,9 +136,7 @@ def exec_(command: tuple[str, ...], **flags: Any) -> None:
 @click.option("--cache-bits", type=int, metavar="8|32", help="As of `serve`.")
 @click.option("--max-running", type=int, metavar="COUNT", help="As of `serve`.")
 @click.option("--threads", type=int, metavar="COUNT", help="As of `serve`.")
-@click.option(
-    "--deterministic", is_flag=True, help="Measure only whether one seed gives one text with this of `serve`."
-)
+@switch("deterministic", "Measure only whether one seed gives one text with this of `serve`.")
 @click.option(
     "--rounds", type=click.IntRange(1), help="The best or the middle of so many counts. [3; slow models 2]"
 )
@@ -288,7 +184,7 @@ class _StopSignals:
         self._restoring = ExitStack()
 
     def __enter__(self) -> Self:
-        for number in (signal.SIGINT, signal.SIGTERM):
+        for number in ending_signals():
             self._restoring.callback(signal.signal, number, signal.signal(number, self._note))
         return self
 
@@ -337,45 +233,8 @@ def _start(emulator: Emulator) -> Emulator:
     try:
         return emulator.start()
     except EmulatorError as error:
-        raise click.ClickException(str(error)) from error
+        raise click.ClickException(printable(str(error))) from error
 
 
-def _banner(emulator: Emulator) -> str:
-    info = emulator.info
-    lines = [
-        f"phi-emulator listens on {emulator.root}",
-        f"  model     {info.model}" + (f": {emulator.description}" if emulator.description else ""),
-        f"  from      {info.source}",
-        f"  runs on   {info.execution_provider} ({info.why}), {info.batching} batching",
-        f"  context   {info.context_length} tokens",
-        *(f"  {line}" for line in _sizes(info)),
-        *(f"  note      {note}" for note in info.notes),
-        *([f"  extended  {_EXTENDED}"] if emulator.config.extensions else []),
-        "Point a client at it:",
-        *(f"  {line}" for line in _exports(emulator)),
-        "Ctrl-C stops it.",
-    ]
-    return "\n".join(lines)
-
-
-def _sizes(info: EngineInfo) -> list[str]:
-    """How many share the model, how fast, and in how much memory, as far as that is known."""
-    lines: list[str] = []
-    if info.rates:
-        speeds = ", ".join(f"{rate:.3g} with {size}" for size, rate in sorted(info.rates.items()))
-        lines.append(
-            f"shared by {info.max_running} at once; tokens a second of all together when measured: {speeds}"
-        )
-    if info.cache_bytes and info.weights_bytes > _WORTH_SAYING:
-        lines.append(f"memory    {memory_phrase(info.weights_bytes, info.cache_bytes)} (--cache-mb)")
-    return lines
-
-
-def _exports(emulator: Emulator) -> list[str]:
-    if emulator.endpoint == EMULATOR_ENDPOINT and emulator.key == EMULATOR_KEY:
-        return [
-            f"export PHI_ENDPOINT={EMULATOR_ALIAS}    # {EMULATOR_ENDPOINT} with PHI_API_KEY={EMULATOR_KEY}"
-        ]
-    # A key of the user's own is a secret, and this text ends up in logs.
-    key = EMULATOR_KEY if emulator.key == EMULATOR_KEY else "<the key you chose>"
-    return [f"export PHI_ENDPOINT={emulator.endpoint}", f"export PHI_API_KEY={key}"]
+def _banner(emulator: Emulator, width: int | None = None) -> str:
+    return make_banner(emulator, width)

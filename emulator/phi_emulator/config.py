@@ -31,6 +31,7 @@ __all__ = [
     "EmulatorConfig",
     "environment_name",
     "read_surface_keys",
+    "yes_or_no",
 ]
 
 _MAX_PORT: Final = 65_535
@@ -38,6 +39,8 @@ _LEAST_CACHE_MB: Final = 64
 _CACHE_BITS: Final = (8, 32)
 _MOST_RUNNING: Final = 64
 _TENANT: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9.-]{0,63}")
+_YES: Final = ("yes", "y", "true", "on", "1")
+_NO: Final = ("no", "n", "false", "off", "0")
 DEVICE_NAMES: Final = (AUTO, *DEVICES)
 IMAGES: Final = ("newer", "older")
 REASONING: Final = ("content", "reasoning_content")
@@ -240,10 +243,10 @@ def _rules(content_filter: str) -> tuple[Rule, ...]:
 
 def yes_or_no(text: str) -> bool:
     """True for yes, false for no, and what else is said for them."""
-    words = {"1": True, "true": True, "yes": True, "0": False, "false": False, "no": False}
-    if text.strip().lower() not in words:
+    word = text.strip().lower()
+    if word not in (*_YES, *_NO):
         raise ValueError(text)
-    return words[text.strip().lower()]
+    return word in _YES
 
 
 def names(text: str) -> tuple[str, ...]:

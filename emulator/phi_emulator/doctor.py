@@ -16,33 +16,28 @@ import sys
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, Literal
+from typing import Any, Final, Literal
 
 from phi_emulator.config import EmulatorConfig
 from phi_emulator.engine.base import ModelLoadError
 from phi_emulator.engine.builds import ENGINES, RUNTIMES, Build, conflicts, installed_builds
+from phi_emulator.engine.context import check_use, fitting_tokens
 from phi_emulator.engine.devices import AUTO, CPU, DEVICES
 from phi_emulator.engine.memory import LOADING, available_bytes, check_memory, needed_bytes
 from phi_emulator.engine.processors import usable_processors
 from phi_emulator.engine.trial import Trial, TrialError, try_model
-from phi_emulator.models import ModelFolder, ModelNotFoundError, resolve_model
-from phi_emulator.models.geometry import BYTE_BITS, head_bytes
+from phi_emulator.forecast import REAL_BYTES, Forecast, answer_phrase, rate_phrase
+from phi_emulator.models import PHI_4_MINI_REASONING, ModelFolder, Store, StoreError, resolve_model
+from phi_emulator.models.geometry import usual_bits
+from phi_emulator.models.strict_json import read_json
 
 __all__ = ["Doctor", "Finding"]
 
 Status = Literal["ok", "note", "warning", "failure"]
 
 _GB: Final = 1_000_000_000
-# Of Phi-4-mini-reasoning as int4: its folder for the CPU, and what of it is read for each token (the rest is the
-# embedding, of which a token reads one row); and 32 layers of 8 heads of 128 numbers in its cache.
-_REAL_BYTES: Final = 4_853_313_044
-_REAL_READ: Final = 2_400_000_000
-_REAL_CACHE_PER_TOKEN: Final = 32 * 8 * head_bytes(128, BYTE_BITS)
 _AZURE_LIMIT_S: Final = 180.0
 _MOSTLY: Final = 0.5
-# How much of what its int4 layers alone would reach a whole model reaches: attention and the small operators take the
-# rest. Measured for four layers of Phi-4-mini's shape on two cores: 0.53 to 0.56, and 0.3 to 1.2 on a busy machine.
-_SLOWEST, _FASTEST = 0.5, 0.8
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +75,8 @@ class Doctor:
         self._available = available
         self._free_disk = free_disk
         self._trial = trial
-        self._speed = speed or _speed
+        self._speed = speed
+        self._was_measured = False
 
     def findings(self) -> Iterator[Finding]:
         """Look at one thing after the other; the trial of the model takes seconds to minutes."""
@@ -95,14 +91,20 @@ class Doctor:
         yield from self.packages()
         yield self.disk()
         try:
-            found = resolve_model(self._config.model)
-        except ModelNotFoundError as error:
+            found = resolve_model(self._config.model, Store(self._pulled_to))
+        except StoreError as error:
             yield Finding("failure", "model", str(error))
         else:
-            yield Finding("ok", "model", f"{found.name} in {str(found.folder)!r}")
+            where = f"{found.name} in {str(found.folder)!r}"
+            if found.is_verified:
+                yield Finding("ok", "model", where)
+            else:
+                yield Finding("note", "model", f"{where}: imported, not verified")
             yield self.memory(found)
             yield from self.device(found)
-        yield from self.forecast()
+            self._was_measured = self._was_measured and found.name == PHI_4_MINI_REASONING.name
+        if not self._was_measured:  # what was measured need not be forecast
+            yield self.forecast()
         yield from self.azure()
 
     def packages(self) -> Iterator[Finding]:
@@ -122,8 +124,8 @@ class Doctor:
         where = next(path for path in (self._pulled_to, *self._pulled_to.parents) if path.exists())
         free = self._free_disk(where)
         text = f"{free / _GB:.1f} GB are free in {str(where)!r}"
-        if free < _REAL_BYTES:
-            need = f"Phi-4-mini-reasoning takes {_REAL_BYTES / _GB:.1f} GB"
+        if free < REAL_BYTES:
+            need = f"Phi-4-mini-reasoning takes {REAL_BYTES / _GB:.1f} GB"
             return Finding("warning", "disk", f"{text}, and {need}: free some before you get it")
         return Finding("ok", "disk", text)
 
@@ -131,9 +133,14 @@ class Doctor:
         """Whether the model fits."""
         there = self._available()
         try:
-            settings = json.loads((found.folder / "genai_config.json").read_text(encoding="utf-8"))
-            weights, a_token = needed_bytes(found.folder, settings)
-            check_memory(found.folder, settings, self._config.context or 1, available=self._available)
+            settings = read_json(found.folder / "genai_config.json")
+            bits = self._config.cache_bits or _prepared_bits(settings)
+            weights, a_token = needed_bytes(found.folder, settings, bits)
+            asked = self._config.context
+            check_memory(found.folder, settings, asked or 1, available=self._available, cache_bits=bits)
+            if asked is None and weights > _GB and a_token:
+                fits = fitting_tokens(there, weights, a_token)
+                check_use(fits, settings["model"]["context_length"], there, weights, a_token)
         except ModelLoadError as error:
             return Finding("failure", "memory", str(error))
         except (OSError, ValueError, LookupError, TypeError) as error:
@@ -161,35 +168,25 @@ class Doctor:
         for note in trial.notes:
             yield Finding("note", "device", note)
         if trial.tokens_a_second:
+            self._was_measured = True
             yield Finding(
                 "ok",
                 "speed",
-                f"{found.name}: {_rate(trial.tokens_a_second)} tokens a second alone, first token after "
-                f"{trial.first_token_s:.2f} s ({trial.prompt_tokens} tokens of prompt), loaded in {trial.load_s:.1f} s",
+                f"{found.name}: {rate_phrase(trial.tokens_a_second)} tokens a second alone, so "
+                f"{answer_phrase(trial.tokens_a_second)}; first token after {trial.first_token_s:.2f} s "
+                f"({trial.prompt_tokens} tokens of prompt), loaded in {trial.load_s:.1f} s",
             )
         else:
             yield Finding("note", "speed", f"{found.name} said too little to measure its speed")
 
-    def forecast(self) -> Iterator[Finding]:
+    def forecast(self) -> Finding:
         """How Phi-4-mini-reasoning would run on this processor."""
-        needed = int(_REAL_BYTES * LOADING)
-        there = self._available()
-        try:
-            rate = self._speed() / _REAL_READ
-        except (ImportError, RuntimeError, OSError) as error:
-            yield Finding("note", "forecast", f"the processor's speed could not be measured: {error}")
-            return
-        text = (
-            f"Phi-4-mini-reasoning on this machine's CPU: {_SLOWEST * rate:.2g} to {_FASTEST * rate:.2g} tokens a "
-            "second, while it is as busy as now"
-        )
-        if there < needed:
-            text += f"; to load it takes {needed / _GB:.1f} GB of memory, and {there / _GB:.1f} GB are there"
-            yield Finding("warning", "forecast", text)
-            return
-        context = int((there - needed) / _REAL_CACHE_PER_TOKEN)
-        yield Finding(
-            "note", "forecast", f"{text}; its memory holds up to {min(context, 131_072)} tokens of context"
+        expected = Forecast.of(self._speed, self._available)
+        subject = "Phi-4-mini-reasoning on this machine's CPU"
+        return Finding(
+            "note" if expected.fits else "warning",
+            "forecast",
+            f"{subject}: {expected.speed}, while it is as busy as now; {expected.memory}",
         )
 
     def azure(self) -> Iterator[Finding]:
@@ -221,9 +218,12 @@ class Doctor:
             )
 
 
-def _rate(number: float) -> str:
-    """A number a second, as precisely as it was measured."""
-    return f"{number:,.0f}" if number >= 100 else f"{number:.3g}"  # noqa: PLR2004
+def _prepared_bits(settings: dict[str, Any]) -> int | None:
+    """Bits of a number in the cache of the prepared graph that the CPU would run; `None` where none is prepared."""
+    decoder = settings["model"]["decoder"]
+    if "engine" in settings or decoder.get("session_options", {}).get("provider_options"):
+        return None
+    return usual_bits(decoder["num_hidden_layers"], decoder["num_key_value_heads"], decoder["head_size"])
 
 
 def _where_it_ran(trial: Trial, wanted: str) -> Finding:
@@ -244,9 +244,3 @@ def _where_it_ran(trial: Trial, wanted: str) -> Finding:
     if trial.execution_provider != CPU.execution_provider and trial.on_the_cpu:
         return Finding("note", "device", f"{said}. On the CPU ran {', '.join(trial.on_the_cpu[:8])}")
     return Finding("ok", "device", said)
-
-
-def _speed() -> float:
-    from phi_emulator.engine.calibration import bytes_a_second  # noqa: PLC0415 - needs onnx
-
-    return bytes_a_second()

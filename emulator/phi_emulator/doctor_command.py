@@ -41,14 +41,19 @@ def doctor(model: str | None, device: str | None, context: int | None, as_json: 
     endpoint (`PHI_ENDPOINT`) is asked for its model's name, which is not billed.
     """
     from phi_emulator.doctor import Doctor  # noqa: PLC0415 - the other commands need none of it
-    from phi_emulator.models import Store  # noqa: PLC0415
+    from phi_emulator.models import Store, StoreError  # noqa: PLC0415
+    from phi_emulator.models.printable import printable  # noqa: PLC0415
 
     try:
         config = EmulatorConfig.from_environment(os.environ, model=model, device=device, context=context)
     except ConfigError as error:
         raise click.UsageError(str(error)) from error
+    try:
+        home = Store(config.home).home
+    except StoreError as error:
+        raise click.ClickException(printable(str(error))) from error
     is_well = True
-    for finding in Doctor(config, os.environ, pulled_to=Store(config.home).home).findings():
+    for finding in Doctor(config, os.environ, pulled_to=home).findings():
         is_well = is_well and finding.status != "failure"
         if as_json:
             click.echo(
@@ -56,5 +61,5 @@ def doctor(model: str | None, device: str | None, context: int | None, as_json: 
             )
         else:
             mark = click.style(f"{finding.status:8}", fg=_COLOURS[finding.status])
-            click.echo(f"{mark} {finding.subject:15} {finding.text}")
+            click.echo(f"{mark} {finding.subject:15} {printable(finding.text)}")
     sys.exit(0 if is_well else 1)

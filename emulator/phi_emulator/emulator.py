@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Final, Self
 from phi_client.contract.dialects import DIALECTS, SERVERLESS
 from phi_client.contract.emulator import EMULATOR_ENTRA
 from phi_emulator.config import EmulatorConfig
-from phi_emulator.engine.base import Engine, EngineInfo, GuidanceError, Marks, ModelLoadError
+from phi_emulator.engine.base import Engine, EngineError, EngineInfo, Marks, ModelLoadError
 from phi_emulator.engine.grammar import ANY_OBJECT, write_grammar
 from phi_emulator.engine.worker import Worker
 
@@ -36,6 +36,15 @@ logger = logging.getLogger("phi_emulator")
 
 _GRACE_S: Final = 2.0
 """How long requests whose generation was stopped may take to say so."""
+_OTHER_PORT: Final = "choose another port with `--port` (0 takes a free one), or another `--host`"
+_REMEDIES: Final = {
+    errno.EADDRINUSE: "stop the program that listens there, or choose another port with `--port` (0 takes a free one)",
+    errno.EADDRNOTAVAIL: "no network card of this machine has that address: give one of its own with `--host`, or "
+    "127.0.0.1",
+    # Ports below 1024, and on Windows those that Hyper-V keeps: `netsh int ipv4 show excludedportrange tcp` lists them.
+    errno.EACCES: "the system keeps this port for itself or for administrators: choose another one above 1023 with "
+    "`--port` (0 takes a free one)",
+}
 
 
 class EmulatorError(Exception):
@@ -83,8 +92,8 @@ def _warm(make_engine: Callable[[], Engine]) -> Callable[[], Engine]:
         engine = make_engine()
         started = time.perf_counter()
         try:
-            engine.check_guidance(write_grammar(engine.info.marks or Marks(), ANY_OBJECT))
-        except GuidanceError as error:
+            engine.prepare_guidance(write_grammar(engine.info.marks or Marks(), ANY_OBJECT))
+        except EngineError as error:
             engine.close()
             raise ModelLoadError(
                 f"`extensions` needs an engine with guidance ({error}): install a current onnxruntime-genai "
@@ -257,11 +266,16 @@ def _listen(config: EmulatorConfig) -> socket.socket:
         listening = socket.create_server((config.host, config.port), family=family)
     except OSError as error:
         where = f"{config.host}:{config.port}"
-        if error.errno == errno.EADDRINUSE:
-            remedy = "stop the program that listens there, or choose another port with `--port` (0 takes a free one)"
-            raise EmulatorError(f"the address {where} is in use: {remedy}") from error
-        raise EmulatorError(f"can't listen on {where}: {error.strerror or error}") from error
+        raise EmulatorError(
+            f"{_refusal(error, where)}: {_REMEDIES.get(error.errno or 0, _OTHER_PORT)}"
+        ) from error
     # asyncio sets this on connections only where the listening socket names its protocol, which this one does not.
     # Without it the second and every later answer on a connection comes 40 ms late.
     listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     return listening
+
+
+def _refusal(error: OSError, where: str) -> str:
+    if error.errno == errno.EADDRINUSE:
+        return f"the address {where} is in use"
+    return f"can't listen on {where} ({error.strerror or error})"

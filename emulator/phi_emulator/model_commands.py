@@ -1,39 +1,35 @@
-"""The commands `phi-emulator models …`, and what `serve` asks before it fetches a model.
+"""The commands `phi-emulator models …`.
 
-What is said to the user and asked of him; what happens is the store's business. Must not import `huggingface_hub`
-before something is to be fetched: `serve` with a model that is here does without them.
+What is said to the user and asked of him; what happens is the store's business.
 """
 
 from __future__ import annotations
 
 import os
-import sys
-from collections.abc import Generator
-from contextlib import contextmanager
-from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 import click
 
-from phi_emulator.config import EmulatorConfig, environment_name
-from phi_emulator.models.catalog import CATALOG, PHI_4_MINI_REASONING, CatalogEntry, Variant
-from phi_emulator.models.folder import NotPulledError, check_folder, resolve_model
-from phi_emulator.models.manifest import Manifest, ManifestError, ModelFile, check_name, sha256_of
-from phi_emulator.models.store import Store, StoredModel, StoreError, free_bytes, human_size
+from phi_emulator.config import environment_name
+from phi_emulator.models.catalog import CATALOG, CatalogEntry, Variant
+from phi_emulator.models.folder import check_folder, resolve_model
+from phi_emulator.models.manifest import BY_USER, Manifest, ModelFile, sha256_of
+from phi_emulator.models.names import MANIFEST, check_name
+from phi_emulator.models.printable import printable
+from phi_emulator.models.store import Store, StoredModel, StoreError, expanded, human_size, is_folder
+from phi_emulator.obtaining import ask, obtain_model, pull_model, say, shown_progress, told
+from phi_emulator.words import HelpfulGroup
 
 if TYPE_CHECKING:
-    from phi_emulator.models.download import Plan
     from phi_emulator.models.pull import Progress
 
 __all__ = ["models", "obtain_model"]
 
-_INTERRUPTED: Final = 130
-_MEGABIT: Final = 125_000
 _YES = click.option("--yes", "-y", is_flag=True, help="Do it without asking.")
 
 
-@click.group()
+@click.group(cls=HelpfulGroup)
 @click.option(
     "--home",
     metavar="FOLDER",
@@ -47,7 +43,8 @@ def models(context: click.Context, home: str | None) -> None:
     NAME is a name that `list` shows, such as phi-4-mini-reasoning, with a variant where it has several:
     phi-4-mini-reasoning:gpu-int4.
     """
-    context.obj = Store(home or os.environ.get(environment_name("home")))
+    with told():
+        context.obj = Store(home or os.environ.get(environment_name("home")))
 
 
 _pass_store = click.make_pass_decorator(Store)
@@ -57,33 +54,61 @@ _pass_store = click.make_pass_decorator(Store)
 @_pass_store
 def list_(store: Store) -> None:
     """Show the models that are here, and those that can be pulled."""
-    with _told():
-        here = {model.manifest.reference: model for model in store.models()}
-        begun = {f"{partial.name}:{partial.variant}": partial for partial in store.partials()}
-        rows = [("NAME", "STATE", "SIZE", "FROM")]
-        for entry in CATALOG.values():
-            if entry.folder is not None:
-                rows.append((entry.name, "bundled", "", "phi-emulator"))
-            for variant in entry.variants:
-                reference = f"{entry.name}:{variant.name}"
-                if reference not in here:
-                    have = begun.get(reference)
-                    state = f"begun, {human_size(have.size)} are here" if have else "can be pulled"
-                    rows.append(
-                        (reference, state, f"about {human_size(variant.about_bytes)}", entry.repository)
-                    )
-        for reference, model in here.items():
-            damage = model.damage()
-            state = f"damaged: {damage[0]}" if damage else "here"
-            origin = model.manifest.repository or "an archive"
-            rows.append((reference, state, human_size(model.manifest.size), origin))
-        for name, folder in store.registered().items():
-            rows.append((name, "here" if folder.is_dir() else "gone", "", str(folder)))
-    widths = [max(len(row[column]) for row in rows) for column in range(3)]
-    for row in rows:
-        click.echo(
-            "  ".join([*(cell.ljust(width) for cell, width in zip(row, widths, strict=False)), row[3]])
-        )
+    with told():
+        rows = [("NAME", "STATE", "SIZE", "FROM"), *_catalog_rows(store), *_store_rows(store)]
+        complaint = ""
+        try:
+            for name, folder in store.registered().items():
+                rows.append((name, "here" if is_folder(folder) else "gone", "", str(folder)))
+        except StoreError as error:  # of the names alone: the models are here all the same
+            complaint = str(error)
+    shown = [tuple(printable(cell, 300) for cell in row) for row in rows]
+    widths = [max(len(row[column]) for row in shown) for column in range(3)]
+    for row in shown:
+        say("  ".join([*(cell.ljust(width) for cell, width in zip(row, widths, strict=False)), row[3]]))
+    if complaint:
+        say(complaint, err=True)
+
+
+def _catalog_rows(store: Store) -> list[tuple[str, str, str, str]]:
+    """What the catalog has and the store has not."""
+    here = {model.manifest.reference for model in store.models()}
+    here |= {f"{found.name}:{found.variant}" for found in store.unreadable()}
+    begun = {f"{partial.name}:{partial.variant}": partial for partial in store.partials()}
+    rows: list[tuple[str, str, str, str]] = []
+    for entry in CATALOG.values():
+        if entry.folder is not None:
+            rows.append((entry.name, "bundled", "", "phi-emulator"))
+        for variant in entry.variants:
+            reference = f"{entry.name}:{variant.name}"
+            have = begun.pop(reference, None)
+            if reference not in here:
+                state = f"begun, {human_size(have.size)} are here" if have else "can be pulled"
+                rows.append((reference, state, f"about {human_size(variant.about_bytes)}", entry.repository))
+    for reference, left in begun.items():
+        if reference not in here:
+            rows.append((reference, "an import that did not end: delete it", human_size(left.size), ""))
+    return rows
+
+
+def _store_rows(store: Store) -> list[tuple[str, str, str, str]]:
+    """What the store has, and in which state it is."""
+    rows: list[tuple[str, str, str, str]] = []
+    for model in store.models():
+        manifest = model.manifest
+        damage = model.damage()
+        state = "here" if manifest.is_verified else "here, not verified"
+        if damage:
+            state = f"damaged: {damage[0]}"
+        elif not model.is_trusted:
+            state = "not verified: pull it, which compares it with the hub"
+        origin = (manifest.repository if manifest.is_verified else "") or "an archive"
+        rows.append((manifest.reference, state, human_size(manifest.size), origin))
+    rows += [
+        (f"{found.name}:{found.variant}", f"damaged: its manifest ({found.reason})", "", "")
+        for found in store.unreadable()
+    ]
+    return rows
 
 
 @models.command()
@@ -97,9 +122,9 @@ def pull(store: Store, name: str, revision: str | None, yes: bool) -> None:  # n
     Every file is verified before the model can be used. A model that is here is verified, and what is damaged is
     fetched again. HF_ENDPOINT names a mirror, HF_TOKEN is sent if it is set, HF_HUB_OFFLINE forbids it all.
     """
-    with _told():
+    with told():
         entry, variant = _in_catalog(name)
-        _pull(store, entry, variant, revision=revision, yes=yes)
+        pull_model(store, entry, variant, revision=revision, yes=yes)
 
 
 @models.command()
@@ -107,22 +132,25 @@ def pull(store: Store, name: str, revision: str | None, yes: bool) -> None:  # n
 @_pass_store
 def show(store: Store, name: str) -> None:
     """Show where NAME is, where it is from, and its files with their SHA-256."""
-    with _told():
+    with told():
         model = _find(store, name)
         if model is None:
             found = resolve_model(name, store)
-            click.echo(f"{found.name}: {found.description}\n  folder  {found.folder}")
+            say(f"{found.name}: {found.description}\n  folder  {found.folder}")
             return
         manifest = model.manifest
-        click.echo(f"{manifest.reference}: {manifest.description}")
-        click.echo(f"  folder    {model.folder}")
+        say(f"{manifest.reference}: {manifest.description}")
+        say(f"  folder    {model.folder}")
+        say(f"  verified  {_verified_phrase(manifest)}")
         if manifest.repository:
-            click.echo(f"  from      {manifest.repository} at {manifest.revision}")
-        click.echo(f"  licence   {manifest.licence or 'not known'}")
-        click.echo(f"  built for {manifest.execution_provider or 'not known'}")
-        click.echo(f"  size      {human_size(manifest.size)}")
+            claim = "" if manifest.is_verified else ", as its archive says"
+            say(f"  from      {manifest.repository} at {manifest.revision}{claim}")
+        say(f"  licence   {manifest.licence or 'not known'}")
+        say(f"  built for {manifest.execution_provider or 'not known'}")
+        say(f"  size      {human_size(manifest.size)}")
+        say(f"  content   {manifest.content}")
         for file in manifest.files:
-            click.echo(f"  {file.sha256}  {file.size:>13,}  {file.path}")
+            say(f"  {file.sha256}  {file.size:>13,}  {file.path}")
 
 
 @models.command()
@@ -130,7 +158,7 @@ def show(store: Store, name: str) -> None:
 @_pass_store
 def verify(store: Store, name: str) -> None:
     """Read every file of NAME and compare it with the SHA-256 that it had when it came into the store."""
-    with _told(), _progress() as progress:
+    with told(), shown_progress() as progress:
         model = _needed(store, name)
         progress.begin(f"verifying {model.manifest.reference}", model.manifest.size)
         damage = model.verify(progress.advance)
@@ -141,7 +169,8 @@ def verify(store: Store, name: str) -> None:
             else ("import it again")
         )
         raise click.ClickException("; ".join(damage) + f": {remedy}")
-    click.echo(f"{model.manifest.reference} is whole: {len(model.manifest.files)} files")
+    said = "" if model.manifest.is_verified else "; whose files these are is not verified"
+    say(f"{model.manifest.reference} is whole: {len(model.manifest.files)} files{said}")
 
 
 @models.command()
@@ -153,21 +182,24 @@ def rm(store: Store, name: str, yes: bool) -> None:  # noqa: FBT001 - click's
 
     A name that `add` gave is taken away; the folder it stands for stays.
     """
-    with _told():
+    with told():
         if name in store.registered():
             store.register(name, None)
-            click.echo(f"{name} is no name any more; its folder stays")
+            say(f"{name} is no name any more; its folder stays")
             return
         head, _, variant = name.partition(":")
-        if model := _find(store, name):
+        if model := _find(store, name, is_trusted=False):
             variant = model.manifest.variant
         elif not variant and (entry := CATALOG.get(head)) and (default := entry.variant()):
             variant = default.name
-        begun = {(partial.name, partial.variant) for partial in store.partials()}
-        if model is None and (head, variant) not in begun:
+        left = {(partial.name, partial.variant) for partial in store.partials()}
+        left |= {(found.name, found.variant) for found in store.unreadable()}
+        if not variant:
+            variant = next((of for named, of in sorted(left) if named == head), "")
+        if model is None and (head, variant) not in left:
             raise StoreError(f"`{name}` is not in the store: `phi-emulator models list` shows what is")
-        _ask(f"Delete {head}:{variant}?", yes=yes, otherwise="give `--yes`")
-        click.echo(f"deleted {head}:{variant}, {human_size(store.remove(head, variant))} are free again")
+        ask(f"Delete {head}:{variant}?", yes=yes, otherwise="give `--yes`")
+        say(f"deleted {head}:{variant}, {human_size(store.remove(head, variant))} are free again")
 
 
 @models.command()
@@ -176,13 +208,13 @@ def rm(store: Store, name: str, yes: bool) -> None:  # noqa: FBT001 - click's
 @_pass_store
 def add(store: Store, name: str, folder: Path) -> None:
     """Give NAME to a GenAI model folder of yours, which stays where it is."""
-    with _told():
-        if name in CATALOG or store.find(name) is not None:
+    with told():
+        if name in CATALOG or store.held(name) is not None:
             raise StoreError(f"`{name}` is taken: give another name")
         check_name(name)
-        check_folder(folder.expanduser())
-        store.register(name, folder.expanduser())
-        click.echo(f"{name} stands for {folder}: serve it with `phi-emulator serve --model {name}`")
+        check_folder(expanded(folder))
+        store.register(name, expanded(folder))
+        say(f"{name} stands for {folder}: serve it with `phi-emulator serve --model {name}`")
 
 
 @models.command()
@@ -191,90 +223,50 @@ def add(store: Store, name: str, folder: Path) -> None:
 @_pass_store
 def export(store: Store, name: str, file: Path) -> None:
     """Write NAME into one FILE, for `models import` on a machine without a network."""
-    with _told(), _progress() as progress:
+    with told(), shown_progress() as progress:
         from phi_emulator.models.archive import export_model  # noqa: PLC0415 - serving needs it not
 
-        export_model(_find(store, name) or _as_model(store, name, progress), file, progress)
-    click.echo(f"wrote {file}, {human_size(file.stat().st_size)}")
+        model = _find(store, name) or _as_model(store, name, progress)
+        export_model(model, file, progress)
+        content = model.manifest.content
+    say(f"wrote {file}, {human_size(file.stat().st_size)}, content {content}")
 
 
 @models.command("import")
 @click.argument("file", type=click.Path(path_type=Path))
+@click.option("--name", metavar="NAME", default=None, help="What to call it; without it as FILE does.")
+@click.option(
+    "--content",
+    metavar="DIGEST",
+    default=None,
+    help="What `models show` says as its content where it was pulled.",
+)
 @_pass_store
-def import_(store: Store, file: Path) -> None:
+def import_(store: Store, file: Path, name: str | None, content: str | None) -> None:
     """Take the model in FILE, which `models export` wrote, into the store.
 
-    Hashes in the file guard against damage. They don't say who made it: import what you trust.
+    Hashes in the file guard against damage. They don't say who made it, so the model is marked as not verified, and
+    does not bear a name of the catalog, unless the digest that you give with --content is its own.
     """
-    with _told(), _progress() as progress:
+    with told(), shown_progress() as progress:
         from phi_emulator.models.archive import import_model  # noqa: PLC0415 - serving needs it not
 
-        model = import_model(store, file, progress)
+        model = import_model(store, file, progress, name=name, content=content)
     manifest = model.manifest
     origin = f", from {manifest.repository} at {manifest.revision}" if manifest.repository else ""
-    click.echo(f"{manifest.reference} is here{origin}")
+    if manifest.is_verified:
+        say(f"{manifest.reference} is here, verified{origin}")
+        return
+    claim = f" (it says that it is{origin.removeprefix(',')})" if origin else ""
+    say(f"{manifest.reference} is here, not verified: nobody but the archive says what it is{claim}")
 
 
-def obtain_model(config: EmulatorConfig, *, yes: bool) -> EmulatorConfig:
-    """What `serve` shall serve: a model that is wanted and not here is pulled, once the user agrees.
-
-    Without a wanted model it is the pulled Phi-4-mini-reasoning if it is here, else the bundled one.
-    """
-    store = Store(config.home)
-    with _told():
-        if config.model is None:
-            default = PHI_4_MINI_REASONING.variant()
-            is_here = default is not None and store.find(PHI_4_MINI_REASONING.name, default.name) is not None
-            return replace(config, model=PHI_4_MINI_REASONING.name) if is_here else config
-        try:
-            resolve_model(config.model, store)
-        except NotPulledError as missing:
-            size = human_size(missing.variant.about_bytes)
-            click.echo(f"`{config.model}` is not on this machine.", err=True)
-            _ask(f"Download about {size} from {missing.entry.repository}?", yes=yes, otherwise=str(missing))
-            _pull(store, missing.entry, missing.variant, yes=True)
-    return config
-
-
-def _pull(
-    store: Store, entry: CatalogEntry, variant: Variant, *, revision: str | None = None, yes: bool
-) -> None:
-    from phi_emulator.models.download import Hub  # noqa: PLC0415 - slow to import, and needed here alone
-    from phi_emulator.models.pull import pull as pull_model  # noqa: PLC0415
-
-    reference = f"{entry.name}:{variant.name}"
-    try:
-        hub = Hub()
-        plan = hub.plan(entry, variant, revision)
-        held = store.find(entry.name, variant.name)
-        if held is None or held.manifest.revision != plan.revision:
-            _announce(store, plan, held)
-            _ask("Download?", yes=yes, otherwise=f"run `phi-emulator models pull {reference} --yes`")
-        with _progress() as progress:
-            model, was_fetched = pull_model(store, plan, hub, progress)
-    except KeyboardInterrupt:
-        click.echo(f"\nstopped: `phi-emulator models pull {reference}` goes on from what is here", err=True)
-        sys.exit(_INTERRUPTED)
-    state = "is here, verified" if was_fetched else "was here already, and is whole"
-    click.echo(f"{reference} {state}: {model.folder}", err=True)
-
-
-def _announce(store: Store, plan: Plan, held: StoredModel | None) -> None:
-    """Say what is about to be fetched, before it is."""
-    from phi_emulator.models.pull import still_to_fetch  # noqa: PLC0415
-
-    entry, missing = plan.entry, still_to_fetch(store, plan)
-    click.echo(
-        f"{entry.name}:{plan.variant.name} from {entry.repository} at {plan.revision[:12]}: {len(plan.files)} files, "
-        f"{human_size(plan.size)}, {entry.licence} licence\n"
-        f"to fetch: {human_size(missing)}, about {_duration(missing)} at 100 Mbit/s; "
-        f"free in {store.home}: {human_size(free_bytes(store.home))}",
-        err=True,
+def _verified_phrase(manifest: Manifest) -> str:
+    if not manifest.is_verified:
+        return "no: nobody but the archive says what it is"
+    return (
+        "by the digest that you gave" if manifest.hashes_from == BY_USER else f"by the {manifest.hashes_from}"
     )
-    if plan.variant.execution_provider != "CPUExecutionProvider":
-        click.echo(f"it needs an ONNX Runtime GenAI with {plan.variant.execution_provider}", err=True)
-    if held is not None:
-        click.echo(f"it takes the place of {held.manifest.revision[:12]}", err=True)
 
 
 def _in_catalog(name: str) -> tuple[CatalogEntry, Variant]:
@@ -292,11 +284,12 @@ def _in_catalog(name: str) -> tuple[CatalogEntry, Variant]:
     return entry, variant
 
 
-def _find(store: Store, name: str) -> StoredModel | None:
+def _find(store: Store, name: str, *, is_trusted: bool = True) -> StoredModel | None:
     head, _, variant = name.partition(":")
     entry = CATALOG.get(head)
     chosen = entry.variant(variant or None) if entry else None
-    return store.find(head, chosen.name if chosen else variant or None)
+    find = store.find if is_trusted else store.held
+    return find(head, chosen.name if chosen else variant or None)
 
 
 def _needed(store: Store, name: str) -> StoredModel:
@@ -307,9 +300,14 @@ def _needed(store: Store, name: str) -> StoredModel:
 
 
 def _as_model(store: Store, name: str, progress: Progress) -> StoredModel:
-    """A folder outside of the store as if it were in it, so that it can be exported."""
+    """A folder outside of the store as if it were in it, so that it can be exported.
+
+    Hidden folders are left out: prepared graphs share the weights with the folder, and `.git` has them once more.
+    """
     found = resolve_model(name, store)
-    paths = sorted(path for path in found.folder.rglob("*") if path.is_file())
+    paths = sorted(
+        path for path in found.folder.rglob("*") if path.is_file() and _is_the_models(path, found.folder)
+    )
     progress.begin(f"reading {found.name}", sum(path.stat().st_size for path in paths))
     files = tuple(
         ModelFile(
@@ -324,42 +322,6 @@ def _as_model(store: Store, name: str, progress: Progress) -> StoredModel:
     return StoredModel(manifest, found.folder)
 
 
-def _ask(question: str, *, yes: bool, otherwise: str) -> None:
-    """Go on if the user says yes, or said so before.
-
-    Raises:
-        StoreError: he can't be asked, because this is no terminal; with what to do `otherwise`.
-    """
-    if yes:
-        return
-    if not (sys.stdin.isatty() and sys.stderr.isatty()):
-        raise StoreError(f"not a terminal, so nobody can be asked: {otherwise}")
-    try:
-        agrees = click.confirm(question, err=True)
-    except click.Abort:
-        sys.exit(_INTERRUPTED)
-    if not agrees:
-        click.echo("nothing was done", err=True)
-        sys.exit(1)
-
-
-def _duration(size: int) -> str:
-    minutes = round(size / (100 * _MEGABIT) / 60)
-    return f"{minutes} min" if minutes else "less than a minute"
-
-
-@contextmanager
-def _told() -> Generator[None]:
-    """Say what went wrong in one line, with exit status 1."""
-    try:
-        yield
-    except (StoreError, ManifestError) as error:
-        raise click.ClickException(str(error)) from error
-
-
-@contextmanager
-def _progress() -> Generator[Progress]:
-    from phi_emulator.progress import show_progress  # noqa: PLC0415 - serving needs it not
-
-    with show_progress(sys.stderr) as progress:
-        yield progress
+def _is_the_models(path: Path, folder: Path) -> bool:
+    inner = path.relative_to(folder)
+    return inner.as_posix() != MANIFEST and not any(part.startswith(".") for part in inner.parts)

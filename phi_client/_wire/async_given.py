@@ -6,10 +6,11 @@ It must not touch what is inside of that client: it may be of any kind. A wait i
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import suppress
-from typing import Any
+from typing import Any, Final
 
 import httpx
 
+from phi_client._call.deadline import Limits
 from phi_client._call.errors import PhiError
 from phi_client._call.steps import Send
 from phi_client._wire.async_waiting import running_loop
@@ -18,6 +19,8 @@ from phi_client._wire.faults import Attempt, translated
 from phi_client._wire.given import given_request
 
 __all__ = ["AsyncGiven", "AsyncGivenReply"]
+
+_GRACE_S: Final = 0.1
 
 
 class AsyncGiven:
@@ -35,7 +38,7 @@ class AsyncGiven:
         """
         running_loop()
         attempt = Attempt(step.limits, step.secrets)
-        limit = asyncio.timeout(bounded(step.limits.deadline.left_s))
+        limit = asyncio.timeout(_last_resort_s(step.limits))
         try:
             request = given_request(self._http, step)
             async with limit:
@@ -73,10 +76,9 @@ class AsyncGivenReply:
             APIConnectionError: the connection failed, or a limit was reached.
         """
         limits = self._attempt.limits
-        left_s = bounded(limits.deadline.left_s)
-        limit = asyncio.timeout(
-            left_s if self._limit_s is None else min(self._limit_s, left_s or self._limit_s)
-        )
+        left_s = _last_resort_s(limits)
+        ends = [one for one in (left_s, self._limit_s) if one is not None]
+        limit = asyncio.timeout(min(ends, default=None))
         try:
             async with limit:
                 async for part in self._parts:
@@ -108,3 +110,12 @@ class AsyncGivenReply:
                 await parts.aclose()
             finally:
                 await self._response.aclose()
+
+
+def _last_resort_s(limits: Limits) -> float | None:
+    """When a wait is cancelled from outside, a moment after its own limits should have ended it.
+
+    httpcore closes what a limit of its own ends, but leaves a connection open that is cancelled in its handshake.
+    """
+    left_s = bounded(limits.deadline.left_s)
+    return None if left_s is None else left_s + _GRACE_S

@@ -25,6 +25,7 @@ from phi_client import (
     Usage,
 )
 from phi_client._call.clock import Clock
+from phi_client.testing import with_clock
 from tests.fault_server import (
     ANSWER,
     CATEGORIES,
@@ -65,7 +66,7 @@ class Table:
         options = {"dialect": "serverless", **options}
         kind = AsyncPhiClient if self.phi.is_async else PhiClient
         client = self.phi.client = kind(route.url, KEY, **options)
-        client._clock = self.clock
+        with_clock(client, self.clock)
         self._clients.append(client)
         return route
 

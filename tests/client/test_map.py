@@ -32,6 +32,7 @@ from phi_client import (
     Usage,
 )
 from phi_client._call.clock import Clock
+from phi_client._call.targets import resolve_settings
 from phi_client._map.start import Start
 from phi_client._map.work import MapWork
 from phi_client.contract.service import SERVERLESS
@@ -267,8 +268,7 @@ def test_limits_in_the_headers_are_kept(phi: Driver, fake_time: FakeTime) -> Non
 
 def work_of(count: int, fake_time: FakeTime, **options: Any) -> MapWork[str]:
     """The state of a `map` of so many prompts of 20 characters, which nobody carries."""
-    with PhiClient(ENDPOINT, "a-key") as client:
-        settings = client._settings.with_options(options)
+    settings = resolve_settings(environ={}, endpoint=ENDPOINT, api_key="a-key").with_options(options)
     return MapWork(
         ["x" * 20] * count,
         [{}] * count,

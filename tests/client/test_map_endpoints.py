@@ -19,12 +19,12 @@ from phi_client import (
     ErrorBody,
     InternalServerError,
     ModelError,
-    PhiClient,
     PhiError,
     RateLimitError,
     UnexpectedError,
 )
 from phi_client._call.retrying import is_retryable
+from phi_client._call.targets import resolve_settings
 from phi_client._map.lanes import Lanes, Place
 from phi_client._map.start import Start
 from phi_client._map.work import MapWork
@@ -226,8 +226,7 @@ class World:
         self.services = [self.service() for _ in range(self.chance.choice([1, 2, 2, 3]))]
         endpoints = " ".join(f"https://n{number}.models.ai.azure.com" for number in range(len(self.services)))
         keys = " ".join(["some-key-00"] * len(self.services))
-        with PhiClient(endpoints, keys) as client:
-            settings = client._settings
+        settings = resolve_settings(environ={}, endpoint=endpoints, api_key=keys)
         self.concurrency = self.chance.choice([1, 3, 8, 32])
         self.work: MapWork[str] = MapWork(
             PROMPTS[:1] * self.count,

@@ -11,7 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from phi_client import ChatMessage, ConfigurationError, PhiClient
+from phi_client import ChatMessage, ConfigurationError
+from phi_client._call.targets import resolve_settings
 from phi_client._map.keys import hosts_of, key_of
 
 if TYPE_CHECKING:
@@ -29,8 +30,7 @@ def key(messages: Any = "x", *, endpoint: str = f"{HOST}/openai/v1", api_key: st
     settings = {"model": "phi-a", **given}
     names = ("dialect", "model", "deployment", "api_version")
     own = {name: settings.pop(name) for name in names if name in settings}
-    with PhiClient(endpoint, api_key, **own) as client:
-        resolved = client._settings
+    resolved = resolve_settings(environ={}, endpoint=endpoint, api_key=api_key, **own)
     return key_of(messages, resolved.options.merged(settings), resolved.targets)
 
 
@@ -103,12 +103,11 @@ def test_each_endpoints_model_counts() -> None:
 def test_a_key_is_the_same_in_each_process() -> None:
     """Sets have another order in each; objects with a wire form have no other `repr` than their address."""
     script = """
-from phi_client import PhiClient
+from phi_client._call.targets import resolve_settings
 from phi_client._map.keys import key_of
 class Tool:
     def to_wire(self): return {"type": "function", "function": {"name": "f"}}
-with PhiClient("emulator") as client:
-    settings = client._settings
+settings = resolve_settings(environ={}, endpoint="emulator")
 options = {"stop": {"a", "b", "c"}, "tools": [Tool()], "extra": {"deep": [{"x": frozenset("qwertz")}]}}
 print(key_of("x", settings.options.merged(options), settings.targets))
 """
@@ -161,8 +160,8 @@ def test_a_prompt_that_can_not_be_sent_fails_by_itself(phi: Driver, tmp_path: Pa
     bad = [{"role": "user", "content": object()}]
     with pytest.raises(ConfigurationError, match="JSON can't carry"):
         phi.map([bad], checkpoint=tmp_path / "c.jsonl")
-    with PhiClient(HOST + "/openai/v1", KEY, model="m") as client:
-        targets, options = client._settings.targets, client._settings.options
+    settings = resolve_settings(environ={}, endpoint=HOST + "/openai/v1", api_key=KEY, model="m")
+    targets, options = settings.targets, settings.options
     assert key_of(bad, options, targets) == key_of(bad, options, targets) != key_of("x", options, targets)
     assert hosts_of(targets) == ["phi.services.ai.azure.com"]
 

@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import httpx
-import httpx2
 import pytest
 
 from phi_client import APIConnectionError, ConfigurationError, Timeout
@@ -587,8 +586,13 @@ def test_a_client_of_another_kind_is_refused_by_name() -> None:
         check_client(http, httpx.Client)
         with pytest.raises(ConfigurationError, match=r"httpx\.AsyncClient.*not an `httpx\.Client`"):
             check_client(http, httpx.AsyncClient)
-    with httpx2.Client() as other, pytest.raises(ConfigurationError, match=r"httpx\.Client.*httpx2"):
-        check_client(other, httpx.Client)
+
+    class Other:
+        """As a client of another package is."""
+
+    Other.__module__ = "httpx2._client"
+    with pytest.raises(ConfigurationError, match=r"httpx\.Client.*httpx2"):
+        check_client(Other(), httpx.Client)
 
 
 def test_a_sync_reply_may_be_left_to_any_thread(peer: Peer) -> None:

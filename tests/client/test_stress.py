@@ -16,6 +16,7 @@ import pytest
 from phi_client import AsyncPhiClient, PhiClient, PhiError
 from phi_client._call.clock import Clock
 from phi_client._wire.lines import Lines
+from phi_client.testing import with_clock
 from tests.fault_server import ANSWER, SCRIPT_HEADER, FaultServer, Route
 
 if TYPE_CHECKING:
@@ -84,13 +85,13 @@ def instant_clock() -> Clock:
 
 def open_client(route: Route) -> PhiClient:
     client = PhiClient(route.url, "a-key", dialect="serverless", timeout=10.0)
-    client._clock = instant_clock()
+    with_clock(client, instant_clock())
     return client
 
 
 def open_async_client(route: Route) -> AsyncPhiClient:
     client = AsyncPhiClient(route.url, "a-key", dialect="serverless", timeout=10.0)
-    client._clock = instant_clock()
+    with_clock(client, instant_clock())
     return client
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import socket
 import ssl
 import threading
@@ -221,6 +222,31 @@ def test_a_handshake_that_does_not_come_is_a_connect_that_takes_too_long(is_asyn
             assert (error.phase, error.request_sent) == ("connect", False)
             error = ended_in_time(wire, deadline=SOON_S)
             assert (error.phase, error.request_sent) == ("deadline", False)
+
+
+@BOTH
+def test_a_callers_handshake_that_does_not_come_leaves_no_socket(is_async: bool) -> None:
+    def say_nothing(peer: Peer, sock: socket.socket, number: int) -> None:
+        peer.ended.wait(LIMIT_S)
+
+    given = Given(is_async=is_async, is_given=True)
+    with listening(say_nothing) as peer:
+        url = peer.url.replace("http://127.0.0.1", "https://localhost")
+        with Wire(url, is_async=is_async, given=given.http) as wire:
+            ended_in_time(wire, deadline=SOON_S)
+            given.close_in(wire)
+        gc.collect()
+        assert not [
+            one for one in gc.get_objects() if isinstance(one, socket.socket) and is_to(one, peer.port)
+        ]
+
+
+def is_to(sock: socket.socket, port: int) -> bool:
+    """Whether a socket is open and connected to `port`."""
+    try:
+        return bool(sock.fileno() >= 0 and sock.getpeername()[1] == port)
+    except (OSError, IndexError):
+        return False
 
 
 @BOTH

@@ -28,6 +28,22 @@ def test_numbers_are_read_from_the_environment() -> None:
         EmulatorConfig.from_environment({"PHI_EMULATOR_PORT": "many"})
 
 
+@pytest.mark.parametrize("name", ["extensions", "loose", "deterministic", "help_text"])
+def test_switches_take_the_same_words_in_the_environment(name: str) -> None:
+    for word, expected in {
+        "yes": True,
+        "ON": True,
+        "1": True,
+        " no ": False,
+        "off": False,
+        "false": False,
+    }.items():
+        config = EmulatorConfig.from_environment({f"PHI_EMULATOR_{name.upper()}": word})
+        assert getattr(config, name) is expected
+    with pytest.raises(ConfigError, match="is not yes or no"):
+        EmulatorConfig.from_environment({f"PHI_EMULATOR_{name.upper()}": "maybe"})
+
+
 @pytest.mark.parametrize(
     "wrong",
     [

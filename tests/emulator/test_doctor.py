@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 from click.testing import CliRunner
-from phi_emulator import Emulator, EmulatorConfig
+from phi_emulator import Emulator, EmulatorConfig, doctor
 from phi_emulator.commands import phi_emulator
 from phi_emulator.doctor import Doctor, Finding
 from phi_emulator.engine.builds import Build
@@ -169,6 +170,44 @@ def test_the_forecast_is_a_range_and_names_the_context_that_fits(tmp_path: Path)
     (found,) = of(look(tmp_path, available=4 * GB), "forecast")
     assert found.status == "warning"
     assert "takes 8.3 GB of memory" in found.text
+
+
+def test_the_forecast_says_what_its_speed_means_for_an_answer(tmp_path: Path) -> None:
+    (found,) = of(look(tmp_path, speed=24 * GB, available=12 * GB), "forecast")
+    assert "so an answer of 2,000 tokens takes 4 to 7 min" in found.text
+
+
+def test_too_little_for_a_context_of_use_is_a_warning_with_the_figures(tmp_path: Path) -> None:
+    (found,) = of(look(tmp_path, available=int(8.3 * GB)), "forecast")
+    assert found.status == "warning"
+    assert "8.3 GB are there: too little, since a context of 2,048 tokens takes 8.4 GB with it" in found.text
+
+
+def test_what_was_measured_is_not_forecast(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    bundled = resolve_model()
+    real = replace(bundled, name="phi-4-mini-reasoning")
+    monkeypatch.setattr(doctor, "resolve_model", lambda *_arguments: real)
+    findings = look(tmp_path)
+    assert of(findings, "forecast") == []
+    assert "so an answer of 2,000 tokens takes 20 s" in of(findings, "speed")[0].text
+    assert of(look(tmp_path, trial=TrialError("ended")), "forecast")
+
+
+@pytest.mark.parametrize(("available", "status"), [(8.6, "failure"), (8.9, "ok")])
+def test_a_model_with_too_little_for_a_context_of_use_is_a_failure(
+    tmp_path: Path, available: float, status: str
+) -> None:
+    folder = tmp_path / "large"
+    shutil.copytree(resolve_model().folder, folder)
+    config = json.loads((folder / "genai_config.json").read_text(encoding="utf-8"))
+    config["model"]["context_length"] = 131_072
+    del config["engine"]
+    config["model"]["decoder"] |= {"num_hidden_layers": 32, "num_key_value_heads": 8, "head_size": 128}
+    (folder / "genai_config.json").write_text(json.dumps(config), encoding="utf-8")
+    with (folder / "model.onnx.data").open("r+b") as file:
+        file.truncate(5 * GB)  # no block of it is on the disk
+    (found,) = of(look(tmp_path, model=str(folder), available=int(available * GB)), "memory")
+    assert found.status == status
 
 
 def test_without_the_means_to_measure_there_is_no_forecast(tmp_path: Path) -> None:

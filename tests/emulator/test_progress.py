@@ -45,3 +45,17 @@ def test_nothing_to_do_is_no_division_by_zero() -> None:
     out = io.StringIO()
     Lines(out).begin("nothing", 0)
     assert out.getvalue() == "nothing (0 bytes)\n"
+
+
+def test_how_long_the_rest_takes_is_measured_in_the_first_seconds_and_said_once() -> None:
+    out = io.StringIO()
+    now = 0.0
+    lines = Lines(out, clock=lambda: now)
+    lines.begin("downloading", LONG, LONG // 2)
+    for _ in range(8):
+        now += 1.0
+        lines.advance(12_500_000)
+    assert out.getvalue().splitlines()[1:] == [
+        "  downloading: 100 Mbit/s so far, at which the rest takes 35 s",
+        "  downloading: 60 %",
+    ]

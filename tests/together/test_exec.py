@@ -23,6 +23,7 @@ answer = httpx.post(
 )
 print(answer.json()["choices"][0]["message"]["content"], os.environ.get("PHI_DIALECT"))
 """
+CLIENT = "from phi_client import PhiClient; print(PhiClient().complete('six times seven').content)"
 WAIT = """
 import signal, sys
 signal.signal(signal.SIGTERM, lambda *_: sys.exit(33))
@@ -82,3 +83,46 @@ def test_signals_are_forwarded_and_the_child_decides(command: Start, number: sig
     status, _, err = made.end()
     assert status == 33
     assert "Traceback" not in err
+
+
+@pytest.mark.parametrize(
+    ("variable", "value"),
+    [
+        ("PHI_API_VERSION", "2025-04-01-preview"),
+        ("PHI_MODEL", "my-deployment another"),
+        ("PHI_DEPLOYMENT", "blue"),
+        ("PHI_DIALECT", "openai_v1"),
+        ("PHI_WHAT_IS_YET_TO_COME", "x"),
+    ],
+)
+def test_nothing_that_was_set_for_another_endpoint_reaches_the_child(
+    command: Start, variable: str, value: str
+) -> None:
+    environ = {
+        "PHI_ENDPOINT": "https://name.openai.azure.com/openai/v1",
+        "PHI_API_KEY": "x" * 20,
+        variable: value,
+    }
+    script = f"{CLIENT}; import os; print(os.environ.get({variable!r}))"
+    status, out, err = command("exec", "--", sys.executable, "-c", script, free=True, **environ).end()
+    assert (status, out) == (0, "42\nNone\n"), err
+
+
+@pytest.mark.parametrize("dialect", ["serverless", "managed_compute", "openai_v1", "foundry_models"])
+def test_the_client_needs_nothing_more_whatever_the_surface(command: Start, dialect: str) -> None:
+    made = command("exec", "--dialect", dialect, "--", sys.executable, "-c", CLIENT, free=True)
+    status, out, err = made.end()
+    assert (status, out) == (0, "42\n"), err
+
+
+def test_a_hang_up_that_nohup_ignores_reaches_neither_it_nor_the_child(command: Start) -> None:
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        made = command("exec", "--", sys.executable, "-c", WAIT, free=True)
+    finally:
+        signal.signal(signal.SIGHUP, before)
+    assert made.process.stdout is not None
+    assert made.process.stdout.readline() == "ready\n"
+    made.process.send_signal(signal.SIGHUP)
+    made.process.send_signal(signal.SIGTERM)
+    assert made.end()[0] == 33

@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from phi_client import AsyncPhiClient, PhiClient
+from phi_client.testing import with_clock
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -218,13 +219,13 @@ def test_it_finds_how_many_at_once_a_service_takes(
 
         async def run() -> Any:
             async with AsyncPhiClient(running.emulator.endpoint, running.emulator.key) as client:
-                client._clock = fake_time.clock()
+                with_clock(client, fake_time.clock())
                 return await client.map(prompts)
 
         result = asyncio.run(run())
     else:
         with PhiClient(running.emulator.endpoint, running.emulator.key) as client:
-            client._clock = fake_time.clock()
+            with_clock(client, fake_time.clock())
             result = client.map(prompts)
     assert [item.completion.content for item in result] == [str(number) for number in range(200)]
     # Thirty-two at once would be refused nine times in ten.
@@ -254,12 +255,12 @@ def test_the_headers_of_a_limit_hold_it_back_before_the_first_refusal(
 
     async def run() -> None:
         async with AsyncPhiClient(endpoint, running.emulator.key, model="phi") as client:
-            client._clock = clock
+            with_clock(client, clock)
             await client.map(prompts)
 
     def run_sync() -> None:
         with PhiClient(endpoint, running.emulator.key, model="phi") as client:
-            client._clock = clock
+            with_clock(client, clock)
             client.map(prompts)
 
     with pytest.raises(Waited) as caught:

@@ -248,6 +248,13 @@ def test_on_a_terminal_the_user_is_asked_first(
             said += chunk
             if b"[y/N]" in said and reply:
                 assert server.sent(DATA) == 0
+                for told in (
+                    b"free in ",
+                    b"that speed is assumed",
+                    b"GB of memory, and ",
+                    b"an answer of 2,000 tokens",
+                ):
+                    assert told in said
                 os.write(ours, reply)
                 reply = b""
     os.close(ours)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import httpx
 import pytest
 from phi_emulator.engine.base import Step
+from phi_emulator.engine.restarts import MOST_RESTARTS
 from phi_emulator.engine.scripted import ScriptedEngine
 
 from phi_client.contract.events import DONE, EventDecoder
@@ -276,12 +277,27 @@ def test_a_stream_says_that_the_engine_broke_down_and_ends(start_emulator: Start
     )
 
 
-def test_a_broken_engine_is_an_error_now_and_later(start_emulator: StartEmulator) -> None:
+def test_an_engine_that_breaks_is_loaded_again_until_it_has_broken_too_often(
+    start_emulator: StartEmulator,
+) -> None:
     running = start_emulator(wrap=_breaking)
-    for _ in range(2):
+    for _ in range(MOST_RESTARTS + 2):
         answer = running.http.post("/chat/completions", json=ASK)
         assert answer.status_code == 500
         assert "secret" not in answer.text
         assert "broke down" in answer.json()["error"]["message"]
-    assert running.http.get("/_emulator/health").status_code == 503
+    health = running.http.get("/_emulator/health")
+    assert health.status_code == 503
+    assert health.json() == {"status": "broken", "reloads": MOST_RESTARTS, "trouble": "RuntimeError in step"}
     assert running.http.post("/managed-compute/chat/completions", json=ASK).status_code == 424
+
+
+def test_an_engine_that_broke_once_answers_the_next_and_says_so(start_emulator: StartEmulator) -> None:
+    engines = [_Breaking(lambda _messages: TEXT), ScriptedEngine(lambda _messages: TEXT)]
+    running = start_emulator(wrap=lambda _scripted: engines.pop(0))
+    assert running.http.get("/_emulator/health").json() == {"status": "healthy"}
+    assert running.http.post("/chat/completions", json=ASK).status_code == 500
+    assert running.http.post("/chat/completions", json=ASK).status_code == 200
+    health = running.http.get("/_emulator/health")
+    assert health.status_code == 200
+    assert health.json() == {"status": "healthy", "reloads": 1, "trouble": "RuntimeError in step"}

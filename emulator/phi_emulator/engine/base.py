@@ -27,6 +27,7 @@ __all__ = [
     "QueueFullError",
     "QueueTimeoutError",
     "Sampling",
+    "SequenceError",
     "Step",
 ]
 
@@ -69,8 +70,12 @@ class QueueTimeoutError(EngineError):
         self.retry_after_s = retry_after_s
 
 
+class SequenceError(EngineError):
+    """The native engine refused this sequence or gave it up; it is well, and the others go on."""
+
+
 class EngineFailedError(EngineError):
-    """The native engine broke down while a sequence was running."""
+    """The native engine broke down, for all sequences."""
 
 
 class EngineStoppedError(EngineError):
@@ -190,8 +195,10 @@ class EngineInfo:
 class Engine(Protocol):
     """A model that runs several sequences, one step at a time.
 
-    `check_guidance`, `open`, `step`, `release` and `close` belong to the thread that made the engine; `info` and
-    `encode` may be used from any thread.
+    `info`, `encode` and `check_guidance` may be used from any thread; the others belong to the engine's own.
+
+    What is wrong with one sequence is said of that one: `open` raises, or its `Step` has an `error`. Any other
+    exception says that the engine itself is broken and is not to be used any more, but to be closed.
     """
 
     @property
@@ -204,11 +211,20 @@ class Engine(Protocol):
 
         Raises:
             PromptError: the template refuses the messages.
+            PromptTooLongError: they can't fit the context by far, and were not read to their end.
+        """
+        ...
+
+    def prepare_guidance(self, grammar: str) -> None:
+        """Build at once what the first of all grammars would have to wait for; any grammar will do.
+
+        Raises:
+            EngineError: this engine follows no grammar, or can't check any.
         """
         ...
 
     def check_guidance(self, grammar: str) -> None:
-        """See whether a grammar can be followed.
+        """See whether a grammar can be followed, at a cost that others can bear.
 
         Raises:
             GuidanceError: it can't, or this engine follows none.
@@ -220,6 +236,8 @@ class Engine(Protocol):
 
         Raises:
             GuidanceError: its grammar can't be followed; nothing was begun.
+            SequenceError: the native engine won't have it; nothing was begun.
+            EngineFailedError: the engine is broken.
         """
         ...
 
@@ -230,8 +248,11 @@ class Engine(Protocol):
         """
         ...
 
-    def release(self, sequence: int) -> None:
-        """End a sequence and free its place; it does no harm to release one twice."""
+    def release(self, sequence: int) -> int:
+        """End a sequence and free its place; it does no harm to release one twice.
+
+        Returns the prompt tokens that a prefix cache saved, for a sequence that did not come to its own end.
+        """
         ...
 
     def close(self) -> None:

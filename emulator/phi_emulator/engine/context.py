@@ -10,14 +10,27 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
+from phi_emulator.engine.base import ModelLoadError
 from phi_emulator.engine.memory import LOADING, available_bytes, needed_bytes
 from phi_emulator.models.geometry import block_step
 
-__all__ = ["DEFAULT_CONTEXT", "Plan", "lowered", "plan_context", "plan_pool"]
+__all__ = [
+    "DEFAULT_CONTEXT",
+    "USEFUL_CONTEXT",
+    "Plan",
+    "check_use",
+    "fitting_tokens",
+    "lowered",
+    "plan_context",
+    "plan_pool",
+]
 
 DEFAULT_CONTEXT: Final = 8192
 """What is served of a larger context unless the user asks for more: at 256 KB a token, the real model's 131,072 would
 take 34 GB."""
+USEFUL_CONTEXT: Final = 2048
+"""The least that is served because of too little memory: a short prompt, and the reasoning of a simple problem with its
+answer. Below it nearly every answer would be cut off in its thoughts. Whoever asks for less gets it."""
 _SHARE: Final = 0.8
 """How much of what is then left may become cache; activations and other programs take the rest."""
 _SMALL: Final = 1_000_000_000
@@ -56,10 +69,11 @@ def plan_context(
     served, why = min(declared, wanted or DEFAULT_CONTEXT), "set --context"
     held = 2 * served
     if weights + a_token * held > _SMALL:
-        left = int(((available or available_bytes)() - LOADING * weights) * _SHARE)
-        fits = max(left // a_token, 1) if a_token else held
+        there = (available or available_bytes)()
+        fits = max(fitting_tokens(there, weights, a_token), 1) if a_token else held
+        if wanted is None:
+            check_use(fits, served, there, weights, a_token)
         if wanted is None and fits < served:
-            # The smallest context is served all the same: `check_memory` refuses what can't be.
             served, why = fits, "more does not fit into this machine's memory"
         held = max(served, min(fits, max_running * served))
     return Plan(served, held, lowered(declared, served, why))
@@ -89,9 +103,11 @@ def plan_pool(
         tokens, why = pool["num_blocks"] * pool["block_size"], "the folder's cache holds no more"
         weights, a_token = needed_bytes(folder, settings, cache_bits)
         if in_memory and weights + a_token * tokens > _SMALL:
-            left = int(((available or available_bytes)() - LOADING * weights) * _SHARE)
+            there = (available or available_bytes)()
             step = _block_step(settings, cache_bits)
-            blocks = max(left // (a_token * pool["block_size"]) // step, 1) * step
+            fits = fitting_tokens(there, weights, a_token)
+            blocks = max(fits // pool["block_size"] // step, 1) * step
+            check_use(blocks * pool["block_size"], min(declared, wanted or declared), there, weights, a_token)
             if blocks < pool["num_blocks"]:
                 pool["num_blocks"] = blocks
                 tokens, why = blocks * pool["block_size"], "more does not fit into this machine's memory"
@@ -104,6 +120,27 @@ def plan_pool(
     pool.setdefault("block_size", _BLOCK)
     pool["num_blocks"] = -(-plan.tokens // pool["block_size"])
     return plan, pool
+
+
+def fitting_tokens(there: int, weights: int, a_token: int) -> int:
+    """Tokens of context that memory of so many bytes holds beside a model that is being loaded."""
+    return int((there - LOADING * weights) * _SHARE) // a_token
+
+
+def check_use(fits: int, served: int, there: int, weights: int, a_token: int) -> None:
+    """Refuse a context that memory makes smaller than is of use.
+
+    Raises:
+        ModelLoadError: with the figures.
+    """
+    least = min(served, USEFUL_CONTEXT)
+    if fits >= least:
+        return
+    needed = LOADING * weights + a_token * least / _SHARE
+    raise ModelLoadError(
+        f"to load the model takes {LOADING * weights / 1e9:.1f} GB of memory, and with a context of {least:,} tokens "
+        f"{needed / 1e9:.1f} GB; {there / 1e9:.1f} GB are there: end other programs, or take a smaller model"
+    )
 
 
 def _block_step(settings: dict[str, Any], cache_bits: int | None) -> int:

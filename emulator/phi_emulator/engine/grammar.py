@@ -5,18 +5,16 @@ Runtime GenAI follows token by token.
 
     answer = [ "<think>" anything "</think>" ] form        form = JSON | expression | calls | text or calls
 
-A grammar is compiled between two steps of the model and holds up all who are running, and some schemas take seconds for
-a few bytes. So what was measured to be expensive is refused here; the rest took less than 0.1 s.
+What a grammar costs is not told here: `grammar_checks` compiles it where it holds up nobody. What is refused here is
+what is too long to be worth a look, or would be taken and then not be followed.
 """
 
 from __future__ import annotations
 
 import json
-import math
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from decimal import Decimal
 from typing import Any, Final, cast
 
 from phi_emulator.engine.base import GuidanceError, Marks
@@ -28,10 +26,6 @@ MOST_CHARACTERS: Final = 65_536
 MOST_DEPTH: Final = 64
 MOST_OPTIONAL: Final = 200
 """Properties of an object that may be left out; with 500 no token could be chosen any more."""
-MOST_COMBINATIONS: Final = 64
-"""Of alternatives that all hold at once; with 256 of them compiling took 0.1 s, with 1,024 it took 0.6 s."""
-MOST_MULTIPLE: Final = 10_000
-"""The common multiple of all `multipleOf`, in units of their last digit; a million took 8 s."""
 MOST_CALLS: Final = 16
 """Calls of tools in an answer."""
 
@@ -48,8 +42,6 @@ _SPACING: Final = {
 _NO_SCHEMAS: Final = frozenset({"enum", "const", "default", "examples", "required"})
 _UNIONS: Final = frozenset({"anyOf", "oneOf", "$ref"})
 _PROPERTY_RULES: Final = frozenset({"additionalProperties", "patternProperties", "unevaluatedProperties"})
-_MOST_STEPS: Final = 200
-_ENOUGH: Final = 1_000_000
 _CONTROL: Final = re.compile(r"[\x00-\x1f\x7f]")
 
 
@@ -196,12 +188,11 @@ def _as_code(found: re.Match[str]) -> str:
 
 
 def _check_schema(schema: Mapping[str, Any]) -> None:
-    """Refuse what takes the engine too long.
+    """Refuse what could be compiled and not be followed.
 
     Raises:
         GuidanceError: naming the limit.
     """
-    multiples: set[Decimal] = set()
     for node, depth in _nodes(schema, 1):
         if depth > MOST_DEPTH:
             raise GuidanceError(f"the schema is nested more than {MOST_DEPTH} deep")
@@ -213,16 +204,6 @@ def _check_schema(schema: Mapping[str, Any]) -> None:
                 raise GuidanceError(
                     f"an object has more than {MOST_OPTIONAL} properties that are not required"
                 )
-        multiple = node.get("multipleOf")
-        if isinstance(multiple, int | float) and multiple > 0 and math.isfinite(multiple):
-            multiples.add(Decimal(str(multiple)))
-    _Alternatives(schema).check()
-    unit = min([0, *(cast("int", number.normalize().as_tuple().exponent) for number in multiples)])
-    scaled = [int(number.scaleb(-unit)) for number in multiples if number.adjusted() - unit < 12]  # noqa: PLR2004 - by far too large
-    if len(scaled) < len(multiples) or math.lcm(*scaled) > MOST_MULTIPLE:
-        raise GuidanceError(
-            f"the common multiple of all `multipleOf` is above {MOST_MULTIPLE} of their last digit"
-        )
 
 
 def _nodes(value: object, depth: int) -> Iterator[tuple[Mapping[str, Any], int]]:
@@ -236,70 +217,3 @@ def _nodes(value: object, depth: int) -> Iterator[tuple[Mapping[str, Any], int]]
             waiting += [(member, at + 1) for member in members.values()]
         elif isinstance(item, list):
             waiting += [(member, at + 1) for member in cast("list[object]", item)]
-
-
-class _Alternatives:
-    """Counts how alternatives multiply where several schemas hold for one value.
-
-    Each schema gives two numbers: the ways to choose among its own alternatives, and the same for the worst of the
-    values inside it. What holds at once multiplies both; values that lie side by side do not multiply.
-    """
-
-    def __init__(self, root: Mapping[str, Any]) -> None:
-        self._root = root
-        self._known: dict[str, tuple[int, int]] = {}
-
-    def check(self) -> None:
-        """Go through the whole schema.
-
-        Raises:
-            GuidanceError: naming the limit.
-        """
-        self._count(self._root, 1)
-
-    def _count(self, node: object, depth: int) -> tuple[int, int]:
-        if depth > _MOST_STEPS:
-            raise GuidanceError(f"the schema is nested more than {_MOST_STEPS} deep, references included")
-        if isinstance(node, list):
-            node = dict(enumerate(cast("list[object]", node)))
-        if not isinstance(node, dict):
-            return 1, 1
-        own = inner = 1
-        beside = [1]
-        parts = 0
-        for name, member in cast("dict[object, object]", node).items():
-            if name == "allOf" and isinstance(member, list):
-                counted = [self._count(part, depth + 1) for part in cast("list[object]", member)]
-                own *= math.prod(one for one, _ in counted)
-                inner *= math.prod(other for _, other in counted)
-                parts += len(counted)
-            elif name in ("anyOf", "oneOf") and isinstance(member, list):
-                counted = [self._count(option, depth + 1) for option in cast("list[object]", member)]
-                own *= sum(one for one, _ in counted) or 1
-                inner *= max((other for _, other in counted), default=1)
-                parts += 1
-            elif name == "$ref" and isinstance(member, str):
-                one, other = self._follow(member, depth)
-                own, inner, parts = own * one, inner * other, parts + 1
-            elif name not in _NO_SCHEMAS:
-                beside.append(max(self._count(member, depth + 1)))
-        inner *= max(beside)
-        if parts > 1 and max(own, inner) > MOST_COMBINATIONS:
-            raise GuidanceError(
-                f"more than {MOST_COMBINATIONS} combinations of alternatives hold at once (`allOf`)"
-            )
-        return min(own, _ENOUGH), min(inner, _ENOUGH)
-
-    def _follow(self, reference: str, depth: int) -> tuple[int, int]:
-        if reference not in self._known:
-            self._known[reference] = 1, 1  # what a schema in itself comes to
-            self._known[reference] = self._count(self._target(reference), depth + 1)
-        return self._known[reference]
-
-    def _target(self, reference: str) -> object:
-        """What a reference within the schema leads to; the engine refuses others."""
-        found: object = self._root
-        for part in reference.removeprefix("#").split("/")[1:]:
-            name = part.replace("~1", "/").replace("~0", "~")
-            found = cast("dict[str, object]", found).get(name) if isinstance(found, dict) else None
-        return found

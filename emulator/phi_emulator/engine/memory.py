@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from phi_emulator.engine.base import ModelLoadError
+from phi_emulator.engine.weight_files import weight_bytes
 from phi_emulator.models.geometry import BYTE_BITS, FLOAT_BITS, head_bytes, usual_bits
 
 __all__ = [
@@ -72,7 +73,7 @@ def needed_bytes(folder: Path, settings: dict[str, Any], cache_bits: int | None 
     Without it they have 32, or what a pool of others is likely to have.
     """
     decoder: dict[str, Any] = settings["model"]["decoder"]
-    weights = sum(path.stat().st_size for path in folder.glob(f"{decoder['filename']}*"))
+    weights = weight_bytes(folder / decoder["filename"])
     try:
         layers, heads, size = (
             int(decoder[name]) for name in ("num_hidden_layers", "num_key_value_heads", "head_size")

@@ -14,14 +14,13 @@ Knows GenAI 0.18's Engine; knows nothing of queues, HTTP or Azure. What that Eng
 
 from __future__ import annotations
 
-import hashlib
 import json
 import logging
-import secrets
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
-from importlib import metadata
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -31,20 +30,25 @@ from phi_emulator.engine.base import (
     EndReason,
     EngineFailedError,
     EngineInfo,
+    GuidanceError,
     Message,
     PromptError,
     Sampling,
+    SequenceError,
     Step,
 )
-from phi_emulator.engine.context import Plan, lowered, plan_context, plan_pool
+from phi_emulator.engine.context import plan_context, plan_pool
+from phi_emulator.engine.device_memory import memory_of
 from phi_emulator.engine.devices import CPU, Device, declared_providers
 from phi_emulator.engine.drafts import Drafter, Payoff
-from phi_emulator.engine.guidance_errors import guidance_error, lost_guidance
+from phi_emulator.engine.grammar_checks import GrammarChecks
+from phi_emulator.engine.guidance_errors import lost_guidance
 from phi_emulator.engine.load_errors import load_error
 from phi_emulator.engine.memory import check_memory, forecast, memory_phrase
-from phi_emulator.engine.processors import usable_processors
-from phi_emulator.engine.prompt import PromptEncoder, control_tokens
-from phi_emulator.engine.shortlist import shortlist
+from phi_emulator.engine.native_errors import refusal, short_words
+from phi_emulator.engine.native_text import NativeText
+from phi_emulator.engine.ort_folder import fewer_threads, fingerprint, notes_of, overlay, read_settings
+from phi_emulator.engine.ort_turns import OpenTurn, check_health, turn_options
 
 __all__ = ["OrtEngine"]
 
@@ -52,7 +56,6 @@ logger = logging.getLogger("phi_emulator.engine")
 
 og: Any = onnxruntime_genai  # the package has no type information
 
-_VERSIONS = {"genai": "onnxruntime-genai", "ort": "onnxruntime"}
 _FINISHED = int(og.EngineEventFlags.TURN_FINISHED)
 _FAILED = int(og.EngineEventFlags.FAILED)
 _RETRYABLE = int(og.EngineEventFlags.RETRYABLE)
@@ -61,24 +64,16 @@ _ENDS = {
     og.FinishReason.MAX_GENERATED_TOKENS: EndReason.LENGTH,
     og.FinishReason.MAX_SESSION_TOKENS: EndReason.LENGTH,
 }
+_BROKEN = (og.EngineErrorCode.ENGINE_CONTRACT_FAILURE, og.EngineErrorCode.ENGINE_EXECUTION_FAILURE)
+"""What a failed event says where the Engine serves nobody any more; other codes are one sequence's own."""
 _STATIC_BATCH = 4
 _WORTH_SAYING = 1_000_000_000
 """Bytes of memory from which on a user should know before they are taken."""
 _MOST_STALLS = 3
 """Steps without a token for anybody, after which a grammar is held to be the reason."""
+_NOBODY = -1
+"""A sequence's number that no caller uses while it is used here."""
 _HAS_GUIDANCE = hasattr(og.TurnOptions, "set_guidance")
-
-
-@dataclass(slots=True)
-class _Open:
-    request: Any
-    decoder: Any
-    grammar: str
-    room: int
-    """Tokens that it may still give."""
-    drafter: Drafter | None
-    has_begun: bool = False
-    """Whether its prompt is taken in."""
 
 
 class OrtEngine:
@@ -131,33 +126,40 @@ class OrtEngine:
         device: Device,
         profile: Path | None,
     ) -> None:
-        settings = _settings(folder)
+        settings = read_settings(folder)
         self._vocabulary = int(settings["model"]["vocab_size"])
         pool: dict[str, Any] | None = None
+        available = memory_of(device, settings)
         self._seeded = "dynamic_batching" in settings.get("engine", {})
         if self._seeded:
-            where: dict[str, Any] = {"in_memory": device == CPU, "cache_bits": self._cache_bits}
-            plan, pool = plan_pool(folder, settings, context_length, max_running=_STATIC_BATCH, **where)
+            where: dict[str, Any] = {
+                "in_memory": device == CPU or available is not None,
+                "available": available,
+            }
+            plan, pool = plan_pool(
+                folder,
+                settings,
+                context_length,
+                max_running=_STATIC_BATCH,
+                cache_bits=self._cache_bits,
+                **where,
+            )
             if self._max_running is not None:
                 pool["max_batch_size"] = self._max_running
             if self._deterministic:
                 pool["prefix_caching"] = False
             settings["engine"]["dynamic_batching"] = pool
         else:
-            plan = plan_context(folder, settings, context_length, max_running=_STATIC_BATCH)
-        check_memory(folder, settings, plan.served, cache_bits=self._cache_bits)
+            plan = plan_context(
+                folder, settings, context_length, max_running=_STATIC_BATCH, available=available
+            )
+        check_memory(folder, settings, plan.served, available, cache_bits=self._cache_bits)
+        self._text = NativeText(og.Tokenizer(str(folder)), folder, settings, context=plan.served)
+        ends = self._text.ends
         config = og.Config(str(folder))
         device.select_in(config, declared_providers(settings))
-        overlay: dict[str, Any] = {"context_length": plan.served}
-        options: dict[str, Any] = {} if profile is None else {"enable_profiling": str(profile)}
-        threads = self._threads or _fewer_threads(settings)
-        if threads is not None:
-            options["intra_op_num_threads"] = threads
-        if options:
-            overlay["decoder"] = {"session_options": options}
-        config.overlay(json.dumps({"model": overlay}))
-        if pool is not None:
-            config.overlay(json.dumps({"engine": {"dynamic_batching": pool}}))
+        threads = self._threads or fewer_threads(settings)
+        config.overlay(json.dumps(overlay(plan.served, pool, threads=threads, profile=profile, ends=ends)))
         needed = forecast(folder, settings, plan.tokens, self._cache_bits)
         logger.log(
             logging.INFO if needed["weights_bytes"] > _WORTH_SAYING else logging.DEBUG,
@@ -168,19 +170,14 @@ class OrtEngine:
         self._model = og.Model(config)
         device.check_report(str(self._model.device_type))
         self._engine = og.Engine(self._model)
-        self._tokenizer = og.Tokenizer(str(folder))
         self._events = self._engine.create_event_buffer(64)
+        self._grammars = GrammarChecks(folder, settings)
         self._max_drafts = 0 if self._deterministic else int(self._engine.max_draft_tokens_per_proposal())
         self._payoff = Payoff()
-        self._open: dict[int, _Open] = {}
+        self._open: dict[int, OpenTurn] = {}
+        self._early: list[Step] = []
         self._stalls = 0
         self._numbers: dict[Any, int] = {}
-        self._encoder = PromptEncoder(
-            lambda messages: str(self._tokenizer.apply_chat_template(messages, add_generation_prompt=True)),
-            lambda text: [int(token) for token in self._tokenizer.encode(text)],
-            control_tokens(folder),
-        )
-        self._encoder([Message("user", "1 + 1")])  # a template that can't be used is better known now
         self._info = EngineInfo(
             model=self._name,
             source=str(self._source),
@@ -190,13 +187,13 @@ class OrtEngine:
             block_size=pool["block_size"] if pool else 1,
             num_blocks=pool["num_blocks"] if pool else plan.tokens,
             batching="continuous" if pool else "static",
-            fingerprint=_fingerprint(folder, settings, device.name),
-            notes=self._notes(plan, is_static=pool is None),
+            fingerprint=fingerprint(folder, settings, device.name),
+            notes=(*notes_of(plan, self._source, self._obstacle, is_static=pool is None), *ends.notes),
             why=self._why,
             threads=threads,
             weights_bytes=needed["weights_bytes"],
             cache_bytes=needed["cache_bytes"],
-            marks=self._encoder.marks if _HAS_GUIDANCE else None,
+            marks=self._text.encoder.marks if _HAS_GUIDANCE else None,
         )
         if self._max_running is not None:
             self.run_at_most(self._max_running)
@@ -212,51 +209,44 @@ class OrtEngine:
 
     def encode(self, messages: Sequence[Message]) -> list[int]:
         try:
-            return self._encoder(messages)
+            return self._text.encoder(messages)
         except RuntimeError as error:
             raise PromptError(str(error)) from error
 
+    def prepare_guidance(self, grammar: str) -> None:
+        with ThreadPoolExecutor(1) as pool:  # both have tables to build
+            checking = pool.submit(self.check_guidance, grammar)
+            self.open(_NOBODY, [0], Sampling(1, temperature=0, guidance=grammar))
+            self.release(_NOBODY)
+            checking.result()
+
     def check_guidance(self, grammar: str) -> None:
-        # A turn compiles its grammar when it begins, and only then.
-        request = self._engine.create_request(options=og.RequestOptions())
-        try:
-            turn = og.TurnOptions(request)
-            turn.set_max_generated_tokens(1)
-            turn.set_guidance("lark_grammar", grammar)
-            request.begin_turn([0], turn)
-        except (AttributeError, RuntimeError) as error:
-            raise guidance_error(str(error)) from error
-        finally:
-            request.close()
+        if not _HAS_GUIDANCE:
+            raise GuidanceError("the installed ONNX Runtime GenAI has no guidance")
+        self._grammars.check(grammar)
 
     def open(self, sequence: int, prompt: Sequence[int], sampling: Sampling) -> None:
-        options = og.RequestOptions()
-        options.set_max_session_tokens(len(prompt) + sampling.max_tokens)
-        request = self._engine.create_request(options=options)
-        turn = og.TurnOptions(request)
-        turn.set_max_generated_tokens(sampling.max_tokens)
-        turn.set_do_sample(sampling.temperature > 0)
-        if sampling.temperature > 0:
-            turn.set_temperature(sampling.temperature)
-            turn.set_top_p(sampling.top_p)
-            turn.set_top_k(shortlist(self._vocabulary, temperature=sampling.temperature))
-            if self._seeded:
-                seed = secrets.randbits(32) if sampling.seed is None else sampling.seed & (2**63 - 1)
-                turn.set_seed(seed)
-        if sampling.guidance is not None:
-            turn.set_guidance("lark_grammar", sampling.guidance)
+        request: Any = None
         try:
-            request.begin_turn(list(prompt), turn)
-        except RuntimeError as error:
-            if sampling.guidance is None:
-                raise
-            request.close()
-            raise guidance_error(str(error)) from error
+            options = og.RequestOptions()
+            options.set_max_session_tokens(len(prompt) + sampling.max_tokens)
+            request = self._engine.create_request(options=options)
+            turn = request.begin_turn(
+                list(prompt), turn_options(og, request, sampling, self._vocabulary, has_seeds=self._seeded)
+            )
+            decoder = self._text.decoder()
+        except Exception as error:
+            # Whatever it refuses, it refuses to this sequence alone, unless it is not well.
+            if request is not None:
+                request.close()
+            check_health(og, self._engine)
+            raise refusal(sampling, error) from error
         # A grammar is followed token by token.
         is_drafted = self._max_drafts > 0 and sampling.guidance is None
-        self._open[sequence] = _Open(
+        self._open[sequence] = OpenTurn(
             request,
-            self._tokenizer.create_stream(),
+            turn,
+            decoder,
             sampling.guidance or "",
             sampling.max_tokens,
             Drafter(prompt, self._payoff) if is_drafted else None,
@@ -269,11 +259,25 @@ class OrtEngine:
             alone = None
         drafted = 0 if alone is None else self._draft(alone)
         began = self._clock()
-        events = list(self._engine.run(self._events))
+        events = self._run()
         accepted = 0
         if alone is not None and alone.drafter is not None:
             seconds = self._clock() - began
             accepted = alone.drafter.note_step((event.token for event in events), seconds)
+        early, self._early = self._early, []
+        # All are read before the first is told of, because a `release` between two of them reads events too.
+        for step in [*early, *self._read(events, drafted, accepted)]:
+            if step.sequence in self._open or step.error is not None:
+                yield step
+
+    def _run(self) -> list[Any]:
+        try:
+            return list(self._engine.run(self._events))
+        except Exception as error:
+            raise EngineFailedError(f"the native engine's step failed: {short_words(error)}") from error
+
+    def _read(self, events: Iterable[Any], drafted: int = 0, accepted: int = 0) -> Iterator[Step]:
+        """What events come to. They are to be read before the next `run`."""
         for event in events:
             flags = int(event.flags)
             sequence = self._numbers.get(event.request)
@@ -282,16 +286,23 @@ class OrtEngine:
                     yield from self._stall()
                 continue
             self._stalls = 0
-            if flags & _FAILED and not self._seeded and any(live.grammar for live in self._open.values()):
-                yield from self._renew()
-                return
             if flags & _FAILED:
-                raise EngineFailedError(f"sequence {sequence}: {event.error_code}")
+                is_broken = event.error_code in _BROKEN
+                if is_broken and not self._seeded and any(live.grammar for live in self._open.values()):
+                    yield from self._renew()
+                    return
+                if is_broken:
+                    raise EngineFailedError(f"the native engine failed: {event.error_code}")
+                yield Step(sequence, None, "", error=SequenceError(f"given up: {event.error_code}"))
+                continue
+            live = self._open[sequence]
             token = None if event.token is None else int(event.token)
-            text = "" if token is None else self._take(self._open[sequence], token)
+            text = "" if token is None else live.take(token)
             end, cached = None, 0
             if flags & _FINISHED:
                 # A cancelled turn ends too, but whoever cancelled it has released the sequence already.
+                live.has_ended = True
+                text += live.decoder.flush()
                 end = _ENDS.get(event.finish_reason, EndReason.STOP)
                 cached = int(event.usage.cached_prompt_tokens)
             if token is not None or end is not None:
@@ -300,7 +311,7 @@ class OrtEngine:
                 )
                 drafted = accepted = 0
 
-    def _draft(self, alone: _Open) -> int:
+    def _draft(self, alone: OpenTurn) -> int:
         """Offer drafts for the next step of the only open sequence; return how many."""
         drafts = [] if alone.drafter is None else alone.drafter.propose(min(self._max_drafts, alone.room - 1))
         if drafts:
@@ -312,14 +323,6 @@ class OrtEngine:
                 alone.drafter = None
                 return 0
         return len(drafts)
-
-    def _take(self, live: _Open, token: int) -> str:
-        """The text that a generated token completes."""
-        live.has_begun = True
-        live.room -= 1
-        if live.drafter is not None:
-            live.drafter.add(token)
-        return str(live.decoder.decode(token))
 
     def _stall(self) -> Iterator[Step]:
         """Give up a grammar after several steps that came to nothing.
@@ -346,54 +349,42 @@ class OrtEngine:
         self._engine = og.Engine(self._model)
         self._events = self._engine.create_event_buffer(64)
 
-    def release(self, sequence: int) -> None:
+    def release(self, sequence: int) -> int:
         live = self._open.pop(sequence, None)
-        if live is not None:
-            del self._numbers[live.request]
-            live.request.close()
+        if live is None:
+            return 0
+        cached = 0 if live.has_ended else self._cut(live)
+        del self._numbers[live.request]
+        live.request.close()
+        return cached
+
+    def _cut(self, live: OpenTurn) -> int:
+        """End a turn in its midst; return its cached prompt tokens, which are told of a turn that has ended alone.
+
+        The `run` that tells them takes 0.07 ms: it is no step of the model, also where others are running.
+        """
+        if not self._seeded:
+            return 0
+        try:
+            live.request.cancel_turn(live.turn)
+        except RuntimeError:  # it has ended
+            return 0
+        cached = 0
+        others: list[Any] = []
+        for event in self._run():
+            if event.request != live.request:
+                others.append(event)
+            elif int(event.flags) & _FINISHED:
+                cached = int(event.usage.cached_prompt_tokens)
+        self._early += self._read(others)
+        return cached
 
     def close(self) -> None:
-        for sequence in list(self._open):
-            self.release(sequence)
+        self._grammars.close()
+        for live in self._open.values():
+            with suppress(RuntimeError):  # of a broken engine
+                live.request.close()
+        self._open.clear()
+        self._numbers.clear()
         # Native objects must go on this thread, and in this order.
         del self._events, self._engine, self._model
-
-    def _notes(self, plan: Plan, *, is_static: bool) -> tuple[str, ...]:
-        """What the user should read of the context and of how requests share the model."""
-        declared = _settings(self._source)["model"]["context_length"]
-        notes = plan.notes or lowered(declared, plan.served, "set --context")
-        if not is_static:
-            return notes
-        because = f", because {self._obstacle}" if self._obstacle else ""
-        waiting = (
-            f"static batching{because}: requests wait for those that run to end, and `seed` has no effect"
-        )
-        return (*notes, waiting)
-
-
-def _fewer_threads(settings: Mapping[str, Any]) -> int | None:
-    """How many threads to ask for; None where what would be taken is no more than there are processors for them."""
-    usable = usable_processors()
-    declared = settings["model"]["decoder"].get("session_options", {}).get("intra_op_num_threads")
-    if usable is None or (declared and declared <= usable):
-        return None
-    return usable
-
-
-def _fingerprint(folder: Path, settings: dict[str, Any], provider: str) -> str:
-    """Model and graph by their content, and the versions that compute them.
-
-    The weights count by their size only: reading gigabytes at each start would cost more than it tells.
-    """
-    graph = folder / settings["model"]["decoder"]["filename"]
-    sizes = sorted((file.name, file.stat().st_size) for file in folder.iterdir() if file.is_file())
-    content = hashlib.blake2b(graph.read_bytes(), digest_size=5)
-    content.update(json.dumps([settings, sizes], sort_keys=True).encode())
-    kind = "paged" if "dynamic_batching" in settings.get("engine", {}) else "stock"
-    versions = [f"{name}{metadata.version(package)}" for name, package in _VERSIONS.items()]
-    return "_".join(["fp", content.hexdigest(), kind, provider, *versions])
-
-
-def _settings(folder: Path) -> dict[str, Any]:
-    settings: dict[str, Any] = json.loads((folder / "genai_config.json").read_text(encoding="utf-8"))
-    return settings

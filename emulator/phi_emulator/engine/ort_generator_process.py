@@ -17,18 +17,21 @@ import os
 import secrets
 import signal
 import sys
-from collections.abc import Callable
-from contextlib import suppress
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Final
 
 import onnxruntime_genai
 
-from phi_emulator.engine.base import EndReason, Message
+from phi_emulator.engine.base import EndReason, Message, PromptTooLongError, Sampling
+from phi_emulator.engine.decoding import TokenDecoder
 from phi_emulator.engine.devices import DEVICES, declared_providers
-from phi_emulator.engine.prompt import PromptEncoder, control_tokens
-from phi_emulator.engine.shortlist import shortlist
+from phi_emulator.engine.native_sampling import native_sampling
+from phi_emulator.engine.native_text import NativeText
 
 __all__ = ["main", "piece_of"]
 
@@ -37,6 +40,9 @@ og: Any = onnxruntime_genai  # the package has no type information
 _PIECE: Final = 32
 """Tokens of a prompt for each step."""
 _SHORT_TABLE: Final = 4096
+_VERBS: Final = ("encode", "check_guidance", "confine", "open", "step", "release")
+_LITTLE_STACK: Final = 512 * 1024
+"""The least that a thread has on the systems that are served (macOS)."""
 _TAKES_PIECES: Final = ("cpu", "cuda")
 """Elsewhere GenAI refuses to append to a sequence ("Continuous decoding is not supported")."""
 
@@ -44,7 +50,7 @@ _TAKES_PIECES: Final = ("cpu", "cuda")
 @dataclass(slots=True)
 class _Open:
     generator: Any
-    decoder: Any
+    decoder: TokenDecoder
     rest: list[int]
     """What is still to be read of the prompt."""
     tokens: int
@@ -57,7 +63,7 @@ class _Open:
 class _Host:
     """A model and its Generators."""
 
-    def __init__(self, *, folder: str, device: str, profile: str | None) -> None:
+    def __init__(self, *, folder: str, device: str, profile: str | None, context: int) -> None:
         if hasattr(og, "disable_telemetry_events"):
             og.disable_telemetry_events()
         settings = json.loads((Path(folder) / "genai_config.json").read_text(encoding="utf-8"))
@@ -69,29 +75,63 @@ class _Host:
             config.overlay(json.dumps({"model": {"decoder": {"session_options": session}}}))
         self._model = og.Model(config)
         self._tokenizer = og.Tokenizer(self._model)
-        self._ends = {int(token) for token in self._tokenizer.eos_token_ids}
         self._reported = str(self._model.device_type)
         self._open: dict[int, _Open] = {}
-        self._encoder = PromptEncoder(
-            lambda messages: str(self._tokenizer.apply_chat_template(messages, add_generation_prompt=True)),
-            lambda text: [int(token) for token in self._tokenizer.encode(text)],
-            control_tokens(Path(folder)),
-        )
-        self._encoder([Message("user", "1 + 1")])  # a template that can't be used is better known now
+        self._text = NativeText(self._tokenizer, Path(folder), settings, context=context)
+        self._ends = frozenset(self._text.ends.ids)
 
     def about(self) -> dict[str, Any]:
         """What the loaded model says of itself."""
-        marks = asdict(self._encoder.marks) if hasattr(og.GeneratorParams, "set_guidance") else None
-        return {"device": self._reported, "version": str(og.__version__), "marks": marks}
+        marks = asdict(self._text.encoder.marks) if hasattr(og.GeneratorParams, "set_guidance") else None
+        notes = self._text.ends.notes
+        return {"device": self._reported, "version": str(og.__version__), "marks": marks, "notes": notes}
 
-    def encode(self, messages: list[list[str]]) -> list[int]:
-        return self._encoder([Message(*message) for message in messages])
+    def encode(self, messages: list[list[str]]) -> dict[str, Any]:
+        """The prompt's tokens under `ids`, or under `too_long` how many there are at least."""
+        try:
+            return {"ids": self._text.encoder([Message(*message) for message in messages])}
+        except PromptTooLongError as error:
+            return {"too_long": error.prompt_tokens}
 
-    def check_guidance(self, grammar: str) -> None:
-        params = og.GeneratorParams(self._model)
-        params.set_search_options(max_length=2)
-        params.set_guidance("lark_grammar", grammar)
-        og.Generator(self._model, params)
+    def check_guidance(self, grammar: str, cpu_s: float | None = None) -> float:
+        """Compile a grammar; return the seconds that it took of a processor. Past `cpu_s` this process is ended.
+
+        In a thread of little stack, so that what would overflow another's overflows here.
+        """
+        took = 0.0
+        refusal: Exception | None = None
+
+        def compile_it() -> None:
+            nonlocal took, refusal
+            began = time.thread_time()
+            try:
+                params = og.GeneratorParams(self._model)
+                params.set_search_options(max_length=2)
+                params.set_guidance("lark_grammar", grammar)
+                og.Generator(self._model, params)
+            except Exception as error:  # noqa: BLE001 - it is raised below
+                refusal = error
+            took = time.thread_time() - began
+
+        usual = threading.stack_size(_LITTLE_STACK)
+        thread = threading.Thread(target=compile_it)
+        with _processor_time(cpu_s):
+            thread.start()
+            thread.join()
+        threading.stack_size(usual)
+        if refusal is not None:
+            raise refusal
+        return took
+
+    def confine(self, memory_bytes: int) -> None:
+        """Let this process take no more memory than that beyond what it has, where the system can see to it."""
+        if sys.platform == "linux":
+            import resource  # noqa: PLC0415 - other systems have none
+
+            import psutil  # noqa: PLC0415 - only the process that checks grammars is confined
+
+            most = psutil.Process().memory_info().vms + memory_bytes
+            resource.setrlimit(resource.RLIMIT_AS, (most, resource.getrlimit(resource.RLIMIT_AS)[1]))
 
     def open(
         self,
@@ -105,10 +145,10 @@ class _Host:
         grammar: str | None,
     ) -> None:
         params = og.GeneratorParams(self._model)
-        options: dict[str, Any] = {"max_length": len(prompt) + max_tokens, "do_sample": temperature > 0}
-        if temperature > 0:
-            options |= {"temperature": temperature, "top_p": top_p}
-            options["top_k"] = shortlist(self._vocabulary, temperature=temperature)
+        native = native_sampling(Sampling(max_tokens, temperature=temperature, top_p=top_p), self._vocabulary)
+        options: dict[str, Any] = {"max_length": len(prompt) + max_tokens, "do_sample": not native.is_greedy}
+        if not native.is_greedy:
+            options |= {"temperature": native.temperature, "top_p": native.top_p, "top_k": native.top_k}
             options["random_seed"] = secrets.randbits(31) if seed is None else seed & (2**31 - 1)
         params.set_search_options(**options)
         if grammar is not None:
@@ -116,41 +156,76 @@ class _Host:
         generator = og.Generator(self._model, params)
         piece = piece_of(len(prompt), device=self._reported, model_type=str(self._model.type))
         self._open[sequence] = _Open(
-            generator, self._tokenizer.create_stream(), prompt, max_tokens, piece, grammar is not None
+            generator,
+            self._text.decoder(),
+            prompt,
+            max_tokens,
+            piece,
+            grammar is not None,
         )
 
     def step(self) -> list[list[Any]]:
-        """`[sequence, token, text, end, is_lost]` of each sequence that got a token or ended, or whose grammar did."""
+        """`[sequence, token, text, end, error]` of each sequence that got a token or ended.
+
+        The error is empty where the grammar could not be followed any more, and null where there is none.
+        """
         steps: list[list[Any]] = []
         has_read = False
         for sequence, live in self._open.items():
-            if live.rest:
-                if not has_read:
-                    live.generator.append_tokens(live.rest[: live.piece])
-                    live.rest = live.rest[live.piece :]
-                    has_read = True
-            elif live.tokens:
-                steps.append([sequence, *self._advance(live)])
+            if not live.rest and not live.tokens:
+                continue
+            if live.rest and has_read:
+                continue
+            has_read = has_read or bool(live.rest)
+            try:
+                found = self._advance(live)
+            except Exception as error:  # noqa: BLE001 - whatever it is, it is this Generator's
+                live.rest, live.tokens = [], 0
+                steps.append([sequence, None, "", None, "" if live.is_guided else str(error) or "no reason"])
+                if not live.is_guided:
+                    self._check_health()
+            else:
+                steps += [] if found is None else [[sequence, *found, None]]
         return steps
 
     def release(self, sequence: int) -> None:
         self._open.pop(sequence, None)
 
-    def _advance(self, live: _Open) -> tuple[int | None, str, str | None, bool]:
-        try:
-            live.generator.generate_next_token()
-        except RuntimeError:
-            if not live.is_guided:
-                raise
-            live.tokens = 0
-            return None, "", None, True
+    def _advance(self, live: _Open) -> tuple[int | None, str, str | None] | None:
+        """Read a piece of the prompt, which gives nothing, or generate a token: token, text and end."""
+        if live.rest:
+            live.generator.append_tokens(live.rest[: live.piece])
+            live.rest = live.rest[live.piece :]
+            return None
+        live.generator.generate_next_token()
         token = int(live.generator.get_next_tokens()[0])
         if token in self._ends:
             live.tokens = 0
-            return None, "", EndReason.STOP, False
+            return None, live.decoder.flush(), EndReason.STOP
         live.tokens -= 1
-        text = str(live.decoder.decode(token))
-        return token, text, None if live.tokens else EndReason.LENGTH, False
+        text = live.decoder.feed(token)
+        return (token, text, None) if live.tokens else (token, text + live.decoder.flush(), EndReason.LENGTH)
+
+    def _check_health(self) -> None:
+        """Let a new Generator do a step; what it raises is true of all."""
+        params = og.GeneratorParams(self._model)
+        params.set_search_options(max_length=2, do_sample=False)
+        generator = og.Generator(self._model, params)
+        generator.append_tokens([0])
+        generator.generate_next_token()
+
+
+@contextmanager
+def _processor_time(seconds: float | None) -> Iterator[None]:
+    """End this process once it has computed for so long; where the system can't, whoever asked will."""
+    if seconds is None or sys.platform == "win32":
+        yield
+        return
+    signal.setitimer(signal.ITIMER_PROF, seconds)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_PROF, 0)
 
 
 def piece_of(prompt_tokens: int, *, device: str, model_type: str) -> int:
@@ -175,9 +250,7 @@ def main() -> None:
 
     def load(**arguments: Any) -> dict[str, str]:
         host = _Host(**arguments)
-        verbs.update(
-            {name: getattr(host, name) for name in ("encode", "check_guidance", "open", "step", "release")}
-        )
+        verbs.update({name: getattr(host, name) for name in _VERBS})
         return host.about()
 
     verbs["load"] = load

@@ -6,6 +6,9 @@ A tokenizer reads `<|end|>` inside a user's text as the control token. So a conv
 rendered with place-holders for the contents; the template's own parts are encoded as they are, and the contents in
 pieces that are each shorter than any control token. So is one with tools, whose marks are control tokens to keep. Other
 conversations take the direct way, which keeps the exact tokenization across the template's joints.
+
+What can't fit is refused before the work is done: by its bytes, of which a token covers at most so many, and else as
+soon as its beginning is too long. Of such a prompt the least number of tokens is told.
 """
 
 from __future__ import annotations
@@ -14,11 +17,11 @@ import json
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
-from pathlib import Path
+from typing import Final
 
-from phi_emulator.engine.base import Marks, Message
+from phi_emulator.engine.base import Marks, Message, PromptTooLongError
 
-__all__ = ["PromptEncoder", "control_tokens"]
+__all__ = ["PromptEncoder"]
 
 # Two private-use characters that are taken out of the contents, so a user's text can't forge a place-holder.
 _OPEN, _CLOSE = "\ue000", "\ue001"
@@ -29,13 +32,24 @@ _LISTED = re.compile(rf"""\[['"]({_OPEN}\d+{_CLOSE})['"]\]""")
 _UNSAFE = re.compile(f"[\x00{_OPEN}{_CLOSE}\ud800-\udfff]")
 _PHI_CALL = ("<|tool_call|>", "<|/tool_call|>")
 _PHI_ANSWER = "tool_response"
+_SLICE: Final = 16_384
+"""Characters that are encoded in one go, which is when the interpreter stands still: 25 ms at most were measured."""
+_SPARE: Final = 1024
+"""Tokens that are counted beyond twice the context, so that the usual refusal names the right number."""
+_JOINT: Final = 16
+"""Tokens by which a cut may change a count, generously."""
+_MOST_KNOWN: Final = 1024
+_SHORT: Final = 32
+"""Characters of a piece whose tokens are kept: cut control tokens make few pieces, again and again."""
 
 
 class PromptEncoder:
     """Renders and encodes conversations.
 
     `render` takes messages as JSON and returns the prompt's text; `encode` returns token ids; `control_tokens` are the
-    texts that `encode` would read as control tokens.
+    texts that `encode` would read as control tokens. Prompts of many more than `most_tokens` are refused before they
+    are read; those of a few more are for the caller to refuse. `most_bytes` are what a token covers at most, where that
+    is known.
     """
 
     def __init__(
@@ -43,13 +57,22 @@ class PromptEncoder:
         render: Callable[[str], str],
         encode: Callable[[str], list[int]],
         control_tokens: Sequence[str],
+        *,
+        most_tokens: int | None = None,
+        most_bytes: int | None = None,
     ) -> None:
         self._render = render
         self._encode = encode
+        self._context, self._most_bytes = most_tokens, most_bytes
+        self._most_tokens = None if most_tokens is None else 2 * most_tokens + _SPARE
         self._control = re.compile("|".join(map(re.escape, control_tokens))) if control_tokens else None
         self._known = frozenset(control_tokens)
         self._marks: Marks | None = None
         self._knows_tools = False
+
+    def try_template(self) -> None:
+        """Render and encode a conversation, however long it is; raises what the two functions raise."""
+        self._encode(self._render_messages([{"role": "user", "content": "1 + 1"}]))
 
     @property
     def marks(self) -> Marks:
@@ -71,15 +94,22 @@ class PromptEncoder:
         return self._marks
 
     def __call__(self, messages: Sequence[Message]) -> list[int]:
-        """Return the prompt's token ids, ending where the assistant's turn begins."""
+        """Return the prompt's token ids, ending where the assistant's turn begins.
+
+        Raises:
+            PromptTooLongError: there are many more than may be.
+        """
         cleaned = [Message(m.role, *(_UNSAFE.sub("", text) for text in m[1:])) for m in messages]
         has_tools = any(m.calls or m.tools for m in cleaned)
         if not has_tools and (
             self._control is None or not any(self._control.search(m.content) for m in cleaned)
         ):
-            return self._encode(
-                self._render_messages({"role": m.role, "content": m.content} for m in cleaned)
-            )
+            whole = self._render_messages({"role": m.role, "content": m.content} for m in cleaned)
+            self._check_size(whole)
+            self._check_slices(whole)
+            ids = self._encode(whole)
+            self._check_count(len(ids))
+            return ids
         texts: list[str] = []
 
         def place(text: str) -> str:
@@ -87,13 +117,48 @@ class PromptEncoder:
             return f"{_OPEN}{len(texts) - 1}{_CLOSE}"
 
         rendered = self._render_messages([self._with_places(message, place) for message in cleaned])
-        ids: list[int] = []
-        for index, part in enumerate(_PLACE.split(_LISTED.sub(r"\1", rendered))):
-            pieces = self._harmless(texts[int(part)]) if index % 2 else [part]
-            for piece in pieces:
-                if piece:
-                    ids += self._encode(piece)
+        parts = _PLACE.split(_LISTED.sub(r"\1", rendered))
+        parts[1::2] = [texts[int(number)] for number in parts[1::2]]
+        self._check_size(*parts)
+        ids = []
+        known: dict[str, list[int]] = {}
+        for index, part in enumerate(parts):
+            for piece in self._harmless(part) if index % 2 else [part]:
+                ids += self._encode_piece(piece, known)
+                self._check_count(len(ids))
         return ids
+
+    def _encode_piece(self, piece: str, known: dict[str, list[int]]) -> list[int]:
+        """The tokens of a piece, from those that are `known` if it is short."""
+        if not piece:
+            return []
+        found = known.get(piece)
+        if found is None:
+            self._check_slices(piece)
+            found = self._encode(piece)
+            if len(piece) <= _SHORT and len(known) < _MOST_KNOWN:
+                known[piece] = found
+        return found
+
+    def _check_size(self, *texts: str) -> None:
+        """Refuse what so many tokens can't cover, whatever it says."""
+        if self._most_tokens is None or self._most_bytes is None:
+            return
+        size = sum(len(text) if text.isascii() else len(text.encode()) for text in texts)
+        self._check_count(-(-size // self._most_bytes))
+
+    def _check_slices(self, text: str) -> None:
+        """Refuse a long text as soon as its beginning is too long, and let others have a turn meanwhile."""
+        if self._most_tokens is None or len(text) <= _SLICE:
+            return
+        count = 0
+        for start in range(0, len(text), _SLICE):
+            count += max(len(self._encode(text[start : start + _SLICE])) - _JOINT, 0)
+            self._check_count(count)
+
+    def _check_count(self, tokens: int) -> None:
+        if self._context is not None and self._most_tokens is not None and tokens > self._most_tokens:
+            raise PromptTooLongError(tokens, self._context)
 
     def _with_places(self, message: Message, place: Callable[[str], str]) -> dict[str, str]:
         """A message as the template takes it, with a place for each text that is somebody's own."""
@@ -122,9 +187,3 @@ class PromptEncoder:
             yield text[start : match.start() + 1]
             start = match.start() + 1
         yield text[start:]
-
-
-def control_tokens(folder: Path) -> list[str]:
-    """The texts that the tokenizer of a model folder reads as control tokens, wherever they stand."""
-    tokenizer = json.loads((folder / "tokenizer.json").read_text(encoding="utf-8"))
-    return [token["content"] for token in tokenizer.get("added_tokens", ())]

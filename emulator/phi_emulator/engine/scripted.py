@@ -65,6 +65,9 @@ class ScriptedEngine:
         self._replies[tuple(prompt)] = self._reply(messages)
         return prompt
 
+    def prepare_guidance(self, grammar: str) -> None:
+        self.check_guidance(grammar)
+
     def check_guidance(self, grammar: str) -> None:  # noqa: ARG002 - it is not looked at
         if self._info.marks is None:
             raise GuidanceError("the scripted engine follows no grammar")
@@ -79,9 +82,10 @@ class ScriptedEngine:
             self._advance(sequence, script) for sequence, script in self._open.items() if not script.ended
         ]
 
-    def release(self, sequence: int) -> None:
+    def release(self, sequence: int) -> int:
         if self._open.pop(sequence, None) is not None:
             self.released.append(sequence)
+        return 0
 
     def close(self) -> None:
         self._open.clear()

@@ -20,7 +20,14 @@ from itertools import count
 from pathlib import Path
 from typing import Final, Protocol
 
-from phi_emulator.engine.base import Engine, Message, Sampling
+from phi_emulator.engine.base import (
+    Engine,
+    EngineError,
+    EngineFailedError,
+    Message,
+    ModelLoadError,
+    Sampling,
+)
 from phi_emulator.engine.processors import usable_processors
 
 __all__ = ["AdjustableEngine", "Calibrations", "calibrate", "machine", "measure_rates", "worthwhile"]
@@ -37,6 +44,8 @@ _STEPS: Final = 8
 _TRIVIAL_S: Final = 0.002
 """A step below this is over before its tokens are sent: the engine is not what limits."""
 _NO_END: Final = 64
+_SMALLEST: Final = 2 * _NO_END
+"""Tokens of context below which nothing is measured: there is no answer whose speed would matter."""
 
 
 class AdjustableEngine(Engine, Protocol):
@@ -48,14 +57,24 @@ class AdjustableEngine(Engine, Protocol):
 
 
 def calibrate(engine: AdjustableEngine, kept: Calibrations) -> None:
-    """Let as many run side by side as are worthwhile here: as was measured before, else as is measured now."""
+    """Let as many run side by side as are worthwhile here: as was measured before, else as is measured now.
+
+    Raises:
+        ModelLoadError: the engine breaks in its first steps.
+    """
     info = engine.info
-    if info.max_running <= FEWEST:
+    if info.max_running <= FEWEST or info.context_length < _SMALLEST:
         return
     rates = kept.find(info.fingerprint, info.threads)
     if rates is None:
         began = time.perf_counter()
-        rates = measure_rates(engine)
+        try:
+            rates = measure_rates(engine)
+        except EngineFailedError as error:
+            raise ModelLoadError(f"it was loaded, and can't take a step: {error}") from error
+        except EngineError as error:
+            logger.warning("how many to run side by side can't be measured: %s", error)
+            return
         if not rates:
             return
         logger.info("calibrated in %.1f s", time.perf_counter() - began)

@@ -33,39 +33,77 @@ class TextMachine(Protocol):
 
 
 class StopStrings:
-    """Cuts a text before the first stop string that appears in it."""
+    """Cuts a text before the stop string that is complete first; of several, before the longest.
+
+    So the cut is where it would be letter by letter, whatever the pieces. A piece takes time with its own length and
+    not with that of the stop strings.
+    """
 
     def __init__(self, stops: Sequence[str]) -> None:
-        self._stops = tuple(stop for stop in stops if stop)
-        self._longest = max(map(len, self._stops), default=0)
-        self._starts = frozenset(stop[:length] for stop in self._stops for length in range(1, len(stop)))
+        self._seekers = [_Seeker(stop) for stop in dict.fromkeys(stops) if stop]
         self._held = ""
         self.stopped = False
+        self.matched = ""
+        """The stop string that ended the text."""
 
     def feed(self, text: str) -> str:
         """Take the next piece; return what may be shown now."""
         if self.stopped:
             return ""
-        if not self._stops:
+        if not self._seekers:
             return text
-        self._held += text
-        found = [at for at in (self._held.find(stop) for stop in self._stops) if at >= 0]
+        found = [
+            (end, -len(seeker.stop), seeker.stop) for seeker in self._seekers if (end := seeker.feed(text))
+        ]
+        all_of_it = self._held + text
         if found:
-            self.stopped = True
-            shown, self._held = self._held[: min(found)], ""
-            return shown
-        keep = self._possible_start()
-        shown, self._held = self._held[: len(self._held) - keep], self._held[len(self._held) - keep :]
-        return shown
+            end, _, self.matched = min(found)
+            self.stopped, cut = True, len(self._held) + end - len(self.matched)
+            self._held = ""
+            return all_of_it[:cut]
+        cut = len(all_of_it) - max(seeker.begun for seeker in self._seekers)
+        self._held = all_of_it[cut:]
+        return all_of_it[:cut]
 
     def flush(self) -> str:
         """The text ended without a stop string: return what was held back."""
         shown, self._held = self._held, ""
         return shown
 
-    def _possible_start(self) -> int:
-        """Length of the longest end of the held text that begins some stop string."""
-        for length in range(min(self._longest - 1, len(self._held)), 0, -1):
-            if self._held[-length:] in self._starts:
-                return length
+
+class _Seeker:
+    """Looks for one string in a text that comes in pieces, and never looks at a letter twice (Knuth, Morris, Pratt)."""
+
+    __slots__ = ("_borders", "begun", "stop")
+
+    def __init__(self, stop: str) -> None:
+        self.stop = stop
+        self.begun = 0
+        """How long an end of the text begins the string."""
+        # The longest proper end of the string's first n letters that begins it, for each n that was come to.
+        self._borders = [0, 0]
+
+    def feed(self, text: str) -> int:
+        """Where in `text` the string is complete for the first time; 0 if it isn't."""
+        place, stop = 0, self.stop
+        while place < len(text):
+            if not self.begun:
+                place = text.find(stop[0], place)
+                if place < 0:
+                    return 0
+            while self.begun and text[place] != stop[self.begun]:
+                self.begun = self._borders[self.begun]
+            if text[place] == stop[self.begun]:
+                self._advance()
+                if self.begun == len(stop):
+                    return place + 1
+            place += 1
         return 0
+
+    def _advance(self) -> None:
+        self.begun += 1
+        if self.begun == len(self._borders):
+            border, letter = self._borders[-1], self.stop[self.begun - 1]
+            while border and self.stop[border] != letter:
+                border = self._borders[border]
+            self._borders.append(border + (self.stop[border] == letter))

@@ -1,89 +1,51 @@
 """The thread that owns the engine, and the bridge from it to asyncio.
 
     new ──start()──► loading ──► serving ──stop()──► stopped
-                        │            │
-                        │            └─ engine breaks ─► every request fails; stopped
+                        │          │   ▲
+                        │          │   └─ engine breaks ─► those that run fail, it is loaded again; at most so
+                        │          │                       often, then every request fails
                         └─ can't load ─► stopped, start() raises
 
 Knows threads, the scheduler and the engine protocol; knows nothing of HTTP or Azure. Everything that the native engine
 must hear from its own thread goes through here, between two steps: so a cancelled sequence is gone before the next.
+What is one sequence's fault ends that one; see `Engine` for how the two are told apart.
 """
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import threading
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
-from dataclasses import dataclass, field, replace
+from contextlib import suppress
+from dataclasses import replace
 from itertools import count
-from typing import NamedTuple
 
 from phi_emulator.engine.base import (
-    EndReason,
     Engine,
     EngineError,
     EngineFailedError,
     EngineInfo,
     EngineStoppedError,
-    GuidanceError,
     Message,
     PromptTooLongError,
     QueueFullError,
     QueueTimeoutError,
     Sampling,
+    SequenceError,
     Step,
 )
-from phi_emulator.engine.checks import Checks, run_checks
+from phi_emulator.engine.bookkeeping import Counts, SequenceState, WorkerStatus
 from phi_emulator.engine.generation import Generation, Outcome
+from phi_emulator.engine.lanes import Lanes
+from phi_emulator.engine.restarts import MOST_RESTARTS, Restarts, trouble_of
 from phi_emulator.engine.scheduler import Scheduler
 from phi_emulator.engine.text import StopStrings, TextMachine
 
 __all__ = ["Counts", "Worker", "WorkerStatus"]
 
 logger = logging.getLogger("phi_emulator.engine")
-
-
-class WorkerStatus(NamedTuple):
-    """How the engine is, and how busy."""
-
-    is_broken: bool
-    running: int
-    waiting: int
-
-
-@dataclass(frozen=True, slots=True)
-class Counts:
-    """What became of the requests so far, and how many tokens they took."""
-
-    ended: int = 0
-    cancelled: int = 0
-    refused: int = 0
-    prompt_tokens: int = 0
-    cached_prompt_tokens: int = 0
-    """Prompt tokens that were not computed, because a request before had begun with them."""
-    completion_tokens: int = 0
-    drafted_tokens: int = 0
-    """Tokens that were proposed to be checked several at a time."""
-    accepted_tokens: int = 0
-    """Those of them that the model gave as well: steps that were saved."""
-    steps: int = 0
-    """Steps that the model has begun: tokens of answers, or chunks of prompts, of all that run together."""
-
-
-@dataclass(slots=True)
-class _Sequence:
-    generation: Generation
-    prompt: Sequence[int]
-    sampling: Sampling
-    machines: Sequence[TextMachine]
-    since: float
-    is_running: bool = field(default=False)
-    completion_tokens: int = field(default=0)
-    drafted_tokens: int = field(default=0)
-    accepted_tokens: int = field(default=0)
 
 
 class Worker:
@@ -108,14 +70,17 @@ class Worker:
         self._make_engine = make_engine
         self._queue_size = queue_size
         self._loaded: Future[Engine] = Future()
+        self._info: EngineInfo
+        self._restarts = Restarts(clock)
+        self._trouble = ""
+        self._is_reloading = False
+        self._lanes = Lanes()
         self._thread = threading.Thread(target=self._run, name="phi-emulator-engine", daemon=True)
         self._numbers = count(1)
-        # Guards the scheduler, the sequences and the two fields below it; the engine itself is the
-        # thread's alone.
+        # Guards the scheduler, the sequences and the fields below them; the engine itself is the thread's alone.
         self._changed = threading.Condition()
-        self._sequences: dict[int, _Sequence] = {}
+        self._sequences: dict[int, SequenceState] = {}
         self._cancelled: list[int] = []
-        self._checks = Checks()
         self._stopping = False
         self._broken = False
         self._scheduler: Scheduler
@@ -127,26 +92,34 @@ class Worker:
             ModelLoadError: it can't be loaded.
         """
         self._thread.start()
-        return self._loaded.result().info
+        return self._loaded.result().info  # what it raises is for the caller
 
     def stop(self) -> None:
         """Fail what is still running or waiting, free the model and end the thread."""
         with self._changed:
             self._stopping = True
             self._changed.notify()
+        self._lanes.close()
         if self._thread.is_alive():
             self._thread.join()
 
     @property
     def info(self) -> EngineInfo:
         """What answers; available once started."""
-        return self._loaded.result().info
+        return self._info
 
     @property
     def status(self) -> WorkerStatus:
         """How the engine is now."""
         with self._changed:
-            return WorkerStatus(self._broken, self._scheduler.running, self._scheduler.waiting)
+            return WorkerStatus(
+                self._broken,
+                self._scheduler.running,
+                self._scheduler.waiting,
+                self._is_reloading,
+                self._restarts.total,
+                self._trouble,
+            )
 
     @property
     def counts(self) -> Counts:
@@ -154,26 +127,23 @@ class Worker:
         return replace(self._counts, steps=self._steps)
 
     async def encode(self, messages: Sequence[Message]) -> list[int]:
-        """The prompt's token ids, worked out beside the event loop.
+        """The prompt's token ids, worked out beside the event loop; none waits behind much longer ones.
 
         Raises:
-            PromptError: the chat template refuses the messages.
+            EngineError: as `Engine.encode` raises it, or because the engine is not there any more.
         """
-        return await asyncio.to_thread(self._loaded.result().encode, messages)
+        size = sum(len(text) for message in messages for text in message)
+        return await self._lanes.run(size, lambda: self._engine().encode(messages))
 
     async def check_guidance(self, grammar: str) -> None:
-        """See between two steps whether the engine can follow a grammar.
+        """See whether the engine can follow a grammar, beside those that run.
 
         Raises:
             GuidanceError: it can't.
             EngineStoppedError: the worker is stopping.
         """
-        with self._changed:
-            if self._stopping:
-                raise EngineStoppedError("the engine is stopping")
-            checked = self._checks.add(grammar)
-            self._changed.notify()
-        await asyncio.wrap_future(checked)
+        self._engine_is_there()
+        await self._lanes.run_alone(lambda: self._engine().check_guidance(grammar))
 
     def submit(
         self, prompt: Sequence[int], sampling: Sampling, *, watch: TextMachine | None = None
@@ -195,16 +165,13 @@ class Worker:
         generation = Generation(sequence, self._cancel)
         machines = (StopStrings(sampling.stop), *(() if watch is None else (watch,)))
         with self._changed:
-            if self._broken:
-                raise EngineFailedError("the engine broke down")
-            if self._stopping:
-                raise EngineStoppedError("the engine is stopping")
+            self._engine_is_there()
             try:
                 self._scheduler.submit(sequence, tokens)
             except QueueFullError:
                 self._count(refused=1)
                 raise
-            self._sequences[sequence] = _Sequence(generation, prompt, sampling, machines, self._clock())
+            self._sequences[sequence] = SequenceState(generation, prompt, sampling, machines, self._clock())
             self._changed.notify()
         return generation
 
@@ -214,32 +181,102 @@ class Worker:
                 self._cancelled.append(sequence)
                 self._changed.notify()
 
+    def _engine_is_there(self) -> None:
+        if self._broken:
+            raise EngineFailedError("the engine broke down")
+        if self._stopping:
+            raise EngineStoppedError("the engine is stopping")
+
+    def _engine(self) -> Engine:
+        """The engine, waited for while it is loaded again; not for the event loop."""
+        self._engine_is_there()
+        return self._loaded.result()
+
     # What follows runs on the worker's thread.
 
     def _run(self) -> None:
-        engine: Engine | None = None
         try:
-            engine = self._make_engine()
-            self._scheduler = Scheduler(engine.info, self._queue_size)
+            first = self._make_engine()
+            self._info = first.info
+            self._scheduler = Scheduler(first.info, self._queue_size)
         except BaseException as error:  # noqa: BLE001 - whatever it is, start() must raise it on the caller's thread
             self._loaded.set_exception(error)
             return
-        self._loaded.set_result(engine)
+        self._loaded.set_result(first)
+        engine: Engine | None = first
+        while engine is not None:
+            trouble = self._serve(engine)
+            if not trouble:
+                self._fail(EngineStoppedError("the engine has stopped"))
+            with suppress(Exception):  # a broken one may refuse even this
+                engine.close()
+            engine = self._load_again(trouble) if trouble else None
+
+    def _serve(self, engine: Engine) -> str:
+        """Run it until the worker is to stop, or it breaks: then why."""
         try:
             while self._turn(engine):
                 pass
-        finally:
-            self._fail_all(EngineStoppedError("the engine has stopped"))
-            engine.close()
+        except Exception as error:  # noqa: BLE001 - whatever it is, this engine is not trusted any more
+            trouble = trouble_of(error) or "no reason given"
+        else:
+            return ""
+        with self._changed:
+            self._loaded, self._is_reloading, self._trouble = Future(), True, trouble
+        self._fail(EngineFailedError("the engine broke down"), running_only=True)
+        return trouble
+
+    def _load_again(self, trouble: str) -> Engine | None:
+        """A new engine in the place of one that broke; None where it breaks too often, or the worker is to stop."""
+        while not self._stopping and self._restarts.may_try():
+            logger.error(
+                "the engine broke down (%s): what was running fails, and it is loaded again; this is done at most %d "
+                "times in ten minutes",
+                trouble,
+                MOST_RESTARTS,
+            )
+            try:
+                engine = self._make_engine()
+            except Exception as error:  # noqa: BLE001 - it is tried as often as it may be
+                trouble = f"it can't be loaded again: {trouble_of(error)}"
+                with self._changed:
+                    self._trouble = trouble
+                continue
+            with self._changed:
+                self._take_over(engine)
+            return engine
+        if not self._stopping:
+            logger.error(
+                "the engine broke down (%s): it answers nothing until the emulator is restarted", trouble
+            )
+        with self._changed:
+            self._broken = not self._stopping
+            self._is_reloading, self._stopping = False, True
+        failed = EngineFailedError("the engine broke down")
+        self._loaded.set_exception(failed)
+        self._fail(failed)
+        return None
+
+    def _take_over(self, engine: Engine) -> None:
+        """Let those that were waiting wait for another engine; with the lock held."""
+        self._info, self._is_reloading = engine.info, False
+        self._scheduler = Scheduler(engine.info, self._queue_size)
+        for sequence, state in list(self._sequences.items()):
+            tokens = len(state.prompt) + state.sampling.max_tokens
+            if tokens > engine.info.context_length:  # there is less memory than there was
+                del self._sequences[sequence]
+                state.generation.send(PromptTooLongError(len(state.prompt), engine.info.context_length))
+            else:
+                self._scheduler.submit(sequence, tokens)
+        self._loaded.set_result(engine)
 
     def _turn(self, engine: Engine) -> bool:
         """Take in what changed, then run one step. False once the worker is to stop."""
         with self._changed:
-            while not (self._stopping or self._cancelled or self._sequences or self._checks):
+            while not (self._stopping or self._cancelled or self._sequences):
                 self._changed.wait()
             if self._stopping:
                 return False
-            checks = self._checks.take()
             cancelled = self._forget_the_cancelled()
             self._refuse_the_late()
             admitted = [(sequence, self._sequences[sequence]) for sequence in self._scheduler.admit()]
@@ -247,32 +284,29 @@ class Worker:
                 state.is_running = True
             running = self._scheduler.running > 0
             self._steps += running
-        run_checks(engine, checks)
-        try:
-            for sequence in cancelled:
-                engine.release(sequence)
-            for sequence, state in admitted:
-                self._open(engine, sequence, state)
-            if running:
-                for step in engine.step():
-                    self._deliver(engine, step)
-        except Exception:
-            logger.exception(
-                "the engine broke down: running requests fail, and so will others until the emulator is restarted"
-            )
-            with self._changed:
-                self._broken = self._stopping = True  # it is not trusted with further requests
-            self._fail_all(EngineFailedError("the engine broke down"))
+        for sequence, state in cancelled:
+            cached = engine.release(sequence)
+            if state.is_running:
+                with self._changed:
+                    self._count_tokens(state, cached)
+        for sequence, state in admitted:
+            self._open(engine, sequence, state)
+        if running:
+            for step in engine.step():
+                self._deliver(engine, step)
         return True
 
-    def _forget_the_cancelled(self) -> list[int]:
+    def _forget_the_cancelled(self) -> list[tuple[int, SequenceState]]:
         """Strike them from the books; with the lock held. The engine is told afterwards."""
         cancelled, self._cancelled = self._cancelled, []
+        struck: list[tuple[int, SequenceState]] = []
         for sequence in cancelled:
-            if self._sequences.pop(sequence, None) is not None:
+            state = self._sequences.pop(sequence, None)
+            if state is not None:
                 self._count(cancelled=1)
+                struck.append((sequence, state))
             self._scheduler.finish(sequence)
-        return cancelled
+        return struck
 
     def _refuse_the_late(self) -> None:
         """Turn away what has waited too long. Between two steps is often enough: nothing waits while nothing runs."""
@@ -296,61 +330,70 @@ class Worker:
             self._counts, **{name: getattr(self._counts, name) + n for name, n in more.items()}
         )
 
+    def _count_tokens(self, state: SequenceState, cached: int, **more: int) -> None:
+        """Add what a sequence took; with the lock held."""
+        self._count(
+            prompt_tokens=len(state.prompt),
+            cached_prompt_tokens=cached,
+            completion_tokens=state.completion_tokens,
+            drafted_tokens=state.drafted_tokens,
+            accepted_tokens=state.accepted_tokens,
+            **more,
+        )
+
     def _deliver(self, engine: Engine, step: Step) -> None:
         state = self._sequences.get(step.sequence)
         if state is None:
             return
+        state.completion_tokens += step.token is not None
+        state.drafted_tokens += step.drafted_tokens
+        state.accepted_tokens += step.accepted_tokens
+        try:
+            text, end = state.show(step)
+        except Exception as error:  # noqa: BLE001 - what can't read this text says nothing of the others'
+            step = step._replace(error=SequenceError(f"its text can't be read: {trouble_of(error)}"))
+            text, end = "", None
         if step.error is not None:
             engine.release(step.sequence)
             self._drop(step.sequence, step.error)
             return
-        state.completion_tokens += step.token is not None
-        state.drafted_tokens += step.drafted_tokens
-        state.accepted_tokens += step.accepted_tokens
-        text, end = step.text, step.end
-        for machine in state.machines:
-            text = machine.feed(text)
-            if machine.stopped:
-                end = EndReason.STOP
-            if end is not None:
-                text += machine.flush()
         if text:
             state.generation.send(text)
         if end is not None:
-            engine.release(step.sequence)
+            cut = engine.release(step.sequence)
+            cached = cut if step.end is None else step.cached_prompt_tokens
             with self._changed:
                 self._sequences.pop(step.sequence, None)
                 self._scheduler.finish(step.sequence)
-                self._count(
-                    ended=1,
-                    prompt_tokens=len(state.prompt),
-                    cached_prompt_tokens=step.cached_prompt_tokens,
-                    completion_tokens=state.completion_tokens,
-                    drafted_tokens=state.drafted_tokens,
-                    accepted_tokens=state.accepted_tokens,
-                )
-            outcome = Outcome(end, len(state.prompt), state.completion_tokens, step.cached_prompt_tokens)
-            state.generation.send(outcome)
+                self._count_tokens(state, cached, ended=1)
+            state.generation.send(Outcome(end, len(state.prompt), state.completion_tokens, cached))
 
-    def _open(self, engine: Engine, sequence: int, state: _Sequence) -> None:
+    def _open(self, engine: Engine, sequence: int, state: SequenceState) -> None:
         try:
             engine.open(sequence, state.prompt, state.sampling)
-        except GuidanceError as error:
+        except EngineFailedError:
+            raise
+        except EngineError as error:
             self._drop(sequence, error)
 
     def _drop(self, sequence: int, error: EngineError) -> None:
         """End one sequence with an error; the others go on."""
         with self._changed:
-            state = self._sequences.pop(sequence)
+            state = self._sequences.pop(sequence, None)
             self._scheduler.finish(sequence)
             self._count(refused=1)
-        state.generation.send(error)
+        if state is not None:
+            state.generation.send(error)
 
-    def _fail_all(self, error: EngineError) -> None:
+    def _fail(self, error: EngineError, *, running_only: bool = False) -> None:
         with self._changed:
-            sequences, self._sequences = self._sequences, {}
-            for sequence in sequences:
+            failed = {
+                sequence: state
+                for sequence, state in self._sequences.items()
+                if state.is_running or not running_only
+            }
+            for sequence in failed:
+                del self._sequences[sequence]
                 self._scheduler.finish(sequence)
-            self._checks.fail(error)
-        for state in sequences.values():
+        for state in failed.values():
             state.generation.send(error)

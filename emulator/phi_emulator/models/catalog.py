@@ -22,6 +22,8 @@ class Variant:
     """What it is built for, as ONNX Runtime says."""
     about_bytes: int
     """Before the hub was asked; `pull` shows the exact size."""
+    contents: frozenset[str] = frozenset()
+    """Digests (`Manifest.content`) of whole builds that this release vouches for; none is known to it yet."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,17 +10,21 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from http import HTTPStatus
+from itertools import islice
 from pathlib import Path, PurePosixPath
 from typing import BinaryIO, Final, TypeVar
 from urllib.parse import urlsplit
 
 from phi_emulator.models.catalog import CatalogEntry, Variant
-from phi_emulator.models.manifest import ManifestError, check_path
-from phi_emulator.models.store import StoreError, flush
+from phi_emulator.models.durable import flush
+from phi_emulator.models.names import ManifestError, check_path, check_paths
+from phi_emulator.models.printable import printable
+from phi_emulator.models.store import StoreError
 
 # Without it, `huggingface_hub` asks the hub for a list of programs to look for, and tells it which of them runs here.
 # It reads the environment once, when it is imported.
@@ -45,6 +49,11 @@ _CHUNK: Final = 1 << 20
 _API_TIMEOUT_S: Final = 30.0
 _LONGEST_WAIT_S: Final = 300
 _US: Final = "phi-emulator"
+_MOST_FILES: Final = 4096
+_LARGEST: Final = 1 << 50
+_COMMIT: Final = re.compile(r"[0-9A-Za-z]{1,64}")
+_SHA256: Final = re.compile(r"[0-9a-f]{64}")
+_SHA1: Final = re.compile(r"[0-9a-f]{40}")
 _TRANSIENT: Final = (408, 429, 500, 502, 503, 504)
 _KEPT: Final = "what came is kept, and `phi-emulator models pull` goes on from there"
 _MIRROR: Final = "or name a mirror in `HF_ENDPOINT`"
@@ -118,13 +127,17 @@ class Hub:
                 repository, path_in_repo=variant.folder, recursive=True, revision=commit
             )
             self._was_reached = True
-            return commit or "", [item for item in listed if isinstance(item, RepoFile)]
+            return commit or "", [
+                item for item in islice(listed, _MOST_FILES + 1) if isinstance(item, RepoFile)
+            ]
 
         commit, listed = self._retrying(ask, repository)
         try:
-            files = tuple(_remote_file(item, variant.folder) for item in listed)
+            files = _remote_files(commit, listed, variant.folder)
         except (ManifestError, ValueError, TypeError) as error:
-            raise HubError(f"{self._host} lists what no model folder holds: {error}") from error
+            raise HubError(
+                f"{self._host} lists what no model folder holds: {printable(str(error), 300)}"
+            ) from error
         if not commit or not files:
             raise HubError(
                 f"{self._host} lists no files in `{variant.folder}` of `{repository}`: choose another variant"
@@ -313,6 +326,25 @@ def _wait_s(error: Exception, failures: int) -> float:
     return float(2 ** (failures - 1))
 
 
+def _remote_files(commit: str, listed: list[RepoFile], folder: str) -> tuple[RemoteFile, ...]:
+    """The files of a listing.
+
+    Raises:
+        ValueError: no model folder holds such files.
+    """
+    if len(listed) > _MOST_FILES or (commit and not _COMMIT.fullmatch(commit)):
+        raise ManifestError("too many files, or a commit that is none")
+    files = tuple(_remote_file(item, folder) for item in listed)
+    check_paths(file.path for file in files)
+    return files
+
+
 def _remote_file(item: RepoFile, folder: str) -> RemoteFile:
     path = check_path(str(PurePosixPath(item.path).relative_to(folder)))
-    return RemoteFile(path, int(item.size), item.lfs.sha256 if item.lfs else None, str(item.blob_id))
+    sha256, git_sha1 = item.lfs.sha256 if item.lfs else None, str(item.blob_id)
+    # They become part of a file's name while it grows.
+    if not (_SHA1.fullmatch(git_sha1) if sha256 is None else _SHA256.fullmatch(sha256)):
+        raise ManifestError(f"{path!r} has no hash")
+    if type(item.size) is not int or not 0 <= item.size <= _LARGEST:
+        raise ManifestError(f"{path!r} has no size")
+    return RemoteFile(path, item.size, sha256, git_sha1)

@@ -5,17 +5,20 @@ The checks stand in front of the native loader, whose own words name a file and 
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 from phi_emulator.models.catalog import BUNDLED, CATALOG, CatalogEntry, Variant
-from phi_emulator.models.store import Store, StoreError, human_size
+from phi_emulator.models.names import check_path
+from phi_emulator.models.store import Store, StoreError, expanded, human_size, is_folder
+from phi_emulator.models.strict_json import read_json
 
 __all__ = ["ModelFolder", "ModelNotFoundError", "NotPulledError", "check_folder", "resolve_model"]
 
 _TOKENIZER_FILES: Final = ("tokenizer.json", "tokenizer_config.json")
+_MOST_SETTINGS: Final = 64 << 20
+"""Bytes of a file of settings; a tokenizer's may list every token that was added."""
 _LFS_POINTER: Final = b"version https://git-lfs"
 
 
@@ -45,6 +48,8 @@ class ModelFolder:
     folder: Path
     description: str
     """A phrase for the banner."""
+    is_verified: bool = True
+    """False where nobody but an archive says what it is."""
 
 
 def resolve_model(wanted: str | None = None, store: Store | None = None) -> ModelFolder:
@@ -59,9 +64,9 @@ def resolve_model(wanted: str | None = None, store: Store | None = None) -> Mode
     wanted = wanted or BUNDLED.name
     found = _bundled(wanted) or _stored(wanted, store) or _registered(wanted, store)
     if found is None:
-        folder = Path(wanted).expanduser()
-        if not folder.is_dir():
-            names = [*CATALOG, *(model.manifest.reference for model in store.models()), *store.registered()]
+        folder = expanded(Path(wanted))
+        if not is_folder(folder):
+            names = [*CATALOG, *(model.manifest.reference for model in store.models()), *_names(store)]
             known = ", ".join(f"`{name}`" for name in dict.fromkeys(names))
             raise ModelNotFoundError(
                 f"{wanted!r} is neither a known model ({known}) nor a folder: give one of them"
@@ -69,6 +74,13 @@ def resolve_model(wanted: str | None = None, store: Store | None = None) -> Mode
         found = ModelFolder(folder.resolve().name, folder.resolve(), "a model folder of yours")
     check_folder(found.folder)
     return found
+
+
+def _names(store: Store) -> list[str]:
+    try:
+        return [*store.registered()]
+    except StoreError:
+        return []
 
 
 def _bundled(wanted: str) -> ModelFolder | None:
@@ -87,6 +99,11 @@ def _stored(wanted: str, store: Store) -> ModelFolder | None:
             names = ", ".join(f"`{known.name}`" for known in entry.variants) or "none"
             raise ModelNotFoundError(f"`{name}` has no variant {variant!r}: it has {names}")
         model = store.find(name, chosen.name)
+        if model is None and store.held(name, chosen.name) is not None:
+            raise ModelNotFoundError(
+                f"what is here as `{name}:{chosen.name}` was never compared with the hub's files: run `phi-emulator "
+                f"models pull {name}:{chosen.name}`, which does that and fetches what differs"
+            )
         if model is None:
             raise NotPulledError(entry, chosen)
     else:
@@ -100,14 +117,17 @@ def _stored(wanted: str, store: Store) -> ModelFolder | None:
         raise ModelNotFoundError(f"`{reference}` is damaged ({damage[0]}): {remedy}")
     manifest = model.manifest
     origin = f", from `{manifest.repository}` at {manifest.revision[:12]}" if manifest.repository else ""
-    return ModelFolder(manifest.name, model.folder, f"{manifest.description}, {manifest.variant}{origin}")
+    if not manifest.is_verified:
+        origin = " (imported, not verified)"
+    description = f"{manifest.description}, {manifest.variant}{origin}"
+    return ModelFolder(manifest.name, model.folder, description, manifest.is_verified)
 
 
 def _registered(wanted: str, store: Store) -> ModelFolder | None:
     folder = store.registered().get(wanted)
     if folder is None:
         return None
-    if not folder.is_dir():
+    if not is_folder(folder):
         raise ModelNotFoundError(
             f"`{wanted}` stands for {str(folder)!r}, which is gone: bring it back, or `phi-emulator models rm {wanted}`"
         )
@@ -128,18 +148,19 @@ def check_folder(folder: Path) -> None:
         )
     again = "get the model's files again"
     try:
-        graph = str(_read_json(config)["model"]["decoder"]["filename"])
+        graph = check_path(str(read_json(config, _MOST_SETTINGS)["model"]["decoder"]["filename"]))
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise ModelNotFoundError(f"{str(config)!r} can't be read: {again}") from error
     names = (graph, *_TOKENIZER_FILES)
     missing = [name for name in names if not (folder / name).is_file()]
     if missing:
         raise ModelNotFoundError(f"{str(folder)!r} lacks {', '.join(missing)}: {again}")
-    for path in {folder / name for name in names} | set(folder.glob(f"{graph}*")):
+    data = {path for path in folder.iterdir() if path.name.startswith(graph)}
+    for path in data | {folder / name for name in names}:
         if path.is_file():
             _check_content(path)
     try:
-        settings = _read_json(folder / "tokenizer_config.json")
+        settings = read_json(folder / "tokenizer_config.json", _MOST_SETTINGS)
         has_template = bool(settings.get("chat_template")) or (folder / "chat_template.jinja").is_file()
     except (OSError, ValueError, AttributeError) as error:
         raise ModelNotFoundError(
@@ -159,7 +180,3 @@ def _check_content(path: Path) -> None:
         raise ModelNotFoundError(f"{str(path)!r} is empty: get the model's files again")
     if start == _LFS_POINTER:
         raise ModelNotFoundError(f"{str(path)!r} is a Git LFS pointer: run `git lfs pull` in its repository")
-
-
-def _read_json(path: Path) -> Any:
-    return json.loads(path.read_text(encoding="utf-8"))

@@ -1,7 +1,7 @@
 """What a model in the store consists of: its origin, and the size and SHA-256 of each file.
 
 Knows bytes on disk; it must not know where files come from or where the store is. Manifests are read from disk and from
-archives that strangers made, so names and paths in them are checked before anybody uses them.
+archives that strangers made, so all that is in them is checked before anybody uses it, and texts are made printable.
 """
 
 from __future__ import annotations
@@ -11,10 +11,18 @@ import json
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, fields
-from pathlib import Path, PurePosixPath
-from typing import Any, Final, Self
+from pathlib import Path
+from typing import Any, Final, Self, TypeGuard
+
+from phi_emulator.models.names import MANIFEST, ManifestError, check_name, check_path, check_paths
+from phi_emulator.models.printable import printable
+from phi_emulator.models.strict_json import list_of, object_of, parse_json
 
 __all__ = [
+    "BY_ARCHIVE",
+    "BY_CATALOG",
+    "BY_HUB",
+    "BY_USER",
     "MANIFEST",
     "Manifest",
     "ManifestError",
@@ -25,45 +33,17 @@ __all__ = [
     "sha256_of",
 ]
 
-MANIFEST: Final = "phi-emulator.json"
-"""The manifest's own file name, beside the files that it lists."""
+BY_HUB: Final = "hub"
+BY_CATALOG: Final = "catalog"
+BY_USER: Final = "user"
+BY_ARCHIVE: Final = ""
+"""Who gave the hashes. An archive's own say that its files are whole, and not whose they are."""
 _FORMAT: Final = 1
 _CHUNK: Final = 1 << 20
-# Two hyphens stand between name and variant where both are in one file name.
-_NAME: Final = re.compile(r"(?!.*--)[a-z0-9][a-z0-9._-]{0,63}")
+_MOST_FILES: Final = 4096
+_LARGEST: Final = 1 << 50
+_LONGEST_TEXT: Final = 500
 _SHA256: Final = re.compile(r"[0-9a-f]{64}")
-# What Windows refuses or reads as something else; a path of a repository needs none of it.
-_BAD_IN_PATH: Final = re.compile(r'[\x00-\x1f\\:*?"<>|]')
-
-
-class ManifestError(ValueError):
-    """A manifest, or a name or path in one, can't be used."""
-
-
-def check_name(name: str) -> str:
-    """`name`, if it can be the name of a model or variant, which is also a folder's.
-
-    Raises:
-        ManifestError: it can't.
-    """
-    if not _NAME.fullmatch(name):
-        raise ManifestError(
-            f"{name!r} can't be a name: use a-z, 0-9, `.`, `_` and single `-`, at most 64 of them"
-        )
-    return name
-
-
-def check_path(path: str) -> str:
-    """`path`, if it is relative and stays inside the folder it is relative to.
-
-    Raises:
-        ManifestError: it leaves the folder, or is no path on some platform.
-    """
-    parts = PurePosixPath(path).parts
-    wrong = not parts or path.startswith("/") or ".." in parts or _BAD_IN_PATH.search(path)
-    if wrong or str(PurePosixPath(path)) != path or path == MANIFEST or path.endswith(".part"):
-        raise ManifestError(f"{path!r} is no path that a model's file may have")
-    return path
 
 
 def chunks_of(path: Path) -> Iterator[bytes]:
@@ -92,7 +72,7 @@ class ModelFile:
 
     def __post_init__(self) -> None:
         check_path(self.path)
-        if not _SHA256.fullmatch(self.sha256) or self.size < 0:
+        if not _SHA256.fullmatch(self.sha256) or not 0 <= self.size <= _LARGEST:
             raise ManifestError(f"{self.path!r} has no size and SHA-256 that can be used")
 
 
@@ -116,13 +96,15 @@ class Manifest:
     files: tuple[ModelFile, ...]
     placed_ns: int = 0
     """When it came into the store, in nanoseconds since 1970."""
+    hashes_from: str = BY_ARCHIVE
+    """Who gave the hashes that the files were compared with; an archive has no say in it."""
 
     def __post_init__(self) -> None:
         check_name(self.name)
         check_name(self.variant)
-        paths = {file.path.lower() for file in self.files}
-        if not self.files or len(paths) != len(self.files):
-            raise ManifestError("a model needs files, each under a path of its own")
+        if not 0 < len(self.files) <= _MOST_FILES:
+            raise ManifestError(f"a model needs files, and at most {_MOST_FILES} of them")
+        check_paths(file.path for file in self.files)
 
     @property
     def reference(self) -> str:
@@ -133,6 +115,17 @@ class Manifest:
     def size(self) -> int:
         """Bytes of all files."""
         return sum(file.size for file in self.files)
+
+    @property
+    def is_verified(self) -> bool:
+        """Whether its hashes are those of the catalog, of the hub, or of a digest that the user gave."""
+        return self.hashes_from in (BY_HUB, BY_CATALOG, BY_USER)
+
+    @property
+    def content(self) -> str:
+        """A hash of all files with their paths: the same for the same files, wherever they came from."""
+        lines = sorted(f"{file.path}\0{file.size}\0{file.sha256}" for file in self.files)
+        return hashlib.sha256("\n".join(lines).encode()).hexdigest()
 
     @property
     def identity(self) -> str:
@@ -152,21 +145,50 @@ class Manifest:
             ManifestError: it is something else, or of a later version.
         """
         try:
-            return cls._from_data(json.loads(text))
-        except ManifestError:
-            raise
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            data = parse_json(text)
+        except ValueError as error:
             raise ManifestError("it is no manifest of a model") from error
+        return cls.from_data(data)
 
     @classmethod
-    def _from_data(cls, data: dict[str, Any]) -> Self:
-        if data.pop("format") != _FORMAT:
+    def from_data(cls, data: Any) -> Self:
+        """Read what was JSON.
+
+        Raises:
+            ManifestError: it is something else than `to_json` wrote, or of a later version.
+        """
+        read = object_of(data)
+        if read is None:
+            raise ManifestError("it is no manifest of a model")
+        if read.get("format", _FORMAT) != _FORMAT:
             raise ManifestError("a later version of phi-emulator made this: update phi-emulator")
-        files = tuple(
-            ModelFile(str(file["path"]), int(file["size"]), str(file["sha256"])) for file in data.pop("files")
-        )
-        placed_ns = int(data.pop("placed_ns"))
         texts = {field.name for field in fields(cls)} - {"files", "placed_ns"}
-        if set(data) != texts or not all(isinstance(value, str) for value in data.values()):
+        given: dict[str, Any] = {"hashes_from": BY_ARCHIVE} | read
+        if set(given) != texts | {"format", "files", "placed_ns"}:
             raise ManifestError("it has other fields than a manifest")
-        return cls(files=files, placed_ns=placed_ns, **data)
+        listed, placed_ns = list_of(given["files"]), given["placed_ns"]
+        if (
+            listed is None
+            or not _is_count(placed_ns)
+            or not all(isinstance(given[name], str) for name in texts)
+        ):
+            raise ManifestError("it has fields of other kinds than a manifest")
+        return cls(
+            files=tuple(map(_file_of, listed)),
+            placed_ns=placed_ns,
+            **{name: printable(given[name], _LONGEST_TEXT) for name in texts},
+        )
+
+
+def _file_of(listed: object) -> ModelFile:
+    read = object_of(listed)
+    if read is None or set(read) != {"path", "size", "sha256"}:
+        raise ManifestError("it lists what is no file")
+    path, size, sha256 = read["path"], read["size"], read["sha256"]
+    if not isinstance(path, str) or not isinstance(sha256, str) or not _is_count(size):
+        raise ManifestError("it lists a file without path, size and SHA-256")
+    return ModelFile(path, size, sha256)
+
+
+def _is_count(value: object) -> TypeGuard[int]:
+    return type(value) is int and 0 <= value < 1 << 63

@@ -9,7 +9,9 @@ Knows folders and their configuration; what becomes of the graph is `paged_graph
         └── everything else             hard links, so the weights are there once
 
 KEY is a hash of the graph, its configuration and all that was chosen here: what fits is found again, what doesn't is
-never taken. Hard links, because the runtime refuses weights outside the graph's folder, behind symbolic links too.
+never taken. The few that were used last are kept, since several settings may take turns; the others go, and so do those
+that no longer share the model's files, which would keep replaced weights on the disk. Hard links, because the runtime
+refuses weights outside the graph's folder, behind symbolic links too.
 """
 
 from __future__ import annotations
@@ -17,14 +19,19 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
+import os
 import shutil
 import tempfile
+import time
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
+from phi_emulator.models.durable import flush, make_folders, move_folder
 from phi_emulator.models.geometry import Geometry, NotConvertibleError, block_step, usual_bits
+from phi_emulator.models.strict_json import read_json
 
 __all__ = ["PreparedModel", "prepare_model"]
 
@@ -41,6 +48,10 @@ CHUNK_SIZE: Final = 16
 MAX_SCHEDULED: Final = 256
 CACHE_BYTES: Final = 4 * 2**30
 """What the pool takes at most: nearly eight full contexts of the real model. The system gives it memory as it fills."""
+KEPT: Final = 4
+"""Prepared graphs of one model that stay, a few megabytes each."""
+_ABANDONED_S: Final = 3600
+"""After so long, what a process was making was left by one that ended."""
 _TYPES: Final = ("phi3", "llama")
 SIDE_BY_SIDE: Final = 8
 """Sequences for which the pool has places; how many are used is measured on the machine."""
@@ -74,7 +85,7 @@ def prepare_model(
     most. A number in the cache takes `cache_bits`, 8 or 32; without it 8 in large models, which is faster too.
     """
     try:
-        config = json.loads((folder / "genai_config.json").read_text(encoding="utf-8"))
+        config = read_json(folder / "genai_config.json")
         if "dynamic_batching" in config.get("engine", {}):
             return PreparedModel(folder)
         geometry, held = _geometry(config, context_length or DEFAULT_CONTEXT, cache_bytes, cache_bits)
@@ -85,7 +96,7 @@ def prepare_model(
         return PreparedModel(folder, f"{error.name} is not installed")
     except OSError as error:
         return PreparedModel(folder, f"no files can be written beside it ({error.strerror or error})")
-    except (KeyError, TypeError, AttributeError):
+    except (KeyError, TypeError, AttributeError, ValueError):
         return PreparedModel(folder, "its `genai_config.json` has not the usual form")
 
 
@@ -126,6 +137,7 @@ def _prepared(folder: Path, config: dict[str, Any], geometry: Geometry, held: in
     ready = folder / ".phi-emulator" / f"graph-{key}"
     links = {file.name: file for file in _files(folder) if file.name not in (stock.name, "genai_config.json")}
     if _is_whole(ready, links):
+        _tidy(ready, links)
         return ready
     # Imported late: it takes a moment, and is needed once in a model's life.
     import onnx  # noqa: PLC0415
@@ -161,6 +173,7 @@ def _prepared(folder: Path, config: dict[str, Any], geometry: Geometry, held: in
     config["search"]["chunk_size"] = CHUNK_SIZE
     config["engine"] = {"dynamic_batching": engine}
     _place(ready, {"model.onnx": graph.SerializeToString(), "genai_config.json": _json(config)}, links)
+    _tidy(ready, links)
     logger.info("prepared %s", folder.name)
     return ready
 
@@ -191,26 +204,53 @@ def _is_whole(ready: Path, links: Mapping[str, Path]) -> bool:
         return (ready / "model.onnx").is_file() and all(
             (ready / name).samefile(file) for name, file in links.items()
         )
-    except FileNotFoundError:
+    except OSError:
         return False
 
 
 def _place(ready: Path, written: Mapping[str, bytes], links: Mapping[str, Path]) -> None:
     """Make `ready` in one move, so that nobody ever meets half of it."""
-    ready.parent.mkdir(exist_ok=True)
+    make_folders(ready.parent)
     making = Path(tempfile.mkdtemp(prefix="making-", dir=ready.parent))
     try:
         for name, content in written.items():
             (making / name).write_bytes(content)
+            flush(making / name)
         for name, file in links.items():
             (making / name).hardlink_to(file.resolve())
         making.chmod(0o755)
         try:
-            making.rename(ready)
+            move_folder(making, ready)
         except OSError:
             # Something is there: what another process made from the same key meanwhile, or what is no longer whole.
             if not _is_whole(ready, links):
                 shutil.rmtree(ready)
-                making.rename(ready)
+                move_folder(making, ready)
     finally:
         shutil.rmtree(making, ignore_errors=True)
+
+
+def _tidy(ready: Path, links: Mapping[str, Path]) -> None:
+    """Note that `ready` is in use, and delete what serves nothing any more beside it.
+
+    A process that has loaded one of them goes on with it: on Windows it can't be deleted, elsewhere its files stay
+    until they are closed. One that is about to load it takes the stock graph instead.
+    """
+    with suppress(OSError):  # it may be another user's
+        os.utime(ready)
+    others: list[tuple[float, Path]] = []
+    now = time.time()
+    for path in ready.parent.glob("*-*"):
+        with suppress(OSError):
+            if path == ready:
+                continue
+            used = path.stat().st_mtime
+            if path.name.startswith("making-"):
+                if now - used > _ABANDONED_S:
+                    shutil.rmtree(path, ignore_errors=True)
+            elif _is_whole(path, links):
+                others.append((used, path))
+            else:
+                shutil.rmtree(path, ignore_errors=True)
+    for _, path in sorted(others, reverse=True)[KEPT - 1 :]:
+        shutil.rmtree(path, ignore_errors=True)

@@ -6,13 +6,13 @@
 
 A model is in the store if and only if its manifest is at its place, and it comes there by one rename, after each file
 was verified and written through to the disk. So a process that is killed at any moment leaves either nothing or a whole
-model. Knows files alone; it must not know how they are fetched.
+model. A name of the catalog finds only files whose hashes the catalog, the hub or the user gave. Knows files alone; it
+must not know how they are fetched.
 """
 
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import time
 from collections.abc import Callable, Generator
@@ -23,7 +23,11 @@ from typing import Final
 
 import platformdirs
 
-from phi_emulator.models.manifest import MANIFEST, Manifest, ManifestError, check_name, sha256_of
+from phi_emulator.models.catalog import CATALOG
+from phi_emulator.models.durable import flush, make_folders, move_file, move_folder
+from phi_emulator.models.manifest import MANIFEST, Manifest, sha256_of
+from phi_emulator.models.names import PART, ManifestError, check_name
+from phi_emulator.models.strict_json import object_of, read_json
 
 __all__ = [
     "PART",
@@ -31,14 +35,15 @@ __all__ = [
     "Store",
     "StoreError",
     "StoredModel",
+    "Unreadable",
     "check_space",
+    "expanded",
     "flush",
     "free_bytes",
     "human_size",
+    "is_folder",
 ]
 
-PART: Final = ".part"
-"""The ending of a file that is not whole yet."""
 _MARGIN: Final = 64 << 20
 """Bytes of disk to leave free."""
 
@@ -54,15 +59,25 @@ class StoredModel:
     manifest: Manifest
     folder: Path
 
+    @property
+    def is_trusted(self) -> bool:
+        """Whether it may bear its name: those of the catalog belong to verified files."""
+        return self.manifest.is_verified or self.manifest.name not in CATALOG
+
     def damage(self) -> list[str]:
         """What can be seen without reading the files: those that are missing or have another size."""
         found: list[str] = []
         for file in self.manifest.files:
             path = self.folder / file.path
-            if not path.is_file():
+            try:
+                size = path.stat().st_size if path.is_file() else None
+            except OSError as error:
+                found.append(f"{file.path} can't be read ({error.strerror})")
+                continue
+            if size is None:
                 found.append(f"{file.path} is missing")
-            elif path.stat().st_size != file.size:
-                found.append(f"{file.path} has {path.stat().st_size} bytes instead of {file.size}")
+            elif size != file.size:
+                found.append(f"{file.path} has {size} bytes instead of {file.size}")
         return found
 
     def verify(self, advance: Callable[[int], None] = lambda _count: None) -> list[str]:
@@ -87,33 +102,71 @@ class Partial:
     """Bytes that are here."""
 
 
+@dataclass(frozen=True, slots=True)
+class Unreadable:
+    """What stands at a model's place and is none."""
+
+    name: str
+    variant: str
+    reason: str
+
+
 class Store:
     """The models under `home`; without it in the user's data folder of this platform.
 
     Nothing is written before something is put into it. `clock` tells nanoseconds since 1970.
+
+    Raises:
+        StoreError: `home` is in the home folder of nobody.
     """
 
     def __init__(self, home: str | Path | None = None, *, clock: Callable[[], int] = time.time_ns) -> None:
         default = platformdirs.user_data_path("phi-emulator", appauthor=False)
-        self.home = Path(home).expanduser().absolute() if home else default
+        self.home = expanded(Path(home)).absolute() if home else default
         self._models = self.home / "models"
         self._incoming = self.home / "incoming"
         self._registered = self.home / "registered.json"
         self._clock = clock
 
     def models(self) -> list[StoredModel]:
-        """The models that are here, by name."""
+        """The models that are here, by name, with those that may not bear it."""
         newest: dict[str, StoredModel] = {}
-        for path in sorted(self._models.glob(f"*/*/*/{MANIFEST}")):
-            with suppress(OSError, ManifestError):
-                found = StoredModel(Manifest.from_json(path.read_bytes()), path.parent)
+        for found in self._scan():
+            if isinstance(found, StoredModel):
                 held = newest.setdefault(found.manifest.reference, found)
                 if held.manifest.placed_ns < found.manifest.placed_ns:
                     newest[found.manifest.reference] = found
         return list(newest.values())
 
+    def unreadable(self) -> list[Unreadable]:
+        """What stands at the places of models with a manifest that can't be used."""
+        return [found for found in self._scan() if isinstance(found, Unreadable)]
+
+    def _scan(self) -> Generator[StoredModel | Unreadable]:
+        for path in sorted(self._models.glob(f"*/*/*/{MANIFEST}")):
+            variant, name = path.parents[1].name, path.parents[2].name
+            try:
+                check_name(name)
+                check_name(variant)
+            except ManifestError:
+                continue  # nothing here makes such folders
+            try:
+                manifest = Manifest.from_data(read_json(path))
+                is_its_own = (manifest.name, manifest.variant) == (name, variant)
+                if not is_its_own or path.parent.name != manifest.identity:
+                    raise ManifestError("it is the manifest of another model")
+                yield StoredModel(manifest, path.parent)
+            except (OSError, ValueError) as error:
+                reason = error.strerror if isinstance(error, OSError) else str(error)
+                yield Unreadable(name, variant, reason or "it can't be read")
+
     def find(self, name: str, variant: str | None = None) -> StoredModel | None:
         """The model of that name; without `variant` the first that is here."""
+        held = self.held(name, variant)
+        return held if held is not None and held.is_trusted else None
+
+    def held(self, name: str, variant: str | None = None) -> StoredModel | None:
+        """As `find`, but also a model that may not bear the name: to delete it, or to compare it with the hub."""
         for model in self.models():
             if model.manifest.name == name and variant in (None, model.manifest.variant):
                 return model
@@ -121,11 +174,12 @@ class Store:
 
     def partials(self) -> list[Partial]:
         """The pulls that did not end, among them those that are running."""
-        return [
-            Partial(name, variant, size_of(path))
-            for path in sorted(self._incoming.glob("*--*"))
-            for name, _, variant in [path.name.partition("--")]
-        ]
+        found: list[Partial] = []
+        for path in sorted(self._incoming.glob("*--*")):
+            name, _, variant = path.name.partition("--")
+            with suppress(ManifestError):  # nothing here makes such folders
+                found.append(Partial(check_name(name), check_name(variant), size_of(path)))
+        return found
 
     def incoming(self, name: str, variant: str) -> Path:
         """The folder in which a model is put together; on the same filesystem as its place."""
@@ -147,7 +201,8 @@ class Store:
         import filelock  # noqa: PLC0415 - whoever only serves needs no lock
 
         path = self.home / "locks" / f"{check_name(name)}--{check_name(variant)}.lock"
-        self._write(path.parent)
+        with self._writing():
+            make_folders(path.parent)
         try:
             with filelock.FileLock(path, blocking=False):
                 yield
@@ -164,17 +219,16 @@ class Store:
         incoming = self.incoming(manifest.name, manifest.variant)
         manifest = replace(manifest, placed_ns=self._clock())
         folder = self._models / manifest.name / manifest.variant / manifest.identity
+        placed = StoredModel(manifest, folder)
+        if not placed.is_trusted:
+            raise StoreError(f"`{manifest.name}` belongs to verified files: give another name")
         path = incoming / MANIFEST
         path.write_text(manifest.to_json(), encoding="utf-8")
         flush(path)
-        for inner in {(incoming / file.path).parent for file in manifest.files} | {incoming}:
-            flush(inner)
-        self._write(folder.parent)
         if folder.exists():
             _discard(folder)
-        incoming.rename(folder)
-        flush(folder.parent)
-        placed = StoredModel(manifest, folder)
+        with self._writing():
+            move_folder(incoming, folder)
         self.sweep(placed)
         return placed
 
@@ -188,7 +242,8 @@ class Store:
         """Make a damaged model an unfinished pull again, so that only what is wrong is fetched. Needs the lock."""
         self.clear_incoming(model.manifest.name, model.manifest.variant)
         incoming = self.incoming(model.manifest.name, model.manifest.variant)
-        self._write(incoming.parent)
+        with self._writing():
+            make_folders(incoming.parent)
         (model.folder / MANIFEST).unlink()
         model.folder.rename(incoming)
 
@@ -213,11 +268,11 @@ class Store:
             StoreError: the list can't be read.
         """
         try:
-            data = json.loads(self._registered.read_text(encoding="utf-8"))
-            return {check_name(name): Path(str(path)) for name, path in data.items()}
+            known = _registered_names(read_json(self._registered))
+            return {name: path for name, path in known.items() if name not in CATALOG}
         except FileNotFoundError:
             return {}
-        except (OSError, ValueError, AttributeError) as error:
+        except (OSError, ValueError) as error:
             raise StoreError(f"{str(self._registered)!r} can't be read: delete it") from error
 
     def register(self, name: str, folder: Path | None) -> None:
@@ -231,12 +286,12 @@ class Store:
             draft.write_text(
                 json.dumps({key: str(path) for key, path in known.items()}, indent=1), encoding="utf-8"
             )
-            flush(draft)
-            draft.replace(self._registered)
+            move_file(draft, self._registered)
 
-    def _write(self, folder: Path) -> None:
+    @contextmanager
+    def _writing(self) -> Generator[None]:
         try:
-            folder.mkdir(parents=True, exist_ok=True)
+            yield
         except OSError as error:
             raise StoreError(
                 f"can't write to {str(self.home)!r} ({error.strerror}): set PHI_EMULATOR_HOME to a folder of yours"
@@ -254,20 +309,47 @@ def _discard(folder: Path) -> None:
         ) from error
 
 
-def flush(path: Path) -> None:
-    """Write a file or folder through to the disk."""
-    if path.is_dir() and os.name == "nt":  # Windows opens no folders, and keeps renames in its journal
-        return
-    descriptor = os.open(path, os.O_RDONLY if path.is_dir() else os.O_RDWR)
+def _registered_names(data: object) -> dict[str, Path]:
+    """The names in a list of them.
+
+    Raises:
+        ValueError: it is none.
+    """
+    known = object_of(data)
+    if known is None or not all(isinstance(path, str) for path in known.values()):
+        raise ManifestError("it is no list of names")
+    return {check_name(name): Path(path) for name, path in known.items()}
+
+
+def expanded(path: Path) -> Path:
+    """A path with the user's home folder in the place of `~`.
+
+    Raises:
+        StoreError: there is no such user.
+    """
     try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+        return path.expanduser()
+    except RuntimeError as error:
+        raise StoreError(
+            f"{str(path)!r} begins with the home folder of nobody: write the whole path"
+        ) from error
+
+
+def is_folder(path: Path) -> bool:
+    """Whether a folder is there; a path that no system can look for is none."""
+    try:
+        return path.is_dir()
+    except OSError:
+        return False
 
 
 def size_of(folder: Path) -> int:
-    """Bytes of all files in a folder."""
-    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+    """Bytes of all files in a folder; files may come and go meanwhile."""
+    size = 0
+    for path in folder.rglob("*"):
+        with suppress(OSError):
+            size += path.stat().st_size if path.is_file() else 0
+    return size
 
 
 def free_bytes(folder: Path) -> int:

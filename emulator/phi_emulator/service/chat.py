@@ -22,7 +22,7 @@ from phi_emulator.engine.base import (
     Message,
     Sampling,
 )
-from phi_emulator.engine.worker import Counts, Worker
+from phi_emulator.engine.worker import Counts, Worker, WorkerStatus
 from phi_emulator.service.content_filter import ContentFilter, Rule
 from phi_emulator.service.errors import ServiceError, error_of_engine, error_of_limit
 from phi_emulator.service.extensions import Plan, plan_answer
@@ -40,6 +40,7 @@ class ServiceStatus:
     """Which model answers and how busy it is."""
 
     healthy: bool
+    """Whether the engine answers; see `ChatService.health` for more."""
     model: str
     source: str
     execution_provider: str
@@ -192,11 +193,16 @@ class ChatService:
         )
 
     @property
+    def health(self) -> WorkerStatus:
+        """Whether the engine answers, and whether it ever broke."""
+        return self._worker.status
+
+    @property
     def status(self) -> ServiceStatus:
         """How the engine is doing now."""
         info, load = self._engine_info, self._worker.status
         return ServiceStatus(
-            healthy=not load.is_broken,
+            healthy=not (load.is_broken or load.is_reloading),
             model=self._model,
             source=_sound(info.source),
             execution_provider=info.execution_provider,

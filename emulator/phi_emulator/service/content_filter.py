@@ -115,8 +115,8 @@ class AnswerFilter:
         shown = len(self._stops.feed(folded))
         passed, self._held = self._held[:shown], self._held[shown:]
         if self._stops.stopped:
-            rest = _fold(self._held)
-            self._hits.update(rule for rule in self._blocking if rest.startswith(rule.word))
+            # All words that are complete there, and none that more of the piece would complete.
+            self._hits.update(rule for rule in self._blocking if self._stops.matched.endswith(rule.word))
         self._note(_fold(passed))
         return passed
 
@@ -173,12 +173,23 @@ def _rule(category: str, word: str, severity: object) -> Rule:
     return Rule(_fold(word), category, str(severity))
 
 
+class _Folding(dict[int, int]):
+    """Letters as they are compared; a table for `str.translate` that fills itself."""
+
+    def __missing__(self, code: int) -> int:
+        letter = chr(code)
+        # Letter by letter and one for one, so that neither neighbours nor cuts change what is found, nor where.
+        folded = next((one for one in (letter.casefold(), letter.lower()) if len(one) == 1), letter)
+        self[code] = ord(folded)
+        return self[code]
+
+
+_FOLDING: Final = _Folding()
+
+
 def _fold(text: str) -> str:
     """`text` in small letters, as long as it was: what is found in it stands at the same place in the original."""
-    lowered = text.lower()
-    if len(lowered) == len(text):
-        return lowered
-    return "".join(small if len(small := letter.lower()) == 1 else letter for letter in text)
+    return text.lower() if text.isascii() else text.translate(_FOLDING)
 
 
 def _worst(rules: Sequence[Rule] | set[Rule]) -> dict[str, str]:

@@ -56,9 +56,15 @@ class Control:
         )
 
     async def health(self, exchange: Exchange) -> ASGIApp:  # noqa: ARG002 - a handler's signature
-        """200 while the engine answers, 503 once it broke down."""
-        healthy = self._service.status.healthy
-        return JSONResponse({"status": "healthy" if healthy else "broken"}, 200 if healthy else 503)
+        """200 while the engine answers; 503 once it broke down, and while it is loaded again."""
+        health = self._service.health
+        if health.is_broken:
+            said: dict[str, object] = {"status": "broken"}
+        else:
+            said = {"status": "reloading" if health.is_reloading else "healthy"}
+        if health.trouble:
+            said |= {"reloads": health.reloads, "trouble": health.trouble}
+        return JSONResponse(said, 200 if said["status"] == "healthy" else 503)
 
     async def status(self, exchange: Exchange) -> ASGIApp:  # noqa: ARG002 - a handler's signature
         """Which model answers, from where, on what, and how busy it is."""

@@ -21,9 +21,12 @@ from phi_emulator.engine.base import (
     Message,
     ModelLoadError,
     PromptError,
+    PromptTooLongError,
     Sampling,
+    SequenceError,
 )
-from phi_emulator.engine.ort_generator import STOCK_GRAPH, OrtGeneratorEngine
+from phi_emulator.engine.generator_folder import STOCK_GRAPH
+from phi_emulator.engine.ort_generator import OrtGeneratorEngine
 from phi_emulator.engine.ort_generator_process import piece_of
 from phi_emulator.engine.worker import Worker
 from phi_emulator.models import resolve_model
@@ -68,12 +71,12 @@ def test_a_process_that_is_killed_fails_what_it_was_asked(engine: OrtGeneratorEn
     engine.release(1)
 
 
-def test_a_process_that_is_killed_breaks_the_worker_and_not_the_server() -> None:
+def test_a_process_that_is_killed_fails_its_requests_and_is_started_again() -> None:
     made: list[OrtGeneratorEngine] = []
 
     def make() -> OrtGeneratorEngine:
         made.append(OrtGeneratorEngine(resolve_model().folder, model="x"))
-        return made[0]
+        return made[-1]
 
     async def main(worker: Worker) -> None:
         generation = worker.submit(await worker.encode([Message("user", "hi")]), SAMPLING)
@@ -81,7 +84,11 @@ def test_a_process_that_is_killed_breaks_the_worker_and_not_the_server() -> None
         with pytest.raises(EngineFailedError):
             async for _ in generation:
                 pass
-        assert worker.status.is_broken
+        prompt = await worker.encode([Message("user", "hi")])
+        assert [piece async for piece in worker.submit(prompt, SAMPLING)]
+        assert len(made) == 2
+        assert (worker.status.is_broken, worker.status.reloads) == (False, 1)
+        assert "ended by signal 9" in worker.status.trouble
 
     worker = Worker(make)
     worker.start()
@@ -166,14 +173,14 @@ def test_a_long_prompt_does_not_hold_up_the_others(engine: OrtGeneratorEngine) -
 def test_requests_and_answers_larger_than_a_pipe_do_not_wait_for_each_other(
     engine: OrtGeneratorEngine,
 ) -> None:
+    # What is larger than a pipe is more than the model's context: refused, once it has been read.
     text = "word " * 60_000
     with ThreadPoolExecutor(4) as pool:
         encodings = [pool.submit(engine.encode, [Message("user", text)]) for _ in range(8)]
         for sequence in range(4):
-            # More than the model's context: refused, once it has been read.
-            with pytest.raises(EngineFailedError):
+            with pytest.raises(SequenceError):
                 engine.open(sequence, [5] * 60_000, SAMPLING)
-        assert {len(encoding.result()) for encoding in encodings} == {len(encodings[0].result())}
+        assert all(isinstance(encoding.exception(), PromptTooLongError) for encoding in encodings)
 
 
 @pytest.mark.parametrize(

@@ -155,21 +155,6 @@ def nested(depth: int) -> dict[str, Any]:
     return schema
 
 
-def alternatives(*sizes: int) -> dict[str, Any]:
-    """As many objects with properties of their own as the product of the sizes says."""
-    return {
-        "allOf": [
-            {
-                "anyOf": [
-                    {"type": "object", "properties": {f"a{place}_{number}": {"type": "string"}}}
-                    for number in range(size)
-                ]
-            }
-            for place, size in enumerate(sizes)
-        ]
-    }
-
-
 def optional(count: int) -> dict[str, Any]:
     return {"type": "object", "properties": {f"p{number}": {"type": "string"} for number in range(count)}}
 
@@ -182,22 +167,11 @@ CHAIN = {f"d{n}": {"allOf": [{"$ref": f"#/$defs/d{n + 1}"}] * 2} for n in range(
     [
         (nested(MOST_DEPTH), "nested"),
         (optional(MOST_OPTIONAL + 1), "not required"),
-        (alternatives(4, 4, 5), "combinations"),
-        ({"properties": {"p": alternatives(4, 4, 4, 4, 4)}}, "combinations"),
-        ({"$defs": {"x": alternatives(9)["allOf"][0]}, "allOf": [{"$ref": "#/$defs/x"}] * 2}, "combinations"),
-        ({"type": "integer", "multipleOf": 999_983}, "multiple"),
-        ({"allOf": [{"multipleOf": 997}, {"multipleOf": 991}]}, "multiple"),
-        ({"multipleOf": 1e300}, "multiple"),
-        ({"allOf": [{"multipleOf": 1e-300}, {"multipleOf": 7}]}, "multiple"),
         ({"enum": ["x" * MOST_CHARACTERS]}, "characters"),
-        (
-            {"$defs": {f"d{n}": {"$ref": f"#/$defs/d{n + 1}"} for n in range(500)}, "$ref": "#/$defs/d0"},
-            "nested",
-        ),
     ],
     ids=lambda value: value if isinstance(value, str) else json.dumps(value)[:40],
 )
-def test_what_would_hold_everybody_up_is_refused(schema: dict[str, Any], why: str) -> None:
+def test_what_could_not_be_followed_is_refused(schema: dict[str, Any], why: str) -> None:
     with pytest.raises(GuidanceError, match=why):
         write_grammar(Marks(), JsonForm(schema))
 
@@ -207,7 +181,6 @@ def test_what_would_hold_everybody_up_is_refused(schema: dict[str, Any], why: st
     [
         nested(MOST_DEPTH // 2 - 1),
         optional(MOST_OPTIONAL),
-        alternatives(4, 4, 4),
         {"type": "integer", "multipleOf": 9_973},
         {"type": "number", "multipleOf": 0.01},
         # As pydantic writes an optional member with a description: side by side, alternatives do not multiply.

@@ -19,8 +19,8 @@ from phi_emulator.engine.base import (
     Message,
     Sampling,
 )
+from phi_emulator.engine.generator_folder import STOCK_GRAPH
 from phi_emulator.engine.grammar import ANY_OBJECT, Calls, Form, JsonForm, RegexForm, Tool, write_grammar
-from phi_emulator.engine.ort_generator import STOCK_GRAPH
 from phi_emulator.engine.scripted import ScriptedEngine
 from phi_emulator.engine.tool_calls import CallArguments, CallBegin, ToolCallReader
 from phi_emulator.engine.worker import Worker

@@ -34,6 +34,9 @@ class TimedEngine:
     def encode(self, messages: Sequence[Message]) -> list[int]:
         return [7, 8, 9]
 
+    def prepare_guidance(self, grammar: str) -> None:
+        raise AssertionError("nobody asked for a form")
+
     def check_guidance(self, grammar: str) -> None:
         raise AssertionError("nobody asked for a form")
 
@@ -48,8 +51,9 @@ class TimedEngine:
             ends = self._steps % self._ends_after == 0
             yield Step(number, None if ends else 1, "", EndReason.STOP if ends else None)
 
-    def release(self, sequence: int) -> None:
+    def release(self, sequence: int) -> int:
         self.open_ones.remove(sequence)
+        return 0
 
     def close(self) -> None:
         pass
@@ -198,3 +202,13 @@ def test_the_first_start_measures_and_the_next_one_reads(
         engine.close()
     assert set(rates[0]) == {1, 4, 8}
     assert rates[0] == rates[1]  # no two measurements are
+
+
+@pytest.mark.parametrize("context", [16, 40, 64, 100, 200])
+def test_a_small_context_starts_at_the_first_start_too(tmp_path: Path, context: int) -> None:
+    for _ in range(2):
+        engine = load_engine(
+            resolve_model().folder, model="x", context_length=context, calibrations=tmp_path / "calibrations"
+        )
+        assert engine.info.context_length == context
+        engine.close()

@@ -1,6 +1,8 @@
 """Stop strings: whatever the pieces, the text ends before the first one, and no part of one is shown."""
 
-from hypothesis import given
+import time
+
+from hypothesis import example, given
 from hypothesis import strategies as st
 from phi_emulator.engine.text import StopStrings
 
@@ -26,23 +28,26 @@ def earliest_completion(text: str, stops: list[str]) -> str | None:
 
 
 @given(PIECES, STOPS)
-def test_text_letter_by_letter_ends_before_the_first_complete_stop_string(
+@example(["xabcd"], ["abcd", "bc"])
+@example(["xabcdbc"], ["bcdb", "abc"])
+def test_text_ends_before_the_first_complete_stop_string_however_it_is_cut(
     pieces: list[str], stops: list[str]
 ) -> None:
     text = "".join(pieces)
     expected = earliest_completion(text, stops)
-    assert run(stops, list(text)) == ((text, False) if expected is None else (expected, True))
+    for cut in (pieces, list(text), [text]):
+        assert run(stops, cut) == ((text, False) if expected is None else (expected, True))
 
 
-@given(PIECES, STOPS)
-def test_text_without_a_stop_string_passes_unchanged_however_it_is_cut(
-    pieces: list[str], stops: list[str]
-) -> None:
-    text = "".join(pieces)
-    shown, stopped = run(stops, pieces)
-    assert stopped == any(stop in text for stop in stops)
-    if not stopped:
-        assert shown == text
+def test_long_stop_strings_and_many_of_them_cost_what_the_text_costs() -> None:
+    began = time.process_time()
+    long = ["x" * 300_000 + "y", "ab" * 150_000, *(f"{number}zz" for number in range(3000))]
+    machine = StopStrings(long)
+    pieces = ["x" * 1000] * 150 + ["ab" * 1000] * 100 + ["x" * 300_000, "y"]
+    shown = "".join(machine.feed(piece) for piece in pieces)
+    assert machine.stopped
+    assert shown == "".join(pieces)[: -len(long[0])]
+    assert time.process_time() - began < 5, "much longer than the text alone accounts for"
 
 
 @given(PIECES, STOPS)

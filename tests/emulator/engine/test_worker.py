@@ -9,7 +9,6 @@ import pytest
 from phi_emulator.engine.base import (
     EndReason,
     Engine,
-    EngineFailedError,
     EngineStoppedError,
     Message,
     ModelLoadError,
@@ -91,7 +90,7 @@ def test_a_stop_string_ends_the_text_before_itself_and_frees_the_engine(
         assert text.endswith("</")
         assert generation.outcome is not None
         assert generation.outcome.reason is EndReason.STOP
-        assert worker.status == (False, 0, 0)
+        assert worker.status[:3] == (False, 0, 0)
 
     with serving(make_engine) as worker:
         asyncio.run(main(worker))
@@ -182,23 +181,6 @@ def test_a_model_that_does_not_load_raises_from_start() -> None:
 
     with pytest.raises(ModelLoadError, match="no such model"):
         Worker(broken).start()
-
-
-def test_an_engine_that_breaks_fails_its_requests_and_takes_no_more() -> None:
-    def explode() -> None:
-        raise RuntimeError("native failure")
-
-    async def main(worker: Worker) -> None:
-        prompt = await worker.encode(MESSAGES)
-        generation = worker.submit(prompt, SAMPLING)
-        with pytest.raises(EngineFailedError):
-            await text_of(generation)
-        assert worker.status.is_broken
-        with pytest.raises(EngineFailedError):
-            worker.submit(prompt, SAMPLING)
-
-    with serving(lambda: ScriptedEngine(say("a"), before_step=explode)) as worker:
-        asyncio.run(main(worker))
 
 
 def test_stopping_fails_what_is_still_running() -> None:

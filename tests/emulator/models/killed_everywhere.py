@@ -88,10 +88,11 @@ def main(scratch: Path) -> int:
     pull(Store(start), old.plan("1"), old, Silent())
     other, _ = pull(Store(scratch / "other"), new.plan("2"), new, Silent())
     export_model(other, archive, Silent())
+    content = other.manifest.content
     home = scratch / "home"
     works: dict[str, tuple[Callable[[], object], set[str]]] = {
         "pull": (lambda: pull(Store(home), new.plan("2"), new, Silent()), {"1", "2"}),
-        "import": (lambda: import_model(Store(home), archive, Silent()), {"1", "2"}),
+        "import": (lambda: import_model(Store(home), archive, Silent(), content=content), {"1", "2"}),
         "remove": (lambda: Store(home).remove(ENTRY.name, CPU.name), {"1", ""}),
     }
     kills = 0

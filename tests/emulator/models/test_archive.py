@@ -6,12 +6,14 @@ import io
 import json
 import tarfile
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 from phi_emulator.models.archive import export_model, import_model
-from phi_emulator.models.manifest import MANIFEST
+from phi_emulator.models.catalog import CATALOG, PHI_4_MINI_REASONING
+from phi_emulator.models.manifest import BY_CATALOG, BY_HUB, BY_USER, MANIFEST
 from phi_emulator.models.store import Store, StoredModel, StoreError
 
 from tests.limits import largest_file
@@ -52,6 +54,18 @@ def rewrite(
                 new.addfile(changed, io.BytesIO(content))
 
 
+def forge(path: Path, **changes: object) -> None:
+    """Write another manifest into an archive."""
+
+    def change(member: tarfile.TarInfo, body: bytes) -> Iterator[tuple[tarfile.TarInfo, bytes]]:
+        if member.name == MANIFEST:
+            body = json.dumps(json.loads(body) | changes).encode()
+            member.size = len(body)
+        yield member, body
+
+    rewrite(path, change)
+
+
 def added(name: str, kind: bytes = tarfile.REGTYPE, link: str = "") -> tarfile.TarInfo:
     member = tarfile.TarInfo(name)
     member.type, member.linkname = kind, link
@@ -61,12 +75,69 @@ def added(name: str, kind: bytes = tarfile.REGTYPE, link: str = "") -> tarfile.T
 def test_a_model_goes_from_one_store_to_another(
     model: StoredModel, archive: Path, other: Store, heard: Heard
 ) -> None:
-    imported = import_model(other, archive, heard)
+    imported = import_model(other, archive, heard, content=model.manifest.content)
     assert imported.verify() == []
     assert imported.manifest.files == model.manifest.files
     assert imported.manifest.revision == model.manifest.revision
+    assert imported.manifest.is_verified
     assert other.find("phi-4-mini-reasoning", "cpu-int4") == imported
     assert other.partials() == []
+
+
+def test_a_name_of_the_catalog_is_not_given_on_an_archives_word(
+    archive: Path, other: Store, heard: Heard
+) -> None:
+    imported = import_model(other, archive, heard)
+    assert imported.verify() == []
+    assert (imported.manifest.reference, imported.manifest.is_verified) == (
+        "phi-4-mini-reasoning-imported:cpu-int4",
+        False,
+    )
+    assert other.find("phi-4-mini-reasoning") is None
+    assert other.find("phi-4-mini-reasoning-imported") == imported
+
+
+def test_what_the_catalog_vouches_for_needs_no_digest(
+    model: StoredModel, archive: Path, other: Store, heard: Heard, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cpu, *others = PHI_4_MINI_REASONING.variants
+    known = replace(cpu, contents=frozenset({model.manifest.content}))
+    entry = replace(PHI_4_MINI_REASONING, variants=(known, *others))
+    monkeypatch.setitem(CATALOG, entry.name, entry)
+    imported = import_model(other, archive, heard)
+    assert (imported.manifest.name, imported.manifest.hashes_from) == (entry.name, BY_CATALOG)
+
+
+@pytest.mark.parametrize("claim", [BY_HUB, BY_CATALOG, BY_USER, "anybody"])
+def test_an_archive_can_not_say_that_it_is_verified(
+    archive: Path, other: Store, heard: Heard, claim: str
+) -> None:
+    forge(archive, hashes_from=claim)
+    imported = import_model(other, archive, heard)
+    assert (imported.manifest.name, imported.manifest.is_verified) == ("phi-4-mini-reasoning-imported", False)
+
+
+def test_another_digest_than_the_users_is_refused(archive: Path, other: Store, heard: Heard) -> None:
+    with pytest.raises(StoreError, match="it is another model"):
+        import_model(other, archive, heard, content="0" * 64)
+    with pytest.raises(StoreError, match="64 digits"):
+        import_model(other, archive, heard, content="short")
+    assert other.models() == []
+
+
+@pytest.mark.parametrize("name", ["phi-tiny-arith", "phi-4-mini-reasoning"])
+def test_a_name_of_the_catalog_can_not_be_asked_for(
+    archive: Path, other: Store, heard: Heard, name: str
+) -> None:
+    with pytest.raises(StoreError, match="belongs to the catalog's own files"):
+        import_model(other, archive, heard, name=name)
+
+
+def test_a_name_of_ones_own_folder_is_not_taken_over(archive: Path, other: Store, heard: Heard) -> None:
+    other.register("mine", Path.cwd())
+    with pytest.raises(StoreError, match="`mine` is a folder of yours"):
+        import_model(other, archive, heard, name="mine")
+    assert import_model(other, archive, heard, name="theirs").manifest.name == "theirs"
 
 
 def test_an_archive_tells_nothing_of_the_machine_it_is_from(archive: Path) -> None:
@@ -154,13 +225,7 @@ def test_a_member_that_comes_twice_or_never_is_refused(archive: Path, other: Sto
 def test_a_manifest_that_leads_out_of_the_store_is_refused(
     archive: Path, other: Store, heard: Heard, change: dict[str, object]
 ) -> None:
-    def forge(member: tarfile.TarInfo, body: bytes) -> Iterator[tuple[tarfile.TarInfo, bytes]]:
-        if member.name == MANIFEST:
-            body = json.dumps(json.loads(body) | change).encode()
-            member.size = len(body)
-        yield member, body
-
-    rewrite(archive, forge)
+    forge(archive, **change)
     with pytest.raises(StoreError):
         import_model(other, archive, heard)
     assert not other.home.exists()

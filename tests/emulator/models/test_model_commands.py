@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import shutil
 import signal
+import tarfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -10,12 +12,15 @@ import pytest
 from click.testing import CliRunner, Result
 from phi_emulator.commands import phi_emulator
 from phi_emulator.config import EmulatorConfig
+from phi_emulator.doctor import Doctor
+from phi_emulator.engine.trial import Trial, TrialError
 from phi_emulator.model_commands import obtain_model
-from phi_emulator.models import BUNDLED
+from phi_emulator.models import BUNDLED, prepare_model, resolve_model
 from phi_emulator.models.catalog import PHI_4_MINI_REASONING
 from phi_emulator.models.store import Store, StoredModel
 
 Pull = Callable[[], StoredModel]
+FOLDERS = Path(__file__).parents[1] / "engine" / "folders"
 NAME = "phi-4-mini-reasoning"
 
 
@@ -29,6 +34,10 @@ def fails(store: Store, *arguments: str) -> str:
     assert result.exit_code == 1
     assert len(result.output.splitlines()) == 1
     return result.output
+
+
+def no_trial(*_arguments: object, **_more: object) -> Trial:
+    raise TrialError("not tried")
 
 
 def row(store: Store, name: str) -> str:
@@ -81,10 +90,38 @@ def test_verify_reads_every_byte(pull: Pull, store: Store) -> None:
 def test_export_and_import_move_a_model(pull: Pull, store: Store, tmp_path: Path) -> None:
     model = pull()
     other = Store(tmp_path / "other")
-    assert run(store, "export", NAME, str(tmp_path / "phi.tar")).exit_code == 0
-    result = run(other, "import", str(tmp_path / "phi.tar"))
-    assert f"{NAME}:cpu-int4 is here, from {PHI_4_MINI_REASONING.repository} at" in result.output
+    content = model.manifest.content
+    assert f"content {content}" in run(store, "export", NAME, str(tmp_path / "phi.tar")).output
+    assert f"content   {content}" in run(store, "show", NAME).output
+    result = run(other, "import", str(tmp_path / "phi.tar"), "--content", content)
+    assert f"{NAME}:cpu-int4 is here, verified, from {PHI_4_MINI_REASONING.repository} at" in result.output
     assert other.models()[0].manifest.files == model.manifest.files
+    assert "verified  by the digest that you gave" in run(other, "show", NAME).output
+
+
+def test_what_is_not_verified_is_marked_wherever_it_is_shown(
+    pull: Pull, store: Store, tmp_path: Path
+) -> None:
+    pull()
+    other = Store(tmp_path / "other")
+    run(store, "export", NAME, str(tmp_path / "phi.tar"))
+    name = f"{NAME}-imported"
+    assert f"{name}:cpu-int4 is here, not verified" in run(other, "import", str(tmp_path / "phi.tar")).output
+    assert row(other, f"{name}:cpu-int4") == "here, not verified 2.7 MB an archive"
+    assert row(other, f"{NAME}:cpu-int4").startswith("can be pulled")
+    assert "verified  no" in run(other, "show", name).output
+    assert "is not verified" in run(other, "verify", name).output
+    found = resolve_model(name, other)
+    assert found.description.endswith("(imported, not verified)")
+    assert not found.is_verified
+    findings = Doctor(
+        EmulatorConfig(model=name), {}, pulled_to=other.home, trial=no_trial, speed=lambda: 1e9
+    ).findings()
+    assert [f.status for f in findings if f.subject == "model" and "imported, not verified" in f.text] == [
+        "note"
+    ]
+    assert obtain_model(EmulatorConfig(home=str(other.home)), yes=False).model is None
+    assert f"`phi-emulator models pull {NAME}`" in fails(other, "show", NAME)
 
 
 def test_a_folder_of_ones_own_can_be_named_exported_and_imported(store: Store, tmp_path: Path) -> None:
@@ -161,3 +198,18 @@ def test_the_home_comes_from_the_environment(pull: Pull, store: Store) -> None:
     pull()
     result = CliRunner().invoke(phi_emulator, ["models", "list"], env={"PHI_EMULATOR_HOME": str(store.home)})
     assert f"{NAME}:cpu-int4  here" in result.output
+
+
+def test_a_folder_that_was_served_is_exported_with_its_weights_once(store: Store, tmp_path: Path) -> None:
+    folder = tmp_path / "mine"
+    shutil.copytree(FOLDERS / "phi3", folder)
+    (folder / ".git" / "lfs").mkdir(parents=True)
+    (folder / ".git" / "lfs" / "model.onnx.data").write_bytes(b"the weights once more")
+    for context in (None, 128):
+        assert prepare_model(folder, context_length=context).folder != folder
+    assert run(store, "add", "mine", str(folder)).exit_code == 0
+    assert run(store, "export", "mine", str(tmp_path / "mine.tar")).exit_code == 0
+    with tarfile.open(tmp_path / "mine.tar") as archive:
+        names = archive.getnames()
+    assert set(names) == {path.name for path in (FOLDERS / "phi3").iterdir()} | {"phi-emulator.json"}
+    assert len(names) == len(set(names))

@@ -1,13 +1,14 @@
 """Stock folders become folders for the dynamic Engine: once, beside themselves, sharing the weights."""
 
 import json
+import os
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
-from phi_emulator.models import prepare_model, resolve_model
+from phi_emulator.models import prepare, prepare_model, resolve_model
 from phi_emulator.models.geometry import usual_bits
-from phi_emulator.models.prepare import DEFAULT_CONTEXT
+from phi_emulator.models.prepare import DEFAULT_CONTEXT, KEPT
 
 from tests.emulator.models.stock_models import HEAD_SIZE, KV_HEADS, LAYERS, Stock, write_stock_model
 
@@ -87,6 +88,53 @@ def test_several_that_prepare_at_the_same_time_get_the_same_whole_folder(stock: 
 def test_nothing_else_is_left_beside(stock: Path) -> None:
     prepared = prepare_model(stock).folder
     assert list(prepared.parent.iterdir()) == [prepared]
+
+
+def graphs_of(stock: Path) -> set[Path]:
+    return set((stock / ".phi-emulator").iterdir())
+
+
+def test_only_the_graphs_that_were_used_last_stay(stock: Path) -> None:
+    folders = [prepare_model(stock, context_length=context).folder for context in range(2048, 2058)]
+    for age, folder in enumerate(reversed(folders[-KEPT:])):
+        os.utime(folder, (1000 - age, 1000 - age))
+    kept = graphs_of(stock)
+    assert kept == set(folders[-KEPT:])
+    again = prepare_model(stock, context_length=2054).folder  # the one that was used longest ago, and is now
+    assert again == folders[-KEPT]
+    new = prepare_model(stock, context_length=4000).folder
+    assert graphs_of(stock) == {again, new, *folders[-KEPT + 2 :]}
+
+
+def test_graphs_that_hold_replaced_weights_go_at_once(stock: Path) -> None:
+    for context in (2048, 2049):
+        prepare_model(stock, context_length=context)
+    weights = stock / "model.onnx.data"
+    body = weights.read_bytes()
+    weights.unlink()
+    weights.write_bytes(body)
+    new = prepare_model(stock, context_length=2050).folder
+    assert graphs_of(stock) == {new}
+
+
+def test_what_a_killed_process_was_making_goes_in_time(stock: Path) -> None:
+    beside = stock / ".phi-emulator"
+    old, young = beside / "making-old", beside / "making-young"
+    for folder in (old, young):
+        folder.mkdir(parents=True)
+    os.utime(old, (1000, 1000))
+    ready = prepare_model(stock).folder
+    assert graphs_of(stock) == {young, ready}
+
+
+def test_a_prepared_graph_is_written_through_before_it_takes_its_place(
+    stock: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    flushed: list[str] = []
+    monkeypatch.setattr(prepare, "flush", lambda path: flushed.append(path.name))
+    ready = prepare_model(stock).folder
+    assert set(flushed) == {"model.onnx", "genai_config.json"}
+    assert ready.is_dir()
 
 
 def test_the_cache_holds_what_it_may_and_a_longer_context_is_lowered(stock: Path) -> None:

@@ -5,12 +5,14 @@ from __future__ import annotations
 import hashlib
 import threading
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from phi_emulator.models.catalog import PHI_4_MINI_REASONING
 from phi_emulator.models.download import Hub, HubError
+from phi_emulator.models.manifest import BY_ARCHIVE, MANIFEST, ModelFile
 from phi_emulator.models.store import PART, Store, StoredModel, StoreError
 
 from tests.hub_server import CPU_FOLDER, HubServer
@@ -344,3 +346,88 @@ def test_two_pulls_of_one_model_do_not_mix(pull: Pull, server: HubServer, store:
     server.released.set()
     thread.join(20)
     assert first[0].verify() == []
+
+
+def test_what_a_lying_mirror_listed_is_compared_with_the_next_hubs_list(
+    pull: Pull, server: HubServer, store: Store
+) -> None:
+    right = dict(server.files)
+    server.files[f"{CPU_FOLDER}/{DATA}"] = content(server, DATA)[:-1] + b"?"
+    server.files[f"{CPU_FOLDER}/more.bin"] = b"not in the right one"
+    wrong = pull()
+    server.files = right  # at the same commit
+    sent = server.sent(TOKENIZER)
+    assert pull().verify() == []
+    assert {file.path for file in store.models()[0].manifest.files} == {
+        path.removeprefix(CPU_FOLDER + "/") for path in right if path.startswith(CPU_FOLDER)
+    }
+    assert (store.models()[0].folder / DATA).read_bytes() == content(server, DATA)
+    assert not wrong.folder.exists()
+    assert server.sent(TOKENIZER) == sent, "what was right is kept"
+
+
+@pytest.mark.parametrize("begun", ["a folder", "a link", "a file above"])
+def test_whatever_a_mirror_left_at_a_files_place_is_in_nobodys_way(
+    pull: Pull, server: HubServer, store: Store, tmp_path: Path, begun: str
+) -> None:
+    server.files[f"{CPU_FOLDER}/inner/x"] = b"x"
+    incoming = store.incoming("phi-4-mini-reasoning", "cpu-int4")
+    incoming.mkdir(parents=True)
+    (tmp_path / "elsewhere").write_bytes(b"keep")
+    if begun == "a folder":
+        (incoming / DATA / "inner").mkdir(parents=True)
+        part = f"{TOKENIZER}.{hashlib.sha256(content(server, TOKENIZER)).hexdigest()[:12]}{PART}"
+        (incoming / part / "inner").mkdir(parents=True)
+    elif begun == "a link":
+        (incoming / DATA).symlink_to(tmp_path / "elsewhere")
+    else:
+        (incoming / "inner").write_bytes(b"a file where a folder is to be")
+    assert pull().verify() == []
+    assert (tmp_path / "elsewhere").read_bytes() == b"keep"
+
+
+def test_a_model_that_nobody_vouches_for_is_compared_and_then_may_bear_its_name(
+    pull: Pull, server: HubServer, store: Store
+) -> None:
+    model = pull()
+    manifest = replace(model.manifest, hashes_from=BY_ARCHIVE)  # as a release before this one imported it
+    (model.folder / MANIFEST).write_text(manifest.to_json(), encoding="utf-8")
+    assert store.find("phi-4-mini-reasoning") is None
+    sent = server.sent(DATA)
+    assert pull().manifest.is_verified
+    assert store.find("phi-4-mini-reasoning") is not None
+    assert server.sent(DATA) == sent, "right files are not fetched again"
+
+
+def test_a_forged_model_under_the_official_name_is_replaced(
+    pull: Pull, server: HubServer, store: Store
+) -> None:
+    model = pull()
+    forged = b"{}  # forged"
+    (model.folder / SMALL).write_bytes(forged)
+    sha256 = hashlib.sha256(forged).hexdigest()
+    files = tuple(
+        ModelFile(file.path, len(forged), sha256) if file.path == SMALL else file
+        for file in model.manifest.files
+    )
+    manifest = replace(model.manifest, files=files)
+    (model.folder / MANIFEST).write_text(manifest.to_json(), encoding="utf-8")
+    model.folder.rename(model.folder.with_name(manifest.identity))
+    held = store.held("phi-4-mini-reasoning")
+    assert held is not None
+    assert held.verify() == []
+    assert (pull().folder / SMALL).read_bytes() == content(server, SMALL)
+
+
+@pytest.mark.parametrize(
+    "lie", [{"oid": "../../../up"}, {"oid": "\x1b[2J" + "0" * 40}, {"size": -1}, {"size": 1 << 60}], ids=str
+)
+def test_hashes_and_sizes_that_are_none_are_refused(
+    pull: Pull, server: HubServer, store: Store, lie: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    honest = server.listing
+    monkeypatch.setattr(server, "listing", lambda folder: [item | lie for item in honest(folder)])
+    with pytest.raises(HubError, match="lists what no model folder holds") as raised:
+        pull()
+    assert str(raised.value).isprintable()
+    assert not store.home.exists()

@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from phi_emulator.models import durable
 from phi_emulator.models.manifest import MANIFEST, Manifest, ManifestError, ModelFile, check_name
 from phi_emulator.models.store import Store, StoreError, human_size
 
@@ -159,3 +160,36 @@ def test_a_manifest_from_a_stranger_is_checked(store: Store, change: dict[str, o
 )
 def test_sizes_are_written_for_people(size: int, text: str) -> None:
     assert human_size(size) == text
+
+
+def test_a_model_is_on_the_disk_with_every_folder_above_it(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    flushed: list[Path] = []
+    renamed: list[int] = []
+    monkeypatch.setattr(durable, "write_through", flushed.append)
+    real = Path.rename
+
+    def rename(path: Path, to: Path) -> Path:
+        renamed.append(len(flushed))
+        return real(path, to)
+
+    monkeypatch.setattr(Path, "rename", rename)
+    incoming = store.incoming("a", "b")
+    manifest = manifest_of(store)
+    (incoming / "inner" / "deep").mkdir(parents=True)
+    placed = store.place(manifest)
+    before = set(flushed[: renamed[0]])
+    after = set(flushed[renamed[0] :])
+    assert {incoming, incoming / "inner", incoming / "inner" / "deep", incoming / MANIFEST} <= before
+    assert {store.home, store.home / "models", store.home / "models" / "a"} <= before
+    assert {placed.folder.parent, incoming.parent} <= after
+
+
+def test_a_list_of_names_is_on_the_disk(
+    store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    flushed: list[Path] = []
+    monkeypatch.setattr(durable, "write_through", flushed.append)
+    store.register("mine", tmp_path)
+    assert flushed[-2:] == [store.home / "registered.part", store.home]

@@ -1,5 +1,7 @@
 """Rules come from a file or are made up; a text is judged by the words in it, and an answer is cut before them."""
 
+# ruff: noqa: RUF001 - letters that look like others are what is tested
+
 from __future__ import annotations
 
 import json
@@ -61,12 +63,33 @@ def test_a_category_of_prompts_alone_does_not_touch_an_answer() -> None:
     assert not ContentFilter([Rule("x", "protected_material_text", "low")]).judge_prompt("x").is_blocked
 
 
-@given(st.lists(st.text("aAbßİ", max_size=4), max_size=6))
-def test_cutting_does_not_depend_on_the_pieces(pieces: list[str]) -> None:
-    rules = [Rule("ab", "hate", "high"), Rule("ß", "sexual", "low")]
-    whole, parted = AnswerFilter(rules), AnswerFilter(rules)
-    assert watched(whole, "".join(pieces)) == watched(parted, *pieces)
-    assert (whole.stopped, whole.results) == (parted.stopped, parted.results)
+WORDS = ["ab", "b", "bab", "σ", "ασ", "ß", "i", "aβ"]
+
+
+@given(
+    st.lists(st.text("aAbßİΑαΣσςβ", max_size=4), max_size=6),
+    st.lists(st.tuples(st.sampled_from(WORDS), st.sampled_from(["hate", "sexual"])), max_size=4, unique=True),
+    st.sampled_from(["low", "high"]),
+)
+def test_what_is_cut_and_found_does_not_depend_on_the_pieces(
+    pieces: list[str], words: list[tuple[str, str]], severity: str
+) -> None:
+    rules = [Rule("ab", "violence", "high"), *(Rule(word, category, severity) for word, category in words)]
+    text = "".join(pieces)
+    readings = []
+    for cut in ([text], pieces, list(text)):
+        machine = AnswerFilter(rules)
+        readings.append((watched(machine, *cut), machine.stopped, machine.results))
+    assert readings[0] == readings[1] == readings[2]
+
+
+@given(st.text("aAbßİΣσςKſ"))
+def test_an_answer_is_judged_as_a_prompt_is(text: str) -> None:
+    rules = [Rule(word, "hate", "high") for word in ("aσ", "k", "ß", "s")]
+    machine = AnswerFilter(rules)
+    shown = watched(machine, *text)
+    assert machine.stopped == ContentFilter(rules).judge_prompt(text).is_blocked
+    assert text.startswith(shown)
 
 
 def test_rules_of_ones_own_are_read_from_a_file_once(tmp_path: Path) -> None:
