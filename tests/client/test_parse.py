@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 
 import httpx
 import pytest
-from phi_client._call.shared_deadline import SharedDeadline
 from pydantic import BaseModel, RootModel, field_validator
 
 from phi_client import (
@@ -22,6 +21,7 @@ from phi_client import (
 from phi_client._answers.parsing import find_json
 from phi_client._call.clock import Clock
 from phi_client._call.options import CallOptions
+from phi_client._call.shared_deadline import SharedDeadline
 from phi_client.contract.chat import AssistantMessage, ChatCompletion, Choice
 from phi_client.contract.chat import Usage as WireUsage
 from phi_client.contract.dialects import SERVERLESS
