@@ -9,7 +9,7 @@ from __future__ import annotations
 import ctypes
 import sys
 from collections.abc import Callable, Mapping
-from typing import Any, Final
+from typing import Any, Final, cast
 
 from phi_emulator.engine.devices import Device
 
@@ -35,8 +35,8 @@ def _card(settings: Mapping[str, Any]) -> int:
     session: Mapping[str, Any] = settings["model"]["decoder"].get("session_options", {})
     for entry in session.get("provider_options") or ():
         for name, options in entry.items():
-            if name.lower() == "cuda" and isinstance(options, dict) and "device_id" in options:
-                return int(options["device_id"])
+            if name.lower() == "cuda" and isinstance(options, dict):
+                return int(cast("dict[str, Any]", options).get("device_id", 0))
     return 0
 
 

@@ -19,7 +19,7 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -216,7 +216,7 @@ class _Host:
 
 
 @contextmanager
-def _processor_time(seconds: float | None) -> Iterator[None]:
+def _processor_time(seconds: float | None) -> Generator[None, None, None]:
     """End this process once it has computed for so long; where the system can't, whoever asked will."""
     if seconds is None or sys.platform == "win32":
         yield

@@ -120,7 +120,7 @@ class PromptEncoder:
         parts = _PLACE.split(_LISTED.sub(r"\1", rendered))
         parts[1::2] = [texts[int(number)] for number in parts[1::2]]
         self._check_size(*parts)
-        ids = []
+        ids = list[int]()
         known: dict[str, list[int]] = {}
         for index, part in enumerate(parts):
             for piece in self._harmless(part) if index % 2 else [part]:

@@ -85,5 +85,5 @@ def _of_the_tokenizer(folder: Path, file: TokenizerFile) -> str | None:
         named = json.loads((folder / "tokenizer_config.json").read_text(encoding="utf-8")).get("eos_token")
     except (OSError, ValueError, AttributeError):
         return None
-    text = named.get("content") if isinstance(named, dict) else named
-    return text if text in file.control_ids else None
+    text = cast("dict[str, object]", named).get("content") if isinstance(named, dict) else named
+    return text if isinstance(text, str) and text in file.control_ids else None

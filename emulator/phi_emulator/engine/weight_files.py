@@ -24,7 +24,7 @@ def weight_bytes(graph: Path) -> int:
     try:
         names = _external_files(graph)
     except (OSError, ValueError):
-        names = set()
+        names = set[str]()
     sizes = [(graph.parent / name).stat().st_size for name in names if (graph.parent / name).is_file()]
     if sizes:
         return graph.stat().st_size + sum(sizes)

@@ -4,9 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import shutil
 from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
 
+import numpy as np
+import onnx
 import pytest
+from onnx import helper, numpy_helper
 from phi_emulator.engine.base import (
     Engine,
     EngineFailedError,
@@ -22,7 +27,9 @@ from phi_emulator.engine.restarts import MOST_RESTARTS, WINDOW_S, Restarts
 from phi_emulator.engine.scripted import ScriptedEngine
 from phi_emulator.engine.text import TextMachine
 from phi_emulator.engine.worker import Worker
+from phi_emulator.models import resolve_model
 
+from tests.emulator.engine.conftest import make_ort
 from tests.emulator.engine.test_worker import MESSAGES, SAMPLING, serving, text_of
 from tests.together.conftest import eventually
 
@@ -233,4 +240,41 @@ def test_a_broken_native_engine_is_loaded_again(make_native_engine: Callable[[],
         assert len(made) == 2
 
     with serving(make) as worker:
+        asyncio.run(main(worker))
+
+
+def breakable(folder: Path) -> Path:
+    """The bundled model with a graph whose step fails for any token that the vocabulary lacks."""
+    shutil.copytree(resolve_model().folder, folder)
+    model = onnx.load(folder / "model.onnx", load_external_data=False)
+    nothing = numpy_helper.from_array(np.zeros(1024, np.int64), "nothing")
+    for node in model.graph.node:
+        for place, name in enumerate(node.input):
+            if name == "input_ids":
+                node.input[place] = "checked_ids"
+    model.graph.initializer.append(nothing)
+    model.graph.node.insert(0, helper.make_node("Add", ["input_ids", "zeros"], ["checked_ids"]))
+    model.graph.node.insert(0, helper.make_node("Gather", ["nothing", "input_ids"], ["zeros"]))
+    onnx.save(model, folder / "model.onnx")
+    return folder
+
+
+def test_a_native_engine_whose_step_fails_for_all_is_loaded_again(tmp_path: Path) -> None:
+    folder = breakable(tmp_path / "model")
+
+    async def main(worker: Worker) -> None:
+        prompt = await worker.encode([Message("user", "What is 17 * 24?")])
+        whole = await text_of(worker.submit(prompt, Sampling(400, temperature=0)))
+        neighbour = worker.submit(prompt, Sampling(3000, temperature=1.0, seed=1))
+        await anext(aiter(neighbour))
+        poisoned = worker.submit([5000], Sampling(5, temperature=0))
+        for generation in (poisoned, neighbour):
+            with pytest.raises(EngineFailedError):
+                await text_of(generation)
+        assert await text_of(worker.submit(prompt, Sampling(400, temperature=0))) == whole
+        assert worker.status[:3] == (False, 0, 0)
+        assert worker.status.reloads == 1
+        assert "ENGINE_EXECUTION_FAILURE" in worker.status.trouble
+
+    with serving(lambda: make_ort(folder)) as worker:
         asyncio.run(main(worker))
