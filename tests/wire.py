@@ -12,7 +12,6 @@ import time
 from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from phi_client import Timeout
@@ -209,8 +208,3 @@ def answer(peer: Peer, sock: socket.socket, number: int) -> None:
     """Answer each request of a connection."""
     while read_request(sock) is not None:
         sock.sendall(WHOLE)
-
-
-def descriptors() -> int:
-    """How many files and sockets this process has open."""
-    return sum(1 for _ in Path("/proc/self/fd").iterdir())

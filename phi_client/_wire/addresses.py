@@ -52,8 +52,8 @@ def open_socket(cable: Cable, address: Address) -> socket.socket:
 
     Load balancers drop what is silent for some minutes, as an answer that is still being thought about.
     """
-    made = cable.sock = socket.socket(*address[:3])
-    cable.has_connected = True
+    made = socket.socket(*address[:3])
+    cable.plug(made)
     with suppress(OSError):
         made.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         made.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)

@@ -146,6 +146,12 @@ class AsyncOwnReply:
         parts: Any = self._parts
         await parts.aclose()
 
+    def __del__(self) -> None:
+        # At once: what httpx makes of an answer is a ring, which waits for the collector.
+        body: AsyncBody | None = getattr(self, "_body", None)
+        if body is not None:
+            body.abort()
+
 
 def _close(loop: asyncio.AbstractEventLoop, lines: AsyncLines) -> None:
     lines.close()

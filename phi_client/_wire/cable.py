@@ -29,11 +29,14 @@ class Cable:
     """One connection's socket. Its connection stands when `layers` handshakes of TLS are done."""
 
     __slots__ = (
-        "__weakref__", "_connect_began", "_is_cut", "handshakes", "has_connected", "has_run_out", "is_busy",
-        "is_refused", "is_sent", "layers", "limits", "proxy", "sock", "waiting",
+        "__weakref__", "_connect_began", "_is_cut", "_open", "handshakes", "has_connected",
+        "has_run_out", "is_busy", "is_refused", "is_sent", "layers", "limits", "proxy", "sock", "waiting",
     )  # fmt: skip
 
-    def __init__(self, layers: int, limits: Limits, proxy: str = "") -> None:
+    def __init__(
+        self, layers: int, limits: Limits, open_sockets: dict[int, socket.socket], proxy: str = ""
+    ) -> None:
+        self._open = open_sockets
         self.layers = layers
         self.proxy = proxy
         """Where the proxy on the way was named, if there is one."""
@@ -52,6 +55,11 @@ class Cable:
         self.has_run_out = False
         self._is_cut = False
         self._connect_began: float | None = None
+
+    def plug(self, sock: socket.socket) -> None:
+        """Take a socket. It is noted where it outlives this, so that what is thrown away as one is closed in order."""
+        self._open[id(self)] = self.sock = sock
+        self.has_connected = True
 
     def begin(self, limits: Limits) -> None:
         """Carry another request."""
@@ -113,6 +121,7 @@ class Cable:
         sock, self.sock = self.sock, None
         if sock is not None:
             sock.close()
+            self._open.pop(id(self), None)
 
     def __del__(self) -> None:
         # Of whatever was left in the middle: an interrupt may fall between any two lines.

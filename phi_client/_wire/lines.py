@@ -4,6 +4,7 @@ It must not wait for anything, so sync and async share it. All that it does is o
 threads can't come in between; a forked child and each event loop have lines of their own.
 """
 
+import socket
 import weakref
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -91,7 +92,8 @@ class Lines(Generic[_C]):
         self._cables: weakref.WeakValueDictionary[int, Cable] = weakref.WeakValueDictionary()
         self._is_closed = False
         # At the interpreter's end too, and in a child, where it closes no more than the child's own ends.
-        weakref.finalize(self, _close_all, self._cables)
+        self._open: dict[int, socket.socket] = {}
+        weakref.finalize(self, _close_all, self._open)
 
     @property
     def idle(self) -> int:
@@ -122,7 +124,9 @@ class Lines(Generic[_C]):
             self.drop(line)
         if self._is_closed:
             raise ConfigurationError(CLOSED)
-        cable = Cable(self._layers, limits, self._proxy.setting if self._proxy is not None else "")
+        cable = Cable(
+            self._layers, limits, self._open, self._proxy.setting if self._proxy is not None else ""
+        )
         self._cables[id(cable)] = cable
         return Line(cable, self._carrier(cable))
 
@@ -157,7 +161,8 @@ class Lines(Generic[_C]):
         """Close all sockets where nobody can be waiting: their event loop has ended, or this is a forked child."""
         self._is_closed = True
         self._idle.clear()
-        _close_all(self._cables)
+        for cable in _living(self._cables):
+            cable.close()
 
     def _close_idle(self) -> None:
         while self._idle:
@@ -204,6 +209,7 @@ def _living(cables: weakref.WeakValueDictionary[int, Cable]) -> list[Cable]:
     return [cable for cable in [reference() for reference in cables.valuerefs()] if cable is not None]
 
 
-def _close_all(cables: weakref.WeakValueDictionary[int, Cable]) -> None:
-    for cable in _living(cables):
-        cable.close()
+def _close_all(sockets: dict[int, socket.socket]) -> None:
+    for sock in list(sockets.values()):
+        sock.close()
+    sockets.clear()

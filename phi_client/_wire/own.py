@@ -139,6 +139,12 @@ class OwnReply:
         """Be done with the answer."""
         self._body.abort()
 
+    def __del__(self) -> None:
+        # At once: what httpx makes of an answer is a ring, which waits for the collector.
+        body: Body | None = getattr(self, "_body", None)
+        if body is not None:
+            body.abort()
+
 
 @lru_cache(maxsize=64)
 def _parsed(url: str) -> httpx.URL:
