@@ -6,6 +6,7 @@ import json
 import logging
 import random
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
 
@@ -59,19 +60,23 @@ class _Named(ScriptedEngine):
         return replace(super().info, model=self.name)
 
 
-@pytest.fixture(scope="module")
-def engine() -> _Named:
-    return _Named(lambda _: "42")
-
-
-@pytest.fixture(scope="module")
-def http(engine: _Named) -> Iterator[httpx.Client]:
-    """A client of an emulator with that engine."""
+@contextmanager
+def serving(name: str) -> Iterator[httpx.Client]:
+    """A client of an emulator whose model has that name."""
+    engine = _Named(lambda _: "42")
+    engine.name = name
     with Emulator(EmulatorConfig(port=0), make_engine=lambda: engine) as running:
         key = running.config.key
         headers = {"Authorization": f"Bearer {key}", "api-key": key}
         with httpx.Client(base_url=running.root, headers=headers, trust_env=False, timeout=20) as client:
             yield client
+
+
+@pytest.fixture(scope="module")
+def http() -> Iterator[httpx.Client]:
+    """A client of an emulator that all tests may share."""
+    with serving("scripted") as client:
+        yield client
 
 
 def ask(http: httpx.Client, path: str, **more: Any) -> httpx.Response:
@@ -87,17 +92,14 @@ def ask(http: httpx.Client, path: str, **more: Any) -> httpx.Response:
 
 
 @pytest.mark.parametrize("name", FOLDERS, ids=range(len(FOLDERS)))
-def test_a_model_of_any_name_answers_on_every_route(http: httpx.Client, engine: _Named, name: str) -> None:
-    engine.name = name
-    try:
+def test_a_model_of_any_name_answers_on_every_route(name: str) -> None:
+    with serving(name) as http:
         assert http.get("/_emulator/status").json()["model"] == name.replace("\udcff", "?")
         for path in PATHS:
             for stream in (False, True):
                 answer = ask(http, path, stream=stream)
                 assert answer.status_code == 200, path
                 assert "x-injected" not in answer.headers
-    finally:
-        engine.name = "scripted"
 
 
 @pytest.mark.parametrize("name", NAMES, ids=range(len(NAMES)))
