@@ -7,7 +7,7 @@ import asyncio
 from typing import Any
 
 from phi_client._call.errors import ConfigurationError
-from phi_client._wire.jobs import Job
+from phi_client._wire.background import Job
 
 __all__ = ["finished", "running_loop"]
 

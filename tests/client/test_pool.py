@@ -19,7 +19,7 @@ import pytest
 
 from phi_client import APIConnectionError, ConfigurationError, Timeout
 from phi_client._call.fork_lock import ForkSafeLock
-from phi_client._wire.pools import AsyncConnections, Connections, check_client
+from phi_client._wire.connections import AsyncConnections, Connections, check_client
 from phi_client.contract.dialects import resolve_endpoint
 from tests.wire import (
     BODY,

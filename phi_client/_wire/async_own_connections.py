@@ -1,4 +1,4 @@
-"""Sending on connections of our own, async. Its twin is `own.py`, without `await`.
+"""Sending on connections of our own, async. Its twin is `own_connections.py`, without `await`.
 
 It must not know retries, nor what an answer says. Connections belong to the event loop that made them, and end with it.
 """
@@ -13,14 +13,14 @@ import httpx
 from phi_client._call.errors import ConfigurationError, PhiError
 from phi_client._call.fork_lock import renew_in_children
 from phi_client._call.steps import Send
-from phi_client._wire.async_given import AsyncGivenReply
+from phi_client._wire.async_callers_client import AsyncGivenReply
 from phi_client._wire.async_transport import MAKERS, AsyncBody, AsyncLines, AsyncTransport
 from phi_client._wire.async_waiting import running_loop
-from phi_client._wire.cable import END_LIMIT_S
+from phi_client._wire.connection_pool import CLOSED, Lines
+from phi_client._wire.connection_state import END_LIMIT_S
 from phi_client._wire.faults import Attempt, translated
-from phi_client._wire.lines import CLOSED, Lines
 from phi_client._wire.loop_ends import tell_of_the_end
-from phi_client._wire.own import NoCookies, own_request, says_plainly
+from phi_client._wire.own_connections import NoCookies, own_request, says_plainly
 from phi_client._wire.transport_facts import as_httpx
 from phi_client.contract.dialects import Endpoint
 

@@ -1,4 +1,4 @@
-"""Sending with a client of httpx that the caller gave, sync. Its twin is `async_given.py`.
+"""Sending with a client of httpx that the caller gave, sync. Its twin is `async_callers_client.py`.
 
 It must not touch what is inside of that client: it may be of any kind. Only what httpx and httpcore document is
 used: the extensions `timeout`, `trace` and `network_stream`.
@@ -15,7 +15,7 @@ import httpx
 from phi_client._call.deadline import Limits
 from phi_client._call.errors import ConfigurationError, PhiError
 from phi_client._call.steps import Send
-from phi_client._wire.cable import END_LIMIT_S, bounded
+from phi_client._wire.connection_state import END_LIMIT_S, bounded
 from phi_client._wire.faults import Attempt, translated
 
 __all__ = ["Given", "GivenReply", "LiveTimeout", "given_request"]

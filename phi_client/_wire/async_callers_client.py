@@ -1,4 +1,4 @@
-"""Sending with an async client of httpx that the caller gave. Its twin is `given.py`.
+"""Sending with an async client of httpx that the caller gave. Its twin is `callers_client.py`.
 
 It must not touch what is inside of that client: it may be of any kind. A wait is ended by cancelling it.
 """
@@ -14,9 +14,9 @@ from phi_client._call.deadline import Limits
 from phi_client._call.errors import PhiError
 from phi_client._call.steps import Send
 from phi_client._wire.async_waiting import running_loop
-from phi_client._wire.cable import END_LIMIT_S, bounded
+from phi_client._wire.callers_client import given_request
+from phi_client._wire.connection_state import END_LIMIT_S, bounded
 from phi_client._wire.faults import Attempt, translated
-from phi_client._wire.given import given_request
 
 __all__ = ["AsyncGiven", "AsyncGivenReply"]
 

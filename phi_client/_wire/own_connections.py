@@ -1,4 +1,4 @@
-"""Sending on connections of our own, sync. Its twin is `async_own.py`, with `await`.
+"""Sending on connections of our own, sync. Its twin is `async_own_connections.py`, with `await`.
 
 It must not know retries, nor what an answer says.
 """
@@ -14,10 +14,10 @@ import httpx
 from phi_client._call.errors import ConfigurationError, PhiError
 from phi_client._call.fork_lock import ForkSafeLock, renew_in_children
 from phi_client._call.steps import Send
-from phi_client._wire.cable import END_LIMIT_S
+from phi_client._wire.callers_client import GivenReply
+from phi_client._wire.connection_pool import CLOSED, Lines
+from phi_client._wire.connection_state import END_LIMIT_S
 from phi_client._wire.faults import Attempt, translated
-from phi_client._wire.given import GivenReply
-from phi_client._wire.lines import CLOSED, Lines
 from phi_client._wire.sync_transport import MAKERS, Body, SyncLines, Transport
 from phi_client._wire.transport_facts import ATTEMPT, as_httpx
 from phi_client.contract.dialects import Endpoint
