@@ -14,7 +14,7 @@ from phi_client._call.deadline import Limits
 from phi_client._call.errors import PhiError
 from phi_client._call.steps import Send
 from phi_client._wire.async_waiting import running_loop
-from phi_client._wire.callers_client import given_request
+from phi_client._wire.callers_client import codings, given_request
 from phi_client._wire.connection_state import END_LIMIT_S, bounded
 from phi_client._wire.faults import Attempt, translated
 
@@ -67,7 +67,8 @@ class AsyncGivenReply:
         self._response = response
         self._attempt = attempt
         self._limit_s: float | None = None
-        self._parts: AsyncIterator[bytes] = response.aiter_bytes()
+        is_raw = len(codings(self.headers)) > 1 and not response.is_stream_consumed
+        self._parts: AsyncIterator[bytes] = response.aiter_raw() if is_raw else response.aiter_bytes()
 
     async def read(self) -> bytes | None:
         """The next bytes; `None` at the end.

@@ -18,7 +18,7 @@ from phi_client._call.steps import Send
 from phi_client._wire.connection_state import END_LIMIT_S, bounded
 from phi_client._wire.faults import Attempt, translated
 
-__all__ = ["Given", "GivenReply", "LiveTimeout", "given_request"]
+__all__ = ["Given", "GivenReply", "LiveTimeout", "codings", "given_request"]
 
 
 class LiveTimeout(dict[str, float | None]):
@@ -82,7 +82,8 @@ class GivenReply:
         self._response = response
         self._attempt = attempt
         self._watch = watch or _Watch(attempt.limits)
-        self._parts: Iterator[bytes] = response.iter_bytes()
+        is_raw = len(codings(self.headers)) > 1 and not response.is_stream_consumed
+        self._parts: Iterator[bytes] = response.iter_raw() if is_raw else response.iter_bytes()
         self._watch.look_at(response)
 
     def read(self) -> bytes | None:
@@ -225,3 +226,9 @@ def given_request(http: httpx.Client | httpx.AsyncClient, step: Send) -> httpx.R
         )
     except (UnicodeError, TypeError, AttributeError):
         raise ConfigurationError("a header has characters that can't be sent") from None
+
+
+def codings(headers: dict[str, str]) -> list[str]:
+    """How a body is packed. One that is packed more than once is left so: it could grow a millionfold in one step."""
+    named = (coding.strip() for coding in headers.get("content-encoding", "").lower().split(","))
+    return [coding for coding in named if coding not in ("", "identity")]

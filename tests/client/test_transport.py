@@ -207,6 +207,29 @@ def test_a_body_that_is_compressed_or_cut(is_given: bool, is_async: bool) -> Non
 
 
 @BOTH
+@pytest.mark.parametrize("is_given", [False, True])
+@pytest.mark.parametrize("coding", [b"gzip, gzip", b"gzip,identity , GZIP"])
+def test_a_body_that_is_compressed_twice_is_taken_as_it_comes(
+    coding: bytes, is_given: bool, is_async: bool
+) -> None:
+    # Unpacked, some kilobytes may be gigabytes, in one step that no limit can end.
+    packed = gzip.compress(gzip.compress(b" " * 1_000_000))
+
+    def serve(peer: Peer, sock: socket.socket, number: int) -> None:
+        del peer, number
+        assert b"\r\naccept-encoding: gzip, deflate\r\n" in (read_request(sock) or b"").lower()
+        sock.sendall(
+            b"HTTP/1.1 200 OK\r\nconnection: close\r\ncontent-encoding: %b\r\n" % coding
+            + b"content-length: %d\r\n\r\n%b" % (len(packed), packed)
+        )
+
+    with listening(serve) as peer:
+        made = given(peer.url, is_async=is_async) if is_given else Wire(peer.url, is_async=is_async)
+        with made as wire:
+            assert wire.ask().body == packed
+
+
+@BOTH
 @pytest.mark.parametrize("using", ["httpcore", "httpx"])
 def test_respx_stands_between_us_and_the_network(
     using: str, is_async: bool, monkeypatch: pytest.MonkeyPatch
