@@ -507,6 +507,25 @@ sys.exit(len(children))
     assert (done.returncode, done.stderr) == (0, "")
 
 
+@HAS_FORK
+@pytest.mark.skipif("uvloop" not in LOOPS, reason="uvloop is not installed")
+def test_a_child_of_a_parent_that_used_uvloop_ends_as_it_should(peer: Peer) -> None:
+    # With the connect of uvloop the parent had threads of libuv, and each child crashed at its exit.
+    done = in_a_process(
+        """
+import uvloop
+with Wire(URL, is_async=True, factory=uvloop.new_event_loop) as wire:
+    assert wire.ask().body == BODY
+child = os.fork()
+if child == 0:
+    sys.exit(0)
+sys.exit(os.waitpid(child, 0)[1])
+""",
+        peer.url,
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+
+
 @pytest.mark.parametrize("leaves", ["client", "reply", "a reply under way"])
 @BOTH
 def test_an_interpreter_ends_quietly_whatever_was_left_open(peer: Peer, is_async: bool, leaves: str) -> None:
