@@ -45,7 +45,11 @@ class AsyncGiven:
                 response = await self._http.send(request, stream=True, follow_redirects=False)
         except PhiError:
             raise
-        except (httpx.HTTPError, httpx.InvalidURL, OSError) as error:
+        except (
+            httpx.HTTPStatusError
+        ) as error:  # a hook of the caller's raises for a status, which is an answer
+            response = error.response
+        except (httpx.HTTPError, httpx.InvalidURL, httpx.StreamError, OSError) as error:
             if limit.expired():
                 raise step.limits.reached("read", request_sent=True) from None
             raise translated(error, attempt) from error

@@ -56,7 +56,11 @@ class Given:
             if step.limits.deadline.limit_s is not None:
                 request.extensions["trace"] = watch.trace
             response = self._http.send(request, stream=True, follow_redirects=False)
-        except (httpx.HTTPError, httpx.InvalidURL, OSError) as error:
+        except (
+            httpx.HTTPStatusError
+        ) as error:  # a hook of the caller's raises for a status, which is an answer
+            response = error.response
+        except (httpx.HTTPError, httpx.InvalidURL, httpx.StreamError, OSError) as error:
             watch.end()
             if watch.has_fired:
                 raise step.limits.reached("read", request_sent=True) from None
