@@ -35,7 +35,7 @@ from benchmarks.client_speed import upstream
 from phi_client import Timeout
 from phi_client._call.deadline import Deadline, Limits
 from phi_client._call.secrets import Secrets
-from phi_client._wire.async_own import AsyncOwn
+from phi_client._wire.async_own_connections import AsyncOwn
 from phi_client._wire.async_transport import AsyncTransport
 from phi_client._wire.faults import Attempt
 from phi_client._wire.transport_facts import ATTEMPT

@@ -21,7 +21,7 @@ from phi_client._call.options import DEFAULT_MAX_RETRIES, CompletionOptions, Pha
 from phi_client._call.retrying import RetryHook
 from phi_client._call.targets import Target, resolve_settings
 from phi_client._wire.async_driving import AsyncCarrier
-from phi_client._wire.pools import AsyncClient, AsyncConnections, check_client
+from phi_client._wire.connections import AsyncClient, AsyncConnections, check_client
 
 if TYPE_CHECKING:
     from phi_client._call.deadline import Deadline

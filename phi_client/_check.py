@@ -33,9 +33,9 @@ from phi_client._call.flow import Call, Lane
 from phi_client._call.options import CallOptions
 from phi_client._call.targets import Target, resolve_settings
 from phi_client._call.tokens import TokenCredential, Tokens, no_token
+from phi_client._wire.connections import Client, Connections
 from phi_client._wire.credentials import Credentials, default_credential
 from phi_client._wire.driving import Carrier
-from phi_client._wire.pools import Client, Connections
 from phi_client.contract.dialects import MANAGED_COMPUTE
 from phi_client.contract.tokens import audience_of
 

@@ -20,8 +20,8 @@ from phi_client._call.retrying import RetryHook
 from phi_client._call.targets import Target, resolve_settings
 from phi_client._helpers import Helpers
 from phi_client._stream import ChatStream
+from phi_client._wire.connections import Client, Connections, check_client
 from phi_client._wire.driving import Carrier
-from phi_client._wire.pools import Client, Connections, check_client
 
 if TYPE_CHECKING:
     from phi_client._call.deadline import Deadline

@@ -126,7 +126,7 @@ def modules_of_client() -> dict[str, Path]:
 def test_the_rules_see_the_source() -> None:
     assert len(CLIENT_FILES) > 20
     assert {module for module, _ in imports_of(CLIENT / "_client.py")} >= {
-        "phi_client._wire.pools",
+        "phi_client._wire.connections",
         "phi_client._stream",
     }
     assert "phi_client._call.completion" in {

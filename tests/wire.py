@@ -18,7 +18,7 @@ from phi_client import Timeout
 from phi_client._call.deadline import Deadline, Limits
 from phi_client._call.secrets import Secrets
 from phi_client._call.steps import Send
-from phi_client._wire.pools import AsyncConnections, Connections
+from phi_client._wire.connections import AsyncConnections, Connections
 from phi_client.contract.dialects import resolve_endpoint
 
 if TYPE_CHECKING:

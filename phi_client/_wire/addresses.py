@@ -9,8 +9,8 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Final
 
-from phi_client._wire.cable import Cable
-from phi_client._wire.jobs import Job
+from phi_client._wire.background import Job
+from phi_client._wire.connection_state import Cable
 
 __all__ = ["Address", "Tries", "known_addresses", "open_socket", "resolving"]
 

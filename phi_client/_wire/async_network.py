@@ -8,6 +8,7 @@ packet.
 """
 
 import asyncio
+import os
 import socket
 import ssl
 from collections.abc import Callable, Iterable
@@ -17,8 +18,8 @@ from typing import Any, Final, TypeVar, cast
 import httpcore
 
 from phi_client._wire.addresses import Address, Tries, known_addresses, open_socket, resolving
-from phi_client._wire.async_waiting import finished
-from phi_client._wire.cable import Cable
+from phi_client._wire.async_waiting import arrive, finished
+from phi_client._wire.connection_state import Cable
 from phi_client._wire.network_facts import MOST_AT_ONCE, MOST_PENDING, about, raised_as
 
 __all__ = ["AsyncNetwork"]
@@ -86,7 +87,7 @@ class AsyncNetwork(httpcore.AsyncNetworkBackend):
         sock = open_socket(cable, address)
         sock.settimeout(0)
         async with asyncio.timeout(limit_s):
-            await asyncio.get_running_loop().sock_connect(sock, address[3])
+            await _connected(sock, address[3])
         cable.check()
 
 
@@ -330,6 +331,26 @@ def _open_socket(cable: Cable) -> socket.socket:
     if cable.sock is None:
         raise ConnectionAbortedError("the connection is closed")
     return cable.sock
+
+
+async def _connected(sock: socket.socket, address: Any) -> None:
+    """Connect. uvloop's own way asks DNS for an address too, on threads at whose end a forked child then crashes."""
+    loop = asyncio.get_running_loop()
+    is_writable: asyncio.Future[None] = loop.create_future()
+    try:
+        loop.add_writer(sock, arrive, is_writable)
+    except NotImplementedError:  # by the usual loop of Windows
+        await loop.sock_connect(sock, address)
+        return
+    try:
+        sock.connect(address)
+    except (BlockingIOError, InterruptedError):
+        await is_writable
+        code = sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+        if code:
+            raise OSError(code, os.strerror(code)) from None
+    finally:
+        _let_go(loop, sock)
 
 
 def _let_go(loop: asyncio.AbstractEventLoop, sock: socket.socket) -> None:

@@ -12,8 +12,8 @@ import httpcore
 import httpx
 
 from phi_client._wire.async_network import AsyncNetwork
+from phi_client._wire.connection_pool import Line, Lines, Makers, core_url
 from phi_client._wire.faults import Attempt
-from phi_client._wire.lines import Line, Lines, Makers, core_url
 from phi_client._wire.transport_facts import ATTEMPT, as_response, raised_as_httpx
 
 __all__ = ["MAKERS", "AsyncBody", "AsyncLines", "AsyncTransport"]

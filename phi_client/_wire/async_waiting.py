@@ -7,9 +7,9 @@ import asyncio
 from typing import Any
 
 from phi_client._call.errors import ConfigurationError
-from phi_client._wire.jobs import Job
+from phi_client._wire.background import Job
 
-__all__ = ["finished", "running_loop"]
+__all__ = ["arrive", "finished", "running_loop"]
 
 
 async def finished(job: Job[Any], limit_s: float | None) -> None:
@@ -22,14 +22,15 @@ async def finished(job: Job[Any], limit_s: float | None) -> None:
     arrived: asyncio.Future[None] = loop.create_future()
 
     def tell() -> None:
-        loop.call_soon_threadsafe(_arrive, arrived)
+        loop.call_soon_threadsafe(arrive, arrived)
 
     job.when_done(tell)
     async with asyncio.timeout(limit_s):
         await arrived
 
 
-def _arrive(arrived: "asyncio.Future[None]") -> None:
+def arrive(arrived: "asyncio.Future[None]") -> None:
+    """End a wait, which may have been cancelled."""
     if not arrived.done():
         arrived.set_result(None)
 

@@ -27,8 +27,8 @@ from phi_client._call.tokens import (
     Tokens,
     Way,
 )
-from phi_client._wire.cable import bounded
-from phi_client._wire.jobs import Job
+from phi_client._wire.background import Job
+from phi_client._wire.connection_state import bounded
 
 if TYPE_CHECKING:
     import asyncio

@@ -14,7 +14,7 @@ from phi_client._call.errors import APIConnectionError, ConfigurationError, PhiE
 if TYPE_CHECKING:
     from phi_client._call.deadline import Limits, Phase
     from phi_client._call.secrets import Secrets
-    from phi_client._wire.cable import Cable
+    from phi_client._wire.connection_state import Cable
 
 __all__ = ["Attempt", "translated"]
 

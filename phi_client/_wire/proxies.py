@@ -6,8 +6,10 @@ It must not connect to anything. An endpoint is one host, so what is to be done 
 import os
 import re
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from importlib.util import find_spec
+from ipaddress import ip_address, ip_network
 from typing import Final
 from urllib.parse import SplitResult, unquote, urlsplit
 from urllib.request import getproxies, proxy_bypass
@@ -57,7 +59,11 @@ def proxy_for(base_url: str, *, is_loopback: bool) -> Proxy | None:
     if any(_CONTROLS.search(part) for part in settings.get("no", "").strip(" ").split(" ")):
         name = _name_of("no", settings["no"])
         raise ConfigurationError(f"{name} has line breaks or control characters: separate hosts by commas")
-    if "*" in _listed(settings.get("no", "")) or proxy_bypass(parts.netloc.rpartition("@")[2]):
+    listed = _listed(settings.get("no", ""))
+    port = parts.port or _PORTS[parts.scheme]
+    if any(_names(entry, parts.hostname or "", port) for entry in listed):
+        return None
+    if proxy_bypass(parts.netloc.rpartition("@")[2]):
         return None
     return _read(settings[kind], _name_of(kind, settings[kind]))
 
@@ -92,6 +98,18 @@ def _user(parts: SplitResult) -> tuple[bytes, bytes] | None:
 
 def _listed(hosts: str) -> Iterator[str]:
     return (host.strip() for host in hosts.split(","))
+
+
+def _names(entry: str, host: str, port: int) -> bool:
+    """Whether an entry of `NO_PROXY` names a host: also in the forms that Python's own reading does not know, which
+    are `*.domain`, the usual port of a scheme, and a network such as `10.0.0.0/8`.
+    """
+    with suppress(ValueError):
+        return ip_address(host) in ip_network(entry.strip("[]"), strict=False)
+    name, _, its_port = entry.lower().partition(":")
+    domain = name.removeprefix("*").removeprefix(".")
+    is_meant = name == "*" or (domain and f".{host}".endswith(f".{domain}"))
+    return bool(is_meant) and its_port in ("", str(port))
 
 
 def _name_of(kind: str, value: str) -> str:

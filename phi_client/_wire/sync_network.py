@@ -13,7 +13,7 @@ from typing import Any, Final, TypeVar, cast
 import httpcore
 
 from phi_client._wire.addresses import Address, Tries, known_addresses, open_socket, resolving
-from phi_client._wire.cable import Cable
+from phi_client._wire.connection_state import Cable
 from phi_client._wire.network_facts import MOST_AT_ONCE, MOST_PENDING, about, raised_as
 
 __all__ = ["Network"]

@@ -9,8 +9,8 @@ from typing import Any, Final, cast
 import httpcore
 import httpx
 
+from phi_client._wire.connection_pool import Line, Lines, Makers, core_url
 from phi_client._wire.faults import Attempt
-from phi_client._wire.lines import Line, Lines, Makers, core_url
 from phi_client._wire.sync_network import Network
 from phi_client._wire.transport_facts import ATTEMPT, as_response, raised_as_httpx
 

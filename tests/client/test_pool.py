@@ -19,7 +19,7 @@ import pytest
 
 from phi_client import APIConnectionError, ConfigurationError, Timeout
 from phi_client._call.fork_lock import ForkSafeLock
-from phi_client._wire.pools import AsyncConnections, Connections, check_client
+from phi_client._wire.connections import AsyncConnections, Connections, check_client
 from phi_client.contract.dialects import resolve_endpoint
 from tests.wire import (
     BODY,
@@ -501,6 +501,25 @@ for thread in threads:
     thread.join()
 wire.close()
 sys.exit(len(children))
+""",
+        peer.url,
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+@HAS_FORK
+@pytest.mark.skipif("uvloop" not in LOOPS, reason="uvloop is not installed")
+def test_a_child_of_a_parent_that_used_uvloop_ends_as_it_should(peer: Peer) -> None:
+    # With the connect of uvloop the parent had threads of libuv, and each child crashed at its exit.
+    done = in_a_process(
+        """
+import uvloop
+with Wire(URL, is_async=True, factory=uvloop.new_event_loop) as wire:
+    assert wire.ask().body == BODY
+child = os.fork()
+if child == 0:
+    sys.exit(0)
+sys.exit(os.waitpid(child, 0)[1])
 """,
         peer.url,
     )

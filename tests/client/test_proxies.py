@@ -201,6 +201,30 @@ def test_what_the_environment_wants_is_done(
     assert proxy_for(REMOTE, is_loopback=True) is None
 
 
+@pytest.mark.parametrize(
+    ("host", "no_proxy", "uses"),
+    [
+        ("a.azure.com", "*.azure.com", False),
+        ("a.azure.com", "*.AZURE.com:443", False),
+        ("a.azure.com", "a.azure.com:443", False),
+        ("a.azure.com", "a.azure.com:8443", True),
+        ("a.azure.com", "*.zure.com, *.b.azure.com,:443,.", True),
+        ("a.azure.com:8443", "azure.com:8443", False),
+        ("10.1.2.3", "10.0.0.0/8", False),
+        ("10.1.2.3", "192.168.0.0/16,10.1.2.4, fd00::/8", True),
+        ("10.1.2.3", "10.1.2.3:443", False),
+        ("[fd00::1]", "fd00::/8", False),
+        ("[fd00::1]", "[fd00::1]", False),
+    ],
+)
+def test_hosts_without_a_proxy_are_named_as_people_name_them(
+    host: str, no_proxy: str, uses: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HTTPS_PROXY", "http://p:1")
+    monkeypatch.setenv("NO_PROXY", no_proxy)
+    assert (proxy_for(f"https://{host}/v1", is_loopback=False) is not None) == uses
+
+
 BAD = [
     ("HTTPS_PROXY", "ftp://p:1", "scheme `ftp`"),
     ("HTTPS_PROXY", "foo://u:hidden@p:1", "scheme `foo`"),

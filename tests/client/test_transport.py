@@ -17,7 +17,14 @@ import httpx
 import pytest
 import respx
 
-from phi_client import APIConnectionError, APITimeoutError, ConfigurationError
+from phi_client import (
+    APIConnectionError,
+    APITimeoutError,
+    AsyncPhiClient,
+    ConfigurationError,
+    PhiClient,
+    RateLimitError,
+)
 from tests.wire import BODY, CHUNKED, KEY, LIMIT_S, WHOLE, Peer, Wire, answer, listening, read_request
 
 if TYPE_CHECKING:
@@ -88,6 +95,42 @@ def test_what_a_callers_client_does_by_itself_goes_on_working(is_async: bool) ->
     assert b"authorization: basic" in asked[0]
     assert b"x-team: phi" in asked[0]
     assert f"api-key: {KEY}".encode() in asked[0]
+
+
+@BOTH
+@pytest.mark.parametrize("is_read", [False, True])
+def test_a_status_that_a_callers_hook_raises_for_is_an_answer(is_read: bool, is_async: bool) -> None:
+    def serve(peer: Peer, sock: socket.socket, number: int) -> None:
+        del peer, number
+        read_request(sock)
+        sock.sendall(b"HTTP/1.1 429 No\r\ncontent-length: 25\r\n\r\n" + b'{"message": "slow, please')
+
+    def hook(response: httpx.Response) -> None:
+        if is_read:
+            response.read()
+        response.raise_for_status()
+
+    async def async_hook(response: httpx.Response) -> None:
+        if is_read:
+            await response.aread()
+        response.raise_for_status()
+
+    said = "slow, please" if is_read else "no reason"
+    with listening(serve) as peer:
+        if is_async:
+
+            async def ask() -> None:
+                async with httpx.AsyncClient(event_hooks={"response": [async_hook]}) as http:
+                    client = AsyncPhiClient(peer.url, api_key=KEY, max_retries=0, http_client=http)
+                    await client.complete("hi")
+
+            with pytest.raises(RateLimitError, match=said):
+                asyncio.run(ask())
+        else:
+            with httpx.Client(event_hooks={"response": [hook]}) as http:
+                client = PhiClient(peer.url, api_key=KEY, max_retries=0, http_client=http)
+                with pytest.raises(RateLimitError, match=said):
+                    client.complete("hi")
 
 
 @BOTH
@@ -204,6 +247,29 @@ def test_a_body_that_is_compressed_or_cut(is_given: bool, is_async: bool) -> Non
                     wire.ask()
                 assert caught.value.request_sent
             assert wire.ask().body == b"until the end"
+
+
+@BOTH
+@pytest.mark.parametrize("is_given", [False, True])
+@pytest.mark.parametrize("coding", [b"gzip, gzip", b"gzip,identity , GZIP"])
+def test_a_body_that_is_compressed_twice_is_taken_as_it_comes(
+    coding: bytes, is_given: bool, is_async: bool
+) -> None:
+    # Unpacked, some kilobytes may be gigabytes, in one step that no limit can end.
+    packed = gzip.compress(gzip.compress(b" " * 1_000_000))
+
+    def serve(peer: Peer, sock: socket.socket, number: int) -> None:
+        del peer, number
+        assert b"\r\naccept-encoding: gzip, deflate\r\n" in (read_request(sock) or b"").lower()
+        sock.sendall(
+            b"HTTP/1.1 200 OK\r\nconnection: close\r\ncontent-encoding: %b\r\n" % coding
+            + b"content-length: %d\r\n\r\n%b" % (len(packed), packed)
+        )
+
+    with listening(serve) as peer:
+        made = given(peer.url, is_async=is_async) if is_given else Wire(peer.url, is_async=is_async)
+        with made as wire:
+            assert wire.ask().body == packed
 
 
 @BOTH

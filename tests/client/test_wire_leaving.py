@@ -14,8 +14,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from phi_client import PhiError
-from phi_client._wire.lines import Lines
-from phi_client._wire.pools import AsyncConnections
+from phi_client._wire.connection_pool import Lines
+from phi_client._wire.connections import AsyncConnections
 from phi_client.contract.dialects import resolve_endpoint
 from tests.wire import BODY, CHUNKED, LIMIT_S, WHOLE, Peer, Wire, ask_async, listening, read_request
 

@@ -1,4 +1,4 @@
-"""Sending on connections of our own, async. Its twin is `own.py`, without `await`.
+"""Sending on connections of our own, async. Its twin is `own_connections.py`, without `await`.
 
 It must not know retries, nor what an answer says. Connections belong to the event loop that made them, and end with it.
 """
@@ -13,14 +13,14 @@ import httpx
 from phi_client._call.errors import ConfigurationError, PhiError
 from phi_client._call.fork_lock import renew_in_children
 from phi_client._call.steps import Send
-from phi_client._wire.async_given import AsyncGivenReply
+from phi_client._wire.async_callers_client import AsyncGivenReply
 from phi_client._wire.async_transport import MAKERS, AsyncBody, AsyncLines, AsyncTransport
 from phi_client._wire.async_waiting import running_loop
-from phi_client._wire.cable import END_LIMIT_S
+from phi_client._wire.connection_pool import CLOSED, Lines
+from phi_client._wire.connection_state import END_LIMIT_S
 from phi_client._wire.faults import Attempt, translated
-from phi_client._wire.lines import CLOSED, Lines
 from phi_client._wire.loop_ends import tell_of_the_end
-from phi_client._wire.own import NoCookies, own_request, says_plainly
+from phi_client._wire.own_connections import UNPACKED, NoCookies, can_be_unpacked, own_request
 from phi_client._wire.transport_facts import as_httpx
 from phi_client.contract.dialects import Endpoint
 
@@ -35,7 +35,11 @@ class AsyncOwn:
         self._by_loop: dict[asyncio.AbstractEventLoop, AsyncLines] = {}
         self._is_closed = False
         self._http = httpx.AsyncClient(
-            transport=AsyncTransport(self.lines), trust_env=False, follow_redirects=False, cookies=NoCookies()
+            transport=AsyncTransport(self.lines),
+            headers=UNPACKED,
+            trust_env=False,
+            follow_redirects=False,
+            cookies=NoCookies(),
         )
         renew_in_children(self)
 
@@ -107,7 +111,7 @@ class AsyncOwnReply:
         assert isinstance(attempt.body, AsyncBody)  # noqa: S101  # it came from our transport
         self._body, attempt.body = attempt.body, None  # which the request would keep alive
         self._parts: AsyncIterator[bytes] = (
-            self._body.parts() if says_plainly(self.headers) else response.aiter_bytes()
+            response.aiter_bytes() if can_be_unpacked(self.headers) else self._body.parts()
         )
 
     async def read(self) -> bytes | None:

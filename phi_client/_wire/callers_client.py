@@ -1,4 +1,4 @@
-"""Sending with a client of httpx that the caller gave, sync. Its twin is `async_given.py`.
+"""Sending with a client of httpx that the caller gave, sync. Its twin is `async_callers_client.py`.
 
 It must not touch what is inside of that client: it may be of any kind. Only what httpx and httpcore document is
 used: the extensions `timeout`, `trace` and `network_stream`.
@@ -15,10 +15,10 @@ import httpx
 from phi_client._call.deadline import Limits
 from phi_client._call.errors import ConfigurationError, PhiError
 from phi_client._call.steps import Send
-from phi_client._wire.cable import END_LIMIT_S, bounded
+from phi_client._wire.connection_state import END_LIMIT_S, bounded
 from phi_client._wire.faults import Attempt, translated
 
-__all__ = ["Given", "GivenReply", "LiveTimeout", "given_request"]
+__all__ = ["Given", "GivenReply", "LiveTimeout", "codings", "given_request"]
 
 
 class LiveTimeout(dict[str, float | None]):
@@ -56,7 +56,11 @@ class Given:
             if step.limits.deadline.limit_s is not None:
                 request.extensions["trace"] = watch.trace
             response = self._http.send(request, stream=True, follow_redirects=False)
-        except (httpx.HTTPError, httpx.InvalidURL, OSError) as error:
+        except (
+            httpx.HTTPStatusError
+        ) as error:  # a hook of the caller's raises for a status, which is an answer
+            response = error.response
+        except (httpx.HTTPError, httpx.InvalidURL, httpx.StreamError, OSError) as error:
             watch.end()
             if watch.has_fired:
                 raise step.limits.reached("read", request_sent=True) from None
@@ -82,7 +86,8 @@ class GivenReply:
         self._response = response
         self._attempt = attempt
         self._watch = watch or _Watch(attempt.limits)
-        self._parts: Iterator[bytes] = response.iter_bytes()
+        is_raw = len(codings(self.headers)) > 1 and not response.is_stream_consumed
+        self._parts: Iterator[bytes] = response.iter_raw() if is_raw else response.iter_bytes()
         self._watch.look_at(response)
 
     def read(self) -> bytes | None:
@@ -225,3 +230,9 @@ def given_request(http: httpx.Client | httpx.AsyncClient, step: Send) -> httpx.R
         )
     except (UnicodeError, TypeError, AttributeError):
         raise ConfigurationError("a header has characters that can't be sent") from None
+
+
+def codings(headers: dict[str, str]) -> list[str]:
+    """How a body is packed. One that is packed more than once is left so: it could grow a millionfold in one step."""
+    named = (coding.strip() for coding in headers.get("content-encoding", "").lower().split(","))
+    return [coding for coding in named if coding not in ("", "identity")]

@@ -1,4 +1,4 @@
-"""Sending with an async client of httpx that the caller gave. Its twin is `given.py`.
+"""Sending with an async client of httpx that the caller gave. Its twin is `callers_client.py`.
 
 It must not touch what is inside of that client: it may be of any kind. A wait is ended by cancelling it.
 """
@@ -14,9 +14,9 @@ from phi_client._call.deadline import Limits
 from phi_client._call.errors import PhiError
 from phi_client._call.steps import Send
 from phi_client._wire.async_waiting import running_loop
-from phi_client._wire.cable import END_LIMIT_S, bounded
+from phi_client._wire.callers_client import codings, given_request
+from phi_client._wire.connection_state import END_LIMIT_S, bounded
 from phi_client._wire.faults import Attempt, translated
-from phi_client._wire.given import given_request
 
 __all__ = ["AsyncGiven", "AsyncGivenReply"]
 
@@ -45,7 +45,11 @@ class AsyncGiven:
                 response = await self._http.send(request, stream=True, follow_redirects=False)
         except PhiError:
             raise
-        except (httpx.HTTPError, httpx.InvalidURL, OSError) as error:
+        except (
+            httpx.HTTPStatusError
+        ) as error:  # a hook of the caller's raises for a status, which is an answer
+            response = error.response
+        except (httpx.HTTPError, httpx.InvalidURL, httpx.StreamError, OSError) as error:
             if limit.expired():
                 raise step.limits.reached("read", request_sent=True) from None
             raise translated(error, attempt) from error
@@ -67,7 +71,8 @@ class AsyncGivenReply:
         self._response = response
         self._attempt = attempt
         self._limit_s: float | None = None
-        self._parts: AsyncIterator[bytes] = response.aiter_bytes()
+        is_raw = len(codings(self.headers)) > 1 and not response.is_stream_consumed
+        self._parts: AsyncIterator[bytes] = response.aiter_raw() if is_raw else response.aiter_bytes()
 
     async def read(self) -> bytes | None:
         """The next bytes; `None` at the end.

@@ -17,10 +17,10 @@ if TYPE_CHECKING:
     from typing import Protocol
 
     from phi_client._call.steps import Send
-    from phi_client._wire.async_given import AsyncGiven
-    from phi_client._wire.async_own import AsyncOwn
-    from phi_client._wire.given import Given
-    from phi_client._wire.own import Own
+    from phi_client._wire.async_callers_client import AsyncGiven
+    from phi_client._wire.async_own_connections import AsyncOwn
+    from phi_client._wire.callers_client import Given
+    from phi_client._wire.own_connections import Own
     from phi_client.contract.dialects import Endpoint
 
     class SyncReply(Protocol):
@@ -109,11 +109,11 @@ class Connections:
             if self._is_closed:
                 raise ConfigurationError(_CLOSED)
             if self._sender is None and self._given is not None:
-                from phi_client._wire.given import Given  # noqa: PLC0415  # what is not used costs time
+                from phi_client._wire.callers_client import Given  # noqa: PLC0415  # what is not used costs time
 
                 self._sender = Given(self._given)
             elif self._sender is None:
-                from phi_client._wire.own import Own  # noqa: PLC0415
+                from phi_client._wire.own_connections import Own  # noqa: PLC0415
 
                 self._sender = Own(self._endpoint)
             return self._sender
@@ -172,11 +172,11 @@ class AsyncConnections:
             if self._is_closed:
                 raise ConfigurationError(_CLOSED)
             if self._sender is None and self._given is not None:
-                from phi_client._wire.async_given import AsyncGiven  # noqa: PLC0415
+                from phi_client._wire.async_callers_client import AsyncGiven  # noqa: PLC0415
 
                 self._sender = AsyncGiven(self._given)
             elif self._sender is None:
-                from phi_client._wire.async_own import AsyncOwn  # noqa: PLC0415
+                from phi_client._wire.async_own_connections import AsyncOwn  # noqa: PLC0415
 
                 self._sender = AsyncOwn(self._endpoint)
             return self._sender

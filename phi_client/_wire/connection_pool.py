@@ -15,8 +15,8 @@ import httpx
 
 from phi_client._call.deadline import Limits
 from phi_client._call.errors import ConfigurationError
-from phi_client._wire.cable import Cable
 from phi_client._wire.certificates import tls_context
+from phi_client._wire.connection_state import Cable
 from phi_client._wire.proxies import proxy_for
 from phi_client.contract.dialects import Endpoint
 

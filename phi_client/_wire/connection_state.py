@@ -9,7 +9,7 @@ from contextlib import suppress
 from typing import Any, Final, Literal
 
 from phi_client._call.deadline import Limits, Phase
-from phi_client._wire.jobs import Job
+from phi_client._wire.background import Job
 
 __all__ = ["END_LIMIT_S", "LONGEST_S", "Cable", "bounded"]
 

@@ -1,4 +1,4 @@
-"""Sending on connections of our own, sync. Its twin is `async_own.py`, with `await`.
+"""Sending on connections of our own, sync. Its twin is `async_own_connections.py`, with `await`.
 
 It must not know retries, nor what an answer says.
 """
@@ -7,22 +7,25 @@ from collections.abc import Iterator
 from contextlib import suppress
 from functools import lru_cache
 from http.cookiejar import CookieJar
-from typing import Any
+from typing import Any, Final
 
 import httpx
 
 from phi_client._call.errors import ConfigurationError, PhiError
 from phi_client._call.fork_lock import ForkSafeLock, renew_in_children
 from phi_client._call.steps import Send
-from phi_client._wire.cable import END_LIMIT_S
+from phi_client._wire.callers_client import GivenReply, codings
+from phi_client._wire.connection_pool import CLOSED, Lines
+from phi_client._wire.connection_state import END_LIMIT_S
 from phi_client._wire.faults import Attempt, translated
-from phi_client._wire.given import GivenReply
-from phi_client._wire.lines import CLOSED, Lines
 from phi_client._wire.sync_transport import MAKERS, Body, SyncLines, Transport
 from phi_client._wire.transport_facts import ATTEMPT, as_httpx
 from phi_client.contract.dialects import Endpoint
 
-__all__ = ["NoCookies", "Own", "OwnReply", "own_request", "says_plainly"]
+__all__ = ["UNPACKED", "NoCookies", "Own", "OwnReply", "can_be_unpacked", "own_request"]
+
+UNPACKED: Final = {"accept-encoding": "gzip, deflate"}
+"""What an answer may be packed with: not all that httpx can unpack, some of which grows a millionfold in one step."""
 
 
 class NoCookies(CookieJar):
@@ -41,7 +44,11 @@ class Own:
         self._lines: SyncLines | None = None
         self._is_closed = False
         self._http = httpx.Client(
-            transport=Transport(self.lines), trust_env=False, follow_redirects=False, cookies=NoCookies()
+            transport=Transport(self.lines),
+            headers=UNPACKED,
+            trust_env=False,
+            follow_redirects=False,
+            cookies=NoCookies(),
         )
         renew_in_children(self)
 
@@ -102,7 +109,7 @@ class OwnReply:
         assert isinstance(attempt.body, Body)  # noqa: S101  # it came from our transport
         self._body, attempt.body = attempt.body, None  # which the request would keep alive
         self._parts: Iterator[bytes] = (
-            self._body.parts() if says_plainly(self.headers) else response.iter_bytes()
+            response.iter_bytes() if can_be_unpacked(self.headers) else self._body.parts()
         )
 
     def read(self) -> bytes | None:
@@ -175,6 +182,6 @@ def own_request(http: httpx.Client | httpx.AsyncClient, step: Send, attempt: Att
         raise ConfigurationError("a header has characters that can't be sent") from None
 
 
-def says_plainly(headers: dict[str, str]) -> bool:
-    """Whether a body is as it was sent, not compressed."""
-    return headers.get("content-encoding", "identity").strip().lower() in ("", "identity")
+def can_be_unpacked(headers: dict[str, str]) -> bool:
+    """Whether a body is compressed, in a way that was asked for; any other is taken as it comes."""
+    return codings(headers) in (["gzip"], ["deflate"])
