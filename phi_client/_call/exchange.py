@@ -15,7 +15,9 @@ from phi_client._call.completion import Completion, Origin, completion_of
 from phi_client._call.errors import (
     APIConnectionError,
     APIResponseError,
+    APIStatusError,
     ConfigurationError,
+    ContextLengthError,
     Hop,
     ModelContextLengthError,
     ModelError,
@@ -113,15 +115,16 @@ class Exchange:
         except ContractError as error:
             raise self.misfit(str(error), answer) from bare(error)
         if isinstance(chat, ErrorBody):
-            body = without_echoes(chat, answer.secrets)
-            error_class = ModelContextLengthError if body.exceeds_context else ModelError
+            # Judged before it is scrubbed: a prompt may hold the very words.
+            error_class = ModelContextLengthError if chat.exceeds_context else ModelError
+            chat = without_echoes(chat, answer.secrets)
             raise error_class(
-                body.message or "the engine failed",
+                chat.message or "the engine failed",
                 status_code=answer.status,
-                body=body,
+                body=chat,
                 request_id=origin.request_id,
                 headers=origin.headers,
-                advice=f"`/score` reports the engine's status {chat.status}",
+                advice=f"`/score` reports the engine's status {chat.status}" if chat.status else "",
             )
         if not chat.choices:
             raise self.misfit("the answer has no choice", answer)
@@ -150,10 +153,10 @@ class Exchange:
         """
         if answer.is_success:
             return
-        body = without_echoes(
-            self.dialect.read_error(answer.status, answer.headers, answer.body), answer.secrets
-        )
+        body = self.dialect.read_error(answer.status, answer.headers, answer.body)
+        # Judged before it is scrubbed: a prompt may hold the very words.
         error_class = class_for_status(answer.status, body)
+        body = without_echoes(body, answer.secrets)
         raise error_class(
             body.message or "the service gave no reason",
             status_code=answer.status,
@@ -161,7 +164,7 @@ class Exchange:
             request_id=self.request_id(answer.headers),
             retry_after=read_retry_after(answer.headers),
             headers=dict(answer.headers),
-            advice=self._advice(answer.status, body),
+            advice=self._advice(answer.status, body, error_class),
         )
 
     def misfit(self, reason: str, answer: Answer) -> APIResponseError:
@@ -226,12 +229,12 @@ class Exchange:
         """The id by which the service knows this exchange."""
         return self.dialect.read_request_id(headers)
 
-    def _advice(self, status: int, body: ErrorBody) -> str:
+    def _advice(self, status: int, body: ErrorBody, error_class: type[APIStatusError]) -> str:
         """What to do, where a status alone leaves people guessing."""
         if 300 <= status < 400:  # noqa: PLR2004
             return "redirects are not followed: give the final URL as the endpoint"
         routes = ", ".join(f"`{route}`" for route in self.dialect.chat_routes)
-        if body.exceeds_context:
+        if issubclass(error_class, ContextLengthError):
             return (
                 "the prompt and the budget don't fit the context: shorten the prompt, or lower `max_tokens`"
             )
@@ -247,9 +250,11 @@ class Exchange:
 
 def without_echoes(body: ErrorBody, secrets: Secrets) -> ErrorBody:
     """`body` without the secrets and prompts of the request, in whatever part of it they are repeated."""
-    said = secrets.scrub([body.message, body.code, body.details, body.innererror, body.raw])
-    message, code, details, innererror, raw = said or ("", None, None, None, "")
-    return replace(body, message=message, code=code, details=details, innererror=innererror, raw=raw)
+    said = secrets.scrub([body.message, body.code, body.type, body.details, body.innererror, body.raw])
+    message, code, kind, details, innererror, raw = said or ("", None, None, None, None, "")
+    return replace(
+        body, message=message, code=code, type=kind, details=details, innererror=innererror, raw=raw
+    )
 
 
 def bare(error: ContractError) -> ContractError:

@@ -7,7 +7,7 @@ Recorded traffic leaves out, nulls and adds keys (azure-sdk-assets), so what is 
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from math import isfinite
 from typing import Any, Final, Literal, TypeVar, cast
 
@@ -83,8 +83,9 @@ class ChoiceView:
 class AnswerView:
     """A chat completion, or a chunk of one, as far as a client looks into it; `raw` is the whole."""
 
-    raw: dict[str, Any]
-    choices: list[ChoiceView]
+    # Not shown by `repr`, as which the variables of a traceback are shown: what fits no contract may hold an echo.
+    raw: dict[str, Any] = field(repr=False)
+    choices: list[ChoiceView] = field(repr=False)
     usage: Usage | None
 
     @property

@@ -118,7 +118,7 @@ def read_misfit(body: bytes | str) -> ErrorBody | None:
     if found is None:
         says = not read.raw.startswith(_PIECES)
     else:
-        says = bool(found.get("error")) or not ("choices" in found or "output" in found)
+        says = bool(found.get("error")) or not (found.get("choices") or "output" in found)
     return read if says and (read.message or read.code) else None
 
 

@@ -8,7 +8,7 @@ It must not know what an event's data means.
                          └─> empty     the event is complete
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 from phi_client.contract.wire import ContractError
@@ -30,7 +30,8 @@ _BOM: Final = b"\xef\xbb\xbf"
 class ServerSentEvent:
     """One event: its data lines joined by newlines, and its name."""
 
-    data: str
+    # Not shown by `repr`, as which the variables of a traceback are shown: an error may echo what was sent.
+    data: str = field(repr=False)
     name: str = DEFAULT_EVENT_NAME
 
 
