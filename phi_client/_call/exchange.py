@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Final, cast
 from urllib.parse import urlencode
 
+from phi_client._call.building import CompletionBuilder
 from phi_client._call.completion import Completion, Origin, completion_of
 from phi_client._call.errors import (
     APIConnectionError,
@@ -34,6 +35,7 @@ from phi_client._call.version import version
 from phi_client.contract.dialects import CLIENT_ID, Dialect
 from phi_client.contract.emulator import EMULATOR_ENDPOINT
 from phi_client.contract.error_body import ErrorBody, read_misfit
+from phi_client.contract.events import DONE, EventDecoder, are_events
 from phi_client.contract.wire import ContractError, WireRequest, get_header
 
 if TYPE_CHECKING:
@@ -110,6 +112,8 @@ class Exchange:
         """
         self.check_status(answer)
         origin = self.origin(answer)
+        if self.route != self.dialect.score_route and are_events(answer.body):
+            return self._completion_of_events(answer, origin)
         try:
             chat = self.dialect.read_completion(answer.body, route=self.route)
         except ContractError as error:
@@ -129,6 +133,25 @@ class Exchange:
         if not chat.choices:
             raise self.misfit("the answer has no choice", answer)
         completion = completion_of(chat, origin)
+        self.check_truncation(completion)
+        return completion
+
+    def _completion_of_events(self, answer: Answer, origin: Origin) -> Completion:
+        """The completion in an answer of a service that streams, whatever was asked for."""
+        builder, decoder = CompletionBuilder(origin), EventDecoder()
+        try:
+            for event in [*decoder.feed(answer.body), *decoder.flush()]:
+                if event.data.strip() == DONE:
+                    break
+                read = self.dialect.read_event(event)
+                if isinstance(read, ErrorBody):
+                    raise self.misfit("the answer is a stream with an error", answer, read)
+                builder.add(read)
+        except ContractError as error:
+            raise self.misfit(str(error), answer) from bare(error)
+        if builder.finish_reason is None:
+            raise self.misfit("the answer is a stream without an end", answer)
+        completion = builder.build()
         self.check_truncation(completion)
         return completion
 
@@ -167,9 +190,9 @@ class Exchange:
             advice=self._advice(answer.status, body, error_class),
         )
 
-    def misfit(self, reason: str, answer: Answer) -> APIResponseError:
+    def misfit(self, reason: str, answer: Answer, said: ErrorBody | None = None) -> APIResponseError:
         """The error for a 2xx answer that does not fit, with what the service said instead."""
-        said = read_misfit(answer.body)
+        said = said or read_misfit(answer.body)
         return APIResponseError(
             reason,
             request_id=self.request_id(answer.headers),

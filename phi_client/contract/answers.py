@@ -67,7 +67,8 @@ class Usage:
 class ChoiceView:
     """What one choice says: of a completion its message, of a chunk its delta.
 
-    `reasoning_content` came under the key `reasoning_field`.
+    `reasoning_content` came under the key `reasoning_field`. `members` and `said` are the whole choice, and its
+    message or delta.
     """
 
     index: int
@@ -77,6 +78,8 @@ class ChoiceView:
     tool_calls: list[object]
     logprobs: list[object]
     reasoning_field: str = REASONING_FIELDS[0]
+    members: Mapping[str, Any] = field(default_factory=dict[str, Any], repr=False)
+    said: Mapping[str, Any] = field(default_factory=dict[str, Any], repr=False)
 
 
 @dataclass(slots=True)
@@ -125,12 +128,12 @@ def _view_choice(choice: object, place: int, part: str) -> ChoiceView:
         raise ContractError("the answer does not fit the contract: a choice is no object")
     members = cast("dict[str, Any]", choice)
     said = _member(members, part, _OBJECT, _NOTHING)
-    field = REASONING_FIELDS[0]
-    reasoning = _member(said, field, str, "")
+    key = REASONING_FIELDS[0]
+    reasoning = _member(said, key, str, "")
     if not reasoning and isinstance(said.get(REASONING_FIELDS[1]), str):
         # Not Azure's, so what else may stand there is nothing to refuse an answer for.
-        field = REASONING_FIELDS[1]
-        reasoning = said[field]
+        key = REASONING_FIELDS[1]
+        reasoning = said[key]
     return ChoiceView(
         _count(members, "index", place),
         _member(said, "content", str, ""),
@@ -138,7 +141,9 @@ def _view_choice(choice: object, place: int, part: str) -> ChoiceView:
         _member(members, "finish_reason", str, None) or None,
         _member(said, "tool_calls", _LIST, _NONE),
         _member(_member(members, "logprobs", _OBJECT, _NOTHING), "content", _LIST, _NONE),
-        field,
+        key,
+        members,
+        said,
     )
 
 
