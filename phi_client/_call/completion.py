@@ -19,7 +19,7 @@ from phi_client.contract.answers import (
     read_count,
     view_answer,
 )
-from phi_client.contract.reasoning import ReasoningSplitter, split_reasoning
+from phi_client.contract.reasoning import split_reasoning
 
 if TYPE_CHECKING:
     from phi_client._call.details import TokenLogprob, ToolCall, ToolCallDelta
@@ -27,14 +27,12 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Completion",
-    "CompletionBuilder",
     "CompletionChoice",
     "CompletionChunk",
     "Origin",
     "completion_of",
 ]
 
-_HEAD: Final = ("id", "created", "model")
 _SHOWN: Final = 60
 
 
@@ -235,107 +233,6 @@ def completion_of(chat: AnswerView, origin: Origin) -> Completion:
         hops=origin.hops,
         raw=chat.raw,
     )
-
-
-class CompletionBuilder:
-    """Puts the chunks of a stream together, into the answer that would have come whole, and reads that."""
-
-    def __init__(self, origin: Origin) -> None:
-        self._origin = origin
-        self._splitter = ReasoningSplitter()
-        self._usage: object = None
-        self._head: dict[str, Any] = {}
-        self._parts: dict[int, _Parts] = {}
-
-    @property
-    def finish_reason(self) -> FinishReason | None:
-        """Why the first choice ended, if it did."""
-        return self._parts[min(self._parts)].finish_reason if self._parts else None
-
-    def add(self, chunk: AnswerView) -> CompletionChunk:
-        """What `chunk` adds to the first choice; others are in the completion only."""
-        if len(self._head) < len(_HEAD):
-            self._head = {name: chunk.raw[name] for name in _HEAD if chunk.raw.get(name)} | self._head
-        if chunk.usage is not None:
-            self._usage = chunk.raw.get("usage")
-        reasoning, content, finish_reason = "", "", None
-        for choice in chunk.choices:
-            parts = self._parts.get(choice.index)
-            if parts is None:
-                parts = self._parts[choice.index] = _Parts()
-            parts.add(choice)
-            if choice.index != 0:
-                continue
-            if choice.reasoning_content:
-                self._splitter.reasoning_elsewhere = True
-                reasoning += choice.reasoning_content
-            split = self._splitter.feed(choice.content)
-            content += split.content
-            reasoning += "" if parts.fields else split.reasoning
-            finish_reason = choice.finish_reason or finish_reason
-        return CompletionChunk(
-            reasoning=reasoning,
-            content=content,
-            finish_reason=finish_reason,
-            usage=chunk.usage,
-            raw=chunk.raw,
-        )
-
-    def finish(self) -> CompletionChunk:
-        """What the end of the stream releases: text that was held back as a possible tag."""
-        first = self._parts.get(0)
-        if first is None and self._parts:
-            # No choice is the first by its number, so the lowest is: nothing of it has been handed out.
-            whole = self.build()
-            return CompletionChunk(reasoning=whole.reasoning, content=whole.content)
-        split = self._splitter.flush()
-        has_field = first is not None and bool(first.fields)
-        return CompletionChunk(reasoning="" if has_field else split.reasoning, content=split.content)
-
-    def build(self) -> Completion:
-        """The completion of what came so far."""
-        parts = self._parts or {0: _Parts()}
-        raw: dict[str, Any] = {
-            **self._head,
-            "object": "chat.completion",
-            "choices": [parts[index].merged(index) for index in sorted(parts)],
-            "usage": self._usage,
-        }
-        return completion_of(view_answer(raw, "message"), self._origin)
-
-
-class _Parts:
-    """What the chunks said of one choice."""
-
-    def __init__(self) -> None:
-        self.finish_reason: FinishReason | None = None
-        # The pieces of the reasoning by the key under which they came.
-        self.fields: dict[str, list[str]] = {}
-        self._text: list[str] = []
-        self._tool_calls: list[object] = []
-        self._logprobs: list[object] = []
-
-    def add(self, choice: ChoiceView) -> None:
-        self.finish_reason = choice.finish_reason or self.finish_reason
-        if choice.content:
-            self._text.append(choice.content)
-        if choice.reasoning_content:
-            self.fields.setdefault(choice.reasoning_field, []).append(choice.reasoning_content)
-        if choice.tool_calls:
-            self._tool_calls.append(choice.tool_calls)
-        if choice.logprobs:
-            self._logprobs += choice.logprobs
-
-    def merged(self, index: int) -> dict[str, Any]:
-        """The choice as a whole answer has it."""
-        message: dict[str, Any] = {"role": "assistant", "content": "".join(self._text)}
-        message |= {name: "".join(pieces) for name, pieces in self.fields.items()}
-        if self._tool_calls:
-            from phi_client._call.details import merge_tool_calls  # noqa: PLC0415  # few answers have any
-
-            message["tool_calls"] = merge_tool_calls(self._tool_calls)
-        choice: dict[str, Any] = {"index": index, "message": message, "finish_reason": self.finish_reason}
-        return {**choice, "logprobs": {"content": self._logprobs}} if self._logprobs else choice
 
 
 def _answer_in(content: str) -> str | None:

@@ -11,11 +11,14 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Final, cast
 from urllib.parse import urlencode
 
+from phi_client._call.building import CompletionBuilder
 from phi_client._call.completion import Completion, Origin, completion_of
 from phi_client._call.errors import (
     APIConnectionError,
     APIResponseError,
+    APIStatusError,
     ConfigurationError,
+    ContextLengthError,
     Hop,
     ModelContextLengthError,
     ModelError,
@@ -32,6 +35,7 @@ from phi_client._call.version import version
 from phi_client.contract.dialects import CLIENT_ID, Dialect
 from phi_client.contract.emulator import EMULATOR_ENDPOINT
 from phi_client.contract.error_body import ErrorBody, read_misfit
+from phi_client.contract.events import DONE, EventDecoder, are_events
 from phi_client.contract.wire import ContractError, WireRequest, get_header
 
 if TYPE_CHECKING:
@@ -108,24 +112,46 @@ class Exchange:
         """
         self.check_status(answer)
         origin = self.origin(answer)
+        if self.route != self.dialect.score_route and are_events(answer.body):
+            return self._completion_of_events(answer, origin)
         try:
             chat = self.dialect.read_completion(answer.body, route=self.route)
         except ContractError as error:
             raise self.misfit(str(error), answer) from bare(error)
         if isinstance(chat, ErrorBody):
-            body = without_echoes(chat, answer.secrets)
-            error_class = ModelContextLengthError if body.exceeds_context else ModelError
+            # Judged before it is scrubbed: a prompt may hold the very words.
+            error_class = ModelContextLengthError if chat.exceeds_context else ModelError
+            chat = without_echoes(chat, answer.secrets)
             raise error_class(
-                body.message or "the engine failed",
+                chat.message or "the engine failed",
                 status_code=answer.status,
-                body=body,
+                body=chat,
                 request_id=origin.request_id,
                 headers=origin.headers,
-                advice=f"`/score` reports the engine's status {chat.status}",
+                advice=f"`/score` reports the engine's status {chat.status}" if chat.status else "",
             )
         if not chat.choices:
             raise self.misfit("the answer has no choice", answer)
         completion = completion_of(chat, origin)
+        self.check_truncation(completion)
+        return completion
+
+    def _completion_of_events(self, answer: Answer, origin: Origin) -> Completion:
+        """The completion in an answer of a service that streams, whatever was asked for."""
+        builder, decoder = CompletionBuilder(origin), EventDecoder()
+        try:
+            for event in [*decoder.feed(answer.body), *decoder.flush()]:
+                if event.data.strip() == DONE:
+                    break
+                read = self.dialect.read_event(event)
+                if isinstance(read, ErrorBody):
+                    raise self.misfit("the answer is a stream with an error", answer, read)
+                builder.add(read)
+        except ContractError as error:
+            raise self.misfit(str(error), answer) from bare(error)
+        if builder.finish_reason is None:
+            raise self.misfit("the answer is a stream without an end", answer)
+        completion = builder.build()
         self.check_truncation(completion)
         return completion
 
@@ -150,10 +176,10 @@ class Exchange:
         """
         if answer.is_success:
             return
-        body = without_echoes(
-            self.dialect.read_error(answer.status, answer.headers, answer.body), answer.secrets
-        )
+        body = self.dialect.read_error(answer.status, answer.headers, answer.body)
+        # Judged before it is scrubbed: a prompt may hold the very words.
         error_class = class_for_status(answer.status, body)
+        body = without_echoes(body, answer.secrets)
         raise error_class(
             body.message or "the service gave no reason",
             status_code=answer.status,
@@ -161,12 +187,12 @@ class Exchange:
             request_id=self.request_id(answer.headers),
             retry_after=read_retry_after(answer.headers),
             headers=dict(answer.headers),
-            advice=self._advice(answer.status, body),
+            advice=self._advice(answer.status, body, error_class),
         )
 
-    def misfit(self, reason: str, answer: Answer) -> APIResponseError:
+    def misfit(self, reason: str, answer: Answer, said: ErrorBody | None = None) -> APIResponseError:
         """The error for a 2xx answer that does not fit, with what the service said instead."""
-        said = read_misfit(answer.body)
+        said = said or read_misfit(answer.body)
         return APIResponseError(
             reason,
             request_id=self.request_id(answer.headers),
@@ -226,12 +252,12 @@ class Exchange:
         """The id by which the service knows this exchange."""
         return self.dialect.read_request_id(headers)
 
-    def _advice(self, status: int, body: ErrorBody) -> str:
+    def _advice(self, status: int, body: ErrorBody, error_class: type[APIStatusError]) -> str:
         """What to do, where a status alone leaves people guessing."""
         if 300 <= status < 400:  # noqa: PLR2004
             return "redirects are not followed: give the final URL as the endpoint"
         routes = ", ".join(f"`{route}`" for route in self.dialect.chat_routes)
-        if body.exceeds_context:
+        if issubclass(error_class, ContextLengthError):
             return (
                 "the prompt and the budget don't fit the context: shorten the prompt, or lower `max_tokens`"
             )
@@ -247,9 +273,11 @@ class Exchange:
 
 def without_echoes(body: ErrorBody, secrets: Secrets) -> ErrorBody:
     """`body` without the secrets and prompts of the request, in whatever part of it they are repeated."""
-    said = secrets.scrub([body.message, body.code, body.details, body.innererror, body.raw])
-    message, code, details, innererror, raw = said or ("", None, None, None, "")
-    return replace(body, message=message, code=code, details=details, innererror=innererror, raw=raw)
+    said = secrets.scrub([body.message, body.code, body.type, body.details, body.innererror, body.raw])
+    message, code, kind, details, innererror, raw = said or ("", None, None, None, None, "")
+    return replace(
+        body, message=message, code=code, type=kind, details=details, innererror=innererror, raw=raw
+    )
 
 
 def bare(error: ContractError) -> ContractError:

@@ -228,12 +228,12 @@ class Call:
         log_request(exchange.method, exchange.url, exchange.content, exchange.client_request_id)
         reply: Reply = yield step
         is_success = 200 <= reply.status < 300  # noqa: PLR2004
-        self._heard = step.secrets.scrub_headers(reply.headers, of_answer=is_success)
+        self._heard = reply.secrets.scrub_headers(reply.headers, of_answer=is_success)
         if trace is not None:
             trace.note(reply.status, self._heard)
         request_id = exchange.request_id(self._heard)
         log_answer(exchange.url, reply.status, request_id, exchange.client_request_id)
-        answer = Answer(reply.status, self._heard, secrets=step.secrets, hops=self._hops)
+        answer = Answer(reply.status, self._heard, secrets=reply.secrets, hops=self._hops)
         return answer if is_success else replace(answer, body=(yield from self._refusal()))
 
     def _step(self, trace: AttemptTrace | None, token: AccessToken | None) -> Send:

@@ -10,8 +10,9 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+import sys
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from html import unescape
 from typing import Any, Final, TypeVar, cast
 from urllib.parse import unquote
@@ -31,6 +32,20 @@ _SHORTEST_IN_WORDS: Final = 6
 """Shorter secrets are taken out as words of their own only: `k` is in every sentence."""
 _SHORTEST_IN_ANSWERS: Final = 8
 """Shorter secrets are left in the headers of an answer, where `none` and `stop` are words of the protocol."""
+_SAYING: Final = frozenset(
+    (
+        "arguments",
+        "content",
+        "data",
+        "description",
+        "reasoning",
+        "reasoning_content",
+        "refusal",
+        "text",
+        "url",
+    )
+)
+"""The names under which a request says something."""
 _MOST_PROMPT: Final = 2_000_000
 _MOST_TEXT: Final = 65_536
 """Characters of one text that are shown at most."""
@@ -39,13 +54,29 @@ _BETWEEN: Final = "\n"
 
 # Escapes first, then whatever counts. Only backslashes in front of these letters are escapes in any language.
 _PIECES: Final = re.compile(
-    r"\\+u(?P<unicode>[0-9a-fA-F]{4})|\\+x(?P<byte>[0-9a-fA-F]{2})|(?P<percent>(?:%[0-9a-fA-F]{2})+)"
-    r"|(?P<entity>&(?:#\d{1,7}|#[xX][0-9a-fA-F]{1,6}|[a-zA-Z]{2,8});)|\\+[abfnrtv0]|(?P<plain>[^\W_]+)"
+    # Two units of UTF-16 may stand for one character, and several bytes of UTF-8.
+    r"(?P<units>(?:\\+|%)u[dD][89abAB][0-9a-fA-F]{2}(?:\\+|%)u[dD][c-fC-F][0-9a-fA-F]{2}|(?:\\+|%)u[0-9a-fA-F]{4})"
+    r"|\\+U(?P<long>[0-9a-fA-F]{8})|\\+u\{(?P<braced>[0-9a-fA-F]{1,6})\}"
+    r"|(?P<bytes>\\+x[c-fC-F][0-9a-fA-F](?:\\+x[89abAB][0-9a-fA-F]){1,3}|\\+x[0-9a-fA-F]{2})"
+    r"|(?P<percent>(?:%[0-9a-fA-F]{2})+)|(?P<entity>&(?:#\d{1,7}|#[xX][0-9a-fA-F]{1,6}|[a-zA-Z]{2,8});)"
+    r"|\\+[abfnrtv0]|(?P<plain>[^\W_]+)"
 )
 _CREDENTIAL_HEADER: Final = re.compile(
-    r"auth|cookie|credential|passw|secret|session|signature|token|(?:^|[-_])(?:api|access|subscription)?key(?:$|[-_])",
+    r"auth|bearer|cookie|credential|jwt|passw|passcode|passphrase|secret|session|signature|ticket|token"
+    r"|(?:^|[-_])(?:(?:api|access|subscription)?key|hmac|otp|pass|pin|pw|pwd|sas|sig)(?:$|[-_])",
     re.IGNORECASE,
 )
+_HARMLESS_HEADER: Final = re.compile(
+    r"(?:accept|content|x-stainless)(?:-|$)|(?:user-agent|traceparent|tracestate|baggage|b3|extra-parameters)$"
+    r"|(?:.*[-_])?(?:id|deployment|model|version)$",
+    re.IGNORECASE,
+)
+_RANDOM: Final = re.compile(r"(?=.*\d)(?=.*[A-Za-z])[^\s,;]{12,}")
+"""A value as no word is: it may well be a credential, whatever the name of its header."""
+_SHORT_NUMBER: Final = re.compile(r"\d{1,4}")
+_LONG_NUMBER: Final = 10**5
+_LONGEST_NUMBER: Final = 10**100
+_COOKIE: Final = re.compile(r"=([^;=\s]{6,})\s*(?:;|$)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,10 +96,24 @@ class Secrets:
             return cast("_T", None)
 
     def scrub_headers(self, headers: Mapping[str, str], *, of_answer: bool) -> dict[str, str]:
-        """Headers without secrets; of an answer's, those alone that can't be a word of the protocol."""
-        least = _SHORTEST_IN_ANSWERS if of_answer else 1
-        marks = [mark for mark in self._secret_marks() if len(mark.text) >= least]
-        return dict(zip(headers, _without(list(headers.values()), marks), strict=True))
+        """Headers without secrets and prompts; of an answer's, without secrets that can't be a word of the protocol.
+
+        A short number is one in any reply: `Retry-After: 5` is no echo of the key `5`.
+        """
+        marks = self._secret_marks()
+        if of_answer:
+            marks = [mark for mark in marks if len(mark.text) >= _SHORTEST_IN_ANSWERS]
+            return dict(zip(headers, _without(list(headers.values()), marks), strict=True))
+        values = _without(list(headers.values()), self._marks())
+        names = _without(list(headers), [mark for mark in marks if len(mark.text) >= _SECRET_RUN])
+        return {
+            name: given if _SHORT_NUMBER.fullmatch(given) else value
+            for name, given, value in zip(names, headers.values(), values, strict=True)
+        }
+
+    def and_of(self, values: Collection[str]) -> Secrets:
+        """These, and what else must not be shown."""
+        return replace(self, values=(*self.values, *values)) if values else self
 
     def _marks(self) -> list[_Mark]:
         """All that is looked for, secrets before prompts and the longer before the shorter."""
@@ -81,13 +126,34 @@ class Secrets:
 
 
 def credentials_in(headers: Mapping[str, str]) -> Iterator[str]:
-    """The values of a caller's own headers that are credentials by their name, without the scheme before them."""
+    """The credentials among a caller's own headers, by their names or, where those say nothing, by their looks.
+
+    Of each the value as it is, and what is in it: what follows a scheme, a password of `Basic`, a cookie's value.
+    """
     for name, value in headers.items():
-        if _CREDENTIAL_HEADER.search(name):
-            yield value.strip()
-            scheme, _, rest = value.strip().partition(" ")
-            if rest and scheme.isalpha():
-                yield rest.strip()
+        given = value.strip()
+        is_named = _CREDENTIAL_HEADER.search(name) is not None
+        if not is_named and (_HARMLESS_HEADER.match(name) or not _RANDOM.fullmatch(given)):
+            continue
+        yield given
+        scheme, _, rest = given.partition(" ")
+        if rest and scheme.isalpha():
+            yield rest.strip()
+        if scheme.lower() == "basic":
+            yield from _password_in(rest.strip())
+        if "cookie" in name.lower():
+            yield from _COOKIE.findall(given)
+
+
+def _password_in(basic: str) -> Iterator[str]:
+    from base64 import b64decode  # noqa: PLC0415  # few use it
+
+    try:
+        _, _, password = b64decode(basic, validate=True).decode().partition(":")
+    except ValueError:
+        return
+    if password:
+        yield password
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,9 +171,11 @@ class _Mark:
 
 
 def _leaves(said: object) -> Iterator[str]:
-    """The texts in JSON of any form, names of members among them."""
+    """The texts in JSON of any form, names of members among them, and long numbers, as which a key may be echoed."""
     if isinstance(said, str):
         yield said
+    elif _is_long_number(said):
+        yield str(said)
     elif isinstance(said, Mapping):
         for name, value in cast("Mapping[object, object]", said).items():
             yield from _leaves(name)
@@ -120,12 +188,20 @@ def _leaves(said: object) -> Iterator[str]:
 def _with_leaves(said: object, clean: Mapping[str, str]) -> object:
     if isinstance(said, str):
         return clean[said]
+    if _is_long_number(said):
+        shown = clean[str(said)]
+        return said if shown == str(said) else shown
     if isinstance(said, Mapping):
         members = cast("Mapping[object, object]", said)
         return {_with_leaves(name, clean): _with_leaves(value, clean) for name, value in members.items()}
     if isinstance(said, list | tuple):
         return [_with_leaves(value, clean) for value in cast("list[object]", said)]
     return said
+
+
+def _is_long_number(said: object) -> bool:
+    # Python refuses to write those of thousands of digits, and nobody's key is one.
+    return type(said) is int and _LONG_NUMBER <= abs(said) < _LONGEST_NUMBER
 
 
 def _without(texts: list[str], marks: list[_Mark]) -> list[str]:
@@ -195,9 +271,18 @@ def _letters_in(text: str) -> str:
 
 def _read(piece: re.Match[str]) -> str:
     """What an escape stands for."""
-    code = piece["unicode"] or piece["byte"]
+    if piece["units"] is not None:
+        units = bytes.fromhex("".join(re.findall(r"u([0-9a-fA-F]{4})", piece[0])))
+        return units.decode("utf-16-be", "replace")
+    if piece["bytes"] is not None:
+        octets = bytes.fromhex("".join(re.findall(r"x([0-9a-fA-F]{2})", piece[0])))
+        try:
+            return octets.decode()
+        except UnicodeDecodeError:
+            return octets.decode("latin-1")
+    code = piece["long"] or piece["braced"]
     if code is not None:
-        return chr(int(code, 16))
+        return chr(number) if (number := int(code, 16)) <= sys.maxunicode else ""
     if piece["percent"] is not None:
         return unquote(piece[0])
     return unescape(piece[0]) if piece["entity"] is not None else ""
@@ -239,7 +324,7 @@ def _prompts_in(body: bytes | None) -> list[str]:
 
 
 def _texts(value: object) -> Iterable[str]:
-    """Every `content`, `text` and `arguments` in a request."""
+    """What is said in a request, its pictures and the descriptions of its tools among it."""
     waiting = [value]
     while waiting:
         one = waiting.pop()
@@ -249,5 +334,5 @@ def _texts(value: object) -> Iterable[str]:
             for name, member in cast("dict[str, object]", one).items():
                 if not isinstance(member, str):
                     waiting.append(member)
-                elif name in ("content", "text", "arguments") and len(member) >= _SHORTEST_PROMPT:
+                elif name in _SAYING and len(member) >= _SHORTEST_PROMPT:
                     yield member

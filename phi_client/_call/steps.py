@@ -38,6 +38,11 @@ class Reply(Protocol):
         """As they came, names in lower case."""
         ...
 
+    @property
+    def secrets(self) -> Secrets:
+        """What must not be shown of it: the secrets of the request, and those of the way."""
+        ...
+
 
 @dataclass(frozen=True, slots=True)
 class Send:

@@ -9,26 +9,26 @@ It must not read anything: the two streams feed it bytes and hand out its chunks
 from __future__ import annotations
 
 from collections import deque
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
+from phi_client._call.building import CompletionBuilder
 from phi_client._call.clock import Clock
-from phi_client._call.completion import Completion, CompletionBuilder, CompletionChunk
+from phi_client._call.completion import Completion, CompletionChunk
 from phi_client._call.deadline import Limits
-from phi_client._call.errors import APIConnectionError
+from phi_client._call.errors import APIConnectionError, APIResponseError
 from phi_client._call.exchange import Answer, Exchange, bare, without_echoes
 from phi_client._call.interruptions import StreamInterruptedError
 from phi_client._call.telemetry import CallTrace
 from phi_client.contract.answers import AnswerView
 from phi_client.contract.error_body import ErrorBody
-from phi_client.contract.events import DONE, EventDecoder, ServerSentEvent
+from phi_client.contract.events import DONE, MAX_EVENT_BYTES, EventDecoder, ServerSentEvent, are_events
 from phi_client.contract.wire import ContractError
 
 __all__ = ["OpenStream", "StreamReader"]
 
 _LAST_WORDS_S: Final = 5.0
 """How long the usage and `[DONE]` are waited for after the finish reason."""
-_EVENT_STARTS: Final = (b"data:", b"event:", b"id:", b"retry:", b":")
 
 
 class StreamReader:
@@ -47,6 +47,8 @@ class StreamReader:
         self._failure: ContractError | None = None
         self._whole: Completion | None = None
         self._has_begun = False
+        # What came before the first event: it may be no stream at all.
+        self._unread = bytearray()
         self._has_ended = False
         self.is_complete = False
         self.chunk_times: list[float] = []
@@ -63,6 +65,8 @@ class StreamReader:
         if data is None:
             self._end()
             return
+        if not self._has_begun and len(self._unread) < MAX_EVENT_BYTES:
+            self._unread += data
         try:
             self._events.extend(self._decoder.feed(data))
         except ContractError as error:
@@ -79,7 +83,7 @@ class StreamReader:
         Raises:
             PhiError: as of `Exchange.read_completion`.
         """
-        if answer.body.lstrip().startswith(_EVENT_STARTS):
+        if are_events(answer.body):
             # Events after all, under a wrong name.
             self.feed(answer.body)
             self.feed(None)
@@ -102,6 +106,7 @@ class StreamReader:
                 self._events.clear()
                 return self._finish()
             self._has_begun = True
+            self._unread.clear()
             # The queue is drained before more is read, so all in it came when the last of them did.
             self.chunk_times.append(self._last_event)
             chunk = self._builder.add(self._wire_chunk(event))
@@ -157,10 +162,22 @@ class StreamReader:
             raise self.interruption(f"the service reports: {read.message or read.code}", read)
         return read
 
+    def _no_stream(self) -> CompletionChunk | None:
+        """What came instead of events, under their name: a whole answer, or what the service says."""
+        body = bytes(self._unread)
+        if not body.strip() or are_events(body):
+            raise self.interruption("no event came")
+        try:
+            self._whole = self._exchange.read_completion(replace(self.answer, body=body))
+        except APIResponseError as error:
+            raise self.interruption(f"no event came, and {error.message}", error.body) from None
+        return self._only_chunk(self._whole)
+
     def _finish(self) -> CompletionChunk | None:
+        if not self._has_begun:
+            return self._no_stream()
         if self._builder.finish_reason is None:
-            reason = "it ended without a finish reason" if self._has_begun else "no event came"
-            raise self.interruption(reason)
+            raise self.interruption("it ended without a finish reason")
         self.is_complete = True
         last = self._builder.finish()
         self._exchange.check_truncation(self.completion())

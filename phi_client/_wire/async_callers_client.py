@@ -68,6 +68,7 @@ class AsyncGivenReply:
     def __init__(self, response: httpx.Response, attempt: Attempt) -> None:
         self.status = response.status_code
         self.headers = dict(response.headers.items())
+        self.secrets = attempt.secrets
         self._response = response
         self._attempt = attempt
         self._limit_s: float | None = None

@@ -64,7 +64,7 @@ class AsyncOwn:
         """The reply to `step`, its body still to come."""
         attempt = Attempt(step.limits, step.secrets)
         try:
-            self.lines()
+            attempt.secrets = step.secrets.and_of(self.lines().secrets)
             response = await self._http.send(own_request(self._http, step, attempt), stream=True)
         except PhiError:
             raise
@@ -105,6 +105,7 @@ class AsyncOwnReply:
     def __init__(self, owner: AsyncOwn, response: httpx.Response, attempt: Attempt) -> None:
         self.status = response.status_code
         self.headers = dict(response.headers.items())  # without it, each is looked up among all
+        self.secrets = attempt.secrets
         self._owner = owner
         self._attempt = attempt
         self._response = response

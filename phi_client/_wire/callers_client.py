@@ -83,6 +83,7 @@ class GivenReply:
     def __init__(self, response: httpx.Response, attempt: Attempt, watch: "_Watch | None" = None) -> None:
         self.status = response.status_code
         self.headers = dict(response.headers.items())
+        self.secrets = attempt.secrets
         self._response = response
         self._attempt = attempt
         self._watch = watch or _Watch(attempt.limits)

@@ -85,6 +85,7 @@ class Lines(Generic[_C]):
         self._origin = core_url(url).origin
         self._makers = makers
         self._proxy = proxy_for(endpoint.base_url, is_loopback=endpoint.is_loopback)
+        self.secrets = () if self._proxy is None else self._proxy.secrets
         needs_tls = endpoint.speaks_tls or (self._proxy is not None and self._proxy.speaks_tls)
         self._context = tls_context() if needs_tls else None
         self._layers = int(endpoint.speaks_tls) + int(self._proxy is not None and self._proxy.speaks_tls)

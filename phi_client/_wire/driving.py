@@ -30,11 +30,11 @@ class Carrier:
             step = next(flow)
             while True:
                 try:
-                    outcome = self._take(step)
+                    came = [self._take(step)]
                 except BaseException as error:  # noqa: BLE001  # the flow decides
                     step = flow.throw(error)
                 else:
-                    step = flow.send(outcome)
+                    step = flow.send(came.pop())  # no variable of this frame keeps it
         except StopIteration as end:
             return end.value  # type: ignore[no-any-return]
 

@@ -70,7 +70,7 @@ class Own:
         """The reply to `step`, its body still to come."""
         attempt = Attempt(step.limits, step.secrets)
         try:
-            self.lines()
+            attempt.secrets = step.secrets.and_of(self.lines().secrets)
             response = self._http.send(own_request(self._http, step, attempt), stream=True)
         except PhiError:
             raise
@@ -104,6 +104,7 @@ class OwnReply:
     def __init__(self, response: httpx.Response, attempt: Attempt) -> None:
         self.status = response.status_code
         self.headers = dict(response.headers.items())  # without it, each is looked up among all
+        self.secrets = attempt.secrets
         self._attempt = attempt
         self._response = response
         assert isinstance(attempt.body, Body)  # noqa: S101  # it came from our transport

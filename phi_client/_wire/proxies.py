@@ -5,6 +5,7 @@ It must not connect to anything. An endpoint is one host, so what is to be done 
 
 import os
 import re
+from base64 import b64encode
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -31,6 +32,14 @@ class Proxy:
     port: int
     user: tuple[bytes, bytes] | None = field(repr=False)
     setting: str
+
+    @property
+    def secrets(self) -> tuple[str, ...]:
+        """The password, by itself and as it is sent: what a proxy refuses it may repeat."""
+        if self.user is None:
+            return ()
+        sent = b64encode(b":".join(self.user)).decode()
+        return tuple(filter(None, (self.user[1].decode(), sent)))
 
     @property
     def is_socks(self) -> bool:

@@ -7,7 +7,7 @@ Recorded traffic leaves out, nulls and adds keys (azure-sdk-assets), so what is 
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from math import isfinite
 from typing import Any, Final, Literal, TypeVar, cast
 
@@ -67,7 +67,8 @@ class Usage:
 class ChoiceView:
     """What one choice says: of a completion its message, of a chunk its delta.
 
-    `reasoning_content` came under the key `reasoning_field`.
+    `reasoning_content` came under the key `reasoning_field`. `members` and `said` are the whole choice, and its
+    message or delta.
     """
 
     index: int
@@ -77,14 +78,17 @@ class ChoiceView:
     tool_calls: list[object]
     logprobs: list[object]
     reasoning_field: str = REASONING_FIELDS[0]
+    members: Mapping[str, Any] = field(default_factory=dict[str, Any], repr=False)
+    said: Mapping[str, Any] = field(default_factory=dict[str, Any], repr=False)
 
 
 @dataclass(slots=True)
 class AnswerView:
     """A chat completion, or a chunk of one, as far as a client looks into it; `raw` is the whole."""
 
-    raw: dict[str, Any]
-    choices: list[ChoiceView]
+    # Not shown by `repr`, as which the variables of a traceback are shown: what fits no contract may hold an echo.
+    raw: dict[str, Any] = field(repr=False)
+    choices: list[ChoiceView] = field(repr=False)
     usage: Usage | None
 
     @property
@@ -124,12 +128,12 @@ def _view_choice(choice: object, place: int, part: str) -> ChoiceView:
         raise ContractError("the answer does not fit the contract: a choice is no object")
     members = cast("dict[str, Any]", choice)
     said = _member(members, part, _OBJECT, _NOTHING)
-    field = REASONING_FIELDS[0]
-    reasoning = _member(said, field, str, "")
+    key = REASONING_FIELDS[0]
+    reasoning = _member(said, key, str, "")
     if not reasoning and isinstance(said.get(REASONING_FIELDS[1]), str):
         # Not Azure's, so what else may stand there is nothing to refuse an answer for.
-        field = REASONING_FIELDS[1]
-        reasoning = said[field]
+        key = REASONING_FIELDS[1]
+        reasoning = said[key]
     return ChoiceView(
         _count(members, "index", place),
         _member(said, "content", str, ""),
@@ -137,7 +141,9 @@ def _view_choice(choice: object, place: int, part: str) -> ChoiceView:
         _member(members, "finish_reason", str, None) or None,
         _member(said, "tool_calls", _LIST, _NONE),
         _member(_member(members, "logprobs", _OBJECT, _NOTHING), "content", _LIST, _NONE),
-        field,
+        key,
+        members,
+        said,
     )
 
 

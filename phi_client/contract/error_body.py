@@ -47,11 +47,11 @@ _CONTEXT_CODES: Final = frozenset(
 """The codes of OpenAI and Azure OpenAI, of `/models` (quoted in issues), and of servers of one's own."""
 
 _CONTEXT_WORDS: Final = re.compile(
-    # vLLM, which the containers and the other surfaces pass on; its newer words; OpenAI's.
-    r"maximum context length|maximum model length|maximum input length|exceeds? the context window"
-    # SGLang, llama.cpp, TensorRT-LLM and TGI, behind an endpoint of one's own.
-    r"|longer than the model's context length|exceeds? the available context size|max_(?:seq|input)_len"
-    r"|`?inputs`? tokens \+ `?max_new_tokens`? must be",
+    # vLLM, which the containers and the other surfaces pass on, and its newer words; OpenAI, llama.cpp, Anthropic.
+    r"maximum context length|maximum model length|maximum input length|model's context length"
+    r"|exceed(?:s|ed)? (?:the )?(?:available |max(?:imum)? )?context (?:length|limit|size|window)"
+    # TensorRT-LLM and TGI, behind an endpoint of one's own.
+    r"|max_(?:seq|input)_len|`?inputs`? tokens \+ `?max_new_tokens`? must be",
     re.IGNORECASE,
 )
 
@@ -118,7 +118,7 @@ def read_misfit(body: bytes | str) -> ErrorBody | None:
     if found is None:
         says = not read.raw.startswith(_PIECES)
     else:
-        says = bool(found.get("error")) or not ("choices" in found or "output" in found)
+        says = bool(found.get("error")) or not (found.get("choices") or "output" in found)
     return read if says and (read.message or read.code) else None
 
 

@@ -8,12 +8,20 @@ It must not know what an event's data means.
                          └─> empty     the event is complete
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 from phi_client.contract.wire import ContractError
 
-__all__ = ["DEFAULT_EVENT_NAME", "DONE", "MAX_EVENT_BYTES", "EventDecoder", "ServerSentEvent", "encode_event"]
+__all__ = [
+    "DEFAULT_EVENT_NAME",
+    "DONE",
+    "MAX_EVENT_BYTES",
+    "EventDecoder",
+    "ServerSentEvent",
+    "are_events",
+    "encode_event",
+]
 
 DONE: Final = "[DONE]"
 """The data of the event that closes a stream of chunks."""
@@ -24,13 +32,16 @@ MAX_EVENT_BYTES: Final = 4 * 1024 * 1024
 """Enough for any chunk of this model, and a bound on what a broken server can make a client hold."""
 
 _BOM: Final = b"\xef\xbb\xbf"
+_WHITE: Final = _BOM + b" \t\r\n"
+_STARTS: Final = (b"data:", b"event:", b"id:", b"retry:", b":")
 
 
 @dataclass(frozen=True, slots=True)
 class ServerSentEvent:
     """One event: its data lines joined by newlines, and its name."""
 
-    data: str
+    # Not shown by `repr`, as which the variables of a traceback are shown: an error may echo what was sent.
+    data: str = field(repr=False)
     name: str = DEFAULT_EVENT_NAME
 
 
@@ -115,6 +126,11 @@ class EventDecoder:
         data, name = self._data, self._name
         self._data, self._data_bytes, self._name = [], 0, DEFAULT_EVENT_NAME
         return ServerSentEvent("\n".join(data), name or DEFAULT_EVENT_NAME) if data else None
+
+
+def are_events(body: bytes) -> bool:
+    """Whether a body begins as a stream of events does."""
+    return body.lstrip(_WHITE).startswith(_STARTS)
 
 
 def encode_event(data: str | bytes, *, name: str | None = None) -> bytes:

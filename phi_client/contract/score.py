@@ -60,10 +60,13 @@ def completion_of_score(body: bytes) -> dict[str, Any] | ErrorBody:
 
 
 def _engine_error(error: Mapping[str, Any]) -> ErrorBody:
-    """`{"status_code": n, "body": …}`, where the body is the engine's JSON or a text."""
+    """`{"status_code": n, "body": …}`, where the body is the engine's JSON or a text; or an error as elsewhere."""
     status = error.get("status_code")
     body = error.get("body")
-    if isinstance(body, dict):
+    if body is None:
+        read = error_from_object({"error": error})
+        read = read if read.message else replace(read, message="the engine gave no reason")
+    elif isinstance(body, dict):
         read = error_from_object(cast("dict[str, Any]", body))
     else:
         read = read_error_body(str(body or "the engine gave no reason"))

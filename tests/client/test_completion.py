@@ -11,7 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from phi_client import Completion, CompletionChoice, ModelError, Price, ReasoningTruncatedError, Usage
-from phi_client._call.completion import CompletionBuilder, Origin, completion_of
+from phi_client._call.building import CompletionBuilder
+from phi_client._call.completion import Origin, completion_of
 from phi_client._call.errors import Hop
 from phi_client._call.totals import add_usage
 from phi_client.contract.answers import view_answer

@@ -80,6 +80,9 @@ TOO_LONG = [
     {"error": {"code": "tokens_limit_reached", "message": "Request body too large for this model."}},
     {"detail": "The decoder prompt (length 5000) is longer than the maximum model length of 4096."},
     {"error": {"message": "Your input exceeds the context window of this model."}},
+    {"message": "You requested 6 output tokens. However, the model's context length is only 7."},
+    {"message": "input length and `max_tokens` exceed context limit: 5 + 5 > 8"},
+    "the prompt exceeded the max context length by 3 tokens",
     {"error": "`inputs` tokens + `max_new_tokens` must be <= 4096"},
     "The input (5000 tokens) is longer than the model's context length (4096 tokens).",
 ]

@@ -17,6 +17,7 @@ from phi_client._call.exchange import Exchange, chat_exchange
 from phi_client._call.flow import Call, Lane
 from phi_client._call.options import CallOptions
 from phi_client._call.retrying import is_retryable
+from phi_client._call.secrets import Secrets
 from phi_client._call.steps import AskToken, Receive, Send, Wait
 from phi_client._call.targets import Target
 from phi_client.contract.dialects import resolve_endpoint
@@ -39,6 +40,7 @@ class Head:
 
     status: int
     headers: Mapping[str, str] = field(default_factory=dict[str, str])
+    secrets: Secrets = Secrets()  # noqa: RUF009  # it is frozen
 
 
 @dataclass

@@ -16,7 +16,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from phi_client import ConfigurationError, PhiClient, PhiError
+from phi_client import ConfigurationError, ContentFilterError, ContextLengthError, PhiClient, PhiError
 from phi_client._call.exchange import MAX_ANSWER_BYTES
 from phi_client._call.secrets import Secrets, credentials_in
 
@@ -183,6 +183,10 @@ ESCAPES: dict[str, Callable[[str], str]] = {
     "JSON": json.dumps,
     "JSON twice": lambda text: json.dumps(json.dumps(text)),
     "repr": repr,
+    "bytes": lambda text: repr(text.encode()),
+    "IIS": lambda text: "".join(
+        one if one.isalnum() and one.isascii() else f"%u{ord(one):04X}" for one in text
+    ),
     "every character": lambda text: "".join(f"\\u{ord(one):04x}" for one in text),
 }
 keys = st.text(
@@ -236,6 +240,95 @@ def test_a_short_key_is_taken_out_where_it_is_a_word_of_its_own() -> None:
     )
 
 
+@pytest.mark.parametrize(
+    "escaped", [r"\ud835\udc07", r"\U0001D407", r"\u{1d407}", r"\xf0\x9d\x90\x87", "&#x1D407;"]
+)
+def test_an_escape_of_a_rare_letter_hides_no_prompt(escaped: str) -> None:
+    request = json.dumps({"messages": [{"role": "user", "content": "\U0001d407" * 20}]}).encode()
+    assert Secrets((), request).scrub(f"no {escaped * 20} here") == "no [prompt] here"
+
+
+@pytest.mark.parametrize("part", ["type", "code", "param", "innererror"])
+def test_no_part_of_an_error_body_shows_a_key(phi: Driver, part: str) -> None:
+    phi.answer(httpx.Response(401, json={"error": {"message": "no", part: KEY}}))
+    with pytest.raises(PhiError) as caught:
+        phi.open(api_key=KEY, max_retries=0).complete()
+    assert KEY not in shown(caught.value)
+
+
+def test_a_key_that_is_a_number_is_taken_out_of_numbers() -> None:
+    said = {"input": 1234567890123, "limit": 123, "list": [True, 10**200, 1.5]}
+    assert Secrets(("1234567890123",)).scrub(said) == {**said, "input": "[secret]"}
+
+
+def test_the_headers_of_an_error_show_no_secret_and_no_prompt(phi: Driver) -> None:
+    echoed = {"x-said": json.dumps(PROMPT), KEY.upper(): "1", "retry-after": "5"}
+    phi.answer(httpx.Response(503, headers=echoed))
+    with pytest.raises(PhiError) as caught:
+        phi.open(api_key=KEY, max_retries=0).complete(PROMPT)
+    for planted in (KEY, PROMPT):
+        assert planted not in shown(caught.value)
+    assert Secrets(("5",)).scrub_headers({"retry-after": "5"}, of_answer=False) == {"retry-after": "5"}
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        json.dumps({"choices": [], "error": {"message": f"{KEY} {PROMPT}"}}),
+        json.dumps({"error": {"message": f"{KEY} {PROMPT}"}}),
+        f"data: {json.dumps({'error': {'message': f'{KEY} {PROMPT}'}})}\n\n",
+        f"data: {KEY} {PROMPT}\n\n",
+    ],
+)
+def test_what_fits_no_contract_is_in_no_variable_of_a_traceback(phi: Driver, body: str) -> None:
+    kind = "text/event-stream" if body.startswith("data") else "application/json"
+    phi.answer(httpx.Response(200, text=body, headers={"content-type": kind}))
+    phi.open(api_key=KEY, max_retries=0)
+    with pytest.raises(PhiError) as caught:
+        phi.stream(OTHER) if body.startswith("data") else phi.complete(OTHER)
+    assert KEY not in variables(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "prompt", "kind"),
+    [
+        (400, {"message": "The maximum context length is 9"}, "your maximum context length?", ContextLengthError),
+        (400, {"code": "content_filter", "message": "no"}, "content_filter", ContentFilterError),
+    ],
+)  # fmt: skip
+def test_a_prompt_in_the_services_own_words_does_not_change_the_error(
+    phi: Driver, status: int, body: dict[str, str], prompt: str, kind: type[PhiError]
+) -> None:
+    phi.answer(httpx.Response(status, json={"error": body}))
+    with pytest.raises(kind):
+        phi.open(max_retries=0).complete(prompt)
+
+
+def test_a_picture_of_a_prompt_is_not_shown() -> None:
+    url = "https://example.org/private/my-cat.png"
+    part = {"type": "image_url", "image_url": {"url": url}}
+    request = json.dumps({"messages": [{"role": "user", "content": [part]}]}).encode()
+    assert Secrets((), request).scrub(f"can't fetch {url}") == "can't fetch [prompt]"
+
+
+def test_credentials_among_a_callers_headers_are_known_by_their_looks_too() -> None:
+    headers = {
+        "X-Gate": "hunter2Swordfish99",
+        "X-Pass": "words",
+        "X-Auth": "Basic Ym9iOmh1bnRlcjI=",
+        "Cookie": "a=1; sid=q1w2e3r4t5",
+        "traceparent": "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01",
+        "x-ms-client-request-id": "7f1f2a1e-6d0a-4c0e-9d3e-0c3f7f8f4c11",
+        "User-Agent": "phi-client/1.2.3",
+        "azureml-model-deployment": "phi-4-blue-2025",
+        "X-Stage": "production",
+    }
+    assert set(credentials_in(headers)) == {
+        "hunter2Swordfish99", "words", "Basic Ym9iOmh1bnRlcjI=", "Ym9iOmh1bnRlcjI=", "hunter2", "a=1; sid=q1w2e3r4t5",
+        "q1w2e3r4t5",
+    }  # fmt: skip
+
+
 def test_credentials_among_a_callers_headers_are_known_by_their_names() -> None:
     headers = {
         "Ocp-Apim-Subscription-Key": "s-1",
@@ -287,8 +380,15 @@ def test_a_key_of_the_callers_headers_is_shown_nowhere(phi: Driver) -> None:
 def letters(text: str) -> str:
     """What is left of a text whose escapes are read: its letters and digits, in one case."""
     for _ in range(4):
-        text = re.sub(r"\\+u([0-9a-fA-F]{4})", lambda found: chr(int(found[1], 16)), unescape(unquote(text)))
+        text = re.sub(
+            r"(?:\\+|%)u([0-9a-fA-F]{4})", lambda found: chr(int(found[1], 16)), unescape(unquote(text))
+        )
+        text = re.sub(r"(?:\\+x[0-9a-f]{2})+", octets, text)
     return "".join(one for one in text if one.isalnum()).casefold()
+
+
+def octets(found: re.Match[str]) -> str:
+    return bytes.fromhex("".join(re.findall(r"x([0-9a-f]{2})", found[0]))).decode("utf-8", "replace")
 
 
 def runs_of(text: str, size: int) -> set[str]:

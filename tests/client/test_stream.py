@@ -9,6 +9,7 @@ import httpx
 import pytest
 
 from phi_client import (
+    APIResponseError,
     AsyncChatStream,
     AsyncPhiClient,
     BadRequestError,
@@ -422,3 +423,103 @@ def test_what_breaks_off_before_it_is_an_interruption(
     with pytest.raises(StreamInterruptedError) as caught:
         phi.open().stream()
     assert (caught.value.partial.reasoning, caught.value.partial.content) == ("6*7", "42")
+
+
+def test_the_raw_of_a_stream_has_what_the_raw_of_an_answer_has(phi: Driver) -> None:
+    calls = [{"id": "t", "type": "function", "function": {"name": "f", "arguments": "{}"}}]
+    head = {"id": "c", "created": 1, "model": "phi", "system_fingerprint": None, "service_tier": "default"}
+    said = {
+        "content": None,
+        "refusal": "I won't",
+        "reasoning": "why",
+        "reasoning_content": None,
+        "tool_calls": calls,
+    }
+    filtered = {"hate": {"filtered": False}}
+    whole = {
+        **head,
+        "object": "chat.completion",
+        "choices": [
+            {"index": 0, "message": {"role": "assistant", **said}, "finish_reason": "stop"}
+            | {"content_filter_results": filtered, "stop_reason": 7}
+        ],
+        "usage": None,
+    }
+    deltas = [
+        {"role": "assistant", "refusal": "I ", "reasoning": "w", "reasoning_content": None},
+        {"refusal": "won't", "reasoning": "hy", "tool_calls": [{"index": 0, **calls[0]}]},
+    ]
+    chunks = [{**head, "choices": [{"index": 0, "delta": delta, "finish_reason": None}]} for delta in deltas]
+    end = {
+        "index": 0,
+        "delta": {},
+        "finish_reason": "stop",
+        "content_filter_results": filtered,
+        "stop_reason": 7,
+    }
+    events = [*chunks, {**head, "obfuscation": "xyz", "choices": [end]}]
+    text = "".join(f"data: {json.dumps(event)}\n\n" for event in events) + "data: [DONE]\n\n"
+    phi.answer(
+        httpx.Response(200, json=whole),
+        httpx.Response(200, text=text, headers={"content-type": "text/event-stream"}),
+    )
+    done = phi.open().complete()
+    streamed = phi.stream()[1]
+    assert streamed is not None
+    assert (streamed, streamed.raw) == (done, whole)
+
+
+WHOLE_ANSWER = {"choices": [{"index": 0, "message": {"content": "42"}, "finish_reason": "stop"}]}
+
+
+@pytest.mark.parametrize("kind", ["text/event-stream", "text/plain", ""])
+def test_a_whole_answer_under_a_wrong_name_is_read_all_the_same(phi: Driver, kind: str) -> None:
+    headers = {"content-type": kind} if kind else {}
+    phi.answer(httpx.Response(200, content=json.dumps(WHOLE_ANSWER, indent=1).encode(), headers=headers))
+    chunks, completion = phi.open().stream()
+    assert completion is not None
+    assert ([chunk.content for chunk in chunks], completion.content) == (["42"], "42")
+
+
+@pytest.mark.parametrize("body", ['{"error": {"message": "no such model"}}', "<html>no such model</html>"])
+def test_what_a_service_says_instead_of_events_under_their_name_is_kept(phi: Driver, body: str) -> None:
+    phi.answer(httpx.Response(200, text=body, headers={"content-type": "text/event-stream"}))
+    with pytest.raises(StreamInterruptedError, match="no such model") as caught:
+        phi.open(max_retries=0).stream()
+    assert caught.value.body is not None
+
+
+@pytest.mark.parametrize("kind", ["text/event-stream", "application/json"])
+def test_complete_reads_a_stream_that_nobody_asked_for(phi: Driver, kind: str) -> None:
+    deltas: list[dict[str, Any]] = [
+        {"index": 0, "delta": {"content": "<think>why</th"}, "finish_reason": None},
+        {"index": 0, "delta": {"content": "ink>42"}, "finish_reason": "stop"},
+    ]
+    events = (
+        "".join(f"data: {json.dumps({'choices': [choice]})}\n\n" for choice in deltas) + "data: [DONE]\n\n"
+    )
+    phi.answer(*(httpx.Response(200, text=events, headers={"content-type": kind}) for _ in range(2)))
+    whole = phi.open().complete()
+    assert (whole.reasoning, whole.content, whole.finish_reason) == ("why", "42", "stop")
+    assert phi.stream()[1] == whole
+
+
+@pytest.mark.parametrize(
+    "said",
+    [{"error": {"message": "it broke"}}, {"message": "it broke", "statusCode": 503}, {"detail": "it broke"}],
+)
+def test_an_error_among_events_is_told_by_both_calls(phi: Driver, said: dict[str, Any]) -> None:
+    text, kind = f"data: {json.dumps(said)}\n\n", "text/event-stream"
+    phi.answer(*(httpx.Response(200, text=text, headers={"content-type": kind}) for _ in range(2)))
+    phi.open(max_retries=0)
+    with pytest.raises(APIResponseError, match="it broke"):
+        phi.complete()
+    with pytest.raises(StreamInterruptedError, match="it broke"):
+        phi.stream()
+
+
+def test_complete_refuses_a_stream_without_an_end(phi: Driver) -> None:
+    cut = {"choices": [{"index": 0, "delta": {"content": "4"}, "finish_reason": None}]}
+    phi.answer(httpx.Response(200, text=f"data: {json.dumps(cut)}\n\n"))
+    with pytest.raises(APIResponseError, match="without an end"):
+        phi.open(max_retries=0).complete()

@@ -10,7 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from phi_client._call.completion import CompletionBuilder, Origin, completion_of
+from phi_client._call.building import CompletionBuilder
+from phi_client._call.completion import Origin, completion_of
 from phi_client._call.errors import class_for_status
 from phi_client.contract.answers import AnswerView, view_answer
 from phi_client.contract.dialects import DIALECTS, Dialect

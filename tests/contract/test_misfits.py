@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from phi_client.contract.error_body import read_error_body, read_misfit
+from phi_client.contract.error_body import ErrorBody, read_error_body, read_misfit
+from phi_client.contract.score import completion_of_score
 
 PAGE = """<!DOCTYPE html>
 <html><head><title>Sign in</title><style>p { color: red }</style><script>let x = "<p>no</p>";</script></head>
@@ -24,6 +25,7 @@ PAGE = """<!DOCTYPE html>
         ({"object": "error", "message": "it broke", "code": 500}, "it broke", "500"),
         ({"error": {"message": "it broke"}, "choices": []}, "it broke", None),
         ({"error": {"code": "overloaded"}}, "", "overloaded"),
+        ({"choices": None, "message": "it is overloaded"}, "it is overloaded", None),
         ([{"error": {"message": "a list of one"}}], "a list of one", None),
         ("upstream connect error", "upstream connect error", None),
         (PAGE, "Sign in Your session & token have expired .", None),
@@ -51,6 +53,13 @@ def test_what_the_service_says_is_read(body: Any, message: str, code: str | None
 )  # fmt: skip
 def test_what_the_model_wrote_is_no_word_of_the_service(body: str) -> None:
     assert read_misfit(body) is None
+
+
+@pytest.mark.parametrize("error", [{"message": "out of memory", "code": "oom"}, {"body": "out of memory"}])
+def test_an_error_on_the_score_route_keeps_its_words(error: dict[str, str]) -> None:
+    read = completion_of_score(json.dumps({"error": error}).encode())
+    assert isinstance(read, ErrorBody)
+    assert (read.message, read.code) == ("out of memory", error.get("code"))
 
 
 def test_a_page_with_an_error_status_is_read_as_what_it_shows() -> None:

@@ -92,6 +92,9 @@ class Dialect(Facts):
         value = load_object(event.data, "a chunk")
         if value.get("error") or value.get("object") == "error":
             return error_from_object(value)
+        if "choices" not in value and isinstance(value.get("message") or value.get("detail"), str):
+            # The gateways' own words, which are no object under `error`.
+            return error_from_object(value)
         return view_answer(value, "delta")
 
     def write_info_request(self, *, api_version: str | None = None, model: str | None = None) -> WireRequest:
