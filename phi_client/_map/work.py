@@ -140,6 +140,9 @@ class MapWork(Generic[_T]):
             keys = [key_of(messages, self._merged, self._targets) for messages in self._inputs]
             self._checkpoint = Checkpoint(self._path, keys, hosts_of(self._targets))
             earlier = completions_in(self._checkpoint.records, self._path)
+            if self._merged.on_truncation == "raise":
+                # Kept by a run that took what was cut in its reasoning; for this one it is no answer.
+                earlier = {at: one for at, one in earlier.items() if not one[0].ends_in_reasoning}
         self._restored = len(earlier)
         self._waiting = deque(position for position in self._waiting if position not in earlier)
         self._progress = self._make_progress()
@@ -159,7 +162,7 @@ class MapWork(Generic[_T]):
         tokens = self._tokens_of(position)
         lane, wait_s = self.lanes.find(tokens)
         if wait_s > 0:
-            return wait_s
+            return None if self.is_idle and self._hope.is_vain else wait_s
         self._waiting.popleft()
         self._running += 1
         place = Place(self.lanes, lane, tokens)
