@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final, cast
 from phi_client._call.completion import Completion
 from phi_client._call.errors import ConfigurationError, PhiError
 from phi_client._call.interruptions import ReasoningTruncatedError
-from phi_client._call.json_values import shown
+from phi_client._call.json_values import is_number, shown
 from phi_client._call.totals import add_usage
 
 if TYPE_CHECKING:
@@ -104,8 +104,8 @@ def checked_samples(samples: int) -> int:
         ConfigurationError: it is none, or too small or large.
     """
     given = cast("object", samples)
-    is_number = isinstance(given, Integral) and not isinstance(given, bool)
-    if not is_number or not 1 <= samples <= MOST_SAMPLES:
+    is_whole = is_number(given) and isinstance(given, Integral)
+    if not is_whole or not 1 <= samples <= MOST_SAMPLES:
         raise ConfigurationError(f"`samples` is {shown(given)}: give 1 to {MOST_SAMPLES}")
     return int(samples)
 

@@ -11,6 +11,7 @@ import sys
 import threading
 from collections import Counter, deque
 from concurrent.futures import CancelledError as FutureCancelledError
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import httpx
@@ -459,11 +460,11 @@ def test_what_is_open_or_was_left_is_said_of_an_interruption_only(monkeypatch: p
     def broken() -> str:
         raise OSError(5, "broken")
 
-    words = {name: (lambda said: lambda: said)(name) for name in ("open", "left", "done")}
-    for one in (*words.values(), broken):
+    still_open, left, done = (partial(str, name) for name in ("open", "left", "done"))
+    for one in (still_open, left, done, broken):
         last_words.begin(one)
-    last_words.end(words["left"], is_left=True)
-    last_words.end(words["done"], is_left=False)
+    last_words.end(left, is_left=True)
+    last_words.end(done, is_left=False)
     assert last_words.unsaid(KeyboardInterrupt(), 101) == ["left", "open"]
     assert last_words.unsaid(KeyboardInterrupt(), 106) == ["open"]
     assert last_words.unsaid(ValueError(), 101) == []
