@@ -113,13 +113,13 @@ class Helpers(BaseClient, ABC):
             PhiError: as of `complete`, when no sample was answered; else errors are among the `samples`.
         """
         from phi_client._answers.voting import (  # noqa: PLC0415  # see above
-            check_samples,
+            checked_samples,
             graded,
             problem_messages,
             sample_options,
         )
 
-        check_samples(samples)
+        samples = checked_samples(samples)
         merged = self._settings.options.merged(options)
         messages = problem_messages(problem)
         each = sample_options(options, merged.body.get("seed"), samples)

@@ -19,7 +19,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar, cast
 
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel, PydanticUserError, ValidationError
 
 from phi_client._call.boxes import find_boxed_answer
 from phi_client._call.completion import Completion
@@ -27,6 +27,7 @@ from phi_client._call.errors import ConfigurationError, PhiError
 from phi_client._call.exchange import as_messages, fields_of
 from phi_client._call.interruptions import ParseError, ReasoningTruncatedError
 from phi_client._call.totals import add_usage
+from phi_client._call.values import as_tries
 
 if TYPE_CHECKING:
     from phi_client._call.request_types import Message
@@ -79,12 +80,10 @@ class Parsing(Generic[_M]):
     def __init__(self, messages: str | Sequence[Message], model: type[_M], max_reasks: int) -> None:
         # Reached by callers without a type checker, to whom pydantic's own message would say little.
         given = cast("object", model)
-        if not (isinstance(given, type) and issubclass(given, BaseModel)):
+        if not (isinstance(given, type) and issubclass(given, BaseModel)) or given is BaseModel:
             raise ConfigurationError("`parse()` needs a class derived from `pydantic.BaseModel`")
-        if max_reasks < 0:
-            raise ConfigurationError(f"`max_reasks` is {max_reasks!r}: give 0 or more")
         self._model = model
-        self._asks_left = max_reasks + 1
+        self._asks_left = as_tries("`max_reasks`", max_reasks) + 1
         self._asks = 0
         self._usages: list[Usage | None] = []
         self.messages: Sequence[Message] = _with_schema(as_messages(messages), model)
@@ -186,12 +185,20 @@ def _problems(error: ValidationError) -> Iterator[str]:
         yield f"{where}: {item['msg']}" if where else item["msg"]
 
 
+def _schema_of(model: type[BaseModel]) -> dict[str, Any]:
+    try:
+        return model.model_json_schema()
+    except PydanticUserError as error:
+        said = error.message.partition("\n")[0].strip()
+        raise ConfigurationError(f"`{model.__name__}` can't be described by a JSON Schema: {said}") from error
+
+
 def _with_schema(messages: Sequence[Message], model: type[BaseModel]) -> list[Message]:
     """The messages with the schema at the end of the last one of the user, or as a message of its own.
 
     Not as a system message, which this model's template moves away from the question.
     """
-    instruction = _INSTRUCTION + json.dumps(model.model_json_schema())
+    instruction = _INSTRUCTION + json.dumps(_schema_of(model))
     listed = list(messages)
     fields: dict[str, Any] = fields_of(listed[-1]) if listed else {}
     content = fields.get("content")

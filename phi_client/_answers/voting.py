@@ -7,11 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from numbers import Integral
+from typing import TYPE_CHECKING, Final, cast
 
 from phi_client._call.completion import Completion
 from phi_client._call.errors import ConfigurationError, PhiError
 from phi_client._call.interruptions import ReasoningTruncatedError
+from phi_client._call.json_values import is_number, shown
 from phi_client._call.totals import add_usage
 
 if TYPE_CHECKING:
@@ -20,8 +22,17 @@ if TYPE_CHECKING:
     from phi_client._call.request_types import Message
     from phi_client.contract.answers import Usage
 
-__all__ = ["Solution", "Vote", "check_samples", "count_votes", "graded", "problem_messages", "sample_options"]
+__all__ = [
+    "Solution",
+    "Vote",
+    "checked_samples",
+    "count_votes",
+    "graded",
+    "problem_messages",
+    "sample_options",
+]
 
+MOST_SAMPLES: Final = 10_000
 _INSTRUCTION: Final = "Please reason step by step, and put your final answer within \\boxed{}."
 """The words of the model's published evaluation (microsoft/ArchScale)."""
 
@@ -86,14 +97,17 @@ class Solution:
         return add_usage(_completion_in(sample).usage for sample in self.samples if _has_completion(sample))
 
 
-def check_samples(samples: int) -> None:
-    """Refuse a number of samples that can't work.
+def checked_samples(samples: int) -> int:
+    """The number of samples.
 
     Raises:
-        ConfigurationError: it is below 1.
+        ConfigurationError: it is none, or too small or large.
     """
-    if samples < 1:
-        raise ConfigurationError(f"`samples` is {samples!r}: give 1 or more")
+    given = cast("object", samples)
+    is_whole = is_number(given) and isinstance(given, Integral)
+    if not is_whole or not 1 <= samples <= MOST_SAMPLES:
+        raise ConfigurationError(f"`samples` is {shown(given)}: give 1 to {MOST_SAMPLES}")
+    return int(samples)
 
 
 def problem_messages(problem: str | Sequence[Message]) -> str | Sequence[Message]:

@@ -84,10 +84,15 @@ _OF_THE_CLIENT: Final[_Table] = (
         "it is an argument of the constructor",
     ),
     ("concurrency", "it is an argument of `map()`"),
+    (
+        "max_workers workers num_workers max_concurrency max_concurrent n_jobs parallel batch_size",
+        "use `concurrency=`, an argument of `map()`",
+    ),
     ("checkpoint", "it is an argument of `map()`"),
     ("progress", "it is an argument of `map()`"),
     ("prices", "it is an argument of `map()`"),
     ("samples", "it is an argument of `solve()`"),
+    ("k num_samples n_samples", "use `samples=`, an argument of `solve()`"),
     ("max_reasks", "it is an argument of `parse()`"),
 )
 

@@ -11,6 +11,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final, TypeVar, cast
 
 from phi_client._call.errors import ConfigurationError
+from phi_client._call.json_values import shown
+from phi_client._call.messages import is_message
 from phi_client._call.totals import Price
 
 if TYPE_CHECKING:
@@ -30,7 +32,7 @@ def listed_inputs(inputs: Iterable[_T]) -> list[_T]:
         ConfigurationError: they are one prompt or nothing of the kind, or one of them is no prompt.
     """
     given = cast("object", inputs)
-    if isinstance(given, str | bytes | Mapping):
+    if isinstance(given, str | bytes) or is_message(given):
         raise ConfigurationError("`inputs` is one prompt: give a list of prompts, or use `complete()`")
     if not isinstance(given, Iterable):
         raise ConfigurationError(f"`inputs` is of the type {type(given).__name__!r}: give a list of prompts")
@@ -49,7 +51,7 @@ def check_concurrency(concurrency: int) -> None:
     given = cast("object", concurrency)
     is_number = isinstance(given, int) and not isinstance(given, bool)
     if not is_number or not 1 <= concurrency <= MOST_CONCURRENCY:
-        raise ConfigurationError(f"`concurrency` is {concurrency!r}: give 1 to {MOST_CONCURRENCY}")
+        raise ConfigurationError(f"`concurrency` is {shown(concurrency)}: give 1 to {MOST_CONCURRENCY}")
 
 
 def check_prices(prices: object) -> None:
@@ -78,7 +80,7 @@ def checked_path(path: str | os.PathLike[str]) -> str:
         found = cast("object", os.fspath(path))
         if isinstance(found, str) and found and "\0" not in found:
             return found
-    raise ConfigurationError(f"`checkpoint` is {path!r}: give the path of a file")
+    raise ConfigurationError(f"`checkpoint` is {shown(path)}: give the path of a file")
 
 
 def _is_finite(*numbers: object) -> bool:
@@ -92,8 +94,7 @@ def _check_input(position: int, messages: object) -> None:
     if isinstance(messages, str):
         return
     is_list = isinstance(messages, Sequence) and not isinstance(messages, bytes | bytearray)
-    listed = cast("Sequence[object]", messages) if is_list else ()
-    if not is_list or not all(isinstance(one, Mapping) or hasattr(one, "to_wire") for one in listed):
+    if not is_list or not all(is_message(one) for one in cast("Sequence[object]", messages)):
         raise ConfigurationError(
             f"the input {position} is no prompt and no list of messages: give a string, or a list"
         )

@@ -36,12 +36,12 @@ from phi_client._call.options import CallOptions, CompletionOptions
 from phi_client._call.retrying import LONGEST_ASKED_WAIT_S
 from phi_client._call.targets import Target
 from phi_client._call.totals import Prices, cost_of
+from phi_client._map import last_words
 from phi_client._map.arguments import check_concurrency, check_prices, checked_path
 from phi_client._map.checkpoint import SYNC_S, Checkpoint
 from phi_client._map.hope import Hope
 from phi_client._map.keys import hosts_of, key_of
 from phi_client._map.lanes import Lanes, Place
-from phi_client._map.last_words import add_last_words
 from phi_client._map.pacing import is_rate_limit, is_refusal
 from phi_client._map.records import completions_in, record_of
 from phi_client._map.result import MapItem, usage_of
@@ -140,6 +140,10 @@ class MapWork(Generic[_T]):
             keys = [key_of(messages, self._merged, self._targets) for messages in self._inputs]
             self._checkpoint = Checkpoint(self._path, keys, hosts_of(self._targets))
             earlier = completions_in(self._checkpoint.records, self._path)
+            if self._merged.on_truncation == "raise":
+                # Kept by a run that took what was cut in its reasoning; for this one it is no answer.
+                earlier = {at: one for at, one in earlier.items() if not one[0].ends_in_reasoning}
+        last_words.begin(self._last_words)
         self._restored = len(earlier)
         self._waiting = deque(position for position in self._waiting if position not in earlier)
         self._progress = self._make_progress()
@@ -159,7 +163,7 @@ class MapWork(Generic[_T]):
         tokens = self._tokens_of(position)
         lane, wait_s = self.lanes.find(tokens)
         if wait_s > 0:
-            return wait_s
+            return None if self.is_idle and self._hope.is_vain else wait_s
         self._waiting.popleft()
         self._running += 1
         place = Place(self.lanes, lane, tokens)
@@ -243,15 +247,7 @@ class MapWork(Generic[_T]):
 
     def note_interruption(self, error: BaseException) -> None:
         """Tell a person who has interrupted the work what is kept, below all else that is said of it."""
-        kept = self._checkpoint
-        done = self._done if kept is None else self._restored + kept.written()
-        finished = f"interrupted: {done} of {len(self._inputs)} items are finished"
-        if kept is None:
-            add_last_words(error, f"{finished}; give `checkpoint=` to keep them next time")
-        else:
-            add_last_words(
-                error, f"{finished} and kept in {kept.path}; the same call again goes on from there"
-            )
+        last_words.add_last_words(error, self._last_words())
 
     def stop(self) -> None:
         """Let no call wait for a retry any more."""
@@ -264,11 +260,21 @@ class MapWork(Generic[_T]):
     def close(self) -> None:
         """End the bar and the checkpoint."""
         self.stop()
+        last_words.end(self._last_words, is_left=self._done < len(self._inputs))
         try:
             self._show(is_last=True)
         finally:
             if self._checkpoint is not None:
                 self._checkpoint.close()
+
+    def _last_words(self) -> str:
+        """What is kept, and how to go on."""
+        kept = self._checkpoint
+        done = self._done if kept is None else self._restored + kept.written()
+        finished = f"interrupted: {done} of {len(self._inputs)} items are finished"
+        if kept is None:
+            return f"{finished}; give `checkpoint=` to keep them next time"
+        return f"{finished} and kept in {kept.path}; the same call again goes on from there"
 
     def _sleep(self, seconds: float) -> None:
         if self._stopped.wait(seconds):

@@ -207,7 +207,8 @@ class AsyncCredentials:
                 ask.job.finish(tokens.without(credential, error, ask.way))
             except CredentialError as failure:
                 ask.job.give_up(failure)
-            if isinstance(error, KeyboardInterrupt | SystemExit | GeneratorExit):
+            # Out of a task `SystemExit` would end the loop, over the heads of all others.
+            if isinstance(error, KeyboardInterrupt):
                 raise
 
 

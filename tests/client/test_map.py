@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import httpx
 import pytest
+from openai.types.chat import ChatCompletionMessage
 
 from phi_client import (
     APITimeoutError,
@@ -238,10 +239,36 @@ def test_a_refusal_is_not_waited_out_where_nobody_wants_to_or_for_a_day(phi: Dri
     wait = "86400" if "headers" in options else "1"
     service = Service(
         phi,
-        lambda number, attempt: httpx.Response(429, headers={"Retry-After": wait}) if number == 1 else None,
+        lambda number, attempt: httpx.Response(429, headers={"Retry-After": wait}) if number == 2 else None,
     )
-    assert isinstance(phi.map(PROMPTS[:3], **options)[1].error, RateLimitError)
-    assert service.asked[1] == 1
+    assert isinstance(phi.map(PROMPTS[:3], **options)[2].error, RateLimitError)
+    assert service.asked[2] == 1
+
+
+def test_a_quota_that_is_used_up_ends_the_whole(phi: Driver, fake_time: FakeTime) -> None:
+    service = Service(
+        phi,
+        lambda number, attempt: httpx.Response(429, headers={"Retry-After": "86400"}) if number > 5 else None,
+    )
+    with pytest.raises(RateLimitError) as caught:
+        phi.map(PROMPTS, concurrency=4)
+    assert len(caught.value.finished or ()) == service.asked.total() < 20
+    assert fake_time.seconds < 1300
+
+
+def test_messages_are_taken_in_lists_as_complete_takes_them(phi: Driver) -> None:
+    Service(phi)
+    done = phi.map(PROMPTS[:1])[0].completion
+    assert done is not None
+    message = ChatCompletionMessage(role="assistant", content="y")
+    chats: list[Any] = [
+        [{"role": "user", "content": "x"}, earlier, {"role": "user", "content": "number 7"}]
+        for earlier in (done, message)
+    ]
+    assert answers(phi.map(chats)) == ["7", "7"]
+    for one in (done, message):
+        with pytest.raises(ConfigurationError, match="one prompt"):
+            phi.map(one)
 
 
 def test_limits_in_the_headers_are_kept(phi: Driver, fake_time: FakeTime) -> None:
@@ -462,6 +489,18 @@ def test_a_record_that_was_edited_into_something_else_is_refused_before_anything
         with pytest.raises(ConfigurationError, match="the item 0: repair or remove its line"):
             phi.map(PROMPTS[:2], checkpoint=path)
     assert service.asked.total() == 1
+
+
+def test_what_was_cut_is_no_answer_for_a_run_that_raises_on_it(phi: Driver, tmp_path: Path) -> None:
+    path = tmp_path / "c.jsonl"
+    service = Service(phi, lambda number, attempt: said("<think>and", "length") if attempt < 3 else None)
+    cut = phi.map(PROMPTS[:1], checkpoint=path, on_truncation="return")
+    assert cut[0].completion is not None
+    assert phi.map(PROMPTS[:1], checkpoint=path, on_truncation="return")[0].is_restored
+    with_error = phi.map(PROMPTS[:1], checkpoint=path)
+    assert isinstance(with_error[0].error, ReasoningTruncatedError)
+    assert answers(phi.map(PROMPTS[:1], checkpoint=path)) == ["0"]
+    assert service.asked[0] == 3
 
 
 def test_other_options_do_not_fit_a_checkpoint(phi: Driver, tmp_path: Path) -> None:

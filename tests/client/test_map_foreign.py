@@ -9,8 +9,9 @@ import random
 import subprocess
 import sys
 import threading
-from collections import Counter
+from collections import Counter, deque
 from concurrent.futures import CancelledError as FutureCancelledError
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import httpx
@@ -377,6 +378,10 @@ async def main():
             await client.map(inputs, **how)
         elif kind == "task":
             await asyncio.create_task(client.map(inputs, **how))
+        elif kind == "async in hand":
+            async for item in client.map_as_completed(inputs, **how):
+                if item.position == 2:
+                    await asyncio.sleep(100)
         elif kind == "gather":
             await asyncio.gather(client.map(inputs, **how), asyncio.sleep(100))
         else:
@@ -387,6 +392,15 @@ async def main():
 if kind == "sync":
     with httpx.Client(transport=httpx.MockTransport(wait)) as http:
         PhiClient("https://x.models.ai.azure.com", "a-key", http_client=http).map(inputs, **how)
+elif kind == "in hand":
+    with httpx.Client(transport=httpx.MockTransport(wait)) as http:
+        client = PhiClient("https://x.models.ai.azure.com", "a-key", http_client=http)
+        for item in client.map_as_completed(inputs, **how):
+            if item.position == 2:
+                threading.Event().wait(100)
+elif kind == "bare loop":
+    kind = "async"
+    asyncio.new_event_loop().run_until_complete(main())
 else:
     asyncio.run(main())
 """
@@ -394,7 +408,9 @@ else:
 
 @pytest.mark.timeout(60)
 @pytest.mark.skipif(sys.platform == "win32", reason="Ctrl-C can't be sent to one process there")
-@pytest.mark.parametrize("kind", ["sync", "async", "task", "gather", "group"])
+@pytest.mark.parametrize(
+    "kind", ["sync", "async", "task", "gather", "group", "in hand", "async in hand", "bare loop"]
+)
 def test_after_ctrl_c_the_last_line_says_how_to_go_on(kind: str, tmp_path: Path) -> None:
     path = tmp_path / "c.jsonl"
     done = subprocess.run(
@@ -415,7 +431,9 @@ def test_after_ctrl_c_the_last_line_says_how_to_go_on(kind: str, tmp_path: Path)
 
 
 def test_words_are_repeated_only_below_another_end(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(last_words, "_added", type(last_words._added)(maxlen=8))
+    for name in ("_added", "_left"):
+        monkeypatch.setattr(last_words, name, deque[tuple[float, str]](maxlen=8))
+    monkeypatch.setattr(last_words, "_open", [])
     monkeypatch.setattr("time.monotonic", lambda: 100.0)
     said = KeyboardInterrupt()
     last_words.add_last_words(said, "words")
@@ -431,6 +449,25 @@ def test_words_are_repeated_only_below_another_end(monkeypatch: pytest.MonkeyPat
     for _ in range(20):
         last_words.add_last_words(KeyboardInterrupt(), "more")
     assert len(last_words.unsaid(KeyboardInterrupt(), 100)) == 8
+
+
+def test_what_is_open_or_was_left_is_said_of_an_interruption_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("_added", "_left"):
+        monkeypatch.setattr(last_words, name, deque[tuple[float, str]](maxlen=8))
+    monkeypatch.setattr(last_words, "_open", [])
+    monkeypatch.setattr("time.monotonic", lambda: 100.0)
+
+    def broken() -> str:
+        raise OSError(5, "broken")
+
+    still_open, left, done = (partial(str, name) for name in ("open", "left", "done"))
+    for one in (still_open, left, done, broken):
+        last_words.begin(one)
+    last_words.end(left, is_left=True)
+    last_words.end(done, is_left=False)
+    assert last_words.unsaid(KeyboardInterrupt(), 101) == ["left", "open"]
+    assert last_words.unsaid(KeyboardInterrupt(), 106) == ["open"]
+    assert last_words.unsaid(ValueError(), 101) == []
 
 
 def test_a_cancelled_map_says_what_is_kept() -> None:

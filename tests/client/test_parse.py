@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import httpx
@@ -198,13 +199,40 @@ def test_the_deadline_is_for_all_asks_together(phi: Driver, fake_time: FakeTime)
     assert (caught.value.phase, route.call_count) == ("deadline", 2)
 
 
-@pytest.mark.parametrize(("arguments", "says"), [((dict,), "pydantic"), ((Product(product=1),), "pydantic")])
+class Unfinished(BaseModel):
+    """A model that names a class that there is not."""
+
+    part: Part  # type: ignore[name-defined]  # noqa: F821
+
+
+class Undescribed(BaseModel):
+    """A model of what JSON can't carry."""
+
+    work: Callable[[], int]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        ((dict,), "pydantic"),
+        ((Product(product=1),), "pydantic"),
+        ((BaseModel,), "derived from"),
+        ((Unfinished,), "`Unfinished` can't be described by a JSON Schema"),
+        ((Undescribed,), "`Undescribed` can't be described by a JSON Schema"),
+    ],
+)
 def test_what_is_no_model_is_refused(phi: Driver, arguments: tuple[Any], says: str) -> None:
     route = phi.open().answer()
     with pytest.raises(ConfigurationError, match=says):
         phi.parse("?", *arguments)
+    assert route.call_count == 0
+
+
+@pytest.mark.parametrize("max_reasks", [-1, None, "2", 1.5, float("nan"), True])
+def test_a_number_of_asks_that_can_not_work_is_refused(phi: Driver, max_reasks: Any) -> None:
+    route = phi.open().answer()
     with pytest.raises(ConfigurationError, match="max_reasks"):
-        phi.parse("?", Product, max_reasks=-1)
+        phi.parse("?", Product, max_reasks=max_reasks)
     assert route.call_count == 0
 
 

@@ -134,8 +134,8 @@ def test_without_a_seed_none_is_sent(phi: Driver) -> None:
     assert all("seed" not in json.loads(call.request.content) for call in route.calls)
 
 
-@pytest.mark.parametrize("samples", [0, -1])
-def test_a_number_of_samples_that_can_not_work_is_refused(phi: Driver, samples: int) -> None:
+@pytest.mark.parametrize("samples", [0, -1, None, "5", 2.5, float("nan"), True, 10**10])
+def test_a_number_of_samples_that_can_not_work_is_refused(phi: Driver, samples: Any) -> None:
     phi.open()
     with pytest.raises(ConfigurationError, match="samples"):
         phi.solve(PROBLEM, samples)

@@ -124,11 +124,12 @@ def test_whatever_a_credential_raises_is_an_error_of_ours(is_async: bool, failur
         ask()
 
 
-def test_a_credential_that_ends_its_thread_is_an_error_of_ours() -> None:
+@BOTH
+def test_a_credential_that_ends_its_program_is_an_error_of_ours(is_async: bool) -> None:
     def leave(number: int) -> Token:
         sys.exit(3)
 
-    _, ask = asked(Credential(leave), Clock(), is_async=False)
+    _, ask = asked(of_kind(leave, is_async=is_async), Clock(), is_async=is_async)
     with pytest.raises(CredentialError, match="SystemExit"):
         ask()
 

@@ -57,6 +57,13 @@ MORE_OPTIONS = {
 }  # fmt: skip
 
 
+@pytest.mark.parametrize(
+    ("word", "right"), [("max_workers", "concurrency"), ("batch_size", "concurrency"), ("k", "samples")]
+)
+def test_words_for_how_many_name_the_right_argument(word: str, right: str) -> None:
+    assert f"use `{right}=`" in unknown_option(word, OPTIONS)
+
+
 @pytest.mark.parametrize("client", CLIENTS)
 @pytest.mark.parametrize("name", sorted(THEIR_ARGUMENTS - set(ARGUMENTS)))
 def test_an_argument_of_another_sdks_client_has_a_line(client: Any, name: str) -> None:
