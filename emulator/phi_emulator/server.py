@@ -6,17 +6,20 @@ It must not know models, signals or command lines.
 from __future__ import annotations
 
 import asyncio
+import errno
+import logging
 import socket
 import threading
 import time
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Final, Literal
+from typing import Any, Final, Literal
 
 import uvicorn
 
 from phi_client.contract.service import MANAGED_COMPUTE_OLDER, SURFACES, Surface
 from phi_emulator.config import EmulatorConfig
+from phi_emulator.engine.unforeseen import log_unforeseen
 from phi_emulator.engine.worker import Worker
 from phi_emulator.http_protocol import MOST_HEAD_BYTES, BoundedProtocol
 from phi_emulator.service.chat import ChatService
@@ -24,10 +27,37 @@ from phi_emulator.service.entra import Authority
 from phi_emulator.service.rate_limits import Limits
 from phi_emulator.web.app import App
 
-__all__ = ["HttpServer"]
+__all__ = ["HttpServer", "LoopErrors"]
+
+logger = logging.getLogger("phi_emulator.web")
 
 _KEEP_ALIVE_S: Final = 75
 """Longer than HTTP clients keep an idle connection, so that none of them writes into one that just closed."""
+_FULL: Final = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
+_QUIET_S: Final = 60.0
+
+
+class LoopErrors:
+    """Logs what reaches nobody but the event loop, without what it quotes.
+
+    Where no connection can be accepted any more, asyncio says so thousands of times a second: once a minute is enough.
+    """
+
+    def __init__(self) -> None:
+        self._quiet_until = float("-inf")
+
+    def __call__(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+        """Log one, as `loop.set_exception_handler` wants it."""
+        error: BaseException | None = context.get("exception")
+        if isinstance(error, OSError) and error.errno in _FULL:
+            if loop.time() >= self._quiet_until:
+                self._quiet_until = loop.time() + _QUIET_S
+                logger.error("as many connections are open as the system allows: others wait (`ulimit -n`)")
+        elif error is not None:
+            # Not asyncio's message: it may hold the arguments of a callback.
+            log_unforeseen(logger, "something failed in the event loop", error)
+        else:
+            logger.error("the event loop says: %s", context.get("message"))
 
 
 class HttpServer(uvicorn.Server):
@@ -85,6 +115,7 @@ class HttpServer(uvicorn.Server):
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Start accepting and say so."""
         self.event_loop = asyncio.get_running_loop()
+        self.event_loop.set_exception_handler(LoopErrors())
         await super().startup(sockets=sockets)
         self.ready.set()
 

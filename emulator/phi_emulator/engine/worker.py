@@ -136,14 +136,14 @@ class Worker:
         return await self._lanes.run(size, lambda: self._engine().encode(messages))
 
     async def check_guidance(self, grammar: str) -> None:
-        """See whether the engine can follow a grammar, beside those that run.
+        """See whether the engine can follow a grammar, beside those that run; one that it took lately waits for none.
 
         Raises:
             GuidanceError: it can't.
             EngineStoppedError: the worker is stopping.
         """
         self._engine_is_there()
-        await self._lanes.run_alone(lambda: self._engine().check_guidance(grammar))
+        await self._lanes.run_once(grammar, lambda: self._engine().check_guidance(grammar))
 
     def submit(
         self, prompt: Sequence[int], sampling: Sampling, *, watch: TextMachine | None = None

@@ -3,7 +3,8 @@
 It must not know keys, routes or bodies. A page that rebinds its own name to 127.0.0.1 still sends that name as `Host`,
 and a page that posts across origins sends its `Origin`.
 
-What is no host and port by RFC 3986, or has somebody's name before an `@`, is nobody's, and is not repeated.
+What is no host and port by RFC 3986, or has somebody's name before an `@`, is nobody's, and is not repeated. Whoever is
+turned away has nothing else to ask for here, so the connection is closed.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from __future__ import annotations
 import ipaddress
 import re
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Final
 
 from phi_client.contract.service.refusals import front_door_status
@@ -42,7 +44,7 @@ def check_source(headers: Mapping[str, str], bound_host: str) -> None:
     Where every interface is bound, any name may be the right one, and the key alone protects.
 
     Raises:
-        ServiceError: 403.
+        ServiceError: 403; the connection is closed.
     """
     host = get_header(headers, "host") or ""
     name = _hostname(host)
@@ -83,4 +85,4 @@ def _address(name: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
 
 
 def _forbidden(text: str) -> ServiceError:
-    return ServiceError(front_door_status(403, text))
+    return ServiceError(replace(front_door_status(403, text), headers={"Connection": "close"}))

@@ -270,3 +270,26 @@ def test_the_counts_tell_what_became_of_requests() -> None:
     make = lambda: ScriptedEngine(say("a b"), max_running=1, before_step=gate)  # noqa: E731
     with serving(make, queue_size=1) as worker:
         asyncio.run(main(worker))
+
+
+def test_a_grammar_that_was_taken_does_not_wait_behind_others() -> None:
+    begun, may_end = threading.Event(), threading.Event()
+
+    class Checking(ScriptedEngine):
+        def check_guidance(self, grammar: str) -> None:
+            if grammar == "costly":
+                begun.set()
+                assert may_end.wait(30)
+
+    async def ask(worker: Worker) -> None:
+        await worker.check_guidance("known")
+        costly = asyncio.create_task(worker.check_guidance("costly"))
+        try:
+            await asyncio.to_thread(begun.wait, 30)
+            await asyncio.wait_for(worker.check_guidance("known"), 10)
+        finally:
+            may_end.set()
+            await costly
+
+    with serving(lambda: Checking(say("42"))) as worker:
+        asyncio.run(ask(worker))

@@ -54,3 +54,4 @@ def test_it_is_refused_with_403(headers: dict[str, str], bound_host: str) -> Non
     with pytest.raises(ServiceError) as raised:
         check_source(headers, bound_host)
     assert raised.value.refusal.status == 403
+    assert raised.value.refusal.headers == {"Connection": "close"}
