@@ -335,7 +335,7 @@ def test_ctrl_c_ends_what_is_carried_without_threads(monkeypatch: pytest.MonkeyP
 
 
 SCRIPT = """
-import asyncio, json, logging, os, signal, sys, threading
+import asyncio, json, os, signal, sys, threading
 import httpx
 from phi_client import AsyncPhiClient, PhiClient
 
@@ -400,8 +400,6 @@ elif kind == "in hand":
                 threading.Event().wait(100)
 elif kind == "bare loop":
     kind = "async"
-    # A loop that nobody closes has tasks to complain of, at whatever time they are collected.
-    logging.getLogger("asyncio").setLevel(logging.CRITICAL)
     asyncio.new_event_loop().run_until_complete(main())
 else:
     asyncio.run(main())
@@ -425,7 +423,12 @@ def test_after_ctrl_c_the_last_line_says_how_to_go_on(kind: str, tmp_path: Path)
     )
     kept = path.read_text().count("\n") - 1
     assert kept >= 3
-    assert done.stderr.splitlines()[-1] == (
+    lines = done.stderr.splitlines()
+    if kind == "bare loop":
+        # A loop that nobody closes complains of its tasks when they are collected, which may be later still.
+        ended = max(number for number, line in enumerate(lines) if line.startswith("KeyboardInterrupt"))
+        lines = [line for line in lines[ended:] if line.startswith("interrupted: ")]
+    assert lines[-1] == (
         f"interrupted: {kept} of 20 items are finished and kept in {path}; the same call again goes on from there"
     )
     assert "Traceback" in done.stderr
