@@ -17,6 +17,8 @@ __all__ = ["weight_bytes"]
 _GRAPH, _INITIALIZER, _EXTERNAL_DATA, _KEY, _VALUE = 7, 5, 13, 1, 2
 _VARINT, _EIGHT_BYTES, _COUNTED, _FOUR_BYTES = 0, 1, 2, 5
 _MOST_SHIFT: Final = 63
+_MOST_FIELDS: Final = 1_000_000
+"""Of one message: a file that is no graph may hold billions of what looks like fields."""
 
 
 def weight_bytes(graph: Path) -> int:
@@ -70,9 +72,13 @@ def _fields(content: mmap.mmap, start: int, end: int) -> Iterator[tuple[int, int
     Raises:
         ValueError: these are no fields.
     """
-    while start < end:
+    for _ in range(_MOST_FIELDS):
+        if start >= end:
+            return
         key, start = _varint(content, start, end)
         kind = key & 7
+        if key >> 3 == 0:
+            raise ValueError("no field has the number 0")
         if kind == _VARINT:
             _, after = _varint(content, start, end)
         elif kind == _COUNTED:
@@ -87,6 +93,7 @@ def _fields(content: mmap.mmap, start: int, end: int) -> Iterator[tuple[int, int
         if kind == _COUNTED:
             yield key >> 3, start, after
         start = after
+    raise ValueError("more fields than any graph has")
 
 
 def _varint(content: mmap.mmap, start: int, end: int) -> tuple[int, int]:

@@ -143,3 +143,12 @@ def test_a_pool_on_a_card_is_sized_by_the_card(tmp_path: Path, pool: dict[str, i
     _, a_token = needed_bytes(tmp_path, config)
     for there, blocks in zip((8, 24), sizes, strict=True):
         assert 3 * GB + blocks * 256 * a_token <= there * GB
+
+
+def test_a_file_that_is_no_graph_is_counted_without_being_read_through(tmp_path: Path) -> None:
+    graph = tmp_path / "model.onnx"
+    with graph.open("wb") as file:
+        file.truncate(5_000_000_000)  # no block of it is on the disk
+    assert weight_bytes(graph) == 5_000_000_000
+    graph.write_bytes(b"\x08\x01" * 2_000_000)
+    assert weight_bytes(graph) == 4_000_000
