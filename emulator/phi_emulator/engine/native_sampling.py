@@ -18,6 +18,8 @@ __all__ = ["NativeSampling", "as_float32", "native_sampling"]
 
 _LARGEST: Final = (2 - 2**-23) * 2.0**127
 _SMALLEST: Final = 2.0**-149
+_COLDEST: Final = 1e-30
+"""Scores divided by less are beyond 32 bits, which ends older releases' processes; the likeliest is sure long before."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,9 +33,9 @@ class NativeSampling:
 
 
 def native_sampling(sampling: Sampling, vocabulary: int) -> NativeSampling:
-    """`sampling` for a model of so many tokens. A temperature that is 0 in 32 bits is 0: greedy."""
+    """`sampling` for a model of so many tokens. A temperature that is as good as 0 in 32 bits is 0: greedy."""
     temperature = as_float32(sampling.temperature)
-    if temperature <= 0:
+    if temperature < _COLDEST:
         return NativeSampling(is_greedy=True)
     # A nucleus is never empty: its likeliest token is in it, and 0 would keep all.
     top_p = min(max(as_float32(sampling.top_p), _SMALLEST), 1.0)

@@ -14,6 +14,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from phi_emulator.engine.base import Engine, EngineStoppedError, Message, PromptTooLongError, Sampling
+from phi_emulator.engine.builds import has_engine_api
 from phi_emulator.engine.lanes import Lanes
 from phi_emulator.engine.native_text import NativeText
 from phi_emulator.engine.ort_folder import read_settings
@@ -22,6 +23,7 @@ from phi_emulator.engine.scripted import ScriptedEngine
 from phi_emulator.engine.tokenizer_file import read_tokenizer_file
 from phi_emulator.engine.worker import Worker
 
+from tests.emulator.engine.conftest import NO_ENGINE
 from tests.emulator.engine.test_decoding import FOLDERS
 from tests.emulator.engine.test_worker import text_of
 
@@ -99,6 +101,8 @@ _texts: dict[Path, Any] = {}
 
 
 def text_of_folder(folder: Path, context: int) -> PromptEncoder:
+    if not has_engine_api():
+        pytest.skip(NO_ENGINE)
     if folder not in _texts:
         _texts[folder] = og.Tokenizer(str(folder))
     return NativeText(_texts[folder], folder, read_settings(folder), context=context).encoder
