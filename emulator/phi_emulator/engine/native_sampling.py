@@ -19,7 +19,7 @@ __all__ = ["NativeSampling", "as_float32", "native_sampling"]
 _LARGEST: Final = (2 - 2**-23) * 2.0**127
 _SMALLEST: Final = 2.0**-149
 _COLDEST: Final = 1e-30
-"""Scores divided by less are beyond 32 bits, which ends older releases' processes; the likeliest is sure long before."""
+"""Scores divided by less are beyond 32 bits, which ends older releases' processes; the likeliest is sure by then."""
 
 
 @dataclass(frozen=True, slots=True)
