@@ -116,12 +116,13 @@ def test_a_broken_engine_is_500_for_everyone(service: _Service, monkeypatch: pyt
     before = service.service.status
     assert before.healthy
     monkeypatch.setattr(service.engine, "step", break_down)
-    statuses = []
-    for _ in range(2):
+    # It is loaded again three times, and breaks each time.
+    statuses: list[int] = []
+    for _ in range(6):
         with pytest.raises(ServiceError) as raised:
             service.complete()
         statuses.append(raised.value.refusal.status)
-    assert statuses == [500, 500]
+    assert set(statuses) == {500}
     assert not service.service.status.healthy
     assert not ChatService(service.worker).status.healthy
 

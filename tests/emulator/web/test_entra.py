@@ -162,6 +162,8 @@ def test_a_token_is_refused_with_the_reason_in_the_log_and_never_itself(
     web: Web, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.DEBUG)
+    # The tests of commands set the level of the emulator's own log.
+    caplog.set_level(logging.DEBUG, "phi_emulator")
     token = web.authority.issue("https://elsewhere.example").value
     web.chat("serverless", token)
     assert "token refused on serverless: its audience is 'https://elsewhere.example'" in caplog.text
