@@ -24,8 +24,8 @@ from pydantic import BaseModel, PydanticUserError, ValidationError
 from phi_client._call.boxes import find_boxed_answer
 from phi_client._call.completion import Completion
 from phi_client._call.errors import ConfigurationError, PhiError
-from phi_client._call.exchange import as_messages, fields_of
 from phi_client._call.interruptions import ParseError, ReasoningTruncatedError
+from phi_client._call.messages import as_messages, fields_of
 from phi_client._call.totals import add_usage
 from phi_client._call.values import as_tries
 

@@ -26,7 +26,7 @@ from phi_client._call.errors import (
 )
 from phi_client._call.interruptions import ReasoningTruncatedError
 from phi_client._call.log import safe_url
-from phi_client._call.messages import as_messages, fields_of, sent_messages
+from phi_client._call.messages import sent_messages
 from phi_client._call.options import CallOptions, Timeout, merge_headers
 from phi_client._call.retrying import read_retry_after
 from phi_client._call.secrets import Secrets
@@ -46,14 +46,18 @@ __all__ = [
     "MAX_ANSWER_BYTES",
     "Answer",
     "Exchange",
-    "as_messages",
     "chat_exchange",
-    "fields_of",
     "info_exchange",
+    "is_success",
 ]
 
 MAX_ANSWER_BYTES: Final = 64 * 1024 * 1024
 """Far more than 128k tokens of any text, and a bound on what a broken server can make a client hold."""
+
+
+def is_success(status: int) -> bool:
+    """True for 2xx."""
+    return 200 <= status < 300  # noqa: PLR2004
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +76,7 @@ class Answer:
     @property
     def is_success(self) -> bool:
         """True for 2xx."""
-        return 200 <= self.status < 300  # noqa: PLR2004
+        return is_success(self.status)
 
     @property
     def is_whole(self) -> bool:
@@ -98,7 +102,6 @@ class Exchange:
     request: Mapping[str, Any] | None = field(default=None, repr=False)
     timeout: Timeout
     max_retries: int
-    deadline_s: float | None
     raises_truncation: bool
     names_emulator: bool = False
 
@@ -351,7 +354,6 @@ def _exchange(
         request=request,
         timeout=options.timeout,
         max_retries=options.max_retries,
-        deadline_s=options.deadline_s,
         raises_truncation=options.on_truncation == "raise",
         names_emulator=target.endpoint.is_emulator or target.endpoint.base_url == EMULATOR_ENDPOINT,
     )

@@ -28,7 +28,7 @@ from phi_client._call.errors import (
     Hop,
     PhiError,
 )
-from phi_client._call.exchange import Answer, Exchange
+from phi_client._call.exchange import Answer, Exchange, is_success
 from phi_client._call.log import log_answer, log_request
 from phi_client._call.retrying import (
     RetryBudget,
@@ -175,7 +175,7 @@ class Call:
         try:
             return (yield from attempt())
         except APIConnectionError as error:
-            is_closed = bool(getattr(self._lanes[self._lane].connections, "is_closed", False))
+            is_closed = self._lanes[self._lane].connections.is_closed
             lasting = self._exchange.lasting(error, is_closed=is_closed)
             if lasting is error:
                 raise
@@ -227,14 +227,13 @@ class Call:
         step = self._step(trace, token)
         log_request(exchange.method, exchange.url, exchange.content, exchange.client_request_id)
         reply: Reply = yield step
-        is_success = 200 <= reply.status < 300  # noqa: PLR2004
-        self._heard = reply.secrets.scrub_headers(reply.headers, of_answer=is_success)
+        self._heard = reply.secrets.scrub_headers(reply.headers, of_answer=is_success(reply.status))
         if trace is not None:
             trace.note(reply.status, self._heard)
         request_id = exchange.request_id(self._heard)
         log_answer(exchange.url, reply.status, request_id, exchange.client_request_id)
         answer = Answer(reply.status, self._heard, secrets=reply.secrets, hops=self._hops)
-        return answer if is_success else replace(answer, body=(yield from self._refusal()))
+        return answer if answer.is_success else replace(answer, body=(yield from self._refusal()))
 
     def _step(self, trace: AttemptTrace | None, token: AccessToken | None) -> Send:
         """The request with its credential, which no variable of a frame that waits may hold."""

@@ -30,8 +30,8 @@ from phi_client._call.errors import (
     PhiError,
     UnexpectedError,
 )
-from phi_client._call.exchange import fields_of
 from phi_client._call.interruptions import ReasoningTruncatedError
+from phi_client._call.messages import fields_of
 from phi_client._call.options import CallOptions, CompletionOptions
 from phi_client._call.retrying import LONGEST_ASKED_WAIT_S
 from phi_client._call.targets import Target

@@ -9,10 +9,9 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Final
 
-from phi_client._wire.background import Job
 from phi_client._wire.connection_state import Cable
 
-__all__ = ["Address", "Tries", "known_addresses", "open_socket", "resolving"]
+__all__ = ["Address", "Tries", "known_addresses", "open_socket", "resolved"]
 
 Address = tuple[int, int, int, Any]
 """Family, type, protocol and the address itself, as sockets take them."""
@@ -35,16 +34,16 @@ def known_addresses(host: str, port: int) -> list[Address] | None:
         return None
 
 
-def resolving(host: str, port: int) -> Job[list[Address]]:
-    """Have the system asked for a host's addresses, which may take any time."""
+def resolved(host: str, port: int) -> list[Address]:
+    """What the system says are a host's addresses, which may take any time.
 
-    def ask() -> list[Address]:
-        try:
-            return _found(host, port)
-        except UnicodeError as error:
-            raise OSError("the host is no name that DNS can know") from error
-
-    return Job(ask)
+    Raises:
+        OSError: there are none.
+    """
+    try:
+        return _found(host, port)
+    except UnicodeError as error:
+        raise OSError("the host is no name that DNS can know") from error
 
 
 def open_socket(cable: Cable, address: Address) -> socket.socket:

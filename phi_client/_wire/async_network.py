@@ -13,12 +13,14 @@ import socket
 import ssl
 from collections.abc import Callable, Iterable
 from contextlib import suppress
+from functools import partial
 from typing import Any, Final, TypeVar, cast
 
 import httpcore
 
-from phi_client._wire.addresses import Address, Tries, known_addresses, open_socket, resolving
+from phi_client._wire.addresses import Address, Tries, known_addresses, open_socket, resolved
 from phi_client._wire.async_waiting import arrive, finished
+from phi_client._wire.background import Job
 from phi_client._wire.connection_state import Cable
 from phi_client._wire.network_facts import MOST_AT_ONCE, MOST_PENDING, about, raised_as
 
@@ -72,11 +74,11 @@ class AsyncNetwork(httpcore.AsyncNetworkBackend):
         known = known_addresses(host, port)
         if known is not None:
             return known
-        cable, job = self._cable, resolving(host, port)
+        cable, job = self._cable, Job[list[Address]]()
         cable.waiting = job
         try:
             left_s = cable.left_s("connect")
-            job.start()
+            job.start(partial(resolved, host, port))
             await finished(job, left_s)
             return job.result()
         finally:

@@ -16,25 +16,24 @@ _T = TypeVar("_T")
 
 
 class Job(Generic[_T]):
-    """One piece of work, for any number of threads and tasks that wait for it."""
+    """One piece of work, for any number of threads and tasks that wait for it; done by `start`, or elsewhere."""
 
-    def __init__(self, work: Callable[[], _T]) -> None:
-        self._work = work
+    def __init__(self) -> None:
         self._is_done = threading.Event()
         self._lock = threading.Lock()
         self._tell: list[Callable[[], None]] = []
         self._value: _T | None = None
         self._error: BaseException | None = None
 
-    def start(self) -> None:
-        """Begin; where no thread can be started, the work is done here and now."""
+    def start(self, work: Callable[[], _T]) -> None:
+        """Do it on a thread; where none can be started, here and now."""
         context = copy_context()
         try:
             threading.Thread(
-                target=context.run, args=(self._run,), name="phi-client-waiting", daemon=True
+                target=context.run, args=(self._run, work), name="phi-client-waiting", daemon=True
             ).start()
         except RuntimeError:
-            self._run(is_own_thread=False)
+            self._run(work, is_own_thread=False)
 
     def wait(self, limit_s: float | None) -> bool:
         """Whether it is done, within `limit_s` seconds."""
@@ -67,9 +66,9 @@ class Job(Generic[_T]):
             raise self._error
         return cast("_T", self._value)
 
-    def _run(self, *, is_own_thread: bool = True) -> None:
+    def _run(self, work: Callable[[], _T], *, is_own_thread: bool = True) -> None:
         try:
-            value = self._work()
+            value = work()
         except (KeyboardInterrupt, SystemExit) as error:
             self._finish(None, error)
             if not is_own_thread:

@@ -74,11 +74,10 @@ class _Asks:
         self,
         way: Way,
         seen: AccessToken | None,
-        work: Callable[[], AccessToken],
         start: Callable[[_Ask], None],
     ) -> AccessToken | _Ask:
         """A token that will do, or the ask to wait for. `seen` was the current token when the caller came."""
-        tokens, made = self._tokens, _Ask(way, Job(work))
+        tokens, made = self._tokens, _Ask(way, Job())
         try:
             with self._lock:
                 current, good = tokens.current, tokens.good
@@ -129,7 +128,7 @@ class Credentials:
 
     def begin(self, way: Way, seen: AccessToken | None) -> AccessToken | _Ask:
         """A token that will do, or the ask to wait for, which runs on a thread."""
-        return self._asks.begin(way, seen, lambda: self._get(way), lambda ask: ask.job.start())
+        return self._asks.begin(way, seen, lambda ask: ask.job.start(lambda: self._get(way)))
 
     def _get(self, way: Way) -> AccessToken:
         try:
@@ -195,7 +194,7 @@ class AsyncCredentials:
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
 
-        return asks.begin(way, seen, _asked_in_a_task, start)
+        return asks.begin(way, seen, start)
 
     async def _get(self, ask: _Ask) -> None:
         tokens, credential = self.tokens, cast("AsyncTokenCredential", self._credential)
@@ -210,10 +209,6 @@ class AsyncCredentials:
             # Out of a task `SystemExit` would end the loop, over the heads of all others.
             if isinstance(error, KeyboardInterrupt):
                 raise
-
-
-def _asked_in_a_task() -> AccessToken:
-    raise NotImplementedError  # the job of a task has no work of its own
 
 
 def check_credential(credential: object, *, is_async: bool) -> None:

@@ -8,11 +8,13 @@ written one after the other, are one packet.
 import ssl
 from collections.abc import Callable, Iterable
 from contextlib import suppress
+from functools import partial
 from typing import Any, Final, TypeVar, cast
 
 import httpcore
 
-from phi_client._wire.addresses import Address, Tries, known_addresses, open_socket, resolving
+from phi_client._wire.addresses import Address, Tries, known_addresses, open_socket, resolved
+from phi_client._wire.background import Job
 from phi_client._wire.connection_state import Cable
 from phi_client._wire.network_facts import MOST_AT_ONCE, MOST_PENDING, about, raised_as
 
@@ -66,11 +68,11 @@ class Network(httpcore.NetworkBackend):
         known = known_addresses(host, port)
         if known is not None:
             return known
-        cable, job = self._cable, resolving(host, port)
+        cable, job = self._cable, Job[list[Address]]()
         cable.waiting = job
         try:
             left_s = cable.left_s("connect")
-            job.start()
+            job.start(partial(resolved, host, port))
             if not job.wait(left_s):
                 raise TimeoutError("DNS does not answer")
             return job.result()

@@ -35,6 +35,13 @@ OUTCOMES = [200, 400, 401, 404, 408, 422, 424, 429, 500, 503, DROPPED, LATE]
 
 
 @dataclass
+class Place:
+    """Connections, of which a call asks no more than whether they were closed."""
+
+    is_closed: bool
+
+
+@dataclass
 class Head:
     """The head of an answer."""
 
@@ -102,7 +109,7 @@ def call_of(
     deadline_s: float | None = None,
     fallback_on: frozenset[int | str] = frozenset(),
     endpoint: str = "https://e{}.eastus2.models.ai.azure.com",
-    connections: object = None,
+    is_closed: bool = False,
 ) -> Call:
     """A call over so many endpoints."""
     targets = [Target(endpoint=resolve_endpoint(endpoint.format(n)), scope="a-scope") for n in range(lanes)]
@@ -113,7 +120,7 @@ def call_of(
         for target in targets
     ]
     return Call(
-        [Lane(target, connections) for target in targets],
+        [Lane(target, Place(is_closed)) for target in targets],
         exchanges,
         clock=clock,
         deadline=Deadline.of(deadline_s, clock.now),
@@ -215,16 +222,9 @@ def test_an_interrupt_passes_through_a_call_at_any_step() -> None:
             flow.throw(KeyboardInterrupt())
 
 
-@dataclass
-class Gone:
-    """Connections that were closed while a call ran on them."""
-
-    is_closed: bool = True
-
-
 def test_a_call_whose_client_was_closed_says_so_and_is_not_tried_again() -> None:
     hand = Hand([DROPPED, 200])
-    call = call_of(hand, 1, connections=Gone())
+    call = call_of(hand, 1, is_closed=True)
     with pytest.raises(APIConnectionError, match="the client was closed while the call ran"):
         hand.carry(call.answer(Exchange.read_completion))
     assert len(hand.sent) == 1

@@ -79,7 +79,6 @@ def test_a_pasted_url_resolves(pasted: str, dialect: str, base_url: str, route: 
     endpoint = resolve_endpoint(pasted)
     assert (endpoint.dialect.name, endpoint.base_url, endpoint.route) == (dialect, base_url, route)
     assert endpoint.is_score == (route == SCORE)
-    assert endpoint.is_secure
 
 
 @pytest.mark.parametrize(
@@ -182,18 +181,6 @@ def test_the_api_version_of_a_pasted_url_is_kept() -> None:
 
 
 @pytest.mark.parametrize(
-    ("pasted", "is_secure"),
-    [
-        ("http://gateway.example.com", False),
-        ("https://gateway.example.com", True),
-        ("http://127.0.0.2", True),
-    ],
-)
-def test_only_https_and_loopback_are_secure(pasted: str, is_secure: bool) -> None:
-    assert resolve_endpoint(pasted, "serverless", allow_http=True).is_secure is is_secure
-
-
-@pytest.mark.parametrize(
     ("path", "dialect", "route"),
     [
         ("", "serverless", CHAT),
@@ -208,7 +195,6 @@ def test_on_a_host_of_ones_own_over_http_the_path_says_the_dialect(
 ) -> None:
     endpoint = resolve_endpoint(f"http://emulator:16180{path}", allow_http=True)
     assert (endpoint.dialect.name, endpoint.route) == (dialect, route)
-    assert not endpoint.is_secure
     named = resolve_endpoint("http://emulator:16180/team", "openai_v1", allow_http=True)
     assert named.base_url == "http://emulator:16180/team"
 

@@ -82,11 +82,6 @@ class Endpoint:
         """True for `https`."""
         return self.base_url.startswith("https://")
 
-    @property
-    def is_secure(self) -> bool:
-        """True when a credential may be sent: https, or a loopback address."""
-        return self.speaks_tls or self.is_loopback
-
 
 def resolve_endpoint(url: str, dialect: str | None = None, *, allow_http: bool = False) -> Endpoint:
     """Resolve an endpoint as pasted: with or without route, query, trailing slash.
