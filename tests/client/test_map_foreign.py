@@ -335,7 +335,7 @@ def test_ctrl_c_ends_what_is_carried_without_threads(monkeypatch: pytest.MonkeyP
 
 
 SCRIPT = """
-import asyncio, json, os, signal, sys, threading
+import asyncio, json, os, signal, sys, threading, time
 import httpx
 from phi_client import AsyncPhiClient, PhiClient
 
@@ -354,7 +354,13 @@ def interrupt():
     while open(path).read().count(chr(10)) < 4:
         pass
     os.kill(os.getpid(), signal.SIGINT)
+    # A signal that comes just before a wait begins is seen only after it, as in any Python program: a second one,
+    # that does nothing, ends the wait.
+    while True:
+        time.sleep(0.1)
+        signal.pthread_kill(threading.main_thread().ident, signal.SIGUSR1)
 
+signal.signal(signal.SIGUSR1, lambda *_: None)
 threading.Thread(target=interrupt, daemon=True).start()
 inputs = [str(number) for number in range(20)]
 how = {"checkpoint": path, "progress": False, "concurrency": 5}
