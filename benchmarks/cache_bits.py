@@ -19,9 +19,9 @@ import numpy as np
 import numpy.typing as npt
 import onnxruntime
 import onnxruntime_genai as og
-from phi_emulator.models.geometry import BYTE_BITS, FLOAT_BITS
-from phi_emulator.models.prepare import BLOCK_SIZE
-from phi_emulator.models.step_indices import MAX_DRAFTS
+from phi_emulator.models.graph.geometry import BYTE_BITS, FLOAT_BITS
+from phi_emulator.models.graph.prepare import BLOCK_SIZE
+from phi_emulator.models.graph.step_indices import MAX_DRAFTS
 from tqdm import tqdm
 
 from benchmarks.long_context import block_count, cache_of, rewrite, session

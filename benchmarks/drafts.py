@@ -20,11 +20,11 @@ from itertools import count
 from pathlib import Path
 from typing import Final
 
-from phi_emulator.engine.base import Message, Sampling
-from phi_emulator.engine.drafts import Drafter, Lookup, Payoff
-from phi_emulator.engine.ort import OrtEngine
+from phi_emulator.engine.native.drafts import Drafter, Lookup, Payoff
+from phi_emulator.engine.native.ort import OrtEngine
+from phi_emulator.engine.protocol import Message, Sampling
 from phi_emulator.models import resolve_model
-from phi_emulator.models.prepare import prepare_model
+from phi_emulator.models.graph.prepare import prepare_model
 
 SPEED_PROMPTS: Final = 5
 TOP_P: Final = 0.95

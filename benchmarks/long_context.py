@@ -22,9 +22,9 @@ from typing import Any
 import numpy as np
 import onnx
 import onnxruntime
-from phi_emulator.models.geometry import Geometry, block_step
-from phi_emulator.models.paged_graph import rewrite_graph
-from phi_emulator.models.prepare import BLOCK_SIZE
+from phi_emulator.models.graph.geometry import Geometry, block_step
+from phi_emulator.models.graph.paged_graph import rewrite_graph
+from phi_emulator.models.graph.prepare import BLOCK_SIZE
 
 CONTEXTS = (256, 1024, 4096, 8192, 12_288)
 SIDE_BY_SIDE = 4

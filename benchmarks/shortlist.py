@@ -18,9 +18,9 @@ from unittest.mock import patch
 
 import numpy as np
 import onnxruntime_genai as og
-from phi_emulator.engine import ort
-from phi_emulator.engine.base import Message, Sampling
-from phi_emulator.engine.shortlist import SHORTLIST, shortlist
+from phi_emulator.engine.native import ort
+from phi_emulator.engine.native.shortlist import SHORTLIST, shortlist
+from phi_emulator.engine.protocol import Message, Sampling
 from phi_emulator.models import prepare_model
 
 from benchmarks.cache_bits import Logits, stock_logits

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Collection, Iterator
 
 ROOT = Path(__file__).parents[1]
 CLIENT = ROOT / "phi_client"
@@ -30,43 +30,31 @@ THIRD_PARTIES = {
 }
 # What touches the network, by which the wire is known. asyncio is everybody's who carries tasks.
 NETWORK = {"httpx", "httpcore", "ssl", "socket", "select", "selectors", "urllib3", "requests"}
-# What each folder of the emulator may import of the two packages and of others.
-EMULATOR_ALLOWED = {
-    "models": {
-        "phi_emulator.models",
-        "phi_emulator.platforms",
-        "filelock",
-        "huggingface_hub",
-        "httpx",
-        "numpy",
-        "onnx",
-        "onnx_ir",
-        "platformdirs",
-    },
-    "engine": {
-        "phi_emulator.models",
-        "phi_emulator.platforms",
-        "phi_emulator.engine",
-        "numpy",
-        "onnxruntime_genai",
-        "onnx",
-        "onnx_ir",
-        "psutil",
-    },
-    "service": {
-        "phi_emulator.models", "phi_emulator.engine", "phi_emulator.service", "phi_client.contract",
-        "jwt", "cryptography",
-    },
-    "web": {"phi_emulator.service", "phi_emulator.web", "phi_client.contract", "starlette"},
-}  # fmt: skip
+# Third parties by room of the emulator; a room that is not named here imports none.
+EMULATORS_THIRD_PARTIES = {
+    "models/durable": set[str](),
+    "models/graph": {"filelock", "numpy", "onnx", "onnx_ir"},
+    "models/store": {"filelock", "httpx", "huggingface_hub", "platformdirs"},
+    "engine/machine": {"numpy", "onnxruntime", "psutil"},
+    "engine/native": {"numpy", "onnxruntime", "onnxruntime_genai", "psutil"},
+    "service": {"cryptography", "jwt"},
+    "web": {"starlette", "uvicorn", "h11"},
+    "bench": {"httpx"},
+    "doctor": {"click", "numpy", "onnx", "onnxruntime"},
+    "command_line": {"click", "tqdm"},
+}
 # One file for each form of the native engine: its Engine, and the Generator of older builds in its process.
 THE_ENGINES = {
-    EMULATOR / "engine" / "ort.py",
-    EMULATOR / "engine" / "ort_generator_process.py",
+    EMULATOR / "engine" / "native" / "ort.py",
+    EMULATOR / "engine" / "native" / "ort_generator_process.py",
 }
 
 CLIENT_FILES = sorted(CLIENT.rglob("*.py"))
 EMULATOR_FILES = sorted(EMULATOR.rglob("*.py"))
+EMULATOR_MODULES = {
+    ".".join(path.relative_to(ROOT / "emulator").with_suffix("").parts).removesuffix(".__init__")
+    for path in EMULATOR_FILES
+}
 ALL_FILES = [*CLIENT_FILES, *EMULATOR_FILES, *sorted((ROOT / "tests").rglob("*.py"))]
 
 
@@ -108,13 +96,22 @@ def package_of(path: Path) -> str:
     return path.relative_to(CLIENT).with_suffix("").parts[0]
 
 
-def may_import() -> dict[str, set[str]]:
-    """The table of the page that draws the house."""
-    page = (ROOT / "docs/explanation/house.md").read_text(encoding="utf-8")
+def may_import(page: str = "house.md") -> dict[str, set[str]]:
+    """The table of the page that draws a house."""
+    text = (ROOT / "docs/explanation" / page).read_text(encoding="utf-8")
     rows = re.findall(
-        r"^\| `(\w+)` \| ?(.*?) ?\|$", page.partition("| May import |")[2].partition("\n\n")[0], re.MULTILINE
+        r"^\| `([\w/]+)` \| ?(.*?) ?\|$",
+        text.partition("| May import |")[2].partition("\n\n")[0],
+        re.MULTILINE,
     )
-    return {package: set(re.findall(r"`(\w+)`", allowed)) for package, allowed in rows}
+    return {package: set(re.findall(r"`([\w/]+)`", allowed)) for package, allowed in rows}
+
+
+def room_of(module: str, rooms: Collection[str]) -> str | None:
+    """The room of a module of the emulator, by its full name: the innermost that is drawn."""
+    parts = module.split(".")[1:] or ["__init__"]
+    named = ("/".join(parts[:length]) for length in range(len(parts), 0, -1))
+    return next((name for name in named if name in rooms), None)
 
 
 def modules_of_client() -> dict[str, Path]:
@@ -199,15 +196,21 @@ def test_the_emulator_imports_of_the_client_nothing_but_the_contract(path: Path)
 
 
 @pytest.mark.parametrize("path", EMULATOR_FILES, ids=name_of)
-def test_the_folders_of_the_emulator_import_only_what_they_may(path: Path) -> None:
-    folder = path.relative_to(EMULATOR).parts[0]
-    if folder not in EMULATOR_ALLOWED:
-        return
-    allowed = tuple(EMULATOR_ALLOWED[folder])
+def test_the_emulator_imports_only_what_its_drawing_allows(path: Path) -> None:
+    drawn = may_import("emulators-house.md")
+    own = ".".join(path.relative_to(ROOT / "emulator").with_suffix("").parts)
+    room = room_of(own, drawn)
+    assert room is not None, f"{name_of(path)} is in no room"
+    known = EMULATOR_MODULES
     for module, _ in imports_of(path):
-        if module.partition(".")[0] in sys.stdlib_module_names or module in ("phi_emulator", "phi_client"):
-            continue
-        assert module.startswith(allowed), f"{name_of(path)} imports {module}"
+        if module in known and module != "phi_emulator":
+            assert room_of(module, drawn) in drawn[room] | {room}, f"{name_of(path)} imports {module}"
+    assert third_parties(path) <= EMULATORS_THIRD_PARTIES.get(room, set())
+
+
+def test_the_emulators_rooms_are_drawn_in_layers() -> None:
+    order = TopologicalSorter(may_import("emulators-house.md"))
+    order.prepare()  # raises CycleError, which names the circle
 
 
 @pytest.mark.parametrize("path", ALL_FILES, ids=name_of)
@@ -282,7 +285,7 @@ def test_a_first_reply_loads_neither_models_nor_asyncio() -> None:
 
 
 def test_the_emulators_server_loads_no_cryptography_before_the_first_token() -> None:
-    loaded = loaded_after("import phi_emulator.server, phi_emulator.service.entra")
+    loaded = loaded_after("import phi_emulator.web.server, phi_emulator.service.entra")
     assert "uvicorn" in loaded
     assert not [module for module in loaded if module.partition(".")[0] in ("jwt", "cryptography", "azure")]
 

@@ -1,6 +1,6 @@
 """Export a checkpoint to int4 and write the package data: `python export.py --checkpoint out/checkpoint`.
 
-onnxruntime-genai's own model builder makes the int4 model; `phi_emulator.models.prepare` gives it the graph that the
+onnxruntime-genai's own model builder makes the int4 model; `phi_emulator.models.graph.prepare` gives it the graph that the
 dynamic Engine needs, as it does for any stock model; the result goes to the emulator's package data.
 """
 
@@ -13,7 +13,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from phi_emulator.models.prepare import prepare_model
+from phi_emulator.models.graph.prepare import prepare_model
 
 PACKAGE_DATA = Path(__file__).parents[1] / "phi_emulator" / "models" / "bundled" / "phi-tiny-arith"
 

@@ -41,7 +41,7 @@ def main() -> None:
             file=sys.stderr,
         )
         sys.exit(_USAGE_ERROR)
-    from phi_emulator.commands import phi_emulator  # noqa: PLC0415 - needs click
+    from phi_emulator.command_line.commands import phi_emulator  # noqa: PLC0415 - needs click
 
     lenient_output(sys.stdout)
     phi_emulator(prog_name="phi-emulator")

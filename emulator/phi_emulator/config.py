@@ -15,11 +15,11 @@ from typing import Any, Final, Literal, Self
 
 from phi_client.contract.dialects import DIALECTS, SERVERLESS
 from phi_client.contract.emulator import EMULATOR_HOST, EMULATOR_KEY, EMULATOR_PORT
+from phi_client.contract.loopback import is_loopback
 from phi_client.contract.tokens import is_token
-from phi_emulator.engine.devices import AUTO, DEVICES
+from phi_emulator.engine.machine.devices import AUTO, DEVICES
 from phi_emulator.service.content_filter import DEFAULT_RULES, Rule, RulesError, read_rules
 from phi_emulator.service.entra import DEFAULT_TENANT
-from phi_emulator.web.guard import is_loopback
 
 __all__ = [
     "DEVICE_NAMES",

@@ -23,12 +23,13 @@ from typing import TYPE_CHECKING, Final, Self
 from phi_client.contract.dialects import DIALECTS, SERVERLESS
 from phi_client.contract.emulator import EMULATOR_ENTRA
 from phi_emulator.config import EmulatorConfig
-from phi_emulator.engine.base import Engine, EngineError, EngineInfo, Marks, ModelLoadError
-from phi_emulator.engine.grammar import ANY_OBJECT, write_grammar
-from phi_emulator.engine.worker import Worker
+from phi_emulator.engine.errors import EngineError, ModelLoadError
+from phi_emulator.engine.protocol import Engine, EngineInfo, Marks
+from phi_emulator.engine.serving.worker import Worker
+from phi_emulator.forms.grammar import ANY_OBJECT, write_grammar
 
 if TYPE_CHECKING:
-    from phi_emulator.server import HttpServer
+    from phi_emulator.web.server import HttpServer
 
 __all__ = ["Emulator", "EmulatorError", "find_model"]
 
@@ -152,7 +153,7 @@ class Emulator:
             # The model loads on the worker's thread while the server's modules are imported on this one.
             with ThreadPoolExecutor(1) as pool:
                 loading = pool.submit(worker.start)
-                from phi_emulator.server import HttpServer  # noqa: PLC0415
+                from phi_emulator.web.server import HttpServer  # noqa: PLC0415
 
                 loading.result()
         except ModelLoadError as error:

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 from opentelemetry.util._once import Once
 from phi_emulator import Emulator, EmulatorConfig
+from phi_emulator.command_line.model_commands import models
 from phi_emulator.config import environment_name
-from phi_emulator.model_commands import models
 
 import phi_client
 from phi_client import (

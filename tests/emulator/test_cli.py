@@ -24,10 +24,11 @@ import pytest
 from click.testing import CliRunner
 from hypothesis import given
 from hypothesis import strategies as st
-from phi_emulator import Emulator, EmulatorConfig, EmulatorError, commands
-from phi_emulator.banner import make_banner
-from phi_emulator.child import client_environment
-from phi_emulator.commands import phi_emulator
+from phi_emulator import Emulator, EmulatorConfig, EmulatorError
+from phi_emulator.command_line import commands
+from phi_emulator.command_line.banner import make_banner
+from phi_emulator.command_line.child import client_environment
+from phi_emulator.command_line.commands import phi_emulator
 from phi_emulator.config import environment_name
 
 import phi_client

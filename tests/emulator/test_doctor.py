@@ -11,12 +11,13 @@ from typing import Any
 
 import pytest
 from click.testing import CliRunner
-from phi_emulator import Emulator, EmulatorConfig, doctor
-from phi_emulator.commands import phi_emulator
-from phi_emulator.doctor import Doctor, Finding
-from phi_emulator.engine.builds import Build
-from phi_emulator.engine.calibration import bytes_a_second
-from phi_emulator.engine.trial import Trial, TrialError, read_profiles, try_model
+from phi_emulator import Emulator, EmulatorConfig
+from phi_emulator.command_line.commands import phi_emulator
+from phi_emulator.doctor import doctor
+from phi_emulator.doctor.doctor import Doctor, Finding
+from phi_emulator.doctor.int4_speed import bytes_a_second
+from phi_emulator.doctor.trial import Trial, TrialError, read_profiles, try_model
+from phi_emulator.engine.machine.builds import Build
 from phi_emulator.models import resolve_model
 
 GB = 1_000_000_000

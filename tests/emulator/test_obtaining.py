@@ -8,13 +8,13 @@ import pytest
 from click.testing import CliRunner
 from hypothesis import given
 from hypothesis import strategies as st
-from phi_emulator import obtaining
-from phi_emulator.commands import phi_emulator
-from phi_emulator.engine.context import USEFUL_CONTEXT
-from phi_emulator.forecast import Forecast, duration, rate_phrase, span
-from phi_emulator.models.catalog import PHI_4_MINI_REASONING
-from phi_emulator.models.download import Plan, RemoteFile
-from phi_emulator.models.store import Store
+from phi_emulator.command_line import obtaining
+from phi_emulator.command_line.commands import phi_emulator
+from phi_emulator.doctor.forecast import Forecast, duration, rate_phrase, span
+from phi_emulator.engine.machine.context import USEFUL_CONTEXT
+from phi_emulator.models.store.catalog import PHI_4_MINI_REASONING
+from phi_emulator.models.store.download import Plan, RemoteFile
+from phi_emulator.models.store.store import Store
 
 GB = 1_000_000_000
 CPU, GPU, _NPU = PHI_4_MINI_REASONING.variants

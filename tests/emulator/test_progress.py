@@ -2,7 +2,7 @@
 
 import io
 
-from phi_emulator.progress import Lines, show_progress
+from phi_emulator.command_line.progress import Lines, show_progress
 
 LONG = 1_000_000_000
 

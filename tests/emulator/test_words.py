@@ -10,8 +10,8 @@ import pytest
 from click.testing import CliRunner
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from phi_emulator import words
-from phi_emulator.commands import phi_emulator
+from phi_emulator.command_line import words
+from phi_emulator.command_line.commands import phi_emulator
 
 
 def said(*arguments: str) -> str:

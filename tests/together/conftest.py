@@ -18,7 +18,7 @@ from typing import Any, Protocol
 import httpx
 import pytest
 from phi_emulator import Emulator, EmulatorConfig
-from phi_emulator.engine.base import Engine, Message
+from phi_emulator.engine.protocol import Engine, Message
 from phi_emulator.engine.scripted import ScriptedEngine
 
 DEADLINE_S = 60.0

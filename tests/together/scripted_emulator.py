@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from phi_emulator import emulator
 from phi_emulator.cli import main
 from phi_emulator.config import EmulatorConfig
-from phi_emulator.engine.base import Engine, Message
+from phi_emulator.engine.protocol import Engine, Message
 from phi_emulator.engine.scripted import ScriptedEngine
 
 

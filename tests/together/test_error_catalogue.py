@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import httpx
 import pytest
-from phi_emulator.engine.base import Step
+from phi_emulator.engine.protocol import Step
 from phi_emulator.engine.scripted import ScriptedEngine
 
 from phi_client.contract.dialects import DIALECTS

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from phi_emulator import Emulator, EmulatorConfig, EmulatorError
-from phi_emulator.engine.base import Marks
+from phi_emulator.engine.protocol import Marks
 from phi_emulator.engine.scripted import ScriptedEngine
-from phi_emulator.engine.tool_calls import write_calls
+from phi_emulator.forms.tool_calls import write_calls
 
 from tests.together.test_serving import chunks
 

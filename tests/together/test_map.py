@@ -27,7 +27,7 @@ from phi_client.testing import with_clock
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
-    from phi_emulator.engine.base import Message
+    from phi_emulator.engine.protocol import Message
 
     from tests.conftest import FakeTime
     from tests.together.conftest import Running, StartEmulator

@@ -17,7 +17,7 @@ from pathlib import Path
 
 import httpx
 import pytest
-from phi_emulator.models.store import Store
+from phi_emulator.models.store.store import Store
 
 from tests.hub_server import CPU_FOLDER, HubServer
 
@@ -27,10 +27,10 @@ DEADLINE_S = 40.0
 QUESTION = {"messages": [{"role": "user", "content": "What is 17 * 24?"}], "temperature": 0}
 WHAT_SERVE_LOADS = """
 import sys
-from phi_emulator.commands import phi_emulator
+from phi_emulator.command_line.commands import phi_emulator
 from phi_emulator.config import EmulatorConfig
 from phi_emulator.emulator import Emulator
-from phi_emulator.model_commands import obtain_model
+from phi_emulator.command_line.model_commands import obtain_model
 with Emulator(obtain_model(EmulatorConfig(port=0), yes=False)):
     print(*sys.modules)
 """

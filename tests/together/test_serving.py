@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 import httpx
 import pytest
-from phi_emulator.engine.base import Step
-from phi_emulator.engine.restarts import MOST_RESTARTS
+from phi_emulator.engine.protocol import Step
 from phi_emulator.engine.scripted import ScriptedEngine
+from phi_emulator.engine.serving.restarts import MOST_RESTARTS
 
 from phi_client.contract.events import DONE, EventDecoder
 

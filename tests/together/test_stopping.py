@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import httpx
 import pytest
 from phi_emulator import Emulator, EmulatorConfig, EmulatorError
-from phi_emulator.engine.base import ModelLoadError
+from phi_emulator.engine.errors import ModelLoadError
 
 from phi_client.contract.emulator import EMULATOR_KEY
 

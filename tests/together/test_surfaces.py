@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from phi_emulator.engine.builds import has_engine_api
+from phi_emulator.engine.machine.builds import has_engine_api
 
 from tests.emulator.engine.conftest import NO_ENGINE, make_ort
 

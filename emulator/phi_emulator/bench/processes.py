@@ -21,7 +21,7 @@ from typing import Any, Final, Self
 
 from phi_emulator.config import EmulatorConfig
 from phi_emulator.emulator import Emulator, find_model
-from phi_emulator.engine.base import Engine, Message, Sampling
+from phi_emulator.engine.protocol import Engine, Message, Sampling
 
 __all__ = ["Conversation", "RawEngine", "ServingProcess", "Timing"]
 

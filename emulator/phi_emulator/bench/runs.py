@@ -20,7 +20,7 @@ from phi_emulator.bench.report import Report, Side
 from phi_emulator.bench.served import Asker, Heard
 from phi_emulator.bench.sizes import DEFAULTS, Pace, Sizes, choose_sizes, estimate_s
 from phi_emulator.config import EmulatorConfig
-from phi_emulator.models.prepare import CHUNK_SIZE
+from phi_emulator.models.graph.prepare import CHUNK_SIZE
 
 __all__ = ["run_benchmark"]
 

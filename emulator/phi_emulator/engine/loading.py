@@ -11,12 +11,13 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
 
-from phi_emulator.engine.base import Engine, ModelLoadError
-from phi_emulator.engine.builds import conflicts, has_engine_api, installed_builds
-from phi_emulator.engine.devices import AUTO, CPU, Device, on_a_device
-from phi_emulator.engine.load_errors import load_error
-from phi_emulator.engine.side_by_side import Calibrations, calibrate
-from phi_emulator.models.prepare import PreparedModel, prepare_model
+from phi_emulator.engine.errors import ModelLoadError
+from phi_emulator.engine.machine.builds import conflicts, has_engine_api, installed_builds
+from phi_emulator.engine.machine.calibration import Calibrations, calibrate
+from phi_emulator.engine.machine.devices import AUTO, CPU, Device, on_a_device
+from phi_emulator.engine.native.load_errors import load_error
+from phi_emulator.engine.protocol import Engine
+from phi_emulator.models.graph.prepare import PreparedModel, prepare_model
 
 __all__ = ["load_engine"]
 
@@ -63,10 +64,10 @@ def load_engine(
             "model": model, "context_length": context_length, "device": device, "why": why, "profile": profile,
         }  # fmt: skip
         if not has_engine_api():
-            from phi_emulator.engine.ort_generator import OrtGeneratorEngine  # noqa: PLC0415 - where it is needed
+            from phi_emulator.engine.native.ort_generator import OrtGeneratorEngine  # noqa: PLC0415 - where it is needed
 
             return OrtGeneratorEngine(folder, **given)
-        from phi_emulator.engine.ort import OrtEngine  # noqa: PLC0415 - older builds can't import it
+        from phi_emulator.engine.native.ort import OrtEngine  # noqa: PLC0415 - older builds can't import it
 
         def make(where: Path, **origin: Any) -> OrtEngine:
             sizes: dict[str, Any] = {"max_running": max_running, "threads": threads}

@@ -8,7 +8,8 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Sequence
 
-from phi_emulator.engine.base import EndReason, EngineInfo, GuidanceError, Marks, Message, Sampling, Step
+from phi_emulator.engine.errors import GuidanceError
+from phi_emulator.engine.protocol import EndReason, EngineInfo, Marks, Message, Sampling, Step
 
 __all__ = ["ScriptedEngine"]
 

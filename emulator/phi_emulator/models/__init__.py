@@ -3,10 +3,10 @@
 Knows nothing of engines that run them, of HTTP or of Azure.
 """
 
-from phi_emulator.models.catalog import BUNDLED, PHI_4_MINI_REASONING
-from phi_emulator.models.folder import ModelFolder, ModelNotFoundError, NotPulledError, resolve_model
-from phi_emulator.models.prepare import PreparedModel, prepare_model
-from phi_emulator.models.store import Store, StoreError
+from phi_emulator.models.graph.prepare import PreparedModel, prepare_model
+from phi_emulator.models.store.catalog import BUNDLED, PHI_4_MINI_REASONING
+from phi_emulator.models.store.folder import ModelFolder, ModelNotFoundError, NotPulledError, resolve_model
+from phi_emulator.models.store.store import Store, StoreError
 
 __all__ = [
     "BUNDLED",

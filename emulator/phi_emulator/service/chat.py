@@ -16,13 +16,9 @@ from phi_client.contract.service import Surface
 from phi_client.contract.service.chat import ChatRequest
 from phi_client.contract.service.filter_results import PROMPT_CATEGORIES, filter_results
 from phi_client.contract.service.refusals import RefusedError
-from phi_emulator.engine.base import (
-    EngineError,
-    EngineInfo,
-    Message,
-    Sampling,
-)
-from phi_emulator.engine.worker import Counts, Worker, WorkerStatus
+from phi_emulator.engine.errors import EngineError
+from phi_emulator.engine.protocol import EngineInfo, Message, Sampling
+from phi_emulator.engine.serving.worker import Counts, Worker, WorkerStatus
 from phi_emulator.service.content_filter import ContentFilter, Rule
 from phi_emulator.service.errors import ServiceError, error_of_engine, error_of_limit
 from phi_emulator.service.extensions import Plan, plan_answer

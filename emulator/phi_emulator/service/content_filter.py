@@ -23,7 +23,7 @@ from phi_client.contract.service.filter_results import (
     is_detector,
     is_filtered,
 )
-from phi_emulator.engine.text import StopStrings
+from phi_emulator.engine.serving.text import StopStrings
 
 __all__ = ["DEFAULT_RULES", "AnswerFilter", "ContentFilter", "Rule", "RulesError", "Verdict", "read_rules"]
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from phi_client.contract.service import Surface
 from phi_client.contract.service.refusals import Refusal, container_error
-from phi_emulator.engine.base import (
+from phi_emulator.engine.errors import (
     EngineError,
     EngineStoppedError,
     GuidanceError,
@@ -16,8 +16,8 @@ from phi_emulator.engine.base import (
     QueueFullError,
     QueueTimeoutError,
 )
-from phi_emulator.engine.unforeseen import log_unforeseen
 from phi_emulator.service.rate_limits import LimitExceededError
+from phi_emulator.service.unforeseen import log_unforeseen
 
 __all__ = ["ServiceError", "error_of_engine", "error_of_limit", "internal_error", "log_unforeseen"]
 

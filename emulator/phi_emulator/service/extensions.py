@@ -13,9 +13,9 @@ from typing import Any, Final
 from phi_client.contract.messages import ChatMessage
 from phi_client.contract.service.chat import ChatRequest
 from phi_client.contract.service.extensions import Wishes, read_wishes
-from phi_emulator.engine.base import Marks, Message
-from phi_emulator.engine.grammar import MOST_CALLS, Calls, Form, JsonForm, RegexForm, Tool, write_grammar
-from phi_emulator.engine.tool_calls import ToolCallReader, write_calls
+from phi_emulator.engine.protocol import Marks, Message
+from phi_emulator.forms.grammar import MOST_CALLS, Calls, Form, JsonForm, RegexForm, Tool, write_grammar
+from phi_emulator.forms.tool_calls import ToolCallReader, write_calls
 
 __all__ = ["Plan", "plan_answer"]
 

@@ -27,9 +27,10 @@ from phi_client.contract.service.chat import (
     usage_chunk,
 )
 from phi_client.contract.service.filter_results import prompt_filter_results
-from phi_emulator.engine.base import EndReason, EngineError
-from phi_emulator.engine.generation import Generation, Outcome
-from phi_emulator.engine.tool_calls import CallArguments, CallBegin, Found, SaidText, ToolCallReader
+from phi_emulator.engine.errors import EngineError
+from phi_emulator.engine.protocol import EndReason
+from phi_emulator.engine.serving.generation import Generation, Outcome
+from phi_emulator.forms.tool_calls import CallArguments, CallBegin, Found, SaidText, ToolCallReader
 from phi_emulator.service.content_filter import AnswerFilter
 from phi_emulator.service.errors import error_of_engine
 from phi_emulator.service.rate_limits import Admission, RateLimits

@@ -15,11 +15,12 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Final
 
+from phi_client.contract.loopback import is_loopback
 from phi_client.contract.service.refusals import front_door_status
 from phi_client.contract.wire import get_header
 from phi_emulator.service.errors import ServiceError
 
-__all__ = ["check_source", "is_loopback"]
+__all__ = ["check_source"]
 
 _AUTHORITY: Final = re.compile(
     r"(?:\[(?P<address>[0-9a-f:.]{2,45})\]|(?P<name>[a-z0-9_-]{1,63}(?:\.[a-z0-9_-]{1,63}){0,15}\.?))(?::[0-9]{1,5})?",
@@ -27,15 +28,6 @@ _AUTHORITY: Final = re.compile(
 )
 _ORIGIN: Final = re.compile(r"[a-z][a-z0-9+.-]{0,30}://(?P<authority>.{1,300})", re.IGNORECASE | re.ASCII)
 """What a browser sends; `null` stands for a page that has none to tell."""
-
-
-def is_loopback(host: str) -> bool:
-    """True for the addresses and names that never leave this machine."""
-    name = host.lower().removesuffix(".")
-    if name == "localhost" or name.endswith(".localhost"):
-        return True
-    address = _address(name)
-    return address is not None and address.is_loopback
 
 
 def check_source(headers: Mapping[str, str], bound_host: str) -> None:

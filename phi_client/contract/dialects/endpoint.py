@@ -19,6 +19,7 @@ from phi_client.contract.dialects.managed_compute import MANAGED_COMPUTE
 from phi_client.contract.dialects.openai_v1 import OPENAI_V1
 from phi_client.contract.dialects.serverless import SERVERLESS
 from phi_client.contract.emulator import EMULATOR_ALIAS, EMULATOR_ENDPOINT
+from phi_client.contract.loopback import is_loopback
 
 __all__ = ["DIALECTS", "Endpoint", "EndpointError", "resolve_endpoint"]
 
@@ -75,7 +76,7 @@ class Endpoint:
     @property
     def is_loopback(self) -> bool:
         """True when requests never leave this machine."""
-        return _is_loopback(urlsplit(self.base_url).hostname or "")
+        return is_loopback(urlsplit(self.base_url).hostname or "")
 
     @property
     def speaks_tls(self) -> bool:
@@ -101,7 +102,7 @@ def resolve_endpoint(url: str, dialect: str | None = None, *, allow_http: bool =
     parts = _split(url.strip())
     host = parts.hostname or ""
     path = parts.path.rstrip("/")
-    is_local = _is_loopback(host)
+    is_local = is_loopback(host)
     if parts.scheme == "http" and not is_local:
         is_local = _checked_open_host(host, allow_http=allow_http)
     if is_local:
@@ -156,7 +157,7 @@ def _check_text(url: str) -> None:
     if len(url) > _MOST_CHARACTERS:
         raise EndpointError(f"the endpoint is longer than {_MOST_CHARACTERS} characters")
     if "://" not in url:
-        scheme = "http" if _is_loopback(re.split("[:/]", url)[0]) else "https"
+        scheme = "http" if is_loopback(re.split("[:/]", url)[0]) else "https"
         raise EndpointError(f"the endpoint has no scheme: write `{scheme}://` before the host, or `emulator`")
 
 
@@ -272,15 +273,6 @@ def _routes(dialect: Dialect) -> tuple[str, ...]:
 
 def _is_under(path: str, prefix: str) -> bool:
     return path == prefix or path.startswith(prefix + "/")
-
-
-def _is_loopback(host: str) -> bool:
-    if host == "localhost" or host.endswith(".localhost"):
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
 
 
 def _nothing(path: str) -> bool:

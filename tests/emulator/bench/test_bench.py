@@ -10,7 +10,7 @@ from phi_emulator import bench
 from phi_emulator.bench import DEFAULTS, Report, bars_table, run_benchmark, verdicts
 from phi_emulator.bench.report import Side
 from phi_emulator.bench.sizes import Pace, choose_sizes, estimate_s
-from phi_emulator.commands import phi_emulator
+from phi_emulator.command_line.commands import phi_emulator
 from phi_emulator.config import EmulatorConfig
 
 FAST, SLOW = Pace(0.0002, 0.001), Pace(0.06, 0.16)

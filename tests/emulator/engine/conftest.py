@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from phi_emulator.engine.base import Engine
-from phi_emulator.engine.builds import has_engine_api
-from phi_emulator.engine.ort_generator import OrtGeneratorEngine
+from phi_emulator.engine.machine.builds import has_engine_api
+from phi_emulator.engine.native.ort_generator import OrtGeneratorEngine
+from phi_emulator.engine.protocol import Engine
 from phi_emulator.engine.scripted import ScriptedEngine
 from phi_emulator.models import resolve_model
 
@@ -30,7 +30,7 @@ def make_ort(folder: Path | None = None, **given: Any) -> Engine:
     """GenAI's Engine on the bundled model, or another folder."""
     if not has_engine_api():
         pytest.skip(NO_ENGINE)
-    from phi_emulator.engine.ort import OrtEngine  # noqa: PLC0415 - can't be imported there
+    from phi_emulator.engine.native.ort import OrtEngine  # noqa: PLC0415 - can't be imported there
 
     bundled = resolve_model()
     return OrtEngine(folder or bundled.folder, **{"model": bundled.name} | given)

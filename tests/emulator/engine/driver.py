@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from phi_emulator.engine.base import EndReason, Engine, Message, Sampling
+from phi_emulator.engine.protocol import EndReason, Engine, Message, Sampling
 
 
 class Driver:

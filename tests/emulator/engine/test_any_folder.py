@@ -12,11 +12,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from phi_emulator import Emulator, EmulatorConfig, commands
-from phi_emulator.engine.base import EndReason, Engine, Message, Sampling
-from phi_emulator.engine.context import DEFAULT_CONTEXT, plan_context, plan_pool
+from phi_emulator import Emulator, EmulatorConfig
+from phi_emulator.command_line import commands
 from phi_emulator.engine.loading import load_engine
-from phi_emulator.engine.ort_generator import OrtGeneratorEngine
+from phi_emulator.engine.machine.context import DEFAULT_CONTEXT, plan_context, plan_pool
+from phi_emulator.engine.native.ort_generator import OrtGeneratorEngine
+from phi_emulator.engine.protocol import EndReason, Engine, Message, Sampling
 from phi_emulator.models import resolve_model
 
 from phi_client import BadRequestError, PhiClient

@@ -12,21 +12,12 @@ import numpy as np
 import onnx
 import pytest
 from onnx import helper, numpy_helper
-from phi_emulator.engine.base import (
-    Engine,
-    EngineFailedError,
-    GuidanceError,
-    Marks,
-    Message,
-    ModelLoadError,
-    Sampling,
-    SequenceError,
-    Step,
-)
-from phi_emulator.engine.restarts import MOST_RESTARTS, WINDOW_S, Restarts
+from phi_emulator.engine.errors import EngineFailedError, GuidanceError, ModelLoadError, SequenceError
+from phi_emulator.engine.protocol import Engine, Marks, Message, Sampling, Step
 from phi_emulator.engine.scripted import ScriptedEngine
-from phi_emulator.engine.text import TextMachine
-from phi_emulator.engine.worker import Worker
+from phi_emulator.engine.serving.restarts import MOST_RESTARTS, WINDOW_S, Restarts
+from phi_emulator.engine.serving.text import TextMachine
+from phi_emulator.engine.serving.worker import Worker
 from phi_emulator.models import resolve_model
 
 from tests.emulator.engine.conftest import make_ort

@@ -10,10 +10,10 @@ from typing import Any, Final
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from phi_emulator.engine.base import Message, Sampling
-from phi_emulator.engine.decoding import ByteDecoder, NativeDecoder, TokenBytes
-from phi_emulator.engine.tokenizer_file import read_tokenizer_file
-from phi_emulator.engine.worker import Worker
+from phi_emulator.engine.native.decoding import ByteDecoder, NativeDecoder, TokenBytes
+from phi_emulator.engine.native.tokenizer_file import read_tokenizer_file
+from phi_emulator.engine.protocol import Message, Sampling
+from phi_emulator.engine.serving.worker import Worker
 from phi_emulator.models import resolve_model
 from phi_emulator.service.content_filter import AnswerFilter, Rule
 

@@ -12,12 +12,12 @@ import onnx
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from phi_emulator.engine.context import plan_pool
-from phi_emulator.engine.device_memory import free_on_card, memory_of
-from phi_emulator.engine.devices import CPU, DEVICES
-from phi_emulator.engine.memory import needed_bytes
-from phi_emulator.engine.weight_files import weight_bytes
-from phi_emulator.models.prepare import prepare_model
+from phi_emulator.engine.machine.context import plan_pool
+from phi_emulator.engine.machine.device_memory import free_on_card, memory_of
+from phi_emulator.engine.machine.devices import CPU, DEVICES
+from phi_emulator.engine.machine.memory import needed_bytes
+from phi_emulator.engine.machine.weight_files import weight_bytes
+from phi_emulator.models.graph.prepare import prepare_model
 
 PHI3 = Path(__file__).parent / "folders" / "phi3"
 GB = 10**9

@@ -11,9 +11,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from phi_emulator.engine.base import EngineInfo, ModelLoadError
-from phi_emulator.engine.builds import Build, conflicts, has_engine_api, installed_builds
-from phi_emulator.engine.devices import (
+from phi_emulator.engine.errors import ModelLoadError
+from phi_emulator.engine.loading import load_engine
+from phi_emulator.engine.machine.builds import Build, conflicts, has_engine_api, installed_builds
+from phi_emulator.engine.machine.devices import (
     AUTO,
     CPU,
     DEVICES,
@@ -23,7 +24,7 @@ from phi_emulator.engine.devices import (
     declared_providers,
     on_a_device,
 )
-from phi_emulator.engine.loading import load_engine
+from phi_emulator.engine.protocol import EngineInfo
 from phi_emulator.models import resolve_model
 
 HERE = [name for name in DEVICES if name != "cpu"]

@@ -7,9 +7,9 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from phi_emulator.engine.base import EndReason, Engine, Message, Sampling
-from phi_emulator.engine.generation import Outcome
-from phi_emulator.engine.worker import Counts, Worker
+from phi_emulator.engine.protocol import EndReason, Engine, Message, Sampling
+from phi_emulator.engine.serving.generation import Outcome
+from phi_emulator.engine.serving.worker import Counts, Worker
 from phi_emulator.models import resolve_model
 
 from tests.emulator.engine.conftest import make_ort

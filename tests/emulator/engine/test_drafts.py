@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from phi_emulator.engine.drafts import LENGTH, Drafter, Lookup, Payoff
+from phi_emulator.engine.native.drafts import LENGTH, Drafter, Lookup, Payoff
 
 # Few different tokens, so that texts repeat themselves.
 TEXTS = st.lists(st.integers(0, 3), max_size=60)

@@ -1,7 +1,7 @@
 """What all engines promise, and what only the native ones can show."""
 
 import pytest
-from phi_emulator.engine.base import EndReason, Engine, Message, Sampling
+from phi_emulator.engine.protocol import EndReason, Engine, Message, Sampling
 
 from tests.emulator.engine.conftest import make_ort
 from tests.emulator.engine.driver import Driver

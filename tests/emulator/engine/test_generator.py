@@ -16,19 +16,18 @@ from typing import Any
 
 import psutil
 import pytest
-from phi_emulator.engine.base import (
+from phi_emulator.engine.errors import (
     EngineFailedError,
-    Message,
     ModelLoadError,
     PromptError,
     PromptTooLongError,
-    Sampling,
     SequenceError,
 )
-from phi_emulator.engine.generator_folder import STOCK_GRAPH
-from phi_emulator.engine.ort_generator import OrtGeneratorEngine
-from phi_emulator.engine.ort_generator_process import piece_of
-from phi_emulator.engine.worker import Worker
+from phi_emulator.engine.native.generator_folder import STOCK_GRAPH
+from phi_emulator.engine.native.ort_generator import OrtGeneratorEngine
+from phi_emulator.engine.native.ort_generator_process import piece_of
+from phi_emulator.engine.protocol import Message, Sampling
+from phi_emulator.engine.serving.worker import Worker
 from phi_emulator.models import resolve_model
 
 SAMPLING = Sampling(max_tokens=400, temperature=0)
@@ -110,7 +109,7 @@ def test_closing_leaves_no_process_and_no_folder(tmp_path: Path, monkeypatch: py
 
 def test_a_server_that_is_killed_takes_the_process_with_it() -> None:
     script = (
-        "from phi_emulator.engine.ort_generator import OrtGeneratorEngine\n"
+        "from phi_emulator.engine.native.ort_generator import OrtGeneratorEngine\n"
         "from phi_emulator.models import resolve_model\n"
         "engine = OrtGeneratorEngine(resolve_model().folder, model='x')\n"
         "print(engine.process_id, flush=True)\n"

@@ -11,8 +11,9 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from phi_emulator.engine.base import Engine, GuidanceError, Marks
-from phi_emulator.engine.grammar import (
+from phi_emulator.engine.errors import GuidanceError
+from phi_emulator.engine.protocol import Engine, Marks
+from phi_emulator.forms.grammar import (
     MOST_CHARACTERS,
     MOST_DEPTH,
     MOST_OPTIONAL,

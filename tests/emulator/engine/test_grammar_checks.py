@@ -13,10 +13,11 @@ from typing import Any
 
 import psutil
 import pytest
-from phi_emulator.engine.base import EngineStoppedError, GuidanceError, Marks, SequenceError
-from phi_emulator.engine.grammar import ANY_OBJECT, Form, JsonForm, RegexForm, write_grammar
-from phi_emulator.engine.grammar_checks import GrammarChecks
-from phi_emulator.engine.guidance_errors import guidance_error
+from phi_emulator.engine.errors import EngineStoppedError, GuidanceError, SequenceError
+from phi_emulator.engine.native.grammar_checks import GrammarChecks
+from phi_emulator.engine.native.guidance_errors import guidance_error
+from phi_emulator.engine.protocol import Marks
+from phi_emulator.forms.grammar import ANY_OBJECT, Form, JsonForm, RegexForm, write_grammar
 from phi_emulator.models import resolve_model
 
 from tests.emulator.engine.conftest import make_ort

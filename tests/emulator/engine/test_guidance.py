@@ -9,21 +9,13 @@ from pathlib import Path
 
 import jsonschema_rs
 import pytest
-from phi_emulator.engine.base import (
-    EndReason,
-    Engine,
-    EngineFailedError,
-    EngineStoppedError,
-    GuidanceError,
-    Marks,
-    Message,
-    Sampling,
-)
-from phi_emulator.engine.generator_folder import STOCK_GRAPH
-from phi_emulator.engine.grammar import ANY_OBJECT, Calls, Form, JsonForm, RegexForm, Tool, write_grammar
+from phi_emulator.engine.errors import EngineFailedError, EngineStoppedError, GuidanceError
+from phi_emulator.engine.native.generator_folder import STOCK_GRAPH
+from phi_emulator.engine.protocol import EndReason, Engine, Marks, Message, Sampling
 from phi_emulator.engine.scripted import ScriptedEngine
-from phi_emulator.engine.tool_calls import CallArguments, CallBegin, ToolCallReader
-from phi_emulator.engine.worker import Worker
+from phi_emulator.engine.serving.worker import Worker
+from phi_emulator.forms.grammar import ANY_OBJECT, Calls, Form, JsonForm, RegexForm, Tool, write_grammar
+from phi_emulator.forms.tool_calls import CallArguments, CallBegin, ToolCallReader
 from phi_emulator.models import resolve_model
 
 from tests.emulator.engine.conftest import make_ort

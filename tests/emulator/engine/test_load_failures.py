@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from phi_emulator.engine.base import ModelLoadError
-from phi_emulator.engine.memory import available_bytes, check_memory, needed_bytes
+from phi_emulator.engine.errors import ModelLoadError
+from phi_emulator.engine.machine.memory import available_bytes, check_memory, needed_bytes
 from phi_emulator.models import resolve_model
 
 from tests.emulator.engine.conftest import make_ort

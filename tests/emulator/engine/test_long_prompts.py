@@ -13,15 +13,16 @@ import onnxruntime_genai
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from phi_emulator.engine.base import Engine, EngineStoppedError, Message, PromptTooLongError, Sampling
-from phi_emulator.engine.builds import has_engine_api
-from phi_emulator.engine.lanes import Lanes
-from phi_emulator.engine.native_text import NativeText
-from phi_emulator.engine.ort_folder import read_settings
-from phi_emulator.engine.prompt import PromptEncoder
+from phi_emulator.engine.errors import EngineStoppedError, PromptTooLongError
+from phi_emulator.engine.machine.builds import has_engine_api
+from phi_emulator.engine.native.native_text import NativeText
+from phi_emulator.engine.native.ort_folder import read_settings
+from phi_emulator.engine.native.prompt import PromptEncoder
+from phi_emulator.engine.native.tokenizer_file import read_tokenizer_file
+from phi_emulator.engine.protocol import Engine, Message, Sampling
 from phi_emulator.engine.scripted import ScriptedEngine
-from phi_emulator.engine.tokenizer_file import read_tokenizer_file
-from phi_emulator.engine.worker import Worker
+from phi_emulator.engine.serving.lanes import Lanes
+from phi_emulator.engine.serving.worker import Worker
 
 from tests.emulator.engine.conftest import NO_ENGINE
 from tests.emulator.engine.test_decoding import FOLDERS

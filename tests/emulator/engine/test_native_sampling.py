@@ -8,8 +8,9 @@ import random
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
-from phi_emulator.engine.base import Engine, EngineError, EngineFailedError, Sampling
-from phi_emulator.engine.native_sampling import as_float32, native_sampling
+from phi_emulator.engine.errors import EngineError, EngineFailedError
+from phi_emulator.engine.native.native_sampling import as_float32, native_sampling
+from phi_emulator.engine.protocol import Engine, Sampling
 
 from tests.emulator.engine.driver import Driver
 

@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 from phi_emulator.config import EmulatorConfig
 from phi_emulator.emulator import find_model
-from phi_emulator.engine import native_sampling
-from phi_emulator.engine.base import Engine, Message, Sampling
-from phi_emulator.engine.builds import has_engine_api
+from phi_emulator.engine.machine.builds import has_engine_api
+from phi_emulator.engine.native import native_sampling
+from phi_emulator.engine.protocol import Engine, Message, Sampling
 
 from tests.emulator.engine.conftest import NO_ENGINE
 from tests.emulator.models.stock_models import HEAD_SIZE, KV_HEADS, LAYERS, Stock, write_stock_model

@@ -4,7 +4,7 @@ import os
 from pathlib import Path
 
 import pytest
-from phi_emulator.engine.processors import usable_processors
+from phi_emulator.engine.machine.processors import usable_processors
 
 
 @pytest.fixture

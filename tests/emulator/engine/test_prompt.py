@@ -4,8 +4,8 @@ import json
 
 from hypothesis import given
 from hypothesis import strategies as st
-from phi_emulator.engine.base import Message
-from phi_emulator.engine.prompt import PromptEncoder
+from phi_emulator.engine.native.prompt import PromptEncoder
+from phi_emulator.engine.protocol import Message
 
 CONTROL = {"<|system|>": 1, "<|user|>": 2, "<|assistant|>": 3, "<|end|>": 4}
 

@@ -13,9 +13,9 @@ from typing import Any
 
 import onnxruntime_genai
 import pytest
-from phi_emulator.engine.base import Message, Sampling
-from phi_emulator.engine.builds import has_engine_api
-from phi_emulator.engine.prompt import PromptEncoder
+from phi_emulator.engine.machine.builds import has_engine_api
+from phi_emulator.engine.native.prompt import PromptEncoder
+from phi_emulator.engine.protocol import Message, Sampling
 from phi_emulator.models import resolve_model
 
 from tests.emulator.engine.conftest import NO_ENGINE, make_ort

@@ -3,8 +3,9 @@
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from phi_emulator.engine.base import EngineInfo, QueueFullError
-from phi_emulator.engine.scheduler import Scheduler
+from phi_emulator.engine.errors import QueueFullError
+from phi_emulator.engine.protocol import EngineInfo
+from phi_emulator.engine.serving.scheduler import Scheduler
 
 
 def scheduler(*, places: int = 2, blocks: int = 8, queue: int = 2) -> Scheduler:

@@ -1,7 +1,7 @@
 """Cool requests choose among the likeliest few thousand tokens, where nobody can tell the difference."""
 
 import pytest
-from phi_emulator.engine.shortlist import SHORTLIST, shortlist
+from phi_emulator.engine.native.shortlist import SHORTLIST, shortlist
 
 
 @pytest.mark.parametrize(

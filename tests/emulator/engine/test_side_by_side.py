@@ -6,10 +6,10 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from phi_emulator.engine import side_by_side
-from phi_emulator.engine.base import EndReason, Engine, EngineInfo, Message, Sampling, Step
 from phi_emulator.engine.loading import load_engine
-from phi_emulator.engine.side_by_side import Calibrations, calibrate, measure_rates, worthwhile
+from phi_emulator.engine.machine import calibration as side_by_side
+from phi_emulator.engine.machine.calibration import Calibrations, calibrate, measure_rates, worthwhile
+from phi_emulator.engine.protocol import EndReason, Engine, EngineInfo, Message, Sampling, Step
 from phi_emulator.models import prepare_model, resolve_model
 
 from tests.emulator.engine.conftest import make_ort

@@ -4,7 +4,7 @@ import time
 
 from hypothesis import example, given
 from hypothesis import strategies as st
-from phi_emulator.engine.text import StopStrings
+from phi_emulator.engine.serving.text import StopStrings
 
 PIECES = st.lists(st.text(alphabet="abc", max_size=4), max_size=12)
 STOPS = st.lists(st.text(alphabet="abc", min_size=1, max_size=4), max_size=3)

@@ -7,7 +7,7 @@ from itertools import pairwise
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from phi_emulator.engine.tool_calls import CallArguments, CallBegin, SaidText, ToolCallReader, write_calls
+from phi_emulator.forms.tool_calls import CallArguments, CallBegin, SaidText, ToolCallReader, write_calls
 
 MARKS = ("<|tool_call|>", "<|/tool_call|>")
 JSON = st.recursive(

@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from phi_emulator.engine.base import EndReason, Engine, ModelLoadError, Sampling
-from phi_emulator.engine.ort_generator import OrtGeneratorEngine
+from phi_emulator.engine.errors import ModelLoadError
+from phi_emulator.engine.native.ort_generator import OrtGeneratorEngine
+from phi_emulator.engine.protocol import EndReason, Engine, Sampling
 from phi_emulator.models import resolve_model
 
 from tests.emulator.engine.conftest import make_ort

@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from phi_emulator.engine.base import ModelLoadError
-from phi_emulator.engine.context import USEFUL_CONTEXT, plan_context, plan_pool
-from phi_emulator.engine.memory import LOADING
+from phi_emulator.engine.errors import ModelLoadError
+from phi_emulator.engine.machine.context import USEFUL_CONTEXT, plan_context, plan_pool
+from phi_emulator.engine.machine.memory import LOADING
 
 WEIGHTS = 5_000_000_000
 A_TOKEN = 32 * 8 * 128 * 2 * 4

@@ -6,20 +6,17 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
 import pytest
-from phi_emulator.engine.base import (
-    EndReason,
-    Engine,
+from phi_emulator.engine.errors import (
     EngineStoppedError,
-    Message,
     ModelLoadError,
     PromptTooLongError,
     QueueFullError,
     QueueTimeoutError,
-    Sampling,
 )
-from phi_emulator.engine.generation import Generation
+from phi_emulator.engine.protocol import EndReason, Engine, Message, Sampling
 from phi_emulator.engine.scripted import ScriptedEngine
-from phi_emulator.engine.worker import Worker
+from phi_emulator.engine.serving.generation import Generation
+from phi_emulator.engine.serving.worker import Worker
 
 from tests.together.conftest import eventually
 

@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from phi_emulator.models.catalog import PHI_4_MINI_REASONING
-from phi_emulator.models.download import Hub
-from phi_emulator.models.pull import pull
-from phi_emulator.models.store import Store, StoredModel
+from phi_emulator.models.store.catalog import PHI_4_MINI_REASONING
+from phi_emulator.models.store.download import Hub
+from phi_emulator.models.store.pull import pull
+from phi_emulator.models.store.store import Store, StoredModel
 
 from tests.hub_server import HubServer
 

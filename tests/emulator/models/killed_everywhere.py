@@ -13,11 +13,11 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from phi_emulator.models.archive import export_model, import_model
-from phi_emulator.models.catalog import PHI_4_MINI_REASONING as ENTRY
-from phi_emulator.models.download import Plan, RemoteFile
-from phi_emulator.models.pull import pull
-from phi_emulator.models.store import Store
+from phi_emulator.models.store.archive import export_model, import_model
+from phi_emulator.models.store.catalog import PHI_4_MINI_REASONING as ENTRY
+from phi_emulator.models.store.download import Plan, RemoteFile
+from phi_emulator.models.store.pull import pull
+from phi_emulator.models.store.store import Store
 
 CPU = ENTRY.variants[0]
 OPERATIONS = ("open", "os.rename", "os.mkdir", "os.truncate")

@@ -11,10 +11,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from phi_emulator.models.archive import export_model, import_model
-from phi_emulator.models.catalog import CATALOG, PHI_4_MINI_REASONING
-from phi_emulator.models.manifest import BY_CATALOG, BY_HUB, BY_USER, MANIFEST
-from phi_emulator.models.store import Store, StoredModel, StoreError
+from phi_emulator.models.store.archive import export_model, import_model
+from phi_emulator.models.store.catalog import CATALOG, PHI_4_MINI_REASONING
+from phi_emulator.models.store.manifest import BY_CATALOG, BY_HUB, BY_USER, MANIFEST
+from phi_emulator.models.store.store import Store, StoredModel, StoreError
 
 from tests.limits import largest_file
 

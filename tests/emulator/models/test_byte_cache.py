@@ -15,9 +15,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from onnx import TensorProto, helper, numpy_helper
-from phi_emulator.models import byte_cache
-from phi_emulator.models.geometry import CODES, Geometry, NotConvertibleError, block_step
-from phi_emulator.models.paged_graph import rewrite_graph
+from phi_emulator.models.graph import byte_cache
+from phi_emulator.models.graph.geometry import CODES, Geometry, NotConvertibleError, block_step
+from phi_emulator.models.graph.paged_graph import rewrite_graph
 
 from tests.emulator.models.paged_pool import PagedGraph, Row, in_order, reversed_, scattered
 

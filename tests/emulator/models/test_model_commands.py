@@ -10,14 +10,14 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner, Result
-from phi_emulator.commands import phi_emulator
+from phi_emulator.command_line.commands import phi_emulator
+from phi_emulator.command_line.model_commands import obtain_model
 from phi_emulator.config import EmulatorConfig
-from phi_emulator.doctor import Doctor
-from phi_emulator.engine.trial import Trial, TrialError
-from phi_emulator.model_commands import obtain_model
+from phi_emulator.doctor.doctor import Doctor
+from phi_emulator.doctor.trial import Trial, TrialError
 from phi_emulator.models import BUNDLED, prepare_model, resolve_model
-from phi_emulator.models.catalog import PHI_4_MINI_REASONING
-from phi_emulator.models.store import Store, StoredModel
+from phi_emulator.models.store.catalog import PHI_4_MINI_REASONING
+from phi_emulator.models.store.store import Store, StoredModel
 
 Pull = Callable[[], StoredModel]
 FOLDERS = Path(__file__).parents[1] / "engine" / "folders"

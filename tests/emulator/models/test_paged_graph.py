@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 import onnx
 import pytest
-from phi_emulator.models.geometry import FLOAT_BITS, Geometry, NotConvertibleError
-from phi_emulator.models.paged_graph import rewrite_graph
-from phi_emulator.models.step_indices import MAX_DRAFTS
+from phi_emulator.models.graph.geometry import FLOAT_BITS, Geometry, NotConvertibleError
+from phi_emulator.models.graph.paged_graph import rewrite_graph
+from phi_emulator.models.graph.step_indices import MAX_DRAFTS
 
 from tests.emulator.models.paged_pool import (
     Logits,

@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from phi_emulator.models.catalog import PHI_4_MINI_REASONING
-from phi_emulator.models.download import Hub, HubError
-from phi_emulator.models.manifest import BY_ARCHIVE, MANIFEST, ModelFile
-from phi_emulator.models.store import PART, Store, StoredModel, StoreError
+from phi_emulator.models.store.catalog import PHI_4_MINI_REASONING
+from phi_emulator.models.store.download import Hub, HubError
+from phi_emulator.models.store.manifest import BY_ARCHIVE, MANIFEST, ModelFile
+from phi_emulator.models.store.store import PART, Store, StoredModel, StoreError
 
 from tests.hub_server import CPU_FOLDER, HubServer
 from tests.limits import largest_file

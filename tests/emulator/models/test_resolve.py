@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 from phi_emulator.models import BUNDLED, ModelNotFoundError, NotPulledError, Store, resolve_model
-from phi_emulator.models.store import StoredModel
+from phi_emulator.models.store.store import StoredModel
 
 from tests.hub_server import REPOSITORY, HubServer
 

@@ -7,7 +7,7 @@ import numpy as np
 import onnx
 import pytest
 from onnx import numpy_helper
-from phi_emulator.engine.base import Message, Sampling
+from phi_emulator.engine.protocol import Message, Sampling
 
 from benchmarks.stack_layers import stack_layers
 from tests.emulator.engine.conftest import make_ort

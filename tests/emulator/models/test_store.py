@@ -10,12 +10,12 @@ from pathlib import Path
 
 import pytest
 from phi_emulator.models import durable
-from phi_emulator.models.manifest import MANIFEST, Manifest, ManifestError, ModelFile, check_name
-from phi_emulator.models.store import Store, StoreError, human_size
+from phi_emulator.models.store.manifest import MANIFEST, Manifest, ManifestError, ModelFile, check_name
+from phi_emulator.models.store.store import Store, StoreError, human_size
 
 HELD = """
 import sys
-from phi_emulator.models.store import Store
+from phi_emulator.models.store.store import Store
 with Store(sys.argv[1]).lock("a", "b"):
     print("held", flush=True)
     sys.stdin.read()

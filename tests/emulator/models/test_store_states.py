@@ -10,11 +10,11 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
-from phi_emulator.commands import phi_emulator
+from phi_emulator.command_line.commands import phi_emulator
 from phi_emulator.models import StoreError, resolve_model
-from phi_emulator.models.catalog import PHI_4_MINI_REASONING
-from phi_emulator.models.manifest import MANIFEST, Manifest, ModelFile
-from phi_emulator.models.store import Store
+from phi_emulator.models.store.catalog import PHI_4_MINI_REASONING
+from phi_emulator.models.store.manifest import MANIFEST, Manifest, ModelFile
+from phi_emulator.models.store.store import Store
 
 REAL = PHI_4_MINI_REASONING.name
 NAMES = ("a", REAL, "phi-tiny-arith", "con", "x\x1b[2J", "..a", "ä", "UPPER", "a--b")

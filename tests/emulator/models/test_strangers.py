@@ -15,14 +15,14 @@ import pytest
 from click.testing import CliRunner, Result
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from phi_emulator.commands import phi_emulator
-from phi_emulator.models.archive import import_model
-from phi_emulator.models.manifest import MANIFEST, Manifest
-from phi_emulator.models.names import ManifestError, check_name, check_path, check_paths
+from phi_emulator.command_line.commands import phi_emulator
 from phi_emulator.models.printable import printable
-from phi_emulator.models.store import Store, StoreError
+from phi_emulator.models.store.archive import import_model
+from phi_emulator.models.store.manifest import MANIFEST, Manifest
+from phi_emulator.models.store.names import ManifestError, check_name, check_path, check_paths
+from phi_emulator.models.store.store import Store, StoreError
+from phi_emulator.models.store.tar_reader import TarError, read_members
 from phi_emulator.models.strict_json import parse_json, read_json
-from phi_emulator.models.tar_reader import TarError, read_members
 
 if TYPE_CHECKING:
     from tests.emulator.models.conftest import Heard

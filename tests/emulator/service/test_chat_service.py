@@ -7,10 +7,11 @@ from collections.abc import AsyncIterator, Iterator, Sequence
 from typing import Any
 
 import pytest
-from phi_emulator.engine.base import Marks, PromptError, QueueFullError, Sampling
-from phi_emulator.engine.generation import Generation
+from phi_emulator.engine.errors import PromptError, QueueFullError
+from phi_emulator.engine.protocol import Marks, Sampling
 from phi_emulator.engine.scripted import ScriptedEngine
-from phi_emulator.engine.worker import Worker
+from phi_emulator.engine.serving.generation import Generation
+from phi_emulator.engine.serving.worker import Worker
 from phi_emulator.service.chat import ChatService
 from phi_emulator.service.content_filter import DEFAULT_RULES
 from phi_emulator.service.errors import ServiceError

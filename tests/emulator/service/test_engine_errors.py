@@ -1,7 +1,7 @@
 """What callers are told when the engine can't serve them now."""
 
 import pytest
-from phi_emulator.engine.base import EngineError, QueueFullError, QueueTimeoutError
+from phi_emulator.engine.errors import EngineError, QueueFullError, QueueTimeoutError
 from phi_emulator.service.errors import error_of_engine
 
 from phi_client.contract.service import SERVERLESS, SURFACES

@@ -6,7 +6,8 @@ import json
 from typing import Any
 
 import pytest
-from phi_emulator.engine.base import GuidanceError, Marks, Message
+from phi_emulator.engine.errors import GuidanceError
+from phi_emulator.engine.protocol import Marks, Message
 from phi_emulator.service.extensions import Plan, plan_answer
 
 from phi_client.contract.service.refusals import RefusedError

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from phi_emulator.engine.scripted import ScriptedEngine
-from phi_emulator.engine.worker import Worker
+from phi_emulator.engine.serving.worker import Worker
 from phi_emulator.service.chat import ChatService
 from phi_emulator.service.errors import ServiceError
 from phi_emulator.web.app import App

@@ -9,7 +9,7 @@ import subprocess
 import sys
 
 import pytest
-from phi_emulator.server import LoopErrors
+from phi_emulator.web.server import LoopErrors
 
 CROWD = """
 import logging, resource, socket, time

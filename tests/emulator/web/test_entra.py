@@ -13,7 +13,7 @@ import httpx
 import jwt
 import pytest
 from phi_emulator.engine.scripted import ScriptedEngine
-from phi_emulator.engine.worker import Worker
+from phi_emulator.engine.serving.worker import Worker
 from phi_emulator.service.chat import ChatService
 from phi_emulator.service.entra import CLIENT_ID, DEFAULT_TENANT, NO_ROLE_CLIENT_ID, Authority
 from phi_emulator.web.app import App

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import pytest
 from phi_emulator.service.errors import ServiceError
-from phi_emulator.web.guard import check_source, is_loopback
+from phi_emulator.web.guard import check_source
+
+from phi_client.contract.loopback import is_loopback
 
 
 @pytest.mark.parametrize(

@@ -9,9 +9,9 @@ from typing import Any, cast
 
 import httpx
 import pytest
-from phi_emulator.engine.base import EngineInfo
+from phi_emulator.engine.protocol import EngineInfo
 from phi_emulator.engine.scripted import ScriptedEngine
-from phi_emulator.engine.worker import Worker
+from phi_emulator.engine.serving.worker import Worker
 from phi_emulator.service.chat import ChatService
 from phi_emulator.web.app import App
 from phi_emulator.web.control import Control, ControlRoute

@@ -12,7 +12,7 @@ from contextlib import suppress
 import pytest
 from phi_emulator import Emulator, EmulatorConfig
 from phi_emulator.engine.scripted import ScriptedEngine
-from phi_emulator.http_protocol import BoundedProtocol
+from phi_emulator.web.http_protocol import BoundedProtocol
 
 CHAT = "/serverless/chat/completions"
 BODY = b'{"messages":[{"role":"user","content":"six"}]}'

@@ -13,7 +13,7 @@ from typing import Any
 import httpx
 import pytest
 from phi_emulator import Emulator, EmulatorConfig
-from phi_emulator.engine.base import EngineInfo
+from phi_emulator.engine.protocol import EngineInfo
 from phi_emulator.engine.scripted import ScriptedEngine
 from phi_emulator.service.errors import log_unforeseen
 from phi_emulator.web.header_values import header_value

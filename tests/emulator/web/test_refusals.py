@@ -12,7 +12,7 @@ from typing import Any
 import httpx
 import pytest
 from phi_emulator.engine.scripted import ScriptedEngine
-from phi_emulator.engine.worker import Worker
+from phi_emulator.engine.serving.worker import Worker
 from phi_emulator.service.chat import ChatService
 from phi_emulator.web.app import App
 

@@ -1,0 +1,240 @@
+"""The commands of `phi-emulator`: options in, a configuration out, and what is said to the user.
+
+It must not know how requests are answered. Every option is a field of `EmulatorConfig`, but for `--yes`.
+
+Exit statuses: 0 after a clean stop, Ctrl-C and SIGTERM included · 1 could not start · 2 wrong usage · 128 + n when a
+second signal n cut the stop short, 130 when Ctrl-C did so to a download. `exec` gives the child's own, 128 + n when
+signal n ended it, 127 and 126 when the command was not found or can't be run.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import queue
+import shutil
+import signal
+import sys
+from contextlib import ExitStack
+from importlib import metadata
+from pathlib import Path
+from types import FrameType, TracebackType
+from typing import Any, Final, Self
+
+import click
+
+from phi_client.contract.service import SURFACES
+from phi_emulator.command_line.banner import make_banner
+from phi_emulator.command_line.child import NOT_FOUND, ChildRunner, client_environment
+from phi_emulator.command_line.model_commands import models, obtain_model
+from phi_emulator.command_line.options import GroupedCommand, exec_options, serve_options, switch
+from phi_emulator.command_line.words import HelpfulGroup
+from phi_emulator.config import ConfigError, EmulatorConfig
+from phi_emulator.doctor.doctor_command import doctor
+from phi_emulator.emulator import Emulator, EmulatorError
+from phi_emulator.models.printable import printable
+from phi_emulator.platforms import ending_signals, find_program
+
+__all__ = ["phi_emulator"]
+
+_LOOK_EVERY_S: Final = 0.5
+
+
+def _show_version(context: click.Context, _option: click.Parameter, wanted: bool) -> None:  # noqa: FBT001 - click's
+    if not wanted:
+        return
+    try:
+        found = metadata.version("phi-client")
+    except metadata.PackageNotFoundError:  # the code runs without being installed
+        found = "0+unknown"
+    click.echo(f"phi-emulator {found}")
+    context.exit()
+
+
+@click.group(cls=HelpfulGroup, context_settings={"help_option_names": ["-h", "--help"]})
+@click.option(
+    "--version",
+    is_flag=True,
+    is_eager=True,
+    expose_value=False,
+    callback=_show_version,
+    help="Show the version.",
+)
+def phi_emulator() -> None:
+    """A local emulator of Phi-4-mini-reasoning on Azure, answering from a real int4 model."""
+
+
+phi_emulator.add_command(doctor)
+
+
+phi_emulator.add_command(models)
+
+
+@phi_emulator.command(cls=GroupedCommand)
+@serve_options
+@click.option("--yes", is_flag=True, help="Download the model without asking, if it is not here.")
+@click.argument("words", nargs=-1, metavar="")
+def serve(yes: bool, words: tuple[str, ...], **flags: Any) -> None:  # noqa: FBT001 - click's
+    """Serve until Ctrl-C or SIGTERM, which let running requests end; a second one stops at once."""
+    if words:
+        raise click.UsageError(f"to serve a model write `--model {printable(words[0], 80)}`")
+    config = obtain_model(_configure(flags), yes=yes)
+    with _StopSignals() as signals:
+        emulator = _start(Emulator(config))
+        width = shutil.get_terminal_size().columns if sys.stderr.isatty() else None
+        click.echo(_banner(emulator, width), err=True)
+        while not signals.came(within_s=_LOOK_EVERY_S):
+            if not emulator.is_running:
+                raise click.ClickException("the server ended by itself; its log says why")
+        patience = f"running requests may take {config.drain_seconds:g} s"
+        click.echo(f"stopping: {patience}; Ctrl-C again stops at once", err=True)
+        emulator.stop()
+
+
+@phi_emulator.command("exec", cls=GroupedCommand, context_settings={"allow_interspersed_args": False})
+@exec_options
+@click.argument("command", nargs=-1, required=True, type=click.UNPROCESSED)
+def exec_(command: tuple[str, ...], **flags: Any) -> None:
+    """Run COMMAND with PHI_ENDPOINT and PHI_API_KEY set to an emulator of its own, on a free port.
+
+    What else `PHI_…` says of another endpoint is taken out of the command's environment. The exit status is the
+    command's. Put `--` before the command.
+    """
+    # A free port and few words, unless asked for: neither is taken from what is set for `serve`.
+    config = _configure({"port": 0, "log_level": "warning"} | _given(flags))
+    if find_program(command[0], os.environ) is None:  # said before a model is loaded for nothing
+        click.echo(f"phi-emulator: command not found: {command[0]!r}", err=True)
+        sys.exit(NOT_FOUND)
+    with ChildRunner() as child:
+        emulator = _start(Emulator(config))
+        try:
+            info = emulator.info
+            runs_on = f"{info.execution_provider}, {info.why}"
+            what = info.model if config.model is None else f"{info.model}: {emulator.description}"
+            ready = f"phi-emulator: {what} ({runs_on}) at {emulator.endpoint}"
+            click.echo(printable(ready), err=True)
+            named = next(iter(config.deployments), info.model)
+            environ = client_environment(
+                os.environ,
+                endpoint=emulator.endpoint,
+                key=emulator.key,
+                model=named if SURFACES[config.dialect].needs_model else None,
+            )
+            status, complaint = child.run(command, environ)
+        finally:
+            # Whatever still runs was asked for by a child that is gone.
+            emulator.stop(drain_seconds=0)
+    if complaint:
+        click.echo(f"phi-emulator: {complaint}", err=True)
+    sys.exit(status)
+
+
+@phi_emulator.command()
+@click.option("--model", metavar="NAME|PATH", help="As of `serve`.")
+@click.option("--context", type=int, metavar="TOKENS", help="As of `serve`.")
+@click.option("--cache-mb", type=int, metavar="MEGABYTES", help="As of `serve`.")
+@click.option("--cache-bits", type=int, metavar="8|32", help="As of `serve`.")
+@click.option("--max-running", type=int, metavar="COUNT", help="As of `serve`.")
+@click.option("--threads", type=int, metavar="COUNT", help="As of `serve`.")
+@switch("deterministic", "Measure only whether one seed gives one text with this of `serve`.")
+@click.option(
+    "--rounds", type=click.IntRange(1), help="The best or the middle of so many counts. [3; slow models 2]"
+)
+@click.option("--tokens", type=click.IntRange(8), help="Longest answer. [128; slow models 32]")
+@click.option("--newcomer", type=click.IntRange(1), help="Tokens of a long prompt. [500]")
+@click.option("--requests", type=click.IntRange(1), help="Short requests in all. [1000]")
+@click.option("--hang-ups", type=click.IntRange(2), help="Callers that hang up. [200]")
+@click.option("--repeats", type=click.IntRange(2), help="Runs with one seed, with --deterministic. [100]")
+@click.option(
+    "--json", "json_file", type=click.Path(dir_okay=False, path_type=Path), help="Write all numbers here."
+)
+@click.option("--strict", is_flag=True, help="Exit with status 1 if a bar doesn't hold.")
+def bench(
+    json_file: Path | None,
+    strict: bool,  # noqa: FBT001 - click's
+    **given: Any,
+) -> None:
+    """Measure an emulator against its own engine without server, queue and streams; print tables, and what holds.
+
+    It loads the model twice, in two processes. How long it takes is said once the model's pace is known.
+    """
+    from phi_emulator.bench import bars_table, run_benchmark, verdicts  # noqa: PLC0415 - for this command alone
+
+    names = ("model", "context", "cache_mb", "cache_bits", "max_running", "threads", "deterministic")
+    settings = _given({name: given.pop(name) for name in names})
+    config = _configure({"port": 0, "log_level": "warning"} | settings)
+    try:
+        report = run_benchmark(config, _given(given), tell=lambda line: click.echo(line, err=True))
+    except RuntimeError as error:
+        raise click.ClickException(str(error)) from error
+    click.echo(f"{report.to_table()}\n\n{bars_table(report)}")
+    if json_file is not None:
+        json_file.write_text(report.to_json(list(verdicts(report))) + "\n", encoding="utf-8")
+    if strict and not all(verdict.holds for verdict in verdicts(report)):
+        sys.exit(1)
+
+
+class _StopSignals:
+    """Takes SIGINT and SIGTERM while it is entered: the first is noted, the second ends the process at once."""
+
+    def __init__(self) -> None:
+        # Putting into this queue is safe inside a signal handler; setting an event is not.
+        self._received: queue.SimpleQueue[int] = queue.SimpleQueue()
+        self._is_stopping = False
+        self._restoring = ExitStack()
+
+    def __enter__(self) -> Self:
+        for number in ending_signals():
+            self._restoring.callback(signal.signal, number, signal.signal(number, self._note))
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._restoring.close()
+
+    def came(self, *, within_s: float) -> bool:
+        """Wait for the first signal."""
+        try:
+            self._received.get(timeout=within_s)
+        except queue.Empty:
+            return False
+        return True
+
+    def _note(self, number: int, _frame: FrameType | None) -> None:
+        if self._is_stopping:
+            # No clean-up: the native engine may be in the middle of a long step.
+            os._exit(128 + number)
+        self._is_stopping = True
+        self._received.put(number)
+
+
+def _given(flags: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in flags.items() if value is not None}
+
+
+def _configure(flags: dict[str, Any]) -> EmulatorConfig:
+    try:
+        config = EmulatorConfig.from_environment(os.environ, **flags)
+    except ConfigError as error:
+        raise click.UsageError(str(error)) from error
+    logging.basicConfig(format="%(asctime)s %(levelname)s %(name)s: %(message)s", level=logging.WARNING)
+    logging.getLogger("phi_emulator").setLevel(config.logging_level)
+    logging.getLogger("asyncio").addFilter(_is_news)
+    return config
+
+
+def _is_news(record: logging.LogRecord) -> bool:
+    """False for what asyncio says when several chunks are on their way to a caller who has just hung up."""
+    return record.msg != "socket.send() raised exception."
+
+
+def _start(emulator: Emulator) -> Emulator:
+    try:
+        return emulator.start()
+    except EmulatorError as error:
+        raise click.ClickException(printable(str(error))) from error
+
+
+def _banner(emulator: Emulator, width: int | None = None) -> str:
+    return make_banner(emulator, width)

@@ -1,0 +1,1 @@
+"""What this machine can do: its devices, memory and speed, looked at and foretold."""

@@ -1,0 +1,85 @@
+"""What a model folder says of itself, as `ort` needs it before and beside loading: settings, threads, a fingerprint.
+
+Knows `genai_config.json` and files; must not import the native engine.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from importlib import metadata
+from pathlib import Path
+from typing import Any, Final
+
+from phi_emulator.engine.machine.context import Plan, lowered
+from phi_emulator.engine.machine.processors import usable_processors
+from phi_emulator.engine.native.turn_ends import TurnEnds
+
+__all__ = ["fewer_threads", "fingerprint", "notes_of", "overlay", "read_settings"]
+
+_VERSIONS: Final = {"genai": "onnxruntime-genai", "ort": "onnxruntime"}
+
+
+def read_settings(folder: Path) -> dict[str, Any]:
+    """The folder's `genai_config.json`.
+
+    Raises:
+        OSError, ValueError: it can't be read.
+    """
+    settings: dict[str, Any] = json.loads((folder / "genai_config.json").read_text(encoding="utf-8"))
+    return settings
+
+
+def overlay(
+    served: int,
+    pool: Mapping[str, Any] | None,
+    *,
+    threads: int | None,
+    profile: Path | None,
+    ends: TurnEnds,
+) -> dict[str, Any]:
+    """What is laid over the folder's settings: a context, a pool, options of the session, and ends that it lacks."""
+    model: dict[str, Any] = {"context_length": served}
+    if not ends.are_the_folders:
+        model["eos_token_id"] = list(ends.ids)
+    options: dict[str, Any] = {} if profile is None else {"enable_profiling": str(profile)}
+    if threads is not None:
+        options["intra_op_num_threads"] = threads
+    if options:
+        model["decoder"] = {"session_options": options}
+    return {"model": model} if pool is None else {"model": model, "engine": {"dynamic_batching": dict(pool)}}
+
+
+def notes_of(plan: Plan, source: Path, obstacle: str, *, is_static: bool) -> tuple[str, ...]:
+    """What the user should read of the context and of how requests share the model."""
+    declared = read_settings(source)["model"]["context_length"]
+    notes = plan.notes or lowered(declared, plan.served, "set --context")
+    if not is_static:
+        return notes
+    because = f", because {obstacle}" if obstacle else ""
+    waiting = f"static batching{because}: requests wait for those that run to end, and `seed` has no effect"
+    return (*notes, waiting)
+
+
+def fewer_threads(settings: Mapping[str, Any]) -> int | None:
+    """How many threads to ask for; None where what would be taken is no more than there are processors for them."""
+    usable = usable_processors()
+    declared = settings["model"]["decoder"].get("session_options", {}).get("intra_op_num_threads")
+    if usable is None or (declared and declared <= usable):
+        return None
+    return usable
+
+
+def fingerprint(folder: Path, settings: dict[str, Any], provider: str) -> str:
+    """Model and graph by their content, and the versions that compute them.
+
+    The weights count by their size only: reading gigabytes at each start would cost more than it tells.
+    """
+    graph = folder / settings["model"]["decoder"]["filename"]
+    sizes = sorted((file.name, file.stat().st_size) for file in folder.iterdir() if file.is_file())
+    content = hashlib.blake2b(graph.read_bytes(), digest_size=5)
+    content.update(json.dumps([settings, sizes], sort_keys=True).encode())
+    kind = "paged" if "dynamic_batching" in settings.get("engine", {}) else "stock"
+    versions = [f"{name}{metadata.version(package)}" for name, package in _VERSIONS.items()]
+    return "_".join(["fp", content.hexdigest(), kind, provider, *versions])

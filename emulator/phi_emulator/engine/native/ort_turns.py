@@ -1,0 +1,77 @@
+"""How a turn of GenAI's Engine is begun: its options from a request's, and a turn that anybody might begin.
+
+Takes the native package from `ort`, which alone imports it; knows nothing of what the turn gives.
+"""
+
+from __future__ import annotations
+
+import secrets
+from dataclasses import dataclass
+from typing import Any
+
+from phi_emulator.engine.errors import EngineFailedError
+from phi_emulator.engine.native.decoding import TokenDecoder
+from phi_emulator.engine.native.drafts import Drafter
+from phi_emulator.engine.native.native_errors import short_words
+from phi_emulator.engine.native.native_sampling import native_sampling
+from phi_emulator.engine.protocol import Sampling
+
+__all__ = ["OpenTurn", "check_health", "turn_options"]
+
+
+@dataclass(slots=True)
+class OpenTurn:
+    """A sequence that was begun, and what is known of it."""
+
+    request: Any
+    turn: int
+    decoder: TokenDecoder
+    grammar: str
+    room: int
+    """Tokens that it may still give."""
+    drafter: Drafter | None
+    has_begun: bool = False
+    """Whether its prompt is taken in."""
+    has_ended: bool = False
+    """Whether its turn came to its own end."""
+
+    def take(self, token: int) -> str:
+        """The text that a generated token completes."""
+        self.has_begun = True
+        self.room -= 1
+        if self.drafter is not None:
+            self.drafter.add(token)
+        return self.decoder.feed(token)
+
+
+def turn_options(og: Any, request: Any, sampling: Sampling, vocabulary: int, *, has_seeds: bool) -> Any:
+    """The native options of a turn. What the native side refuses of them it raises."""
+    turn = og.TurnOptions(request)
+    turn.set_max_generated_tokens(sampling.max_tokens)
+    native = native_sampling(sampling, vocabulary)
+    turn.set_do_sample(not native.is_greedy)
+    if not native.is_greedy:
+        turn.set_temperature(native.temperature)
+        turn.set_top_p(native.top_p)
+        turn.set_top_k(native.top_k)
+        if has_seeds:
+            turn.set_seed(secrets.randbits(32) if sampling.seed is None else sampling.seed & (2**63 - 1))
+    if sampling.guidance is not None:
+        turn.set_guidance("lark_grammar", sampling.guidance)
+    return turn
+
+
+def check_health(og: Any, engine: Any) -> None:
+    """See whether the native engine takes what it must take.
+
+    Raises:
+        EngineFailedError: it doesn't.
+    """
+    try:
+        request = engine.create_request(options=og.RequestOptions())
+        turn = og.TurnOptions(request)
+        turn.set_max_generated_tokens(1)
+        request.begin_turn([0], turn)
+        request.close()
+    except Exception as error:
+        raise EngineFailedError(f"the native engine takes nothing any more: {short_words(error)}") from error

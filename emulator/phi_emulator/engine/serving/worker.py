@@ -1,0 +1,395 @@
+"""The thread that owns the engine, and the bridge from it to asyncio.
+
+    new ──start()──► loading ──► serving ──stop()──► stopped
+                        │          │   ▲
+                        │          │   └─ engine breaks ─► those that run fail, it is loaded again; at most so
+                        │          │                       often, then every request fails
+                        └─ can't load ─► stopped, start() raises
+
+Knows threads, the scheduler and the engine protocol; knows nothing of HTTP or Azure. Everything that the native engine
+must hear from its own thread goes through here, between two steps: so a cancelled sequence is gone before the next.
+What is one sequence's fault ends that one; see `Engine` for how the two are told apart.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future
+from contextlib import suppress
+from dataclasses import replace
+from itertools import count
+
+from phi_emulator.engine.errors import (
+    EngineError,
+    EngineFailedError,
+    EngineStoppedError,
+    PromptTooLongError,
+    QueueFullError,
+    QueueTimeoutError,
+    SequenceError,
+)
+from phi_emulator.engine.protocol import Engine, EngineInfo, Message, Sampling, Step
+from phi_emulator.engine.serving.bookkeeping import Counts, SequenceState, WorkerStatus
+from phi_emulator.engine.serving.generation import Generation, Outcome
+from phi_emulator.engine.serving.lanes import Lanes
+from phi_emulator.engine.serving.restarts import MOST_RESTARTS, Restarts, trouble_of
+from phi_emulator.engine.serving.scheduler import Scheduler
+from phi_emulator.engine.serving.text import StopStrings, TextMachine
+
+__all__ = ["Counts", "Worker", "WorkerStatus"]
+
+logger = logging.getLogger("phi_emulator.engine")
+
+
+class Worker:
+    """Runs an engine on a thread of its own and serves any number of event loops.
+
+    `make_engine` is called on that thread. At most `queue_size` requests wait, each for `queue_seconds` at most;
+    further ones are refused. `clock` tells seconds.
+    """
+
+    def __init__(
+        self,
+        make_engine: Callable[[], Engine],
+        *,
+        queue_size: int = 64,
+        queue_seconds: float | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._queue_seconds = queue_seconds
+        self._clock = clock
+        self._counts = Counts()
+        self._steps = 0
+        self._make_engine = make_engine
+        self._queue_size = queue_size
+        self._loaded: Future[Engine] = Future()
+        self._info: EngineInfo
+        self._restarts = Restarts(clock)
+        self._trouble = ""
+        self._is_reloading = False
+        self._lanes = Lanes()
+        self._thread = threading.Thread(target=self._run, name="phi-emulator-engine", daemon=True)
+        self._numbers = count(1)
+        # Guards the scheduler, the sequences and the fields below them; the engine itself is the thread's alone.
+        self._changed = threading.Condition()
+        self._sequences: dict[int, SequenceState] = {}
+        self._cancelled: list[int] = []
+        self._stopping = False
+        self._broken = False
+        self._scheduler: Scheduler
+
+    def start(self) -> EngineInfo:
+        """Load the model; return when it can serve.
+
+        Raises:
+            ModelLoadError: it can't be loaded.
+        """
+        self._thread.start()
+        return self._loaded.result().info  # what it raises is for the caller
+
+    def stop(self) -> None:
+        """Fail what is still running or waiting, free the model and end the thread."""
+        with self._changed:
+            self._stopping = True
+            self._changed.notify()
+        self._lanes.close()
+        if self._thread.is_alive():
+            self._thread.join()
+
+    @property
+    def info(self) -> EngineInfo:
+        """What answers; available once started."""
+        return self._info
+
+    @property
+    def status(self) -> WorkerStatus:
+        """How the engine is now."""
+        with self._changed:
+            return WorkerStatus(
+                self._broken,
+                self._scheduler.running,
+                self._scheduler.waiting,
+                self._is_reloading,
+                self._restarts.total,
+                self._trouble,
+            )
+
+    @property
+    def counts(self) -> Counts:
+        """What became of the requests so far."""
+        return replace(self._counts, steps=self._steps)
+
+    async def encode(self, messages: Sequence[Message]) -> list[int]:
+        """The prompt's token ids, worked out beside the event loop; none waits behind much longer ones.
+
+        Raises:
+            EngineError: as `Engine.encode` raises it, or because the engine is not there any more.
+        """
+        size = sum(len(text) for message in messages for text in message)
+        return await self._lanes.run(size, lambda: self._engine().encode(messages))
+
+    async def check_guidance(self, grammar: str) -> None:
+        """See whether the engine can follow a grammar, beside those that run; one that it took lately waits for none.
+
+        Raises:
+            GuidanceError: it can't.
+            EngineStoppedError: the worker is stopping.
+        """
+        self._engine_is_there()
+        await self._lanes.run_once(grammar, lambda: self._engine().check_guidance(grammar))
+
+    def submit(
+        self, prompt: Sequence[int], sampling: Sampling, *, watch: TextMachine | None = None
+    ) -> Generation:
+        """Queue a prompt; call from the event loop that will read the answer.
+
+        `watch` sees the text on the worker's thread, after the stop strings, and may change or end it.
+
+        Raises:
+            PromptTooLongError: prompt and `max_tokens` don't fit the context.
+            QueueFullError: too many requests are waiting.
+            EngineFailedError: the engine broke down before.
+            EngineStoppedError: the worker is stopping.
+        """
+        tokens = len(prompt) + sampling.max_tokens
+        if tokens > self.info.context_length or sampling.max_tokens < 1:
+            raise PromptTooLongError(len(prompt), self.info.context_length)
+        sequence = next(self._numbers)
+        generation = Generation(sequence, self._cancel)
+        machines = (StopStrings(sampling.stop), *(() if watch is None else (watch,)))
+        with self._changed:
+            self._engine_is_there()
+            try:
+                self._scheduler.submit(sequence, tokens)
+            except QueueFullError:
+                self._count(refused=1)
+                raise
+            self._sequences[sequence] = SequenceState(generation, prompt, sampling, machines, self._clock())
+            self._changed.notify()
+        return generation
+
+    def _cancel(self, sequence: int) -> None:
+        with self._changed:
+            if sequence in self._sequences:
+                self._cancelled.append(sequence)
+                self._changed.notify()
+
+    def _engine_is_there(self) -> None:
+        if self._broken:
+            raise EngineFailedError("the engine broke down")
+        if self._stopping:
+            raise EngineStoppedError("the engine is stopping")
+
+    def _engine(self) -> Engine:
+        """The engine, waited for while it is loaded again; not for the event loop."""
+        self._engine_is_there()
+        return self._loaded.result()
+
+    # What follows runs on the worker's thread.
+
+    def _run(self) -> None:
+        try:
+            first = self._make_engine()
+            self._info = first.info
+            self._scheduler = Scheduler(first.info, self._queue_size)
+        except BaseException as error:  # noqa: BLE001 - whatever it is, start() must raise it on the caller's thread
+            self._loaded.set_exception(error)
+            return
+        self._loaded.set_result(first)
+        engine: Engine | None = first
+        while engine is not None:
+            trouble = self._serve(engine)
+            if not trouble:
+                self._fail(EngineStoppedError("the engine has stopped"))
+            with suppress(Exception):  # a broken one may refuse even this
+                engine.close()
+            engine = self._load_again(trouble) if trouble else None
+
+    def _serve(self, engine: Engine) -> str:
+        """Run it until the worker is to stop, or it breaks: then why."""
+        try:
+            while self._turn(engine):
+                pass
+        except Exception as error:  # noqa: BLE001 - whatever it is, this engine is not trusted any more
+            trouble = trouble_of(error) or "no reason given"
+        else:
+            return ""
+        with self._changed:
+            self._loaded, self._is_reloading, self._trouble = Future(), True, trouble
+        self._fail(EngineFailedError("the engine broke down"), running_only=True)
+        return trouble
+
+    def _load_again(self, trouble: str) -> Engine | None:
+        """A new engine in the place of one that broke; None where it breaks too often, or the worker is to stop."""
+        while not self._stopping and self._restarts.may_try():
+            logger.error(
+                "the engine broke down (%s): what was running fails, and it is loaded again; this is done at most %d "
+                "times in ten minutes",
+                trouble,
+                MOST_RESTARTS,
+            )
+            try:
+                engine = self._make_engine()
+            except Exception as error:  # noqa: BLE001 - it is tried as often as it may be
+                trouble = f"it can't be loaded again: {trouble_of(error)}"
+                with self._changed:
+                    self._trouble = trouble
+                continue
+            with self._changed:
+                self._take_over(engine)
+            return engine
+        if not self._stopping:
+            logger.error(
+                "the engine broke down (%s): it answers nothing until the emulator is restarted", trouble
+            )
+        with self._changed:
+            self._broken = not self._stopping
+            self._is_reloading, self._stopping = False, True
+        failed = EngineFailedError("the engine broke down")
+        self._loaded.set_exception(failed)
+        self._fail(failed)
+        return None
+
+    def _take_over(self, engine: Engine) -> None:
+        """Let those that were waiting wait for another engine; with the lock held."""
+        self._info, self._is_reloading = engine.info, False
+        self._scheduler = Scheduler(engine.info, self._queue_size)
+        for sequence, state in list(self._sequences.items()):
+            tokens = len(state.prompt) + state.sampling.max_tokens
+            if tokens > engine.info.context_length:  # there is less memory than there was
+                del self._sequences[sequence]
+                state.generation.send(PromptTooLongError(len(state.prompt), engine.info.context_length))
+            else:
+                self._scheduler.submit(sequence, tokens)
+        self._loaded.set_result(engine)
+
+    def _turn(self, engine: Engine) -> bool:
+        """Take in what changed, then run one step. False once the worker is to stop."""
+        with self._changed:
+            while not (self._stopping or self._cancelled or self._sequences):
+                self._changed.wait()
+            if self._stopping:
+                return False
+            cancelled = self._forget_the_cancelled()
+            self._refuse_the_late()
+            admitted = [(sequence, self._sequences[sequence]) for sequence in self._scheduler.admit()]
+            for _, state in admitted:
+                state.is_running = True
+            running = self._scheduler.running > 0
+            self._steps += running
+        for sequence, state in cancelled:
+            cached = engine.release(sequence)
+            if state.is_running:
+                with self._changed:
+                    self._count_tokens(state, cached)
+        for sequence, state in admitted:
+            self._open(engine, sequence, state)
+        if running:
+            for step in engine.step():
+                self._deliver(engine, step)
+        return True
+
+    def _forget_the_cancelled(self) -> list[tuple[int, SequenceState]]:
+        """Strike them from the books; with the lock held. The engine is told afterwards."""
+        cancelled, self._cancelled = self._cancelled, []
+        struck: list[tuple[int, SequenceState]] = []
+        for sequence in cancelled:
+            state = self._sequences.pop(sequence, None)
+            if state is not None:
+                self._count(cancelled=1)
+                struck.append((sequence, state))
+            self._scheduler.finish(sequence)
+        return struck
+
+    def _refuse_the_late(self) -> None:
+        """Turn away what has waited too long. Between two steps is often enough: nothing waits while nothing runs."""
+        if self._queue_seconds is None:
+            return
+        latest = self._clock() - self._queue_seconds
+        late = [
+            number
+            for number, state in self._sequences.items()
+            if not state.is_running and state.since <= latest
+        ]
+        for number in late:
+            error = QueueTimeoutError(self._queue_seconds, self._scheduler.retry_after_s)
+            self._scheduler.finish(number)
+            self._sequences.pop(number).generation.send(error)
+            self._count(refused=1)
+
+    def _count(self, **more: int) -> None:
+        """Add to the counts; with the lock held."""
+        self._counts = replace(
+            self._counts, **{name: getattr(self._counts, name) + n for name, n in more.items()}
+        )
+
+    def _count_tokens(self, state: SequenceState, cached: int, **more: int) -> None:
+        """Add what a sequence took; with the lock held."""
+        self._count(
+            prompt_tokens=len(state.prompt),
+            cached_prompt_tokens=cached,
+            completion_tokens=state.completion_tokens,
+            drafted_tokens=state.drafted_tokens,
+            accepted_tokens=state.accepted_tokens,
+            **more,
+        )
+
+    def _deliver(self, engine: Engine, step: Step) -> None:
+        state = self._sequences.get(step.sequence)
+        if state is None:
+            return
+        state.completion_tokens += step.token is not None
+        state.drafted_tokens += step.drafted_tokens
+        state.accepted_tokens += step.accepted_tokens
+        try:
+            text, end = state.show(step)
+        except Exception as error:  # noqa: BLE001 - what can't read this text says nothing of the others'
+            step = step._replace(error=SequenceError(f"its text can't be read: {trouble_of(error)}"))
+            text, end = "", None
+        if step.error is not None:
+            engine.release(step.sequence)
+            self._drop(step.sequence, step.error)
+            return
+        if text:
+            state.generation.send(text)
+        if end is not None:
+            cut = engine.release(step.sequence)
+            cached = cut if step.end is None else step.cached_prompt_tokens
+            with self._changed:
+                self._sequences.pop(step.sequence, None)
+                self._scheduler.finish(step.sequence)
+                self._count_tokens(state, cached, ended=1)
+            state.generation.send(Outcome(end, len(state.prompt), state.completion_tokens, cached))
+
+    def _open(self, engine: Engine, sequence: int, state: SequenceState) -> None:
+        try:
+            engine.open(sequence, state.prompt, state.sampling)
+        except EngineFailedError:
+            raise
+        except EngineError as error:
+            self._drop(sequence, error)
+
+    def _drop(self, sequence: int, error: EngineError) -> None:
+        """End one sequence with an error; the others go on."""
+        with self._changed:
+            state = self._sequences.pop(sequence, None)
+            self._scheduler.finish(sequence)
+            self._count(refused=1)
+        if state is not None:
+            state.generation.send(error)
+
+    def _fail(self, error: EngineError, *, running_only: bool = False) -> None:
+        with self._changed:
+            failed = {
+                sequence: state
+                for sequence, state in self._sequences.items()
+                if state.is_running or not running_only
+            }
+            for sequence in failed:
+                del self._sequences[sequence]
+                self._scheduler.finish(sequence)
+        for state in failed.values():
+            state.generation.send(error)

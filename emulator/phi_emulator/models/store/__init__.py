@@ -1,0 +1,1 @@
+"""Models on this machine: where they come from, what they are called, and that they are whole."""
