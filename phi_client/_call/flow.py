@@ -38,13 +38,14 @@ from phi_client._call.retrying import (
     announce_retry,
     is_retryable,
 )
-from phi_client._call.secrets import Secrets, credentials_in
+from phi_client._call.secrets import Secrets
 from phi_client._call.steps import AskToken, Flow, Receive, Reply, Send, Watcher
 from phi_client._call.stream_reader import OpenStream, StreamReader
 from phi_client._call.targets import Target
 from phi_client._call.telemetry import AttemptTrace, CallTrace, begin_trace
 from phi_client._call.tokens import USUAL, AccessToken, Tokens, ways_to_renew
 from phi_client.contract.error_body import MAX_ERROR_BYTES
+from phi_client.contract.secrets import credentials_in
 
 if TYPE_CHECKING:
     from phi_client._call.completion import Completion

@@ -1,30 +1,24 @@
-r"""Taking secrets and prompts out of what a service says, because services echo them.
+"""Taking secrets and prompts out of what a service says, because services echo them.
 
 It must not know where the text goes, and must never be given an answer (2xx): an answer is the caller's, every byte.
-
-Both are looked for by their letters and digits alone, after escapes (`\u002B`, `%2B`, `&#43;`) are read as what they
-stand for. So quoting, wrapping, white space and case hide nothing, nor does cutting: a run of some length is enough.
+How they are found in whatever disguise is the contract's (`contract.secrets`).
 """
 
 from __future__ import annotations
 
 import json
 import re
-import sys
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from html import unescape
 from typing import Any, Final, TypeVar, cast
-from urllib.parse import unquote
 
-__all__ = ["Secrets", "credentials_in"]
+from phi_client.contract.secrets import SECRET, SECRET_RUN, find_runs, letters_in, placed_letters
+
+__all__ = ["Secrets"]
 
 _T = TypeVar("_T")
 
-_SECRET: Final = "[secret]"  # noqa: S105  # what stands in its place
 _PROMPT: Final = "[prompt]"
-_SECRET_RUN: Final = 12
-"""Letters and digits of a secret that follow one another, from which on they are taken out."""
 _PROMPT_RUN: Final = 16
 _SHORTEST_PROMPT: Final = 8
 """Shorter texts occur by chance, and say nothing."""
@@ -52,31 +46,9 @@ _MOST_TEXT: Final = 65_536
 _BETWEEN: Final = "\n"
 """Ends a text among the letters of several."""
 
-# Escapes first, then whatever counts. Only backslashes in front of these letters are escapes in any language.
-_PIECES: Final = re.compile(
-    # Two units of UTF-16 may stand for one character, and several bytes of UTF-8.
-    r"(?P<units>(?:\\+|%)u[dD][89abAB][0-9a-fA-F]{2}(?:\\+|%)u[dD][c-fC-F][0-9a-fA-F]{2}|(?:\\+|%)u[0-9a-fA-F]{4})"
-    r"|\\+U(?P<long>[0-9a-fA-F]{8})|\\+u\{(?P<braced>[0-9a-fA-F]{1,6})\}"
-    r"|(?P<bytes>\\+x[c-fC-F][0-9a-fA-F](?:\\+x[89abAB][0-9a-fA-F]){1,3}|\\+x[0-9a-fA-F]{2})"
-    r"|(?P<percent>(?:%[0-9a-fA-F]{2})+)|(?P<entity>&(?:#\d{1,7}|#[xX][0-9a-fA-F]{1,6}|[a-zA-Z]{2,8});)"
-    r"|\\+[abfnrtv0]|(?P<plain>[^\W_]+)"
-)
-_CREDENTIAL_HEADER: Final = re.compile(
-    r"auth|bearer|cookie|credential|jwt|passw|passcode|passphrase|secret|session|signature|ticket|token"
-    r"|(?:^|[-_])(?:(?:api|access|subscription)?key|hmac|otp|pass|pin|pw|pwd|sas|sig)(?:$|[-_])",
-    re.IGNORECASE,
-)
-_HARMLESS_HEADER: Final = re.compile(
-    r"(?:accept|content|x-stainless)(?:-|$)|(?:user-agent|traceparent|tracestate|baggage|b3|extra-parameters)$"
-    r"|(?:.*[-_])?(?:id|deployment|model|version)$",
-    re.IGNORECASE,
-)
-_RANDOM: Final = re.compile(r"(?=.*\d)(?=.*[A-Za-z])[^\s,;]{12,}")
-"""A value as no word is: it may well be a credential, whatever the name of its header."""
 _SHORT_NUMBER: Final = re.compile(r"\d{1,4}")
 _LONG_NUMBER: Final = 10**5
 _LONGEST_NUMBER: Final = 10**100
-_COOKIE: Final = re.compile(r"=([^;=\s]{6,})\s*(?:;|$)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +77,7 @@ class Secrets:
             marks = [mark for mark in marks if len(mark.text) >= _SHORTEST_IN_ANSWERS]
             return dict(zip(headers, _without(list(headers.values()), marks), strict=True))
         values = _without(list(headers.values()), self._marks())
-        names = _without(list(headers), [mark for mark in marks if len(mark.text) >= _SECRET_RUN])
+        names = _without(list(headers), [mark for mark in marks if len(mark.text) >= SECRET_RUN])
         return {
             name: given if _SHORT_NUMBER.fullmatch(given) else value
             for name, given, value in zip(names, headers.values(), values, strict=True)
@@ -122,38 +94,7 @@ class Secrets:
 
     def _secret_marks(self) -> list[_Mark]:
         secrets = sorted({value for value in self.values if value}, key=len, reverse=True)
-        return [_Mark(value, _SECRET, _SECRET_RUN) for value in secrets]
-
-
-def credentials_in(headers: Mapping[str, str]) -> Iterator[str]:
-    """The credentials among a caller's own headers, by their names or, where those say nothing, by their looks.
-
-    Of each the value as it is, and what is in it: what follows a scheme, a password of `Basic`, a cookie's value.
-    """
-    for name, value in headers.items():
-        given = value.strip()
-        is_named = _CREDENTIAL_HEADER.search(name) is not None
-        if not is_named and (_HARMLESS_HEADER.match(name) or not _RANDOM.fullmatch(given)):
-            continue
-        yield given
-        scheme, _, rest = given.partition(" ")
-        if rest and scheme.isalpha():
-            yield rest.strip()
-        if scheme.lower() == "basic":
-            yield from _password_in(rest.strip())
-        if "cookie" in name.lower():
-            yield from _COOKIE.findall(given)
-
-
-def _password_in(basic: str) -> Iterator[str]:
-    from base64 import b64decode  # noqa: PLC0415  # few use it
-
-    try:
-        _, _, password = b64decode(basic, validate=True).decode().partition(":")
-    except ValueError:
-        return
-    if password:
-        yield password
+        return [_Mark(value, SECRET, SECRET_RUN) for value in secrets]
 
 
 @dataclass(frozen=True, slots=True)
@@ -215,77 +156,22 @@ def _without(texts: list[str], marks: list[_Mark]) -> list[str]:
     letters: list[str] = []
     places: list[tuple[int, int, int]] = []
     for number, text in enumerate(texts):
-        _add_letters(text, number, letters, places)
+        for letter, start, end in (*placed_letters(text), (_BETWEEN, len(text), len(text))):
+            letters.append(letter)
+            places.append((number, start, end))
     joined = "".join(letters)
     found: list[list[tuple[int, int, str]]] = [[] for _ in texts]
     for mark in marks:
-        wanted = _letters_in(mark.text)
-        for first, last in _runs(joined, wanted, mark):
+        wanted = letters_in(mark.text)
+        size = min(mark.run, len(wanted))
+        if not size or (mark.stand_in == _PROMPT and size < _SHORTEST_PROMPT):
+            continue
+        for first, last in find_runs(joined, wanted[:_MOST_PROMPT], size):
             number, start, _ = places[first]
             end = places[last - 1][2]
             if len(wanted) >= _SHORTEST_IN_WORDS or _is_word(texts[number], start, end):
                 found[number].append((start, end, mark.stand_in))
     return [_replaced(text, spans) for text, spans in zip(texts, found, strict=True)]
-
-
-def _runs(letters: str, wanted: str, mark: _Mark) -> Iterator[tuple[int, int]]:
-    """Where `letters` have a run of `wanted`: from where to where."""
-    size = min(mark.run, len(wanted))
-    if not size or len(letters) < size or (mark.stand_in == _PROMPT and size < _SHORTEST_PROMPT):
-        return
-    here = {letters[place : place + size] for place in range(len(letters) - size + 1)}
-    there = {
-        wanted[place : place + size] for place in range(min(len(wanted), _MOST_PROMPT) - size + 1)
-    } & here
-    first = last = -1
-    for hit in range(len(letters) - size + 1):
-        if letters[hit : hit + size] in there:
-            if hit > last:
-                if first >= 0:
-                    yield first, last
-                first = hit
-            last = hit + size
-    if first >= 0:
-        yield first, last
-
-
-def _add_letters(text: str, number: int, letters: list[str], places: list[tuple[int, int, int]]) -> None:
-    """Add the letters and digits of text `number`, escapes read, in one case; and where each stands."""
-    for piece in _PIECES.finditer(text):
-        start, end = piece.span()
-        is_plain = piece["plain"] is not None
-        for place, character in enumerate(piece[0] if is_plain else _read(piece), start):
-            for letter in character.casefold():
-                if letter.isalnum():
-                    letters.append(letter)
-                    places.append((number, place, place + 1) if is_plain else (number, start, end))
-    letters.append(_BETWEEN)
-    places.append((number, len(text), len(text)))
-
-
-def _letters_in(text: str) -> str:
-    """As `_add_letters`, without the places."""
-    plain = _PIECES.sub(lambda piece: _read(piece) if piece["plain"] is None else piece[0], text)
-    return re.sub(r"[\W_]+", "", plain).casefold()
-
-
-def _read(piece: re.Match[str]) -> str:
-    """What an escape stands for."""
-    if piece["units"] is not None:
-        units = bytes.fromhex("".join(re.findall(r"u([0-9a-fA-F]{4})", piece[0])))
-        return units.decode("utf-16-be", "replace")
-    if piece["bytes"] is not None:
-        octets = bytes.fromhex("".join(re.findall(r"x([0-9a-fA-F]{2})", piece[0])))
-        try:
-            return octets.decode()
-        except UnicodeDecodeError:
-            return octets.decode("latin-1")
-    code = piece["long"] or piece["braced"]
-    if code is not None:
-        return chr(number) if (number := int(code, 16)) <= sys.maxunicode else ""
-    if piece["percent"] is not None:
-        return unquote(piece[0])
-    return unescape(piece[0]) if piece["entity"] is not None else ""
 
 
 def _is_word(text: str, start: int, end: int) -> bool:
@@ -302,7 +188,7 @@ def _replaced(text: str, found: list[tuple[int, int, str]]) -> str:
     covered: tuple[int, str] | None = None
     for start, end, stand_in in sorted(found):
         if covered is not None and start <= covered[0]:
-            best = _SECRET if _SECRET in (covered[1], stand_in) else stand_in
+            best = SECRET if SECRET in (covered[1], stand_in) else stand_in
             parts[-1] = best
             covered = max(covered[0], end), best
             done = covered[0]

@@ -20,8 +20,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 from phi_client._call.errors import APIStatusError
 from phi_client._call.log import safe_url
-from phi_client._call.secrets import credentials_in
 from phi_client._call.version import version
+from phi_client.contract.secrets import credentials_in
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Mapping, MutableMapping, Sequence

@@ -18,7 +18,8 @@ from hypothesis import strategies as st
 
 from phi_client import ConfigurationError, ContentFilterError, ContextLengthError, PhiClient, PhiError
 from phi_client._call.exchange import MAX_ANSWER_BYTES
-from phi_client._call.secrets import Secrets, credentials_in
+from phi_client._call.secrets import Secrets
+from phi_client.contract.secrets import credentials_in
 
 if TYPE_CHECKING:
     from collections.abc import Callable
