@@ -1,0 +1,41 @@
+"""Which surface a path is on, and how that surface calls it. It must not handle a request."""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+from phi_client.contract.service import OPENAI_V1, SURFACES, Surface, is_deployment_route, older_form
+
+__all__ = ["is_chat", "place_of", "surface_of"]
+
+_PROJECT: Final = re.compile(r"^/api/projects/[^/]+(?=/openai/v1(?:/|$))")
+_OLDER: Final = older_form(OPENAI_V1)
+
+
+def place_of(path: str, root: Surface) -> tuple[Surface, str]:
+    """The surface on which `path` is asked for, and the path as it has it; what is nobody's is that of the root."""
+    path = _PROJECT.sub("", path)
+    for surface in SURFACES.values():
+        for begin in filter(None, (surface.emulator_prefix, surface.root)):
+            if path == begin or path.startswith(begin + "/"):
+                return surface, path if begin == surface.root else path.removeprefix(begin) or "/"
+    return (surface_of(OPENAI_V1.name, path), path) if path.startswith("/openai/") else (root, path)
+
+
+def surface_of(name: str, path: str) -> Surface:
+    """The surface of a name, in the older form where the path is one of that.
+
+    Raises:
+        KeyError: there is none.
+    """
+    surface = SURFACES[name]
+    is_older = surface.name == OPENAI_V1.name and not path.startswith(surface.root)
+    return _OLDER if is_older else surface
+
+
+def is_chat(surface: Surface, path: str) -> bool:
+    """Whether a path is a chat route, or the score route."""
+    return path in (*surface.chat_routes, surface.score_route) or (
+        surface.name == OPENAI_V1.name and is_deployment_route(path)
+    )
