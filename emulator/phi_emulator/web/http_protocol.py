@@ -37,6 +37,7 @@ class BoundedProtocol(H11Protocol):
     _lingering: LingeringTransport
     _unread: bytes = b""
     _timer: asyncio.TimerHandle | None = None
+    _is_stopping = False
 
     def __init__(self, *given: Any, **named: Any) -> None:
         super().__init__(*given, **named)
@@ -84,6 +85,14 @@ class BoundedProtocol(H11Protocol):
         super().on_response_complete()
         self._watch_head()
 
+    def shutdown(self) -> None:
+        """End what needs no answer any more; from now on nothing lingers."""
+        self._is_stopping = True
+        if self.transport.is_closing():
+            self._lingering.close_now()
+        else:
+            super().shutdown()
+
     def _should_upgrade(self) -> bool:
         """No: uvicorn would log which libraries to install for it."""
         return False
@@ -108,6 +117,8 @@ class BoundedProtocol(H11Protocol):
             # A reset throws away what is not on its way yet.
             self.transport.set_write_buffer_limits(0)
             await self.flow.drain()
+            if cycle.disconnected:
+                return
         cycle.disconnected = True
         cycle.message_event.set()
         if reset:
@@ -116,8 +127,9 @@ class BoundedProtocol(H11Protocol):
             self._lingering.close_now()
 
     def _is_being_sent_to(self) -> bool:
-        """Whether a request is still coming in, or what is none."""
-        return bool(self._unread) or self.conn.their_state in (h11.SEND_BODY, h11.ERROR)
+        """Whether a request is still coming in, or what is none, and there is time for it."""
+        is_amid = bool(self._unread) or self.conn.their_state in (h11.SEND_BODY, h11.ERROR)
+        return is_amid and not self._is_stopping
 
     def _read(self, data: bytes) -> None:
         piece, self._unread = data[:_PIECE_BYTES], data[_PIECE_BYTES:]
