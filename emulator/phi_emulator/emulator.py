@@ -9,7 +9,6 @@ It must not know command lines. Signals and exit statuses are the business of wh
 from __future__ import annotations
 
 import asyncio
-import errno
 import logging
 import math
 import socket
@@ -27,6 +26,7 @@ from phi_emulator.engine.errors import EngineError, ModelLoadError
 from phi_emulator.engine.protocol import Engine, EngineInfo, Marks
 from phi_emulator.engine.serving.worker import Worker
 from phi_emulator.forms.grammar import ANY_OBJECT, write_grammar
+from phi_emulator.web.listening import ListenError, listen, root_url
 
 if TYPE_CHECKING:
     from phi_emulator.web.server import HttpServer
@@ -37,15 +37,6 @@ logger = logging.getLogger("phi_emulator")
 
 _GRACE_S: Final = 2.0
 """How long requests whose generation was stopped may take to say so."""
-_OTHER_PORT: Final = "choose another port with `--port` (0 takes a free one), or another `--host`"
-_REMEDIES: Final = {
-    errno.EADDRINUSE: "stop the program that listens there, or choose another port with `--port` (0 takes a free one)",
-    errno.EADDRNOTAVAIL: "no network card of this machine has that address: give one of its own with `--host`, or "
-    "127.0.0.1",
-    # Ports below 1024, and on Windows those that Hyper-V keeps: `netsh int ipv4 show excludedportrange tcp` lists them.
-    errno.EACCES: "the system keeps this port for itself or for administrators: choose another one above 1023 with "
-    "`--port` (0 takes a free one)",
-}
 
 
 class EmulatorError(Exception):
@@ -144,7 +135,10 @@ class Emulator:
             self.description, make_engine = find_model(self.config)
         if self.config.extensions:
             make_engine = _warm(make_engine)
-        self._socket = _listen(self.config)
+        try:
+            self._socket = listen(self.config.host, self.config.port)
+        except ListenError as error:
+            raise EmulatorError(str(error)) from error
         self._bound_port = self._socket.getsockname()[1]
         worker = Worker(
             make_engine, queue_size=self.config.queue_size, queue_seconds=self.config.queue_seconds
@@ -241,8 +235,7 @@ class Emulator:
     @property
     def root(self) -> str:
         """The URL of the root."""
-        host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(self.config.host, self.config.host)  # noqa: S104 - replaced
-        return f"http://[{host}]:{self._port}" if ":" in host else f"http://{host}:{self._port}"
+        return root_url(self.config.host, self._port)
 
     def __enter__(self) -> Self:
         return self.start()
@@ -263,25 +256,3 @@ class Emulator:
         if not self._bound_port:
             raise EmulatorError("the emulator was not started: call `start()` first")
         return self._bound_port
-
-
-def _listen(config: EmulatorConfig) -> socket.socket:
-    """Bind first: a taken port is said at once, and who connects while the model loads waits instead of failing."""
-    family = socket.AF_INET6 if ":" in config.host else socket.AF_INET
-    try:
-        listening = socket.create_server((config.host, config.port), family=family)
-    except OSError as error:
-        where = f"{config.host}:{config.port}"
-        raise EmulatorError(
-            f"{_refusal(error, where)}: {_REMEDIES.get(error.errno or 0, _OTHER_PORT)}"
-        ) from error
-    # asyncio sets this on connections only where the listening socket names its protocol, which this one does not.
-    # Without it the second and every later answer on a connection comes 40 ms late.
-    listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-    return listening
-
-
-def _refusal(error: OSError, where: str) -> str:
-    if error.errno == errno.EADDRINUSE:
-        return f"the address {where} is in use"
-    return f"can't listen on {where} ({error.strerror or error})"
