@@ -39,6 +39,7 @@ EMULATORS_THIRD_PARTIES = {
     "engine/native": {"numpy", "onnxruntime", "onnxruntime_genai", "psutil"},
     "service": {"cryptography", "jwt"},
     "web": {"starlette", "uvicorn", "h11"},
+    "recordings": {"azure", "httpx", "starlette"},
     "bench": {"httpx"},
     "doctor": {"click", "numpy", "onnx", "onnxruntime"},
     "command_line": {"click", "tqdm"},

@@ -11,15 +11,11 @@ from __future__ import annotations
 
 import logging
 import os
-import queue
 import shutil
-import signal
 import sys
-from contextlib import ExitStack
 from importlib import metadata
 from pathlib import Path
-from types import FrameType, TracebackType
-from typing import Any, Final, Self
+from typing import Any, Final
 
 import click
 
@@ -28,12 +24,14 @@ from phi_emulator.command_line.banner import make_banner
 from phi_emulator.command_line.child import NOT_FOUND, ChildRunner, client_environment
 from phi_emulator.command_line.model_commands import models, obtain_model
 from phi_emulator.command_line.options import GroupedCommand, exec_options, serve_options, switch
+from phi_emulator.command_line.recording_commands import record, replay
+from phi_emulator.command_line.stopping import StopSignals
 from phi_emulator.command_line.words import HelpfulGroup
 from phi_emulator.config import ConfigError, EmulatorConfig
 from phi_emulator.doctor.doctor_command import doctor
 from phi_emulator.emulator import Emulator, EmulatorError
 from phi_emulator.models.printable import printable
-from phi_emulator.platforms import ending_signals, find_program
+from phi_emulator.platforms import find_program
 
 __all__ = ["phi_emulator"]
 
@@ -68,6 +66,8 @@ phi_emulator.add_command(doctor)
 
 
 phi_emulator.add_command(models)
+phi_emulator.add_command(record)
+phi_emulator.add_command(replay)
 
 
 @phi_emulator.command(cls=GroupedCommand)
@@ -79,7 +79,7 @@ def serve(yes: bool, words: tuple[str, ...], **flags: Any) -> None:  # noqa: FBT
     if words:
         raise click.UsageError(f"to serve a model write `--model {printable(words[0], 80)}`")
     config = obtain_model(_configure(flags), yes=yes)
-    with _StopSignals() as signals:
+    with StopSignals() as signals:
         emulator = _start(Emulator(config))
         width = shutil.get_terminal_size().columns if sys.stderr.isatty() else None
         click.echo(_banner(emulator, width), err=True)
@@ -172,41 +172,6 @@ def bench(
         json_file.write_text(report.to_json(list(verdicts(report))) + "\n", encoding="utf-8")
     if strict and not all(verdict.holds for verdict in verdicts(report)):
         sys.exit(1)
-
-
-class _StopSignals:
-    """Takes SIGINT and SIGTERM while it is entered: the first is noted, the second ends the process at once."""
-
-    def __init__(self) -> None:
-        # Putting into this queue is safe inside a signal handler; setting an event is not.
-        self._received: queue.SimpleQueue[int] = queue.SimpleQueue()
-        self._is_stopping = False
-        self._restoring = ExitStack()
-
-    def __enter__(self) -> Self:
-        for number in ending_signals():
-            self._restoring.callback(signal.signal, number, signal.signal(number, self._note))
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._restoring.close()
-
-    def came(self, *, within_s: float) -> bool:
-        """Wait for the first signal."""
-        try:
-            self._received.get(timeout=within_s)
-        except queue.Empty:
-            return False
-        return True
-
-    def _note(self, number: int, _frame: FrameType | None) -> None:
-        if self._is_stopping:
-            # No clean-up: the native engine may be in the middle of a long step.
-            os._exit(128 + number)
-        self._is_stopping = True
-        self._received.put(number)
 
 
 def _given(flags: dict[str, Any]) -> dict[str, Any]:

@@ -5,9 +5,16 @@ from __future__ import annotations
 import re
 from typing import Final
 
-from phi_client.contract.service import OPENAI_V1, SURFACES, Surface, is_deployment_route, older_form
+from phi_client.contract.service import (
+    OPENAI_V1,
+    SERVERLESS,
+    SURFACES,
+    Surface,
+    is_deployment_route,
+    older_form,
+)
 
-__all__ = ["is_chat", "place_of", "surface_of"]
+__all__ = ["is_chat", "place_of", "root_for", "surface_of"]
 
 _PROJECT: Final = re.compile(r"^/api/projects/[^/]+(?=/openai/v1(?:/|$))")
 _OLDER: Final = older_form(OPENAI_V1)
@@ -21,6 +28,11 @@ def place_of(path: str, root: Surface) -> tuple[Surface, str]:
             if path == begin or path.startswith(begin + "/"):
                 return surface, path if begin == surface.root else path.removeprefix(begin) or "/"
     return (surface_of(OPENAI_V1.name, path), path) if path.startswith("/openai/") else (root, path)
+
+
+def root_for(surface: Surface) -> Surface:
+    """What the root speaks where `surface` is wanted: that one, unless it has a path of its own."""
+    return SERVERLESS if surface.root else surface
 
 
 def surface_of(name: str, path: str) -> Surface:

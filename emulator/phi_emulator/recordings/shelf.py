@@ -6,6 +6,7 @@ version, streamed or not), those answers are given byte for byte; else the answe
 
 from __future__ import annotations
 
+import logging
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -14,13 +15,15 @@ from itertools import takewhile
 from pathlib import Path
 from typing import Final, Literal
 
-from phi_client.contract.service import SURFACES
+from phi_client.contract.service import SERVERLESS, SURFACES, Surface
 from phi_emulator.recordings.exchanges import RecordedExchange, RecordedRequest
 from phi_emulator.recordings.file import Recording, RecordingError, read_recording
 from phi_emulator.recordings.meaning import Meaning, meaning_of
 from phi_emulator.recordings.rewriting import Told, read_answer, rewritten
 
 __all__ = ["AfterLast", "NoRecordingError", "Shelf", "load_shelf"]
+
+logger = logging.getLogger("phi_emulator.recordings")
 
 AfterLast = Literal["repeat", "fail"]
 """What a request gets that was made more often than it was recorded: the last answer again, or none."""
@@ -44,11 +47,6 @@ class _Kept:
     """Where it stands, for whoever looks for it."""
     told: Told | None
 
-    @property
-    def form(self) -> object:
-        """What decides whether an answer can be given byte for byte."""
-        return self.meaning.form
-
 
 class Shelf:
     """All recorded exchanges, in the order of their files. It counts what was asked; for one thread."""
@@ -63,9 +61,12 @@ class Shelf:
         ]
 
     @property
-    def surfaces(self) -> Sequence[str]:
-        """The surfaces that were recorded, first come first."""
-        return list(dict.fromkeys(kept.exchange.request.surface for kept in self._kept))
+    def surface(self) -> Surface:
+        """The surface that was recorded first."""
+        return SURFACES[self._kept[0].exchange.request.surface] if self._kept else SERVERLESS
+
+    def __len__(self) -> int:
+        return len(self._kept)
 
     def find(self, request: RecordedRequest) -> RecordedExchange:
         """The answer of which it is the turn.
@@ -75,7 +76,7 @@ class Shelf:
         """
         meaning = meaning_of(request)
         same = [number for number, kept in enumerate(self._kept) if not kept.meaning.differences(meaning)]
-        asked_so = [number for number in same if self._kept[number].form == meaning.form]
+        asked_so = [number for number in same if self._kept[number].meaning.form == meaning.form]
         fitting = asked_so or [number for number in same if self._kept[number].told is not None]
         if not fitting:
             raise NoRecordingError(self._nearest(meaning, same))
@@ -121,7 +122,11 @@ def load_shelf(paths: Sequence[Path], *, after_last: AfterLast = "repeat") -> Sh
     Raises:
         RecordingError: one can't be read, or is no recording.
     """
-    return Shelf({str(path): read_recording(path) for path in paths}, after_last=after_last)
+    recordings = {str(path): read_recording(path) for path in paths}
+    for name, recording in recordings.items():
+        if recording.is_cut:
+            logger.warning("%s: its last exchange has no end, and is left out", name)
+    return Shelf(recordings, after_last=after_last)
 
 
 def _kept(name: str, number: int, exchange: RecordedExchange) -> _Kept:

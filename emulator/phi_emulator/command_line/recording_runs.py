@@ -1,0 +1,127 @@
+"""What `record` and `replay` do: a local server until a signal comes, and what is said of it.
+
+It must not know how exchanges are recorded or answered.
+
+Exit statuses: 0 after a clean stop in which all was recorded or answered · 1 if something was not, or could not start ·
+2 wrong usage.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Final
+
+import click
+
+from phi_client.contract.dialects.endpoint import Endpoint, EndpointError, resolve_endpoint
+from phi_client.contract.emulator import EMULATOR_KEY
+from phi_client.contract.service import SURFACES, Surface
+from phi_emulator.command_line.stopping import StopSignals
+from phi_emulator.models.printable import printable
+from phi_emulator.recordings.file import RecordingError, RecordingFile
+from phi_emulator.recordings.local import AnswerStep, LocalApp, LocalServer
+from phi_emulator.recordings.places import root_for
+from phi_emulator.recordings.recording import Recorder, Upstream, entra_token
+from phi_emulator.recordings.replaying import Replayer
+from phi_emulator.recordings.shelf import AfterLast, load_shelf
+from phi_emulator.web.listening import ListenError
+
+__all__ = ["endpoint_of", "run_record", "run_replay"]
+
+_LOOK_EVERY_S: Final = 0.5
+_DRAIN_S: Final = 10
+
+
+def endpoint_of(url: str, dialect: str | None, *, allow_http: bool) -> Endpoint:
+    """The endpoint that `--to` names.
+
+    Raises:
+        click.UsageError: it can't be one.
+    """
+    try:
+        return resolve_endpoint(url, dialect, allow_http=allow_http)
+    except EndpointError as error:
+        raise click.UsageError(f"--to: {error}") from error
+
+
+def run_record(file: Path, endpoint: Endpoint, *, with_entra: bool, append: bool, port: int, key: str) -> int:
+    """Record until a signal comes; returns the exit status.
+
+    Raises:
+        click.ClickException: it can't be begun.
+    """
+    credential = entra_token(endpoint.dialect.token_scope) if with_entra else _key_of(endpoint)
+    surface = SURFACES[endpoint.dialect.name]
+    try:
+        upstream = Upstream(endpoint, credential, is_token=with_entra)
+        with RecordingFile(file, append=append) as written:
+            recorder = Recorder(upstream, written)
+            what = f"recording {endpoint.base_url} in {file}"
+            _serve(recorder, what, surface, root=root_for(surface), port=port, key=key)
+    except RecordingError as error:
+        raise click.ClickException(printable(str(error))) from error
+    lost = f"; {recorder.lost} could not be, see above" if recorder.lost else ""
+    click.echo(printable(f"{_count(recorder.recorded, 'exchange')} recorded in {file}{lost}"), err=True)
+    return 1 if recorder.lost else 0
+
+
+def run_replay(
+    files: Sequence[Path], *, speed: float, after_last: AfterLast, dialect: str | None, port: int, key: str
+) -> int:
+    """Replay until a signal comes; returns the exit status.
+
+    Raises:
+        click.ClickException: it can't be begun.
+    """
+    _log_to_stderr()
+    try:
+        shelf = load_shelf(files, after_last=after_last)
+    except RecordingError as error:
+        raise click.ClickException(printable(str(error))) from error
+    replayer = Replayer(shelf, speed=speed)
+    surface = shelf.surface if dialect is None else SURFACES[dialect]
+    root = root_for(surface) if dialect is None else surface
+    what = f"replaying {_count(len(shelf), 'exchange')} of {', '.join(map(str, files))}"
+    _serve(replayer, what, surface, root=root, port=port, key=key)
+    unanswered = f", {replayer.unanswered} not" if replayer.unanswered else ""
+    click.echo(f"{_count(replayer.answered, 'request')} answered{unanswered}", err=True)
+    return 1 if replayer.unanswered else 0
+
+
+def _serve(step: AnswerStep, what: str, surface: Surface, *, root: Surface, port: int, key: str) -> None:
+    """Serve until a signal comes."""
+    _log_to_stderr()
+    app = LocalApp(step, root=root, key=key)
+    try:
+        with StopSignals() as signals, LocalServer(app, port=port, drain_seconds=_DRAIN_S) as server:
+            shown = f"key {key}" if key == EMULATOR_KEY else "the key of --key"
+            place = server.root if surface is root else server.endpoint_of(surface)
+            click.echo(printable(f"phi-emulator: {what} at {place} ({shown}); Ctrl-C stops"), err=True)
+            while not signals.came(within_s=_LOOK_EVERY_S):
+                if not server.is_running:
+                    raise click.ClickException("the server ended by itself; its log says why")
+            click.echo(
+                f"stopping: running requests may take {_DRAIN_S} s; Ctrl-C again stops at once", err=True
+            )
+    except ListenError as error:
+        raise click.ClickException(printable(str(error))) from error
+
+
+def _log_to_stderr() -> None:
+    logging.basicConfig(format="%(asctime)s %(levelname)s %(name)s: %(message)s", level=logging.WARNING)
+
+
+def _key_of(endpoint: Endpoint) -> Callable[[], str]:
+    key = os.environ.get("PHI_API_KEY") or (EMULATOR_KEY if endpoint.is_loopback else "")
+    if not key:
+        raise click.UsageError(
+            "the endpoint's key is wanted in PHI_API_KEY, or `--entra` for your Entra ID sign-in"
+        )
+    return lambda: key
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number} {what}" if number == 1 else f"{number} {what}s"

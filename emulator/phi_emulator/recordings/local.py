@@ -1,0 +1,160 @@
+"""The local end of recording and replaying: requests pass the emulator's own links, and one step answers them.
+
+It must not know which of the two that step is.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import math
+import threading
+import time
+from collections.abc import Callable
+from types import TracebackType
+from typing import Final, Protocol, Self
+
+from starlette.requests import ClientDisconnect, Request
+from starlette.types import Receive, Scope, Send
+
+from phi_client.contract.emulator import EMULATOR_HOST, EMULATOR_KEY
+from phi_client.contract.parameters import EXTRA_PARAMETERS
+from phi_client.contract.service import Surface
+from phi_emulator.recordings.exchanges import RecordedRequest
+from phi_emulator.recordings.places import place_of
+from phi_emulator.service.behaviour import Behaviour
+from phi_emulator.service.entra import Authority
+from phi_emulator.service.unforeseen import log_unforeseen
+from phi_emulator.web.auth import Gate
+from phi_emulator.web.body import read_body
+from phi_emulator.web.chain import chained
+from phi_emulator.web.exchange import Exchange, Place
+from phi_emulator.web.guard import check_message, check_source
+from phi_emulator.web.links import checked, log_exchange, say_stopping
+from phi_emulator.web.listening import listen, root_url
+from phi_emulator.web.server import HttpServer
+
+__all__ = ["AnswerStep", "LocalApp", "LocalServer"]
+
+logger = logging.getLogger("phi_emulator.recordings")
+
+_MOST_BODY_BYTES: Final = 4 * 2**20
+_SESSION: Final = "recording"
+_KEPT_HEADERS: Final = frozenset(
+    ("content-type", EXTRA_PARAMETERS, "azureml-model-deployment", "x-ms-model-mesh-model-name")
+)
+"""The headers of a request on which an answer depends; others differ from call to call, or are nobody's business."""
+
+
+class AnswerStep(Protocol):
+    """Answers what has passed; the body of the request was read."""
+
+    async def answer(self, asked: RecordedRequest, exchange: Exchange, receive: Receive, send: Send) -> None:
+        """Answer one request."""
+        ...
+
+
+class LocalApp:
+    """An ASGI application: the checks of the emulator, and `step`.
+
+    `root` is the surface of the paths that are nobody's, `key` what callers must present, `host` where it listens.
+    """
+
+    def __init__(
+        self,
+        step: AnswerStep,
+        *,
+        root: Surface,
+        key: str = EMULATOR_KEY,
+        host: str = EMULATOR_HOST,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._root = root
+        self._clock = clock
+        self._behaviour = Behaviour()
+        self._step = step
+        self._chain = chained(
+            (
+                log_exchange,
+                say_stopping,
+                checked(lambda exchange: check_message(exchange.request.scope)),
+                checked(lambda exchange: check_source(exchange.headers, host)),
+                Gate(key, Authority()),
+            ),
+            self._answer,
+        )
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request."""
+        surface, path = place_of(scope["path"], self._root)
+        place = Place(surface, path, {})
+        exchange = Exchange(Request(scope), place, surface, self._behaviour, _SESSION, self._clock)
+        try:
+            await self._chain(exchange, receive, send)
+        except (ClientDisconnect, asyncio.CancelledError):
+            return
+        except Exception as error:  # noqa: BLE001 - the server would log it with all that it quotes
+            log_unforeseen(logger, f"request {exchange.request_id} could not be answered", error)
+
+    async def _answer(self, exchange: Exchange, receive: Receive, send: Send) -> None:
+        request = Request(exchange.request.scope, receive)
+        body = await read_body(request, exchange.dialect, _MOST_BODY_BYTES)
+        asked = RecordedRequest(
+            surface=exchange.dialect.name,
+            method=request.method,
+            path=exchange.place.route,
+            api_version=request.query_params.get("api-version"),
+            headers={name: value for name, value in request.headers.items() if name in _KEPT_HEADERS},
+            body=body,
+        )
+        await self._step.answer(asked, exchange, receive, send)
+
+
+class LocalServer:
+    """Serves an application on a thread of its own; a context manager that starts and stops it.
+
+    Port 0 takes a free one. `drain_seconds` is how long running exchanges may go on at the end.
+
+    Raises:
+        ListenError: the port can't be listened on.
+    """
+
+    def __init__(
+        self, app: LocalApp, *, host: str = EMULATOR_HOST, port: int = 0, drain_seconds: float = 0
+    ) -> None:
+        self._socket = listen(host, port)
+        self._server = HttpServer(app)
+        self._drain_seconds = drain_seconds
+        self._thread = threading.Thread(
+            target=self._server.serve_until_stopped,
+            args=(self._socket,),
+            name="phi-emulator-recordings",
+            daemon=True,
+        )
+        self.root = root_url(host, self._socket.getsockname()[1])
+        """The URL of the root."""
+
+    def endpoint_of(self, surface: Surface) -> str:
+        """The URL at which a surface is spoken, as a client recognises it."""
+        return self.root + surface.emulator_prefix + surface.root
+
+    @property
+    def is_running(self) -> bool:
+        """True from the start to the end."""
+        return self._thread.is_alive()
+
+    def stop(self) -> None:
+        """Refuse new connections, let running exchanges go on for a while, then end them. Blocks."""
+        self._server.config.timeout_graceful_shutdown = math.ceil(self._drain_seconds)
+        self._server.should_exit = True
+        self._thread.join()
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        self._server.ready.wait()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()
