@@ -42,6 +42,7 @@ collect_ignore = (
         "together/test_exec.py",
         "together/test_map.py",
         "together/test_real_model.py",
+        "together/test_recordings.py",
         "together/test_stopping.py",
     ]
     if sys.platform == "win32"

@@ -39,6 +39,8 @@ __all__ = ["AnswerStep", "LocalApp", "LocalServer"]
 logger = logging.getLogger("phi_emulator.recordings")
 
 _MOST_BODY_BYTES: Final = 4 * 2**20
+_GRACE_S: Final = 1.0
+"""For connections on which nothing is asked."""
 _SESSION: Final = "recording"
 _KEPT_HEADERS: Final = frozenset(
     ("content-type", EXTRA_PARAMETERS, "azureml-model-deployment", "x-ms-model-mesh-model-name")
@@ -145,7 +147,7 @@ class LocalServer:
 
     def stop(self) -> None:
         """Refuse new connections, let running exchanges go on for a while, then end them. Blocks."""
-        self._server.config.timeout_graceful_shutdown = math.ceil(self._drain_seconds)
+        self._server.config.timeout_graceful_shutdown = math.ceil(self._drain_seconds + _GRACE_S)
         self._server.should_exit = True
         self._thread.join()
 

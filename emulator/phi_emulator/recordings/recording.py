@@ -162,6 +162,8 @@ class _Tape:
     chunks: list[RecordedChunk] = field(default_factory=list[RecordedChunk])
     size: int = 0
     is_kept: bool = False
+    held: bytes = b""
+    """The last bytes of an answer whose length was told, which are its end."""
 
     @property
     def ms(self) -> int:
@@ -227,7 +229,7 @@ class Recorder:
                 kept = tape.recorded(asked, end)
                 await asyncio.to_thread(self._keep, kept, vault, exchange.request_id, tape.size)
         if end is End.COMPLETE:
-            await send({"type": "http.response.body", "body": b"", "more_body": False})
+            await send({"type": "http.response.body", "body": tape.held, "more_body": False})
         else:
             await abort(exchange, send, reset=False)
 
@@ -239,7 +241,7 @@ class Recorder:
         tape: _Tape,
         send: Send,
     ) -> End:
-        """Hand the answer on up to its end, but for that end itself."""
+        """Hand the answer on, but for its end."""
         request = exchange.request
         url = self._upstream.url_of(exchange.dialect, asked.path, request.url.query)
         headers = {name: value for name, value in exchange.headers.items() if name not in _NOT_FORWARDED}
@@ -255,9 +257,14 @@ class Recorder:
                     for name, value in tape.head.headers.items()
                 ]
                 await send({"type": "http.response.start", "status": response.status_code, "headers": pairs})
+                length = int(tape.head.headers.get("content-length", -1))
                 async for data in response.aiter_bytes():
                     tape.add(data)
-                    await send({"type": "http.response.body", "body": data, "more_body": True})
+                    if tape.size == length:
+                        # With these bytes the client has all of it.
+                        tape.held = data
+                    else:
+                        await send({"type": "http.response.body", "body": data, "more_body": True})
         except httpx.HTTPError as error:
             # By its kind alone: its words may quote an address.
             kind = type(error).__name__
