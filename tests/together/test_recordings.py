@@ -64,11 +64,12 @@ class Studio:
         transport: httpx.AsyncBaseTransport | None = None,
         append: bool = False,
         dialect: str | None = None,
+        is_token: bool = False,
     ) -> Recording:
         endpoint = resolve_endpoint(url, dialect)
         path = self.folder / "tape.jsonl"
         file = self.cleanup.enter_context(RecordingFile(path, append=append))
-        recorder = Recorder(Upstream(endpoint, lambda: key, transport=transport), file)
+        recorder = Recorder(Upstream(endpoint, lambda: key, is_token=is_token, transport=transport), file)
         surface = SURFACES[endpoint.dialect.name]
         server = LocalServer(LocalApp(recorder, root=root_for(surface), key=LOCAL_KEY))
         self.cleanup.enter_context(server)
@@ -440,6 +441,41 @@ def test_an_exchange_in_which_a_secret_survives_is_not_recorded(
     assert recording.exchanges == ()
     assert "a secret could still be read in it" in caplog.text
     assert REAL_KEY not in caplog.text
+
+
+def test_a_token_is_sent_as_one_and_kept_out_of_the_file(studio: Studio) -> None:
+    token = "eyJ0eXAiOiJKV1QifQ.eyJhdWQiOiJhIn0.c2lnbmF0dXJl"
+    service = Service(
+        lambda request: httpx.Response(401, text=f"bad token: {request.headers['authorization']}")
+    )
+    recording = studio.record(AZURE, key=token, is_token=True, transport=service)
+    assert ask_raw(recording.server.root).status_code == 401
+    assert service.asked[0].headers["authorization"] == f"Bearer {token}"
+    (exchange,) = recording.exchanges
+    assert exchange.body == b"bad token: [secret]"
+    assert ask_raw(studio.replay(recording.path).root).text == "bad token: [secret]"
+
+
+def test_what_is_no_chat_request_is_recorded_too(start_emulator: StartEmulator, studio: Studio) -> None:
+    emulator = start_emulator(TEXT).emulator
+    recording = studio.record(emulator.endpoint_of("foundry_models"), emulator.key)
+    url = url_of(recording.server, "foundry_models")
+    with PhiClient(url, LOCAL_KEY, model="phi") as client:
+        info = client.get_model_info()
+    with PhiClient(url_of(studio.replay(recording.path), "foundry_models"), LOCAL_KEY, model="phi") as client:
+        assert client.get_model_info() == info
+
+
+def test_a_recording_that_was_edited_by_hand_is_answered_as_it_stands(
+    start_emulator: StartEmulator, studio: Studio
+) -> None:
+    emulator = start_emulator(TEXT).emulator
+    recording = studio.record(emulator.root, emulator.key)
+    ask_raw(recording.server.root)
+    text = recording.path.read_text(encoding="utf-8")
+    recording.path.write_text(text.replace("boxed{42}", "boxed{4242}"), encoding="utf-8")
+    answer = ask_raw(studio.replay(recording.path).root)
+    assert answer.json()["choices"][0]["message"]["content"] == TEXT.replace("42", "4242")
 
 
 def test_a_redirect_is_recorded_and_not_followed(studio: Studio) -> None:

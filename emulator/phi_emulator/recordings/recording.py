@@ -212,7 +212,8 @@ class Recorder:
         tape = _Tape(self._clock(), self._clock)
         surface = exchange.dialect
         name, value = await self._upstream.credential_of(surface)
-        given = [exchange.headers, exchange.request.query_params, {name: value}]
+        headers = {name: value for name, value in exchange.headers.items() if name != "host"}
+        given = [headers, exchange.request.query_params, {name: value}]
         vault = reduce(Vault.and_of, given, Vault())
         end = End.CUT_OFF
         try:

@@ -124,6 +124,41 @@ def test_what_an_answer_says_is_the_same_through_any_two_forms(
     assert (told.id, told.created, told.model) == ("id-1", 5, "phi") or "/score" in (first.path, second.path)
 
 
+@pytest.mark.parametrize("form", [form for form in FORMS if form.path != "/score"])
+def test_calls_of_tools_are_the_same_in_every_form(form: Form) -> None:
+    deltas = [
+        {"index": 0, "id": "c0", "type": "function", "function": {"name": "add", "arguments": ""}},
+        {"index": 0, "function": {"arguments": '{"a":'}},
+        {"index": 0, "function": {"arguments": "1}"}},
+        {"index": 1, "id": "c1", "type": "function", "function": {"name": "now", "arguments": "{}"}},
+    ]
+    events = [{"choices": [{"delta": {"tool_calls": [delta]}}], "id": "x"} for delta in deltas]
+    events.append({"choices": [{"delta": {}, "finish_reason": "tool_calls"}], "id": "x"})
+    chunks = tuple(
+        RecordedChunk(b"data: " + json.dumps(event).encode() + b"\n\n", number)
+        for number, event in enumerate(events)
+    )
+    exchange = RecordedExchange(asked(stream=True), RecordedHead(200, {}, 0), chunks, End.COMPLETE, 9)
+    told = read_answer(exchange)
+    assert told is not None
+    whole = rewritten(exchange, told, replace(form, streams=False))
+    (choice,) = json.loads(whole.body)["choices"]
+    calls = [(call["id"], call["function"]) for call in choice["message"]["tool_calls"]]
+    assert calls == [
+        ("c0", {"name": "add", "arguments": '{"a":1}'}),
+        ("c1", {"name": "now", "arguments": "{}"}),
+    ]
+    assert choice["finish_reason"] == "tool_calls"
+    request = replace(asked(surface=form.surface, path=PLACES[form.surface][0]), api_version=form.api_version)
+    for streams in (False, True):
+        again = read_answer(
+            replace(rewritten(exchange, told, replace(form, streams=streams)), request=request)
+        )
+        assert again is not None
+        found = rewritten(exchange, again, replace(form, streams=False))
+        assert json.loads(found.body)["choices"] == [choice]
+
+
 @pytest.mark.parametrize("source", PLACES)
 @pytest.mark.parametrize("target", PLACES)
 def test_the_same_is_asked_on_every_surface(source: str, target: str) -> None:
