@@ -39,9 +39,12 @@ serve: ## Start the emulator with the bundled model
 build: ## Build sdist and wheel into dist/
 	$(PYTHON) -m build
 
+foreign-replays: ## Have litellm and langchain-openai read a recording
+	.ci/foreign-replays
+
 release: ## Check, build and tag the version in pyproject.toml; pushes nothing
 	bash .ci/release
 
 check: lint type test build ## All that CI runs, in this environment
 
-.PHONY: help install fmt lint type test docs accuracy bench serve build release check
+.PHONY: help install fmt lint type test docs accuracy bench serve build foreign-replays release check

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import tempfile
 from pathlib import Path
 
@@ -193,3 +194,12 @@ def test_a_full_disk_leaves_the_file_as_it_was(tmp_path: Path, monkeypatch: pyte
         assert path.read_bytes() == before
         file.add(lines_of(STREAM))
     assert read_recording(path).exchanges == (STREAM, STREAM)
+
+
+def test_the_file_that_the_guide_shows_is_one(tmp_path: Path) -> None:
+    guide = Path(__file__).parents[3] / "docs/how-to/record-and-replay.md"
+    (shown,) = re.findall(r"```json\n(\{\"format\".*?)```", guide.read_text(encoding="utf-8"), re.DOTALL)
+    path = tmp_path / "tape.jsonl"
+    path.write_text(shown, encoding="utf-8")
+    (exchange,) = read_recording(path).exchanges
+    assert lines_of(exchange) == "".join(shown.splitlines(keepends=True)[1:]).encode()
