@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gzip
 import json
 import os
 import re
@@ -488,20 +489,78 @@ def test_a_redirect_is_recorded_and_not_followed(studio: Studio) -> None:
     assert ask_raw(studio.replay(recording.path).root).headers["location"] == "https://elsewhere.test/steal"
 
 
-@pytest.mark.parametrize("breaks", [False, True])
-def test_a_failure_of_the_endpoint_is_recorded_as_it_is(studio: Studio, breaks: bool) -> None:
+@pytest.mark.parametrize("failure", ["unreachable", "no status", "cut off"])
+def test_a_failure_of_the_endpoint_is_recorded_as_it_is(studio: Studio, failure: str) -> None:
     def answer(request: httpx.Request) -> httpx.Response:
-        if not breaks:
+        if failure == "unreachable":
             raise httpx.ConnectError("refused")
+        if failure == "no status":
+            return httpx.Response(700)
         return httpx.Response(200, stream=Cut(b"data: {}\n\n", breaks=True))
 
     recording = studio.record(AZURE, transport=Service(answer))
     with pytest.raises(httpx.RemoteProtocolError):
         ask_raw(recording.server.root, stream=True)
     (exchange,) = recording.exchanges
-    assert exchange.end is (End.CUT_OFF if breaks else End.UNREACHABLE)
+    assert exchange.end is (End.CUT_OFF if failure == "cut off" else End.UNREACHABLE)
     with pytest.raises(httpx.RemoteProtocolError):
         ask_raw(studio.replay(recording.path).root, stream=True)
+
+
+@pytest.mark.parametrize(
+    "target",
+    ["@elsewhere.test/v1", "http://elsewhere.test/v1", "//elsewhere.test/v1", "/%2F%2Felsewhere.test"],
+)
+def test_no_target_of_a_request_leads_to_another_host(studio: Studio, target: str) -> None:
+    service = Service(lambda request: httpx.Response(404))
+    recording = studio.record(AZURE, transport=service)
+    at = httpx.URL(recording.server.root)
+    head = f"GET {target} HTTP/1.1\r\nHost: 127.0.0.1\r\nAuthorization: Bearer {LOCAL_KEY}\r\nConnection: close\r\n\r\n"
+    with socket.create_connection((at.host, at.port or 0), timeout=DEADLINE_S) as connection:
+        connection.sendall(head.encode())
+        assert connection.makefile("rb").readline().split()[1] == b"404"
+    assert [(request.url.scheme, request.url.host) for request in service.asked] == [("https", AZURE[8:])]
+
+
+def test_an_answer_that_is_encoded_though_it_should_not_be(
+    studio: Studio, caplog: pytest.LogCaptureFixture
+) -> None:
+    said = {"gzip": gzip.compress(b"plain"), "br": b"\x0b\x02\x80plain\x03"}
+    service = Service(
+        lambda request: httpx.Response(
+            200,
+            headers={
+                "content-encoding": request.headers["x-wanted"],
+                "content-length": str(len(said[request.headers["x-wanted"]])),
+            },
+            stream=Cut(said[request.headers["x-wanted"]]),
+        )
+    )
+    recording = studio.record(AZURE, transport=service)
+    answers = [
+        httpx.get(
+            recording.server.root,
+            headers={"Authorization": f"Bearer {LOCAL_KEY}", "x-wanted": wanted},
+            trust_env=False,
+        )
+        for wanted in said
+    ]
+    assert answers[0].content == b"plain"
+    assert answers[1].content == said["br"]
+    assert service.asked[0].headers["accept-encoding"] == "identity"
+    assert [exchange.body for exchange in recording.exchanges] == [b"plain"]
+    assert "encoded in a way" in caplog.text
+
+
+def test_whatever_an_endpoint_sends_as_its_head_the_recording_can_be_read(studio: Studio) -> None:
+    odd = [(b"X-Name", "größer".encode()), (b"X-Two", b"a"), (b"x-two", b"b"), (b"X-Latin", b"\xe9")]
+    recording = studio.record(AZURE, transport=Service(lambda request: httpx.Response(418, headers=odd)))
+    first = ask_raw(recording.server.root)
+    again = ask_raw(studio.replay(recording.path).root)
+    for answer in (first, again):
+        assert answer.status_code == 418
+        raw = {name.lower(): value for name, value in answer.headers.raw}
+        assert (raw[b"x-name"], raw[b"x-two"], raw[b"x-latin"]) == ("größer".encode(), b"a, b", b"\xe9")
 
 
 def test_only_who_has_the_local_key_is_forwarded(studio: Studio) -> None:

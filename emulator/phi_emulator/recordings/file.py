@@ -33,7 +33,7 @@ from phi_emulator.recordings.exchanges import (
     RecordedRequest,
 )
 
-__all__ = ["Recording", "RecordingError", "RecordingFile", "lines_of", "read_recording"]
+__all__ = ["STATUSES", "Recording", "RecordingError", "RecordingFile", "lines_of", "read_recording"]
 
 _FORMAT: Final = "phi-emulator recording"
 _VERSION: Final = 1
@@ -41,7 +41,8 @@ _MOST_BYTES: Final = 256 * 2**20
 _MOST_MS: Final = 24 * 3600 * 1000
 _TOKEN: Final = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _HEADER_VALUE: Final = re.compile(r"[\t\x20-\x7e\x80-\xff]*")
-_STATUSES: Final = range(200, 600)
+STATUSES: Final = range(200, 600)
+"""What the beginning of an answer may have."""
 
 
 class RecordingError(Exception):
@@ -226,8 +227,8 @@ class _Reader:
 
     def _read_head(self, members: Mapping[str, Any]) -> RecordedHead:
         status = members.get("status")
-        if type(status) is not int or status not in _STATUSES:
-            raise ValueError(f"`status` is a number from {_STATUSES.start} to {_STATUSES.stop - 1}")
+        if type(status) is not int or status not in STATUSES:
+            raise ValueError(f"`status` is a number from {STATUSES.start} to {STATUSES.stop - 1}")
         return RecordedHead(status, _headers(members), self._read_ms(members))
 
     def _read_ms(self, members: Mapping[str, Any]) -> int:

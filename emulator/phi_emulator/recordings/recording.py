@@ -15,7 +15,6 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import reduce
 from typing import Final
-from urllib.parse import quote, urlsplit
 
 import httpx
 from starlette.requests import ClientDisconnect
@@ -32,7 +31,7 @@ from phi_emulator.recordings.exchanges import (
     RecordedHead,
     RecordedRequest,
 )
-from phi_emulator.recordings.file import RecordingError, RecordingFile, lines_of
+from phi_emulator.recordings.file import STATUSES, RecordingError, RecordingFile, lines_of
 from phi_emulator.recordings.secrets import SHORTEST_SECRET, Vault
 from phi_emulator.web.chain import abort
 from phi_emulator.web.disconnect import run_unless_gone
@@ -82,6 +81,8 @@ _NOT_HANDED_ON: Final = frozenset(
         *("transfer-encoding", "upgrade"),
     )
 )
+_READABLE: Final = frozenset(("", "deflate", "gzip", "identity"))
+"""How an answer may be encoded, for its secrets to be found."""
 _LAST_EVENT: Final = encode_event(DONE)
 
 
@@ -134,14 +135,14 @@ class Upstream:
         credential = await asyncio.to_thread(self._credential)
         return ("Authorization", f"Bearer {credential}") if self._is_token else surface.write_key(credential)
 
-    def url_of(self, surface: Surface, path: str, query: str) -> str:
+    def url_of(self, surface: Surface, path: str, query: str) -> httpx.URL:
         """Where a path of a surface is."""
-        base = self._endpoint.base_url
-        if surface.name != self.surface:
-            # Another API of the same resource.
-            parts = urlsplit(base)
-            base = f"{parts.scheme}://{parts.netloc}"
-        return f"{base}{quote(path, safe='/:@!$&()*+,;=~')}" + (f"?{query}" if query else "")
+        base = httpx.URL(self._endpoint.base_url)
+        # Another surface is another API of the same resource.
+        before = base.path.rstrip("/") if surface.name == self.surface else ""
+        # A target need not begin with a slash, and must not end up in the host.
+        target = f"{before}/{path.removeprefix('/')}"
+        return base.copy_with(path=target, query=query.encode() or None)
 
 
 def entra_token(scope: str) -> Callable[[], str]:
@@ -161,6 +162,8 @@ class _Tape:
     head: RecordedHead | None = None
     chunks: list[RecordedChunk] = field(default_factory=list[RecordedChunk])
     size: int = 0
+    problem: str = ""
+    """Why it can't be recorded."""
     is_kept: bool = False
     held: bytes = b""
     """The last bytes of an answer whose length was told, which are its end."""
@@ -173,7 +176,9 @@ class _Tape:
     def add(self, data: bytes) -> None:
         """Note a piece of the answer, unless it is too long to be kept."""
         self.size += len(data)
-        if self.size <= _MOST_BYTES:
+        if self.size > _MOST_BYTES:
+            self.problem = f"its answer has more than {_MOST_BYTES} bytes"
+        else:
             self.chunks.append(RecordedChunk(data, self.ms))
 
     def recorded(self, asked: RecordedRequest, end: End) -> RecordedExchange:
@@ -223,12 +228,12 @@ class Recorder:
             raise
         except asyncio.CancelledError:
             # The server stops, and would not wait for a thread.
-            self._keep(tape.recorded(asked, end), vault, exchange.request_id, tape.size)
+            self._keep(tape.recorded(asked, end), vault, exchange.request_id, tape.problem)
             raise
         finally:
             if not tape.is_kept:
                 kept = tape.recorded(asked, end)
-                await asyncio.to_thread(self._keep, kept, vault, exchange.request_id, tape.size)
+                await asyncio.to_thread(self._keep, kept, vault, exchange.request_id, tape.problem)
         if end is End.COMPLETE:
             await send({"type": "http.response.body", "body": tape.held, "more_body": False})
         else:
@@ -252,16 +257,27 @@ class Recorder:
                 self._upstream.client() as client,
                 client.stream(asked.method, url, headers=headers, content=asked.body or None) as response,
             ):
-                tape.head = _head_of(response, tape.ms)
-                pairs = [
-                    (name.encode("latin-1"), value.encode("latin-1"))
-                    for name, value in tape.head.headers.items()
-                ]
-                await send({"type": "http.response.start", "status": response.status_code, "headers": pairs})
-                length = int(tape.head.headers.get("content-length", -1))
-                async for data in response.aiter_bytes():
+                if response.status_code not in STATUSES:
+                    raise httpx.RemoteProtocolError("no status of an answer")
+                encoding = response.headers.get("content-encoding", "").lower()
+                is_read = encoding in _READABLE
+                if not is_read:
+                    tape.problem = "its answer is encoded in a way in which no secret can be found"
+                tape.head = _head_of(response, tape.ms, is_read=is_read)
+                await send(
+                    {
+                        "type": "http.response.start",
+                        "status": response.status_code,
+                        "headers": [
+                            (name.encode("latin-1"), value.encode("latin-1"))
+                            for name, value in tape.head.headers.items()
+                        ],
+                    }
+                )
+                length = tape.head.headers.get("content-length")
+                async for data in response.aiter_bytes() if is_read else response.aiter_raw():
                     tape.add(data)
-                    if tape.size == length:
+                    if str(tape.size) == length:
                         # With these bytes the client has all of it.
                         tape.held = data
                     else:
@@ -275,11 +291,11 @@ class Recorder:
             return End.UNREACHABLE if tape.head is None else End.CUT_OFF
         return End.COMPLETE
 
-    def _keep(self, exchange: RecordedExchange, vault: Vault, request_id: str, size: int) -> None:
+    def _keep(self, exchange: RecordedExchange, vault: Vault, request_id: str, problem: str) -> None:
         """Write an exchange, or say why not. Blocks."""
         try:
-            if size > _MOST_BYTES:
-                raise RecordingError(f"its answer has more than {_MOST_BYTES} bytes")  # noqa: TRY301 - one way to say so
+            if problem:
+                raise RecordingError(problem)  # noqa: TRY301 - there is one way to say so
             lines = lines_of(vault.without_secrets(exchange))
             if vault.survivors(lines):
                 raise RecordingError("a secret could still be read in it")  # noqa: TRY301 - as above
@@ -292,11 +308,15 @@ class Recorder:
             logger.error("request %s is not recorded: %s", request_id, error)  # noqa: TRY400 - said in one line
 
 
-def _head_of(response: httpx.Response, ms: int) -> RecordedHead:
+def _head_of(response: httpx.Response, ms: int, *, is_read: bool) -> RecordedHead:
+    """The head of an answer as it is handed on, and recorded; `is_read` says that its body is decoded."""
+    headers: dict[str, str] = {}
     is_encoded = "content-encoding" in response.headers
-    headers = {
-        name: value
-        for name, value in response.headers.items()
-        if name not in _NOT_HANDED_ON and not (is_encoded and name == "content-length")
-    }
+    for raw_name, raw_value in response.headers.raw:
+        name, value = raw_name.decode("latin-1").lower(), raw_value.decode("latin-1")
+        if name in _NOT_HANDED_ON or (
+            is_read and is_encoded and name in ("content-encoding", "content-length")
+        ):
+            continue
+        headers[name] = f"{headers[name]}, {value}" if name in headers else value
     return RecordedHead(response.status_code, headers, ms)

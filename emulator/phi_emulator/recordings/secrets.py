@@ -58,6 +58,8 @@ _LOOKS: Final = re.compile(
 )
 _SAID: Final = ":said"
 _BYTE: Final = range(256)
+_LINE: Final = re.compile(r"[^\n]+")
+_INDEX: Final = re.compile(r'"index" ?: ?(\d+)')
 _JSON_STRING: Final = re.compile(r'"((?:[^"\\\n\r]|\\.)*)"(\s*:)?')
 _JSON_PIECE: Final = re.compile(r"[^\\]+|\\u[0-9a-fA-F]{4}|\\.")
 _JSON_ESCAPES: Final = {"b": "\b", "f": "\f", "n": "\n", "r": "\r", "t": "\t"}
@@ -174,19 +176,21 @@ def _in_one_case(character: str) -> str:
 
 def _values_by_name(text: str) -> Iterator[_Reading]:
     """The texts of JSON in a body, together those of one name; and together all that say something."""
-    by_name: defaultdict[str, list[tuple[str, int, int]]] = defaultdict(list)
-    said: list[tuple[str, int, int]] = []
+    by_name: defaultdict[object, list[tuple[str, int, int]]] = defaultdict(list)
     name = ""
-    for found in _JSON_STRING.finditer(text):
-        if found[2] is not None:
-            name = found[1]
-        elif found[1]:
-            pieces = list(_read_json(text, *found.span(1)))
-            by_name[name] += pieces
-            if name in _SAYING:
-                said += pieces
-    for pieces in (*by_name.values(), said):
-        yield _read(pieces)
+    for line in _LINE.finditer(text):
+        # Of several answers at once each says its own text.
+        numbers = tuple(_INDEX.findall(line[0]))
+        for found in _JSON_STRING.finditer(text, *line.span()):
+            if found[2] is not None:
+                name = found[1]
+            elif found[1]:
+                pieces = list(_read_json(text, *found.span(1)))
+                for group in (name, (name, numbers), *((_SAID,) if name in _SAYING else ())):
+                    by_name[group] += pieces
+    # One name alone, or one answer, makes groups that are the same.
+    for group in {tuple(pieces): None for pieces in by_name.values()}:
+        yield _read(group)
 
 
 def _read_json(text: str, start: int, end: int) -> Iterator[tuple[str, int, int]]:
@@ -263,12 +267,12 @@ def _readings(lines: bytes) -> Iterator[str]:
         for value in values
         if "response" not in value and "request" not in value
     ).decode(errors="replace")
-    by_name: defaultdict[str, list[str]] = defaultdict(list)
+    by_name: defaultdict[object, list[str]] = defaultdict(list)
     for value in [*values, *_json_in(sent)]:
+        numbers = tuple(_INDEX.findall(json.dumps(value)))
         for name, said in _texts(value, ""):
-            by_name[name].append(said)
-            if name in _SAYING:
-                by_name[_SAID].append(said)
+            for group in (name, (name, numbers), *((_SAID,) if name in _SAYING else ())):
+                by_name[group].append(said)
     for reading in (text, sent, *("".join(texts) for texts in by_name.values())):
         yield reading
         unquoted = unquote(reading)

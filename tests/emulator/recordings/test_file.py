@@ -8,7 +8,7 @@ import tempfile
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from phi_emulator.recordings.exchanges import (
     End,
@@ -72,6 +72,7 @@ def written(folder: Path, *recorded: RecordedExchange) -> Path:
     return path
 
 
+@settings(deadline=None)  # a disk takes the time that it takes
 @given(st.lists(exchanges(), max_size=3))
 def test_what_is_written_is_read_again(recorded: list[RecordedExchange]) -> None:
     with tempfile.TemporaryDirectory() as folder:

@@ -187,6 +187,22 @@ def test_no_shape_of_a_secret_survives_any_split(part: int) -> None:
         assert b"[secret]" in b"".join(cleaned), (name, body)
 
 
+@pytest.mark.parametrize("size", [1, 3, 7])
+def test_answers_side_by_side_in_one_stream_hide_nothing(size: int) -> None:
+    parts = [KEY[at : at + size] for at in range(0, len(KEY), size)]
+    events = [
+        b'data: {"choices":[{"delta":{"content":"%b"},"index":%d}]}\n\n' % (said.encode(), index)
+        for part in parts
+        for index, said in enumerate((part, "another text", part[::-1]))
+    ]
+    cleaned = VAULT.clean(events)
+    texts = [json.loads(event[6:])["choices"][0]["delta"]["content"] for event in cleaned]
+    assert "".join(texts[::3]).strip("=") == "[secret]"
+    assert texts[1::3] == ["another text"] * len(parts)
+    assert VAULT.survivors(lines_of(exchange_of(b"".join(events))))
+    assert not VAULT.survivors(lines_of(VAULT.without_secrets(exchange_of(b"".join(events)))))
+
+
 def test_what_is_no_secret_stays_as_it_is() -> None:
     chance = random.Random(7)
     text = r"<think>6 * 7 \u0041 %41 &amp; is 42</think>The answer is \boxed{42}. key: none, token by token"

@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from phi_emulator.recordings.exchanges import (
     End,
@@ -85,6 +85,7 @@ def text_of(exchange: RecordedExchange) -> str:
 words = st.text("ab <>/é\n", max_size=6)
 
 
+@settings(deadline=None)
 @given(
     st.lists(st.tuples(words, words), min_size=1, max_size=5),
     st.sampled_from(FORMS),
