@@ -21,7 +21,7 @@ from phi_emulator.engine.protocol import EngineInfo, Message, Sampling
 from phi_emulator.engine.serving.worker import Counts, Worker, WorkerStatus
 from phi_emulator.service.content_filter import ContentFilter, Rule
 from phi_emulator.service.errors import ServiceError, error_of_engine, error_of_limit
-from phi_emulator.service.extensions import Plan, plan_answer
+from phi_emulator.service.extensions import AnswerPlan, plan_answer
 from phi_emulator.service.rate_limits import Deployments, LimitExceededError, Limits
 from phi_emulator.service.responses import Answer
 
@@ -132,7 +132,7 @@ class ChatService:
             reader=plan.reader,
         )
 
-    async def _plan(self, dialect: Surface, request: ChatRequest) -> Plan:
+    async def _plan(self, dialect: Surface, request: ChatRequest) -> AnswerPlan:
         """How the request is put to the engine, which follows the plan's grammar if it has one.
 
         Raises:
@@ -145,7 +145,7 @@ class ChatService:
         if marks is None and not is_plain and not dialect.has_extensions:
             raise RefusedError(dialect.unsupported_format(wanted or ""))
         if marks is None or is_plain:
-            return Plan([Message(message.role.value, message.text) for message in request.messages])
+            return AnswerPlan([Message(message.role.value, message.text) for message in request.messages])
         plan = await asyncio.to_thread(plan_answer, request, marks)
         if plan.grammar is not None:
             await self._worker.check_guidance(plan.grammar)

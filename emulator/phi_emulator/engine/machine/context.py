@@ -17,7 +17,7 @@ from phi_emulator.models.graph.geometry import block_step
 __all__ = [
     "DEFAULT_CONTEXT",
     "USEFUL_CONTEXT",
-    "Plan",
+    "ContextPlan",
     "check_use",
     "fitting_tokens",
     "lowered",
@@ -41,7 +41,7 @@ _BLOCK: Final = 256
 """Tokens in a block, where a folder doesn't say; the model builder's own default."""
 
 
-class Plan(NamedTuple):
+class ContextPlan(NamedTuple):
     """The context that is served, and the cache behind it."""
 
     served: int
@@ -59,7 +59,7 @@ def plan_context(
     *,
     max_running: int,
     available: Callable[[], int] | None = None,
-) -> Plan:
+) -> ContextPlan:
     """Decide for a folder whose cache grows with its requests; `settings` is its `genai_config.json`.
 
     What the user wants is taken as it is: whether it can fit is `check_memory`'s to refuse.
@@ -76,7 +76,7 @@ def plan_context(
         if wanted is None and fits < served:
             served, why = fits, "more does not fit into this machine's memory"
         held = max(served, min(fits, max_running * served))
-    return Plan(served, held, lowered(declared, served, why))
+    return ContextPlan(served, held, lowered(declared, served, why))
 
 
 def plan_pool(
@@ -88,7 +88,7 @@ def plan_pool(
     available: Callable[[], int] | None = None,
     in_memory: bool = False,
     cache_bits: int | None = None,
-) -> tuple[Plan, dict[str, int]]:
+) -> tuple[ContextPlan, dict[str, int]]:
     """Decide for a folder whose cache is a pool of blocks; the plan, and the pool with its size.
 
     `cache_bits` are those of a number in the pool, where they are known. With `in_memory` the pool lies in this
@@ -113,7 +113,7 @@ def plan_pool(
                 tokens, why = blocks * pool["block_size"], "more does not fit into this machine's memory"
         served = min(declared, wanted or declared, tokens)
         why = "set --context" if served < tokens else why
-        return Plan(served, tokens, lowered(declared, served, why)), pool
+        return ContextPlan(served, tokens, lowered(declared, served, why)), pool
     plan = plan_context(
         folder, settings | {"engine": {}}, wanted, max_running=max_running, available=available
     )

@@ -12,7 +12,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any, Final
 
-from phi_emulator.engine.machine.context import Plan, lowered
+from phi_emulator.engine.machine.context import ContextPlan, lowered
 from phi_emulator.engine.machine.processors import usable_processors
 from phi_emulator.engine.native.turn_ends import TurnEnds
 
@@ -51,7 +51,7 @@ def overlay(
     return {"model": model} if pool is None else {"model": model, "engine": {"dynamic_batching": dict(pool)}}
 
 
-def notes_of(plan: Plan, source: Path, obstacle: str, *, is_static: bool) -> tuple[str, ...]:
+def notes_of(plan: ContextPlan, source: Path, obstacle: str, *, is_static: bool) -> tuple[str, ...]:
     """What the user should read of the context and of how requests share the model."""
     declared = read_settings(source)["model"]["context_length"]
     notes = plan.notes or lowered(declared, plan.served, "set --context")
