@@ -110,7 +110,8 @@ class Emulator:
     """An emulator in this process; a context manager that starts and stops it.
 
     Without `config` it takes the defaults and a free port. `make_engine` is called on the engine's thread and stands
-    for the model that `config` names, `clock` tells the time by which tokens expire; both are meant for tests.
+    for the model that `config` names. `clock` tells seconds: when a request came to what, how long one may wait, when
+    tokens expire; without it `time.monotonic`, and `time.time` for tokens. Both are meant for tests.
     """
 
     def __init__(
@@ -118,7 +119,7 @@ class Emulator:
         config: EmulatorConfig | None = None,
         *,
         make_engine: Callable[[], Engine] | None = None,
-        clock: Callable[[], float] = time.time,
+        clock: Callable[[], float] | None = None,
     ) -> None:
         self.config = EmulatorConfig(port=0) if config is None else config
         self.description = ""
@@ -147,7 +148,10 @@ class Emulator:
         self._socket = _listen(self.config)
         self._bound_port = self._socket.getsockname()[1]
         worker = Worker(
-            make_engine, queue_size=self.config.queue_size, queue_seconds=self.config.queue_seconds
+            make_engine,
+            queue_size=self.config.queue_size,
+            queue_seconds=self.config.queue_seconds,
+            clock=self._clock or time.monotonic,
         )
         try:
             # The model loads on the worker's thread while the server's modules are imported on this one.
