@@ -70,6 +70,8 @@ def obtain_model(config: EmulatorConfig, *, yes: bool) -> EmulatorConfig:
     """
     with told():
         store = Store(config.home)
+        if config.script is not None:
+            return config
         if config.model is None:
             default = PHI_4_MINI_REASONING.variant()
             is_here = default is not None and store.find(PHI_4_MINI_REASONING.name, default.name) is not None

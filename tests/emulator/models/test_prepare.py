@@ -6,11 +6,12 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
-from phi_emulator.models import prepare_model, resolve_model
+from phi_emulator.models import resolve_model
 from phi_emulator.models.graph import prepare
 from phi_emulator.models.graph.geometry import usual_bits
 from phi_emulator.models.graph.prepare import DEFAULT_CONTEXT, KEPT
 
+from tests.emulator.loading import prepare_model
 from tests.emulator.models.stock_models import HEAD_SIZE, KV_HEADS, LAYERS, Stock, write_stock_model
 
 

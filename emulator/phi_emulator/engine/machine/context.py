@@ -6,12 +6,14 @@ a word, so what is served is decided before the model is loaded, and said.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
+from copy import copy
 from pathlib import Path
-from typing import Any, Final, NamedTuple
+from typing import Final, NamedTuple
 
 from phi_emulator.engine.errors import ModelLoadError
 from phi_emulator.engine.machine.memory import LOADING, available_bytes, needed_bytes
+from phi_emulator.models.genai_config import PoolSettings, Settings, pool_of
 from phi_emulator.models.graph.geometry import block_step
 
 __all__ = [
@@ -54,7 +56,7 @@ class ContextPlan(NamedTuple):
 
 def plan_context(
     folder: Path,
-    settings: dict[str, Any],
+    settings: Settings,
     wanted: int | None,
     *,
     max_running: int,
@@ -64,7 +66,7 @@ def plan_context(
 
     What the user wants is taken as it is: whether it can fit is `check_memory`'s to refuse.
     """
-    declared = _declared(settings)
+    declared = settings["model"]["context_length"]
     weights, a_token = needed_bytes(folder, settings)
     served, why = min(declared, wanted or DEFAULT_CONTEXT), "set --context"
     held = 2 * served
@@ -81,14 +83,14 @@ def plan_context(
 
 def plan_pool(
     folder: Path,
-    settings: dict[str, Any],
+    settings: Settings,
     wanted: int | None,
     *,
     max_running: int,
     available: Callable[[], int] | None = None,
     in_memory: bool = False,
     cache_bits: int | None = None,
-) -> tuple[ContextPlan, dict[str, int]]:
+) -> tuple[ContextPlan, PoolSettings]:
     """Decide for a folder whose cache is a pool of blocks; the plan, and the pool with its size.
 
     `cache_bits` are those of a number in the pool, where they are known. With `in_memory` the pool lies in this
@@ -97,9 +99,11 @@ def plan_pool(
     The model builder leaves out the size of CUDA's pool, and GenAI then fills the card. What is not known can't be
     shared among requests, so such a pool gets the size that another folder's requests would be given.
     """
-    declared = _declared(settings)
-    pool: dict[str, int] = dict(settings["engine"]["dynamic_batching"])
-    if "num_blocks" in pool:
+    declared = settings["model"]["context_length"]
+    pool = copy(pool_of(settings))
+    if pool is None:
+        raise ValueError("the folder has no pool")
+    if pool.get("num_blocks"):
         tokens, why = pool["num_blocks"] * pool["block_size"], "the folder's cache holds no more"
         weights, a_token = needed_bytes(folder, settings, cache_bits)
         if in_memory and weights + a_token * tokens > _SMALL:
@@ -115,7 +119,7 @@ def plan_pool(
         why = "set --context" if served < tokens else why
         return ContextPlan(served, tokens, lowered(declared, served, why)), pool
     plan = plan_context(
-        folder, settings | {"engine": {}}, wanted, max_running=max_running, available=available
+        folder, {**settings, "engine": {}}, wanted, max_running=max_running, available=available
     )
     pool.setdefault("block_size", _BLOCK)
     pool["num_blocks"] = -(-plan.tokens // pool["block_size"])
@@ -143,7 +147,7 @@ def check_use(fits: int, served: int, there: int, weights: int, a_token: int) ->
     )
 
 
-def _block_step(settings: dict[str, Any], cache_bits: int | None) -> int:
+def _block_step(settings: Settings, cache_bits: int | None) -> int:
     """What the number of a pool's blocks must divide by."""
     if cache_bits is None:
         return 1
@@ -156,15 +160,3 @@ def lowered(declared: int, served: int, why: str) -> tuple[str, ...]:
     if served == declared:
         return ()
     return (f"{served} of the model's {declared} tokens of context are served ({why})",)
-
-
-def _declared(settings: Mapping[str, Any]) -> int:
-    """The model's own context in tokens.
-
-    Raises:
-        ValueError: it is none.
-    """
-    declared = settings["model"]["context_length"]
-    if not isinstance(declared, int) or declared < 1:
-        raise ValueError(f"`context_length` is {declared!r}, not a number of tokens")
-    return declared

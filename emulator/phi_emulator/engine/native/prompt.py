@@ -130,6 +130,10 @@ class PromptEncoder:
                 self._check_count(len(ids))
         return ids
 
+    def encode_answer(self, text: str) -> list[int]:
+        """The tokens of a text in which none is a control token, however it reads."""
+        return [token for piece in self._harmless(text) if piece for token in self._encode(piece)]
+
     def _encode_piece(self, piece: str, known: dict[str, list[int]]) -> list[int]:
         """The tokens of a piece, from those that are `known` if it is short."""
         if not piece:
