@@ -43,9 +43,11 @@ EMULATORS_THIRD_PARTIES = {
     "doctor": {"click", "numpy", "onnx", "onnxruntime"},
     "command_line": {"click", "tqdm"},
 }
-# One file for each form of the native engine: its Engine, and the Generator of older builds in its process.
+# One file for each form of the native engine: its Engine, its tokenizer alone, and the Generator of older builds in its
+# process.
 THE_ENGINES = {
     EMULATOR / "engine" / "native" / "ort.py",
+    EMULATOR / "engine" / "native" / "ort_tokenizer.py",
     EMULATOR / "engine" / "native" / "ort_generator_process.py",
 }
 

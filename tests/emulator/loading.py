@@ -7,6 +7,7 @@ from phi_emulator.engine import loading
 from phi_emulator.engine.native.ort_generator import OrtGeneratorEngine
 from phi_emulator.engine.options import ModelOptions
 from phi_emulator.engine.protocol import Engine
+from phi_emulator.engine.scripted import Script
 from phi_emulator.models.genai_config import read_settings
 from phi_emulator.models.graph import prepare
 from phi_emulator.models.graph.prepare import PreparedModel
@@ -22,3 +23,7 @@ def load_generator(folder: Path, *, model: str = "x", **options: Any) -> OrtGene
 
 def prepare_model(folder: Path, **sizes: Any) -> PreparedModel:
     return prepare.prepare_model(folder, read_settings(folder), **sizes)
+
+
+def load_scripted(script: Script, folder: Path, **options: Any) -> Engine:
+    return loading.load_scripted(script, folder, read_settings(folder), ModelOptions("x", **options))

@@ -14,10 +14,31 @@ from phi_emulator.engine.errors import (
 )
 from phi_emulator.engine.protocol import Engine, Sampling, Step
 from phi_emulator.engine.scripted import ScriptedEngine
+from phi_emulator.engine.serving.generation import Generation
 from phi_emulator.engine.serving.worker import Worker
 
 from tests.emulator.engine.test_worker import MESSAGES, SAMPLING, Gate, say, serving, text_of
 from tests.together.conftest import eventually
+
+
+class Halt(Gate):
+    """A gate that says when the worker stands at it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._arrivals = threading.Semaphore(0)
+
+    def __call__(self) -> None:
+        self._arrivals.release()
+        super().__call__()
+
+    async def before_the_second_step(self, worker: Worker) -> Generation:
+        """Begin an answer; the worker stands still then, with one step done."""
+        generation = worker.submit(await worker.encode(MESSAGES), SAMPLING)
+        self.allow()
+        for _ in range(2):
+            assert await asyncio.to_thread(self._arrivals.acquire, timeout=30)
+        return generation
 
 
 def thread_of(engine: Engine) -> str:
@@ -41,13 +62,11 @@ def test_it_runs_on_the_engines_thread_of_both_engines_idle_or_busy(
 
 
 def test_calls_come_between_two_steps_and_in_their_order() -> None:
-    gate = Gate()
+    gate = Halt()
     engine = ScriptedEngine(say("word " * 50), before_step=gate)
 
     async def main(worker: Worker) -> None:
-        generation = worker.submit(await worker.encode(MESSAGES), SAMPLING)
-        gate.allow()
-        await anext(aiter(generation))  # the worker is in the gate before its second step now
+        await gate.before_the_second_step(worker)
         seen: list[int] = []
 
         def note(number: int) -> Callable[[Engine], None]:
@@ -81,15 +100,13 @@ def test_what_it_raises_is_its_callers_alone(error: Exception) -> None:
 
 
 def test_an_engine_that_a_call_finds_broken_is_loaded_again_and_no_caller_waits_for_ever() -> None:
-    gate = Gate()
+    gate = Halt()
 
     def find_it_broken(_engine: Engine) -> None:
         raise EngineFailedError("found broken")
 
     async def main(worker: Worker) -> None:
-        running = worker.submit(await worker.encode(MESSAGES), SAMPLING)
-        gate.allow()
-        await anext(aiter(running))
+        await gate.before_the_second_step(worker)
         calls = [asyncio.create_task(worker.call(work)) for work in (find_it_broken, thread_of)]
         await asyncio.sleep(0)
         gate.open()
@@ -135,12 +152,10 @@ def test_while_the_engine_is_loaded_again_a_call_fails_at_once() -> None:
 
 
 def test_more_than_may_wait_are_refused_and_stopping_fails_the_others() -> None:
-    gate = Gate()
+    gate = Halt()
 
     async def main(worker: Worker) -> None:
-        generation = worker.submit(await worker.encode(MESSAGES), SAMPLING)
-        gate.allow()
-        await anext(aiter(generation))
+        await gate.before_the_second_step(worker)
         calls = [asyncio.create_task(worker.call(thread_of)) for _ in range(70)]
         await asyncio.sleep(0)
         stopping = asyncio.get_running_loop().run_in_executor(None, worker.stop)
@@ -157,12 +172,10 @@ def test_more_than_may_wait_are_refused_and_stopping_fails_the_others() -> None:
 
 
 def test_a_caller_that_left_is_not_served() -> None:
-    gate = Gate()
+    gate = Halt()
 
     async def main(worker: Worker) -> None:
-        generation = worker.submit(await worker.encode(MESSAGES), SAMPLING)
-        gate.allow()
-        await anext(aiter(generation))
+        await gate.before_the_second_step(worker)
         served: list[str] = []
         leaving = asyncio.create_task(worker.call(lambda _: served.append("left")))
         await asyncio.sleep(0)
@@ -177,13 +190,11 @@ def test_a_caller_that_left_is_not_served() -> None:
 
 
 def test_a_waiting_request_that_leaves_gives_its_place_in_the_queue_back_at_once() -> None:
-    gate = Gate()
+    gate = Halt()
 
     async def main(worker: Worker) -> None:
+        await gate.before_the_second_step(worker)
         prompt = await worker.encode(MESSAGES)
-        running = worker.submit(prompt, SAMPLING)
-        gate.allow()
-        await anext(aiter(running))  # the worker stands still
         worker.submit(prompt, SAMPLING).cancel()
         assert worker.status.waiting == 0
         worker.submit(prompt, SAMPLING)
@@ -195,19 +206,16 @@ def test_a_waiting_request_that_leaves_gives_its_place_in_the_queue_back_at_once
 
 
 def test_an_outcome_says_when_its_request_came_to_what() -> None:
-    now, gate = [100.0], Gate()
+    now, gate = [100.0], Halt()
 
     async def main(worker: Worker) -> None:
+        first = await gate.before_the_second_step(worker)
         prompt = await worker.encode(MESSAGES)
-        first = worker.submit(prompt, SAMPLING)
-        gate.allow()
-        pieces = aiter(first)
-        await anext(pieces)  # the worker stands before its second step
         now[0] = 200.0
         second = worker.submit(prompt, SAMPLING, received=150.0)
         now[0] = 300.0
         gate.open()
-        assert [piece async for piece in pieces] == [" ", "b"]
+        assert await text_of(first) == "a b"
         assert await text_of(second) == "a b"
         assert first.outcome is not None
         assert second.outcome is not None

@@ -121,7 +121,7 @@ def read_script(path: Path) -> Script:
         found = tomllib.loads(content.decode("utf-8-sig"))
         strange = [key for key in found if key != "rule"]
         if strange:
-            raise ScriptError(f"{strange[0]!r} is not known: a script consists of [[rule]]")
+            raise ScriptError(f"{strange[0]!r:.40} is not known: a script consists of [[rule]]")
         rules = found.get("rule")
         if not isinstance(rules, list) or not rules:
             raise ScriptError("there is no [[rule]] in it")
@@ -140,7 +140,7 @@ def _rule(number: int, content: object) -> _Rule:
     known = cast("dict[str, Any]", content)
     strange = [key for key in known if key not in _KEYS]
     if strange:
-        raise ScriptError(f"rule {number} has {strange[0]!r}, which is not known: {_FORM}")
+        raise ScriptError(f"rule {number} has {strange[0]!r:.40}, which is not known: {_FORM}")
     ways = [way for way in _WAYS if way in known]
     if len(ways) > 1 or ("answer" in known) == ("answers" in known):
         raise ScriptError(f"rule {number} has {' and '.join(known) or 'nothing'}: {_FORM}")
