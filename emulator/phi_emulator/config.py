@@ -39,7 +39,7 @@ _LEAST_CACHE_MB: Final = 64
 _CACHE_BITS: Final = (8, 32)
 _MOST_RUNNING: Final = 64
 _TENANT: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9.-]{0,63}")
-_SCRIPTED: Final = "scripted"
+_SCRIPTED: Final = "scripted:"
 _YES: Final = ("yes", "y", "true", "on", "1")
 _NO: Final = ("no", "n", "false", "off", "0")
 DEVICE_NAMES: Final = (AUTO, *DEVICES)
@@ -159,8 +159,12 @@ class EmulatorConfig:
         _require(self.image in IMAGES, "image", self.image, f"give one of {', '.join(IMAGES)}")
         places = f"give one of {', '.join(REASONING)}"
         _require(self.reasoning in (None, *REASONING), "reasoning", self.reasoning, places)
-        names_a_file = self.model != f"{_SCRIPTED}:"
-        _require(names_a_file, "model", self.model, "name the script's file, as in scripted:answers.toml")
+        _require(
+            self.model != _SCRIPTED,
+            "model",
+            self.model,
+            "name the script's file, as in scripted:answers.toml",
+        )
         for name in (
             "requests_per_minute",
             "tokens_per_minute",
@@ -216,8 +220,8 @@ class EmulatorConfig:
     @property
     def script(self) -> Path | None:
         """The file whose answers are given in the place of a model's; `None` where a model answers."""
-        prefix, _, file = (self.model or "").partition(":")
-        return Path(file).expanduser() if prefix == _SCRIPTED else None
+        model = self.model or ""
+        return Path(model.removeprefix(_SCRIPTED)).expanduser() if model.startswith(_SCRIPTED) else None
 
     @property
     def logging_level(self) -> int:

@@ -98,5 +98,5 @@ def load_scripted(script: Script, folder: Path, settings: Settings, options: Mod
         max_running=options.max_running or SIDE_BY_SIDE,
         marks=text.encoder.marks,
         source=str(script.source),
-        why="a script answers, no model",
+        why="no model",
     )
