@@ -210,6 +210,12 @@ def test_the_emulator_imports_only_what_its_drawing_allows(path: Path) -> None:
     assert third_parties(path) <= EMULATORS_THIRD_PARTIES.get(room, set())
 
 
+def test_one_module_alone_makes_a_worker_and_all_others_know_a_source_of_answers() -> None:
+    worker = "phi_emulator.engine.serving.worker"
+    makers = {name_of(path) for path in EMULATOR_FILES if worker in {name for name, _ in imports_of(path)}}
+    assert makers == {"emulator/phi_emulator/emulator.py"}
+
+
 def test_the_emulators_rooms_are_drawn_in_layers() -> None:
     order = TopologicalSorter(may_import("emulators-house.md"))
     order.prepare()  # raises CycleError, which names the circle

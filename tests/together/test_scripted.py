@@ -192,6 +192,12 @@ def test_a_script_that_is_not_there_ends_the_command_with_one_line(tmp_path: Pat
     assert re.fullmatch(r"Error: '.*none\.toml' can't be read: .*\n", done.stderr)
 
 
+def test_a_script_is_not_measured(file: Path) -> None:
+    done = run("bench", "--model", f"scripted:{file}")
+    assert done.returncode == 2
+    assert "a script has no speed" in done.stderr
+
+
 def test_the_doctor_says_that_a_script_answers(file: Path, tmp_path: Path) -> None:
     config = EmulatorConfig(model=f"scripted:{file}")
 
