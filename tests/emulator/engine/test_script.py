@@ -70,7 +70,7 @@ def test_what_no_rule_matches_is_an_error_without_the_question(script: Path, que
         with pytest.raises(UnscriptedError) as caught:
             ask(asked(question))
         assert (
-            f"of the 3 rules in answers.toml none matches the last user message ({len(question)} ch"
+            f"of the 3 rules in 'answers.toml' none matches the last user message ({len(question)} ch"
             in str(caught.value)
         )
         assert not question or question not in str(caught.value)

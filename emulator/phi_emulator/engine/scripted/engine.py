@@ -95,8 +95,9 @@ class ScriptedEngine:
         return self._info
 
     def encode(self, messages: Sequence[Message]) -> list[int]:
-        self._check(messages)
-        return _Prompt(self._encode(messages), messages)
+        prompt = _Prompt(self._encode(messages), messages)
+        self._check(messages)  # after what is too long was refused
+        return prompt
 
     def prepare_guidance(self, grammar: str) -> None:
         self.check_guidance(grammar)

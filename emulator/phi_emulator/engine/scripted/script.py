@@ -102,7 +102,7 @@ class Script:
             spent = spent or f"; rule {number + 1} does, and has no answer left"
         # Not the question itself: what is sent as an error may be logged.
         raise UnscriptedError(
-            f"of the {len(self._rules)} rules in {self.source.name} none matches the last user message "
+            f"of the {len(self._rules)} rules in {self.source.name!r} none matches the last user message "
             f"({len(question)} characters){spent}"
         )
 
@@ -125,7 +125,9 @@ def read_script(path: Path) -> Script:
         rules = found.get("rule")
         if not isinstance(rules, list) or not rules:
             raise ScriptError("there is no [[rule]] in it")
-        return Script(path, [_rule(n, rule) for n, rule in enumerate(cast("list[object]", rules), 1)])
+        return Script(
+            path.absolute(), [_rule(n, rule) for n, rule in enumerate(cast("list[object]", rules), 1)]
+        )
     except OSError as error:
         raise ScriptError(f"{str(path)!r} can't be read: {error.strerror or error}") from error
     except RecursionError as error:

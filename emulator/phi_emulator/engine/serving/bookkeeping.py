@@ -125,12 +125,9 @@ class Books:
         """One that has not ended."""
         return self._sequences.get(sequence)
 
-    def admit(self, now: float) -> list[tuple[int, SequenceState]]:
-        """Those that have a place from now on."""
-        admitted = [(sequence, self._sequences[sequence]) for sequence in self._scheduler.admit()]
-        for _, state in admitted:
-            state.admitted = now
-        return admitted
+    def admit(self) -> list[tuple[int, SequenceState]]:
+        """Those that have a place from now on, and are to be marked as admitted."""
+        return [(sequence, self._sequences[sequence]) for sequence in self._scheduler.admit()]
 
     def forget(self, sequence: int, **counted: int) -> SequenceState | None:
         """Strike one, running or waiting, and count what became of it."""

@@ -298,18 +298,18 @@ class Worker:
         self._loaded.set_result(engine)
 
     def _turn(self, engine: Engine) -> bool:
-        """Take in what changed, then run one step. False once the worker is to stop."""
+        """Do what was asked for, take in what changed, then run one step. False once the worker is to stop."""
+        for _ in range(0 if self._stopping else len(self._calls)):
+            self._calls.popleft()(engine)
         with self._changed:
             while not (self._stopping or self._calls or self._books):
                 self._changed.wait()
             if self._stopping:
                 return False
-            calls = len(self._calls)
-        for _ in range(calls):
-            self._calls.popleft()(engine)
-        with self._changed:
             self._refuse_the_late()
-            admitted = self._books.admit(self._clock())
+            admitted = self._books.admit()
+            for _, state in admitted:
+                state.admitted = self._clock()
             running = self._books.running > 0
             self._steps += running
         for sequence, state in admitted:
