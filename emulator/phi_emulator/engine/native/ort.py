@@ -38,8 +38,9 @@ from phi_emulator.engine.native.load_errors import load_error
 from phi_emulator.engine.native.native_errors import refusal, short_words
 from phi_emulator.engine.native.native_text import NativeText
 from phi_emulator.engine.native.ort_folder import fewer_threads, fingerprint, notes_of, overlay, read_settings
-from phi_emulator.engine.native.ort_turns import OpenTurn, check_health, turn_options
+from phi_emulator.engine.native.ort_turns import OpenTurn, check_health, marked, turn_options
 from phi_emulator.engine.protocol import EndReason, EngineInfo, Message, Sampling, Step
+from phi_emulator.models.graph.geometry import short_positions
 
 __all__ = ["OrtEngine"]
 
@@ -119,6 +120,7 @@ class OrtEngine:
     ) -> None:
         settings = read_settings(folder)
         self._vocabulary = int(settings["model"]["vocab_size"])
+        self._short_positions = short_positions(settings["model"]["decoder"])
         pool: dict[str, Any] | None = None
         available = memory_of(device, settings)
         self._seeded = "dynamic_batching" in settings.get("engine", {})
@@ -223,7 +225,8 @@ class OrtEngine:
             options.set_max_session_tokens(len(prompt) + sampling.max_tokens)
             request = self._engine.create_request(options=options)
             turn = request.begin_turn(
-                list(prompt), turn_options(og, request, sampling, self._vocabulary, has_seeds=self._seeded)
+                marked(prompt, sampling.max_tokens, self._short_positions, self._vocabulary),
+                turn_options(og, request, sampling, self._vocabulary, has_seeds=self._seeded),
             )
             decoder = self._text.decoder()
         except Exception as error:
