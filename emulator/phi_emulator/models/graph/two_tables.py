@@ -65,7 +65,8 @@ def mark_sequences(graph: Steps, short_positions: int, element: int) -> str:
     blocks = s("Slice", "/paged/table", "/paged/[0]", "/paged/[1]", "/paged/[1]", to="first_block")
     place = s("Pad", blocks, c("to_place", [0, 0, 0, 3]), to="mark_at")
     held = s("GatherND", f"past_key_values.{layer}.key", place, to="held")
-    held = graph.cast(held, TensorProto.INT64, to="held_1")
+    # Where nothing was remembered yet any number is found, and is not looked at.
+    held = graph.cast(graph.cast(held, TensorProto.BOOL, to="held_any"), TensorProto.INT64, to="held_1")
     begins = s("Equal", "/paged/past", "/paged/0", to="sequence_begins")
     is_behind = s("Where", begins, asks, held, to="is_behind")
     mark = graph.cast(is_behind, element, to="mark")
