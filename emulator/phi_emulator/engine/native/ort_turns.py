@@ -68,7 +68,7 @@ def marked(prompt: Sequence[int], max_tokens: int, short_positions: int | None, 
     It is the longer where prompt and answer may outgrow the shorter; the answer's last token takes no position.
     """
     ids = list(prompt)
-    if short_positions is not None and len(ids) + max_tokens - 1 > short_positions:
+    if ids and short_positions is not None and len(ids) + max_tokens - 1 > short_positions:
         ids[0] += vocabulary
     return ids
 
