@@ -16,8 +16,10 @@ from phi_emulator.engine.machine.context import Plan, lowered
 from phi_emulator.engine.machine.processors import usable_processors
 from phi_emulator.engine.native.turn_ends import TurnEnds
 
-__all__ = ["fewer_threads", "fingerprint", "notes_of", "overlay", "read_settings"]
+__all__ = ["SHORT_TABLE", "fewer_threads", "fingerprint", "notes_of", "overlay", "read_settings"]
 
+SHORT_TABLE: Final = 4096
+"""Tokens that the shorter of a Phi's rotary tables reaches; GenAI itself takes this number for granted."""
 _VERSIONS: Final = {"genai": "onnxruntime-genai", "ort": "onnxruntime"}
 
 
@@ -53,13 +55,19 @@ def overlay(
 
 def notes_of(plan: Plan, source: Path, obstacle: str, *, is_static: bool) -> tuple[str, ...]:
     """What the user should read of the context and of how requests share the model."""
-    declared = read_settings(source)["model"]["context_length"]
-    notes = plan.notes or lowered(declared, plan.served, "set --context")
+    model = read_settings(source)["model"]
+    notes = plan.notes or lowered(model["context_length"], plan.served, "set --context")
     if not is_static:
         return notes
     because = f", because {obstacle}" if obstacle else ""
     waiting = f"static batching{because}: requests wait for those that run to end, and `seed` has no effect"
-    return (*notes, waiting)
+    if not model["type"].startswith("phi") or plan.served <= SHORT_TABLE:
+        return (*notes, waiting)
+    mixed = (
+        f"static batching mixes the two rotary tables of a Phi with long RoPE: what grows past {SHORT_TABLE} tokens "
+        f"goes wrong there (set --context {SHORT_TABLE})"
+    )
+    return (*notes, waiting, mixed)
 
 
 def fewer_threads(settings: Mapping[str, Any]) -> int | None:
