@@ -40,7 +40,7 @@ from phi_emulator.engine.native.native_text import NativeText
 from phi_emulator.engine.native.ort_folder import fewer_threads, fingerprint, notes_of, overlay, read_settings
 from phi_emulator.engine.native.ort_turns import OpenTurn, check_health, marked, turn_options
 from phi_emulator.engine.protocol import EndReason, EngineInfo, Message, Sampling, Step
-from phi_emulator.models.graph.geometry import short_positions
+from phi_emulator.models import short_positions
 
 __all__ = ["OrtEngine"]
 
