@@ -38,10 +38,10 @@ from phi_emulator.engine.native.load_errors import load_error
 from phi_emulator.engine.native.native_errors import refusal, short_words
 from phi_emulator.engine.native.ort_folder import fewer_threads, fingerprint, notes_of, overlay
 from phi_emulator.engine.native.ort_tokenizer import load_text
-from phi_emulator.engine.native.ort_turns import OpenTurn, check_health, turn_options
+from phi_emulator.engine.native.ort_turns import OpenTurn, check_health, marked, turn_options
 from phi_emulator.engine.options import ModelOptions
 from phi_emulator.engine.protocol import EndReason, EngineInfo, Message, Sampling, Step
-from phi_emulator.models import PreparedModel
+from phi_emulator.models import PreparedModel, short_positions
 from phi_emulator.models.genai_config import PoolSettings, pool_of
 
 __all__ = ["OrtEngine"]
@@ -99,6 +99,7 @@ class OrtEngine:
         folder, settings, cache_bits = ready.folder, copy(ready.settings), ready.cache_bits
         max_running = 1 if options.deterministic else options.max_running
         self._vocabulary = settings["model"]["vocab_size"]
+        self._short_positions = short_positions(settings["model"]["decoder"])
         pool: PoolSettings | None = None
         available = memory_of(device, settings)
         self._seeded = pool_of(settings) is not None
@@ -202,7 +203,8 @@ class OrtEngine:
             options.set_max_session_tokens(len(prompt) + sampling.max_tokens)
             request = self._engine.create_request(options=options)
             turn = request.begin_turn(
-                list(prompt), turn_options(og, request, sampling, self._vocabulary, has_seeds=self._seeded)
+                marked(prompt, sampling.max_tokens, self._short_positions, self._vocabulary),
+                turn_options(og, request, sampling, self._vocabulary, has_seeds=self._seeded),
             )
             decoder = self._text.decoder()
         except Exception as error:
