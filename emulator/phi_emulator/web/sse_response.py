@@ -1,4 +1,4 @@
-"""Sends an answer chunk by chunk as server-sent events. It must not know how chunks come about.
+"""Sends an answer as server-sent events, as they come. It must not know how they come about.
 
 No comments are sent to keep a connection alive: azure-ai-inference 1.0.0b9 fails on them.
 """
@@ -60,15 +60,15 @@ class ChatStreamResponse:
             (name.lower().encode("latin-1"), value.encode("latin-1")) for name, value in self._headers.items()
         ]
         await send({"type": "http.response.start", "status": self.status_code, "headers": headers})
-        async with aclosing(self._events()) as events:
-            async for event in events:
-                await send({"type": "http.response.body", "body": event, "more_body": True})
+        async with aclosing(self._events()) as bodies:
+            async for body in bodies:
+                await send({"type": "http.response.body", "body": body, "more_body": True})
         await send({"type": "http.response.body", "body": b"", "more_body": False})
 
     async def _events(self) -> AsyncGenerator[bytes]:
         try:
-            async for chunk in self._answer.chunks():
-                yield self._dialect.write_chunk(chunk)
+            async for events in self._answer.events():
+                yield events
         except ServiceError as error:
             yield self._failure(str(error))
         except Exception as error:  # noqa: BLE001 - as above all: logged without what it quotes

@@ -20,7 +20,6 @@ from phi_client.contract.parameters import ParameterPolicy
 from phi_client.contract.service.chat import (
     AssistantMessage,
     ChatCompletion,
-    ChatCompletionChunk,
     ChatRequest,
     Choice,
     WireUsage,
@@ -38,6 +37,7 @@ from phi_client.contract.service.refusals import (
 )
 from phi_client.contract.service.request_body import apply_policy, read_json, validated_request
 from phi_client.contract.service.score import score_of_completion
+from phi_client.contract.service.stream import Chunk, StreamWriter
 from phi_client.contract.service.tokens import TokenRules
 from phi_client.contract.wire import WireResponse, dump_json, get_header
 
@@ -221,11 +221,26 @@ class Surface(Dialect, ABC):
         """What the score route says where the chat route says `refusal`."""
         return refusal
 
-    def write_chunk(self, chunk: ChatCompletionChunk) -> bytes:
-        """The event that carries `chunk`."""
-        return encode_event(dump_json(self.shape_chunk(chunk).to_wire(), sort_keys=self.sorted_keys))
+    def open_stream(
+        self, *, id: str, created: int, model: str, fingerprint: str = "", asks_usage: bool = False  # noqa: A002  # the wire's name
+    ) -> StreamWriter:
+        """What writes the events of one answer; `asks_usage` where the request did."""
+        head: dict[str, Any] = {"id": id, "object": "chat.completion.chunk", "created": created, "model": model}
+        if self.tells_details:
+            head["system_fingerprint"] = fingerprint
+        asked = "after the last" if asks_usage else "never"
+        return StreamWriter(
+            self.write_chunk,
+            head,
+            usage="with the last" if self.streams_usage == "unasked" else asked,
+            annotates=self.opens_with_annotations,
+        )
 
-    def shape_chunk(self, chunk: ChatCompletionChunk) -> ChatCompletionChunk:
+    def write_chunk(self, chunk: Chunk) -> bytes:
+        """The event that carries `chunk`."""
+        return encode_event(dump_json(self.shape_chunk(chunk), sort_keys=self.sorted_keys))
+
+    def shape_chunk(self, chunk: Chunk) -> Chunk:
         """`chunk` with all that this surface always sends."""
         return chunk
 

@@ -33,6 +33,7 @@ from phi_emulator.engine.errors import (
 )
 from phi_emulator.engine.protocol import Engine, EngineInfo, Message, Sampling, Step
 from phi_emulator.engine.serving.bookkeeping import Counts, SequenceState, WorkerStatus
+from phi_emulator.engine.serving.delivery import Deliveries
 from phi_emulator.engine.serving.generation import Generation, Outcome
 from phi_emulator.engine.serving.lanes import Lanes
 from phi_emulator.engine.serving.restarts import MOST_RESTARTS, Restarts, trouble_of
@@ -77,6 +78,7 @@ class Worker:
         self._changed = threading.Condition()
         self._sequences: dict[int, SequenceState] = {}
         self._cancelled: list[int] = []
+        self._deliveries = Deliveries()
         self._stopping = False
         self._broken = False
         self._scheduler: Scheduler
@@ -158,7 +160,6 @@ class Worker:
         if tokens > self.info.context_length or sampling.max_tokens < 1:
             raise PromptTooLongError(len(prompt), self.info.context_length)
         sequence = next(self._numbers)
-        generation = Generation(sequence, self._cancel)
         machines = (StopStrings(sampling.stop), *(() if watch is None else (watch,)))
         with self._changed:
             self._engine_is_there()
@@ -167,6 +168,7 @@ class Worker:
             except QueueFullError:
                 self._count(refused=1)
                 raise
+            generation = Generation(sequence, self._cancel, self._deliveries.here())
             self._sequences[sequence] = SequenceState(generation, prompt, sampling, machines, self._clock())
             self._changed.notify()
         return generation
