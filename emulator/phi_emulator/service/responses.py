@@ -116,7 +116,7 @@ class Answer:
         )
 
     async def events(self) -> AsyncIterator[bytes]:
-        """The role, the text as it comes, then finish reason and usage; with what else the surface streams.
+        """The role, the text as it comes, then finish reason and usage, with what else the surface streams, and the end.
 
         A piece of text is an event; those that come together are handed over together.
 
@@ -139,7 +139,7 @@ class Answer:
         rest = b"" if splitter is None else b"".join(_write_text(writer, splitter.flush()))
         outcome, reason = self._ending()
         results = None if self._watch is None else self._watch.results
-        yield rest + writer.end(reason, self._usage(outcome), results)
+        yield rest + writer.end(reason, self._usage(outcome), results) + self._dialect.write_done()
 
     def _write(
         self, writer: StreamWriter, found: Found, splitter: ReasoningSplitter | None

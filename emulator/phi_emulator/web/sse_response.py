@@ -74,8 +74,8 @@ class ChatStreamResponse:
         except Exception as error:  # noqa: BLE001 - as above all: logged without what it quotes
             log_unforeseen(logger, "a stream failed", error)
             yield self._failure("internal error")
-        yield self._dialect.write_done()
 
     def _failure(self, reason: str) -> bytes:
         # The container's words (its source); the status is sent already.
-        return self._dialect.write_stream_error(f"Error parsing decoded stream: {bounded_text(reason)}")
+        words = f"Error parsing decoded stream: {bounded_text(reason)}"
+        return self._dialect.write_stream_error(words) + self._dialect.write_done()

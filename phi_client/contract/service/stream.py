@@ -76,10 +76,11 @@ class StreamWriter:
         found = {"content_filter_results": results} if self._annotates and results is not None else {}
         last = self._chunk({"content": ""}, finish_reason, **found)
         if self._usage == "with the last":
-            return self._write({**last, "usage": usage})
+            last["usage"] = usage
+        written = self._write(last)
         if self._usage == "after the last":
-            return self._write(last) + self._write({**self._head, "choices": [], "usage": usage})
-        return self._write(last)
+            written += self._write({**self._head, "choices": [], "usage": usage})
+        return written
 
     @cached_property
     def _around_text(self) -> tuple[bytes, bytes]:
