@@ -180,7 +180,8 @@ class _Benchmark:
                     elif one <= joins.begun_s:
                         during.append(next_one - one)
             if before and during:
-                normal.append(statistics.median(before))
+                # Tokens that come together have no gap between them: what counts is their pace.
+                normal.append(statistics.fmean(before))
                 joining.append(during)
         if normal:
             ratios = [max(gaps) / usual for gaps, usual in zip(joining, normal, strict=True)]

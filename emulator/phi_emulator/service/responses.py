@@ -116,7 +116,7 @@ class Answer:
         )
 
     async def events(self) -> AsyncIterator[bytes]:
-        """The role, the text as it comes, then finish reason and usage, with what else the surface streams, and the end.
+        """The role, the text as it comes, finish reason and usage, with what else the surface streams; then the end.
 
         A piece of text is an event; those that come together are handed over together.
 
@@ -124,9 +124,9 @@ class Answer:
             ServiceError: the engine failed or was stopped.
         """
         writer = self._dialect.open_stream(
-            id=self._id,
-            created=self._created,
-            model=self._model,
+            self._id,
+            self._created,
+            self._model,
             fingerprint=self._fingerprint,
             asks_usage=self._includes_usage,
         )

@@ -14,10 +14,13 @@ from phi_client.contract.service.chat import WireUsage
 from phi_client.contract.service.filter_results import SAFE_PROMPT
 from phi_client.contract.wire import dump_json
 
-__all__ = ["Chunk", "StreamWriter"]
+__all__ = ["Chunk", "StreamWriter", "UsagePlace"]
 
 Chunk = dict[str, Any]
 """A piece of a streamed answer as a JSON object."""
+
+UsagePlace = Literal["with the last", "after the last", "never"]
+"""The chunk that brings the usage: the last one, or one of its own that follows it."""
 
 _ANNOTATION: Final[Chunk] = {"id": "", "object": "", "created": 0, "model": "", "choices": []}
 
@@ -25,8 +28,8 @@ _ANNOTATION: Final[Chunk] = {"id": "", "object": "", "created": 0, "model": "", 
 class StreamWriter:
     """Writes one stream: `begin`, then pieces in any number, then `end`. Each returns whole events.
 
-    `write` turns a chunk into an event, `head` is what all chunks begin with. `usage` says whether it comes with the
-    last chunk, in one of its own after that, or not at all; `annotates`, whether the content filter's word comes.
+    `write` turns a chunk into an event, `head` is what all chunks begin with, `annotates` says whether the content
+    filter's word is sent.
     """
 
     def __init__(
@@ -34,7 +37,7 @@ class StreamWriter:
         write: Callable[[Chunk], bytes],
         head: Mapping[str, Any],
         *,
-        usage: Literal["with the last", "after the last", "never"],
+        usage: UsagePlace,
         annotates: bool,
     ) -> None:
         self._write = write
@@ -100,7 +103,9 @@ class StreamWriter:
     def _event(self, delta: Mapping[str, Any]) -> bytes:
         return self._write(self._chunk(delta))
 
-    def _chunk(self, delta: Mapping[str, Any], finish_reason: FinishReason | None = None, **found: Any) -> Chunk:
+    def _chunk(
+        self, delta: Mapping[str, Any], finish_reason: FinishReason | None = None, **found: Any
+    ) -> Chunk:
         choice = {"index": 0, "delta": delta, "finish_reason": finish_reason, "logprobs": None, **found}
         # Usage that comes later is null until then (the OpenAI API).
         later = {"usage": None} if self._usage == "after the last" else {}

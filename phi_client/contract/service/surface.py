@@ -37,7 +37,7 @@ from phi_client.contract.service.refusals import (
 )
 from phi_client.contract.service.request_body import apply_policy, read_json, validated_request
 from phi_client.contract.service.score import score_of_completion
-from phi_client.contract.service.stream import Chunk, StreamWriter
+from phi_client.contract.service.stream import Chunk, StreamWriter, UsagePlace
 from phi_client.contract.service.tokens import TokenRules
 from phi_client.contract.wire import WireResponse, dump_json, get_header
 
@@ -222,17 +222,15 @@ class Surface(Dialect, ABC):
         return refusal
 
     def open_stream(
-        self, *, id: str, created: int, model: str, fingerprint: str = "", asks_usage: bool = False  # noqa: A002  # the wire's name
+        self, answer_id: str, created: int, model: str, *, fingerprint: str = "", asks_usage: bool = False
     ) -> StreamWriter:
-        """What writes the events of one answer; `asks_usage` where the request did."""
-        head: dict[str, Any] = {"id": id, "object": "chat.completion.chunk", "created": created, "model": model}
-        if self.tells_details:
-            head["system_fingerprint"] = fingerprint
-        asked = "after the last" if asks_usage else "never"
+        """What writes the events of one answer; `asks_usage` if the request did, `created` in seconds."""
+        head = {"id": answer_id, "object": "chat.completion.chunk", "created": created, "model": model}
+        usage: UsagePlace = "after the last" if asks_usage else "never"
         return StreamWriter(
             self.write_chunk,
-            head,
-            usage="with the last" if self.streams_usage == "unasked" else asked,
+            head | ({"system_fingerprint": fingerprint} if self.tells_details else {}),
+            usage="with the last" if self.streams_usage == "unasked" else usage,
             annotates=self.opens_with_annotations,
         )
 

@@ -21,7 +21,6 @@ from concurrent.futures import Future
 from contextlib import suppress
 from dataclasses import replace
 from itertools import count
-from typing import Final
 
 from phi_emulator.engine.errors import (
     EngineError,
@@ -36,7 +35,7 @@ from phi_emulator.engine.protocol import Engine, EngineInfo, Message, Sampling, 
 from phi_emulator.engine.serving.bookkeeping import Counts, SequenceState, WorkerStatus
 from phi_emulator.engine.serving.delivery import Deliveries
 from phi_emulator.engine.serving.generation import Generation, Outcome
-from phi_emulator.engine.serving.lanes import Lanes
+from phi_emulator.engine.serving.lanes import SMALL, Lanes
 from phi_emulator.engine.serving.restarts import MOST_RESTARTS, Restarts, trouble_of
 from phi_emulator.engine.serving.scheduler import Scheduler
 from phi_emulator.engine.serving.text import StopStrings, TextMachine
@@ -44,9 +43,6 @@ from phi_emulator.engine.serving.text import StopStrings, TextMachine
 __all__ = ["Counts", "Worker", "WorkerStatus"]
 
 logger = logging.getLogger("phi_emulator.engine")
-
-_AT_ONCE: Final = 2048
-"""Letters of a prompt that is read faster than a thread is woken for it, whatever it holds: in 0.7 ms."""
 
 
 class Worker:
@@ -129,13 +125,13 @@ class Worker:
         return replace(self._counts, steps=self._steps)
 
     async def encode(self, messages: Sequence[Message]) -> list[int]:
-        """The prompt's token ids, worked out beside the event loop if that may take long; none waits behind much longer.
+        """The prompt's token ids, worked out beside the event loop unless it is short; none waits behind longer ones.
 
         Raises:
             EngineError: as `Engine.encode` raises it, or because the engine is not there any more.
         """
         size = sum(len(text) for message in messages for text in message)
-        if size <= _AT_ONCE and self._loaded.done():
+        if size <= SMALL and self._loaded.done():
             return self._engine().encode(messages)
         return await self._lanes.run(size, lambda: self._engine().encode(messages))
 
