@@ -26,7 +26,7 @@ class StillLoop(asyncio.SelectorEventLoop):
     def time(self) -> float:
         return self.now
 
-    def call_soon_threadsafe(self, callback: Callable[..., object], *args: object, context: object = None):  # type: ignore[no-untyped-def,override]
+    def call_soon_threadsafe(self, callback: Callable[..., object], *args: object, context: object = None):  # type: ignore[no-untyped-def]
         self.wakings += 1
         return super().call_soon_threadsafe(callback, *args)
 
@@ -146,7 +146,11 @@ def test_short_steps_come_token_by_token_with_few_wakings() -> None:
 
 def test_a_text_is_not_held_by_an_engine_that_stands_still() -> None:
     allowed = threading.Semaphore(0)
-    engine = ScriptedEngine(lambda _: "a b c d", before_step=lambda: allowed.acquire(timeout=30) and None)
+
+    def wait() -> None:
+        assert allowed.acquire(timeout=30)
+
+    engine = ScriptedEngine(lambda _: "a b c d", before_step=wait)
     worker = Worker(lambda: engine)
     worker.start()
 
