@@ -60,9 +60,9 @@ class ChatStreamResponse:
             (name.lower().encode("latin-1"), value.encode("latin-1")) for name, value in self._headers.items()
         ]
         await send({"type": "http.response.start", "status": self.status_code, "headers": headers})
-        async with aclosing(self._events()) as bodies:
-            async for body in bodies:
-                await send({"type": "http.response.body", "body": body, "more_body": True})
+        async with aclosing(self._events()) as events:
+            async for event in events:
+                await send({"type": "http.response.body", "body": event, "more_body": True})
         await send({"type": "http.response.body", "body": b"", "more_body": False})
 
     async def _events(self) -> AsyncGenerator[bytes]:

@@ -358,7 +358,7 @@ class OrtEngine:
         if live is None:
             return 0
         cached = 0 if live.has_ended else self._cut(live)
-        live.reading.close()
+        live.reading.close(is_read=live.has_begun or live.has_ended)
         self._numbers.pop(live.request, None)
         live.request.close()
         return live.reading.cached_of(cached)

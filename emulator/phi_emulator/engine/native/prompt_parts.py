@@ -76,10 +76,10 @@ class Reading:
             self._prefixes.note(self.tokens)
         self.tokens.append(token)
 
-    def close(self) -> None:
-        """Nothing more is read."""
-        if len(self.tokens) > self.length:
-            self._prefixes.note(self.tokens[:-1])  # the last one was never given to the model
+    def close(self, *, is_read: bool) -> None:
+        """Nothing more is read; `is_read` tells whether the whole prompt was."""
+        if is_read:  # but the answer's last token was never given to the model
+            self._prefixes.note(self.tokens[: max(self.length, len(self.tokens) - 1)])
 
 
 class KnownPrefixes:
