@@ -94,7 +94,7 @@ def test_a_loop_that_has_closed_is_no_error() -> None:
     delivery.post(str, "b", urgent=False)
 
 
-@settings(max_examples=50)
+@settings(max_examples=50, deadline=None)
 @given(st.lists(st.tuples(st.booleans(), st.sampled_from([0.0, TICK_S / 2, 2 * TICK_S])), max_size=30))
 def test_everything_comes_once_in_order_and_within_a_tick(posts: list[tuple[bool, float]]) -> None:
     loop = StillLoop()
@@ -161,6 +161,24 @@ def test_a_text_is_not_held_by_an_engine_that_stands_still() -> None:
         allowed.release(3)
         assert [await anext(pieces) for _ in range(3)] == ["a", " ", "b"]
         allowed.release(20)
+
+    try:
+        asyncio.run(main())
+    finally:
+        worker.stop()
+
+
+def test_who_goes_on_with_another_iteration_misses_nothing() -> None:
+    worker = Worker(lambda: ScriptedEngine(lambda _: "a b c d"))
+    worker.start()
+
+    async def main() -> None:
+        generation = worker.submit(await worker.encode([Message("user", "x")]), Sampling(20, temperature=0))
+        while worker.status.running:  # noqa: ASYNC110 - it comes true in another thread
+            await asyncio.sleep(0)
+        assert [await anext(aiter(generation)) for _ in range(3)] == ["a", " ", "b"]
+        assert [piece async for piece in generation] == [" ", "c", " ", "d"]
+        assert generation.outcome is not None
 
     try:
         asyncio.run(main())

@@ -8,7 +8,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from phi_emulator.engine.errors import SequenceError
 from phi_emulator.engine.native.prompt_parts import PART, KnownPrefixes, Reading, chunk_of
@@ -185,6 +185,7 @@ def test_a_refusal_between_parts_ends_that_sequence_alone(ort: Any, monkeypatch:
     ort.release(1)
 
 
+@settings(deadline=None)
 @given(
     st.integers(1, 600),
     st.integers(0, 600),

@@ -43,12 +43,11 @@ class Generation:
 
     async def __aiter__(self) -> AsyncIterator[str]:
         """Yield the text as it comes; raises as `batches`."""
-        async for texts in self.batches():
-            for text in texts:
-                yield text
+        async for texts in self.batches(1):
+            yield texts[0]
 
-    async def batches(self) -> AsyncIterator[list[str]]:
-        """Yield the text as it comes, all pieces that are there at a time.
+    async def batches(self, most: int | None = None) -> AsyncIterator[list[str]]:
+        """Yield the text as it comes, all pieces that are there at a time, or `most`. What isn't taken stays.
 
         Raises:
             EngineFailedError: the engine broke down.
@@ -56,8 +55,10 @@ class Generation:
         """
         while self.outcome is None:
             await self._arrived.wait()
-            self._arrived.clear()
-            received, self._received = self._received, []
+            received = self._received[:most]
+            del self._received[:most]
+            if not self._received:
+                self._arrived.clear()
             texts = [one for one in received if isinstance(one, str)]
             if texts:
                 yield texts
