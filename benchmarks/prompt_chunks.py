@@ -15,19 +15,21 @@ import time
 from pathlib import Path
 
 from phi_emulator.engine.native.ort import OrtEngine
+from phi_emulator.engine.options import ModelOptions
 from phi_emulator.engine.protocol import Sampling
-from phi_emulator.models import prepare_model, resolve_model
+from phi_emulator.models import PreparedModel, prepare_model, resolve_model
+from phi_emulator.models.genai_config import read_settings
 
 _SIZES = (16, 32, 64, 128)
 
 
-def with_chunks(folder: Path, size: int, out: Path) -> Path:
-    """The same folder, whose engine reads prompts in chunks of `size`."""
+def engine_of(folder: Path, size: int, out: Path) -> OrtEngine:
+    """An engine on the same folder that reads prompts in chunks of `size`."""
     shutil.copytree(folder, out, copy_function=shutil.copy)
     settings = json.loads((out / "genai_config.json").read_text(encoding="utf-8"))
     settings["search"]["chunk_size"] = size
     (out / "genai_config.json").write_text(json.dumps(settings), encoding="utf-8")
-    return out
+    return OrtEngine(PreparedModel.unprepared(out, read_settings(out)), ModelOptions("measured"))
 
 
 def read(engine: OrtEngine, tokens: int, seed: int) -> tuple[float, float]:
@@ -52,12 +54,10 @@ def main() -> None:
     parser.add_argument("--tokens", type=int, default=512)
     parser.add_argument("--rounds", type=int, default=4)
     given = parser.parse_args()
-    folder = prepare_model(given.model or resolve_model().folder).folder
+    stock: Path = given.model or resolve_model().folder
+    folder = prepare_model(stock, read_settings(stock)).folder
     with tempfile.TemporaryDirectory() as temporary:
-        engines = {
-            size: OrtEngine(with_chunks(folder, size, Path(temporary, str(size))), model="measured")
-            for size in _SIZES
-        }
+        engines = {size: engine_of(folder, size, Path(temporary, str(size))) for size in _SIZES}
         best = {size: (float("inf"), float("inf")) for size in _SIZES}
         for number in range(given.rounds):
             for size, engine in engines.items():

@@ -18,7 +18,7 @@ from phi_emulator.engine.native.native_sampling import native_sampling
 from phi_emulator.engine.native.prompt_parts import Reading
 from phi_emulator.engine.protocol import Sampling
 
-__all__ = ["OpenTurn", "begin_turn"]
+__all__ = ["OpenTurn", "begin_turn", "marked"]
 
 
 @dataclass(slots=True)
@@ -98,6 +98,17 @@ def _options(og: Any, request: Any, sampling: Sampling, vocabulary: int, *, has_
     if sampling.guidance is not None:
         turn.set_guidance("lark_grammar", sampling.guidance)
     return turn
+
+
+def marked(prompt: Sequence[int], max_tokens: int, short_positions: int | None, vocabulary: int) -> list[int]:
+    """The ids for the native engine; with long RoPE they say which rotary table the sequence gets.
+
+    It is the longer where prompt and answer may outgrow the shorter; the answer's last token takes no position.
+    """
+    ids = list(prompt)
+    if ids and short_positions is not None and len(ids) + max_tokens - 1 > short_positions:
+        ids[0] += vocabulary
+    return ids
 
 
 def _check_health(og: Any, engine: Any) -> None:

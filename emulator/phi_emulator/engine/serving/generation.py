@@ -13,28 +13,45 @@ from phi_emulator.engine.errors import EngineError
 from phi_emulator.engine.protocol import EndReason
 from phi_emulator.engine.serving.delivery import Delivery
 
-__all__ = ["Generation", "Outcome"]
+__all__ = ["Generation", "Outcome", "Times"]
+
+
+class Times(NamedTuple):
+    """When a request came to each place on its way, in seconds of the clock of the source that answered it."""
+
+    received: float
+    """Its first bytes were there; for who asks without HTTP, as `queued`."""
+    queued: float
+    """Its prompt was encoded, and it was taken in."""
+    admitted: float
+    """It had its place beside those that run."""
+    first_token: float | None
+    """None where the answer has none."""
+    ended: float
 
 
 class Outcome(NamedTuple):
-    """How a generation ended, counted in real tokens."""
+    """How a generation ended, counted in real tokens, and when it came to what."""
 
     reason: EndReason
     prompt_tokens: int
     completion_tokens: int
     cached_prompt_tokens: int
+    times: Times
 
 
 class Generation:
     """One answer in the making: iterate over its text, then read `outcome`.
 
-    Belongs to the event loop that submitted it. Leaving the iteration early doesn't stop the model: call `cancel()`.
+    Belongs to the event loop that submitted it, which its `delivery` goes to; without one it has its own. Leaving the iteration early doesn't stop the model: call `cancel()`.
     """
 
-    def __init__(self, sequence: int, cancel: Callable[[int], None], delivery: Delivery) -> None:
+    def __init__(
+        self, sequence: int, cancel: Callable[[int], None], delivery: Delivery | None = None
+    ) -> None:
         self._sequence = sequence
         self._cancel = cancel
-        self._delivery = delivery
+        self._delivery = delivery or Delivery(asyncio.get_running_loop())
         self._has_begun = False
         self._received: list[str | Outcome | EngineError] = []
         self._arrived = asyncio.Event()
