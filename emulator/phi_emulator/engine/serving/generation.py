@@ -43,7 +43,8 @@ class Outcome(NamedTuple):
 class Generation:
     """One answer in the making: iterate over its text, then read `outcome`.
 
-    Belongs to the event loop that submitted it, which its `delivery` goes to; without one it has its own. Leaving the iteration early doesn't stop the model: call `cancel()`.
+    Belongs to the event loop that submitted it, to which its `delivery` goes; without one it has its own. Leaving the
+    iteration early doesn't stop the model: call `cancel()`.
     """
 
     def __init__(
