@@ -7,17 +7,18 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from phi_emulator.engine.errors import EngineFailedError
 from phi_emulator.engine.native.decoding import TokenDecoder
 from phi_emulator.engine.native.drafts import Drafter
-from phi_emulator.engine.native.native_errors import short_words
+from phi_emulator.engine.native.native_errors import refusal, short_words
 from phi_emulator.engine.native.native_sampling import native_sampling
+from phi_emulator.engine.native.prompt_parts import Reading
 from phi_emulator.engine.protocol import Sampling
 
-__all__ = ["OpenTurn", "check_health", "marked", "turn_options"]
+__all__ = ["OpenTurn", "begin_turn", "marked"]
 
 
 @dataclass(slots=True)
@@ -27,25 +28,62 @@ class OpenTurn:
     request: Any
     turn: int
     decoder: TokenDecoder
-    grammar: str
-    room: int
-    """Tokens that it may still give."""
+    sampling: Sampling
+    reading: Reading
     drafter: Drafter | None
+    room: int = field(init=False)
+    """Tokens that it may still give."""
     has_begun: bool = False
     """Whether its prompt is taken in."""
     has_ended: bool = False
     """Whether its turn came to its own end."""
 
-    def take(self, token: int) -> str:
-        """The text that a generated token completes."""
+    def __post_init__(self) -> None:
+        self.room = self.sampling.max_tokens
+
+    @property
+    def grammar(self) -> str:
+        """What the answer is held to, or nothing."""
+        return self.sampling.guidance or ""
+
+    def take(self, token: int | None) -> str:
+        """The text that a generated token completes, if there is one."""
+        if token is None:
+            return ""
         self.has_begun = True
         self.room -= 1
+        self.reading.add(token)
         if self.drafter is not None:
             self.drafter.add(token)
         return self.decoder.feed(token)
 
 
-def turn_options(og: Any, request: Any, sampling: Sampling, vocabulary: int, *, has_seeds: bool) -> Any:
+def begin_turn(
+    og: Any, engine: Any, prompt: Sequence[int], sampling: Sampling, vocabulary: int, *, has_seeds: bool
+) -> tuple[Any, int]:
+    """A native request, and the number of its turn.
+
+    Raises:
+        GuidanceError, SequenceError: it is refused.
+        EngineFailedError: the engine is broken.
+    """
+    request: Any = None
+    try:
+        options = og.RequestOptions()
+        options.set_max_session_tokens(len(prompt) + sampling.max_tokens)
+        request = engine.create_request(options=options)
+        return request, request.begin_turn(
+            list(prompt), _options(og, request, sampling, vocabulary, has_seeds=has_seeds)
+        )
+    except Exception as error:
+        # Whatever it refuses, it refuses to this sequence alone, unless it is not well.
+        if request is not None:
+            request.close()
+        _check_health(og, engine)
+        raise refusal(sampling, error) from error
+
+
+def _options(og: Any, request: Any, sampling: Sampling, vocabulary: int, *, has_seeds: bool) -> Any:
     """The native options of a turn. What the native side refuses of them it raises."""
     turn = og.TurnOptions(request)
     turn.set_max_generated_tokens(sampling.max_tokens)
@@ -73,7 +111,7 @@ def marked(prompt: Sequence[int], max_tokens: int, short_positions: int | None, 
     return ids
 
 
-def check_health(og: Any, engine: Any) -> None:
+def _check_health(og: Any, engine: Any) -> None:
     """See whether the native engine takes what it must take.
 
     Raises:
