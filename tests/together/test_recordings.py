@@ -578,7 +578,7 @@ def test_a_request_without_a_recording_fails_and_says_what_nearly_matched(
     recording = studio.record(emulator.root, emulator.key)
     ask_raw(recording.server.root, temperature=0.2)
     server = studio.replay(recording.path)
-    with pytest.raises(openai.NotFoundError) as caught:
+    with pytest.raises(openai.BadRequestError) as caught:
         by_openai(server, stream=True)
     assert caught.value.code == "NoRecording"
     assert str(caught.value).endswith("which differs in temperature: recorded 0.2, asked 0.5")
@@ -599,7 +599,7 @@ def test_answers_come_in_turn_and_then_fail_where_that_is_chosen(
         ask_raw(recording.server.root)
     server = studio.replay(recording.path, after_last="fail")
     answers = [ask_raw(server.root) for _ in range(3)]
-    assert [answer.status_code for answer in answers] == [200, 200, 404]
+    assert [answer.status_code for answer in answers] == [200, 200, 400]
     assert [answer.json()["choices"][0]["message"]["content"] for answer in answers[:2]] == ["one", "two"]
 
 

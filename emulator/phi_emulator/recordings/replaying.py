@@ -24,7 +24,7 @@ logger = logging.getLogger("phi_emulator.recordings")
 
 NO_RECORDING: Final = "NoRecording"
 """The code of the error that a request gets which no recording answers."""
-_STATUS: Final = 404
+_STATUS: Final = 400
 """No client tries again on it."""
 
 

@@ -104,7 +104,12 @@ class Endpoints:
         if name is not None and behaviour.deployments and name not in behaviour.deployments:
             raise ServiceError(dialect.unknown_deployment(name))
         exchange.answer = await self._service.answer(
-            behaviour, dialect, request, exchange.request_id, deployment=name
+            behaviour,
+            dialect,
+            request,
+            exchange.request_id,
+            deployment=name,
+            received=exchange.received,
         )
 
     async def _read(

@@ -6,7 +6,7 @@ import re
 import socket
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -101,13 +101,17 @@ def listen(connection: socket.socket) -> Heard:
 
 @contextmanager
 def serving(
-    *, outer: Sequence[Link] = (), inner: Sequence[Link] = (), config: EmulatorConfig | None = None
+    *,
+    outer: Sequence[Link] = (),
+    inner: Sequence[Link] = (),
+    config: EmulatorConfig | None = None,
+    clock: Callable[[], float] = time.monotonic,
 ) -> Iterator[Served]:
     """An emulator with further links in its chain."""
     config = config or EmulatorConfig(max_body_bytes=100_000)
     worker = Worker(lambda: ScriptedEngine(lambda _: "one two three"))
     worker.start()
-    app = App(ChatService(worker), config, outer=outer, inner=inner)
+    app = App(ChatService(worker), config, outer=outer, inner=inner, clock=clock)
     server = HttpServer(app)
     with socket.create_server(("127.0.0.1", 0)) as listening:
         thread = threading.Thread(target=server.serve_until_stopped, args=(listening,))

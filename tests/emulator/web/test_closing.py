@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 import socket
 from functools import partial
 
@@ -135,6 +136,21 @@ def test_a_whole_request_is_closed_at_once_after_its_answer() -> None:
         connection.sendall(served.whole(ASK))
         assert listen(connection).status == 200
         assert not _sends_for_ever(connection)
+
+
+@pytest.mark.parametrize(
+    ("change", "status"),
+    [({}, 413), ({"path": "/nowhere"}, 404), ({"path": "/serverless/info", "method": "GET"}, 200)],
+)
+def test_a_body_that_nobody_reads_is_followed_by_the_next_request(
+    change: dict[str, str], status: int
+) -> None:
+    size = 1024 * 1024
+    with serving() as served, served.connect() as connection:
+        connection.sendall(served.head(f"Content-Length: {size}", **change))
+        connection.sendall(b"x" * size + served.whole(ASK))
+        heard = listen(connection)
+    assert re.findall(rb"HTTP/1.1 ([0-9]{3}) ", heard.data) == [b"%d" % status, b"200"]
 
 
 @pytest.mark.parametrize("protocol", ["websocket", "h2c", "TLS/1.2"])
