@@ -15,21 +15,7 @@ from phi_client.contract.error_body import ErrorBody
 from phi_client.contract.events import DONE, EventDecoder, are_events
 from phi_client.contract.reasoning import ReasoningSplitter
 from phi_client.contract.service import Surface
-from phi_client.contract.service.chat import (
-    AssistantMessage,
-    ChatCompletion,
-    ChatCompletionChunk,
-    Choice,
-    WireUsage,
-    annotation_chunk,
-    content_chunk,
-    finish_chunk,
-    reasoning_chunk,
-    role_chunk,
-    tool_call_chunk,
-    usage_chunk,
-)
-from phi_client.contract.service.filter_results import SAFE_PROMPT
+from phi_client.contract.service.chat import AssistantMessage, ChatCompletion, Choice, WireUsage
 from phi_client.contract.wire import ContractError
 from phi_emulator.recordings.exchanges import End, RecordedChunk, RecordedExchange, RecordedHead
 from phi_emulator.recordings.meaning import Form
@@ -106,7 +92,7 @@ def read_answer(exchange: RecordedExchange) -> Told | None:
     surface = surface_of(request.surface, request.path)
     try:
         if are_events(exchange.body):
-            views = list(_events_of(surface, exchange.chunks))
+            views = list(_views_of(surface, exchange.chunks))
         else:
             view = surface.read_completion(exchange.body, route=request.path)
             views = [] if isinstance(view, ErrorBody) else [(exchange.ms, view)]
@@ -140,7 +126,7 @@ def read_answer(exchange: RecordedExchange) -> Told | None:
     )
 
 
-def _events_of(surface: Surface, chunks: Iterable[RecordedChunk]) -> Iterator[tuple[int, AnswerView]]:
+def _views_of(surface: Surface, chunks: Iterable[RecordedChunk]) -> Iterator[tuple[int, AnswerView]]:
     """What each event says, and when it came."""
     decoder = EventDecoder()
     ms = 0
@@ -158,16 +144,12 @@ def _events_of(surface: Surface, chunks: Iterable[RecordedChunk]) -> Iterator[tu
 def rewritten(exchange: RecordedExchange, told: Told, form: Form) -> RecordedExchange:
     """The answer of `exchange`, which said `told`, in another form."""
     surface = surface_of(form.surface, form.path).at_version(form.api_version)
-    usage = None if told.usage is None else _wire_usage(told.usage)
+    usage = WireUsage() if told.usage is None else _wire_usage(told.usage)
     named = surface.response_headers(request_id=told.request_id, usage=None if form.streams else usage)
     ms = 0 if exchange.head is None else exchange.head.ms
     if form.streams:
-        chunks = tuple(
-            RecordedChunk(surface.write_chunk(chunk), at)
-            for at, chunk in _chunks(told, surface, form, usage, ms)
-        )
-        end = RecordedChunk(surface.write_done(), max(exchange.ms, chunks[-1].ms))
-        chunks = (*chunks, end)
+        chunks = tuple(_events(told, surface, form, usage, ms))
+        chunks = (*chunks, RecordedChunk(surface.write_done(), max(exchange.ms, chunks[-1].ms)))
         headers = {"content-type": _EVENTS}
     else:
         completion = _completion(told, surface, usage)
@@ -182,7 +164,7 @@ def rewritten(exchange: RecordedExchange, told: Told, form: Form) -> RecordedExc
     )
 
 
-def _completion(told: Told, surface: Surface, usage: WireUsage | None) -> ChatCompletion:
+def _completion(told: Told, surface: Surface, usage: WireUsage) -> ChatCompletion:
     is_apart = surface.reasoning_in == "reasoning_content"
     pieces = list(told.said(reasoning_apart=is_apart))
     members: dict[str, Any] = {"role": "assistant", "content": "".join(piece.content for piece in pieces)}
@@ -205,35 +187,19 @@ def _completion(told: Told, surface: Surface, usage: WireUsage | None) -> ChatCo
     )
 
 
-def _chunks(
-    told: Told, surface: Surface, form: Form, usage: WireUsage | None, ms: int
-) -> Iterator[tuple[int, ChatCompletionChunk]]:
-    """The chunks of a stream, and when each comes."""
-    head: dict[str, Any] = {"id": told.id, "created": told.created, "model": told.model}
-    is_unasked = surface.streams_usage == "unasked"
-    # Where usage comes later because it was asked for, it is null until then (the OpenAI API).
-    null_usage = {"usage": None} if form.with_usage and not is_unasked else {}
-    if surface.opens_with_annotations:
-        yield ms, annotation_chunk(SAFE_PROMPT)
-    yield ms, role_chunk(**head).model_copy(update=null_usage)
+def _events(told: Told, surface: Surface, form: Form, usage: WireUsage, ms: int) -> Iterator[RecordedChunk]:
+    """The events of a stream, and when each comes."""
+    writer = surface.open_stream(told.id, told.created, told.model, asks_usage=form.with_usage)
+    yield RecordedChunk(writer.begin(), ms)
     for piece in told.said(reasoning_apart=surface.reasoning_in == "reasoning_content"):
         ms = piece.ms
-        parts: list[ChatCompletionChunk] = []
         if piece.reasoning:
-            parts.append(reasoning_chunk(piece.reasoning, **head))
+            yield RecordedChunk(writer.reasoning(piece.reasoning), ms)
         if piece.content:
-            parts.append(content_chunk(piece.content, **head))
-        parts += [
-            tool_call_chunk({"index": number} | call, **head) for number, call in enumerate(piece.calls)
-        ]
-        for part in parts:
-            yield ms, part.model_copy(update=null_usage)
-    yield (
-        ms,
-        finish_chunk(told.finish_reason, usage if is_unasked else None, **head).model_copy(update=null_usage),
-    )
-    if form.with_usage and not is_unasked and usage is not None:
-        yield ms, usage_chunk(usage, **head)
+            yield RecordedChunk(writer.text(piece.content), ms)
+        for number, call in enumerate(piece.calls):
+            yield RecordedChunk(writer.tool_call({"index": number} | call), ms)
+    yield RecordedChunk(writer.end(told.finish_reason, usage), ms)
 
 
 def _join_call(calls: list[dict[str, Any]], piece: Mapping[str, Any]) -> None:
