@@ -28,6 +28,16 @@ ROUTES: Final = (
     "/openai/v1/chat/completions",
     "/openai/deployments/any/chat/completions?api-version=2024-10-21",
 )
+UNKNOWN_ROUTES: Final = (
+    "/nothing",
+    "/openai/x",
+    "/models",
+    "/score",
+    "/%ff/%00",
+    "/_emulator/x",
+    "//",
+    "/serverless/",
+)
 QUESTIONS: Final = ("What is 17 * 24?", "six times seven", "Add 3 and 4, then double it.", "12 - 30", "Hello")
 TEXTS: Final = (
     "",
@@ -48,12 +58,19 @@ FIELDS: Final = (
 )  # fmt: skip
 
 
+MOST_DEPTH: Final = 3
+
+
 @dataclass(frozen=True, slots=True)
 class Exchange:
     """What is sent over one connection, in parts with pauses between them."""
 
     kind: str
     parts: Sequence[bytes]
+    answers: int | None = 1
+    """How many must come; None where it is left to the server, or to when the client leaves."""
+    succeeds: bool = False
+    """Whether each answer must be 200."""
     pause_s: float = 0.0
     reads: int | None = None
     """Bytes of the answer that are read before the client hangs up; None reads it to its end."""
@@ -92,24 +109,29 @@ def question(rng: random.Random, **fields: Any) -> dict[str, Any]:
     content = f"{rng.choice(QUESTIONS)} {MARK}"
     body: dict[str, Any] = {"messages": [{"role": "user", "content": content}], "model": "any"}
     body["max_tokens"] = rng.choice((1, 2, 8, 24))
-    if rng.random() < 0.4:
+    if chance(rng, 40):
         body["temperature"] = rng.choice((0, 7e-46, 1e-7, 0.3, 0.7, 1))
-    if rng.random() < 0.3:
+    if chance(rng, 30):
         body["top_p"] = rng.choice((1e-46, 0.1, 0.95, 1))
-    if rng.random() < 0.3:
+    if chance(rng, 30):
         body["seed"] = rng.randrange(1000)
-    if rng.random() < 0.3:
+    if chance(rng, 30):
         body["stop"] = rng.choice((["</think>"], ["4", MARK], [" "], ["is not", "<think>"]))
-    if rng.random() < 0.2:
+    if chance(rng, 20):
         earlier = [{"role": "user", "content": rng.choice(QUESTIONS)}, {"role": "assistant", "content": "42"}]
         body["messages"] = [
             {"role": "system", "content": "Be brief."},
             *earlier * rng.randrange(1, 9),
             *body["messages"],
         ]
-    if rng.random() < 0.4:
+    if chance(rng, 40):
         body["stream"] = True
     return body | fields
+
+
+def chance(rng: random.Random, percent: int) -> bool:
+    """True so often."""
+    return rng.randrange(100) < percent
 
 
 def dump(body: Any) -> bytes:
@@ -127,7 +149,7 @@ def for_route(body: dict[str, Any], route: str) -> dict[str, Any]:
 
 def _valid(rng: random.Random) -> Exchange:
     route = rng.choice(ROUTES)
-    return Exchange("valid", [request(dump(for_route(question(rng), route)), route)])
+    return Exchange("valid", [request(dump(for_route(question(rng), route)), route)], succeeds=True)
 
 
 def _large(rng: random.Random) -> Exchange:
@@ -141,43 +163,27 @@ def _large(rng: random.Random) -> Exchange:
     )
 
 
-def _schema(rng: random.Random, depth: int = 0) -> Any:
-    def inner() -> Any:
-        return _schema(rng, depth + 1)
-
-    if depth > 3:
+def schema(rng: random.Random, depth: int = 0) -> Any:
+    """A schema, or what is none: shallow and small, or as large as a line of text can ask for."""
+    if depth > MOST_DEPTH:
         return {"type": "integer"}
-    match rng.randrange(12):
-        case 0:
-            return {"type": "array", "items": inner(), "maxItems": rng.choice((2, 1_000, 60_000, 10**8))}
-        case 1:
-            return {"type": "array", "items": inner(), "minItems": rng.choice((0, 50, 10**6))}
-        case 2:
-            return {
-                "type": "string",
-                "pattern": rng.choice(("^[a-z]{1,9}$", "(a+)+$", "(", "^.{1,50000}$", "\\p{L}*")),
-            }
-        case 3:
-            return {"type": "string", "maxLength": rng.choice((5, 100_000, 10**9))}
-        case 4:
-            return {"enum": [MARK + str(n) for n in range(rng.choice((1, 20, 3_000)))]}
-        case 5:
-            return {"anyOf": [inner() for _ in range(rng.randrange(4))]}
-        case 6:
-            return {"$ref": rng.choice(("#", "#/$defs/none", "https://example.invalid/x"))}
-        case 7:
-            return {"type": "number", "minimum": rng.choice(NUMBERS), "multipleOf": rng.choice((0, 3, 1e-9))}
-        case 8:
-            return rng.choice(
-                (True, False, {}, [], "object", {"type": "nothing"}, {"type": "object", "properties": 5})
-            )
-        case 9:
-            return {
-                "type": "object",
-                "properties": {f"{MARK}{n}": {"type": "string"} for n in range(rng.choice((1, 300)))},
-            }
-        case _:
-            return {"type": "object", "properties": {"a": inner(), "b": inner()}, "required": ["a"]}
+    return rng.choice(_SCHEMAS)(rng, lambda: schema(rng, depth + 1))
+
+
+_SCHEMAS: Final[tuple[Callable[[random.Random, Callable[[], Any]], Any], ...]] = (
+    lambda _, inner: {"type": "object", "properties": {"a": inner(), "b": inner()}, "required": ["a"]},
+    lambda _, inner: {"type": "object", "properties": {"c": inner()}, "additionalProperties": inner()},
+    lambda rng, _: {"type": "object", "properties": {f"{MARK}{n}": {} for n in range(rng.choice((1, 300)))}},
+    lambda rng, inner: {"type": "array", "items": inner(), "maxItems": rng.choice((2, 60_000, 10**8))},
+    lambda rng, inner: {"type": "array", "items": inner(), "minItems": rng.choice((0, 50, 10**6))},
+    lambda rng, _: {"type": "string", "pattern": rng.choice(("^[a-z]{1,9}$", "(a+)+$", "(", "^.{1,50000}$"))},
+    lambda rng, _: {"type": "string", "maxLength": rng.choice((5, 100_000, 10**9))},
+    lambda rng, _: {"enum": [f"{MARK}{n}" for n in range(rng.choice((1, 20, 3_000)))]},
+    lambda rng, inner: {"anyOf": [inner() for _ in range(rng.randrange(4))]},
+    lambda rng, _: {"$ref": rng.choice(("#", "#/$defs/none", "https://example.invalid/x"))},
+    lambda rng, _: {"type": "number", "minimum": rng.choice(NUMBERS), "multipleOf": rng.choice((0, 3, 1e-9))},
+    lambda rng, _: rng.choice((True, False, {}, [], "object", {"type": "nothing"}, {"properties": 5})),
+)
 
 
 def _form(rng: random.Random) -> Exchange:
@@ -196,14 +202,14 @@ def _form(rng: random.Random) -> Exchange:
         case 2:
             tool = {
                 "type": "function",
-                "function": {"name": "f", "description": MARK, "parameters": _schema(rng)},
+                "function": {"name": "f", "description": MARK, "parameters": schema(rng)},
             }
             wish = {"tools": [tool], "tool_choice": rng.choice(("auto", "none", "required", "f"))}
         case _:
             wish = {
                 "response_format": {
                     "type": "json_schema",
-                    "json_schema": {"name": "s", "schema": _schema(rng)},
+                    "json_schema": {"name": "s", "schema": schema(rng)},
                 }
             }
     route = rng.choice(ROUTES)
@@ -212,7 +218,8 @@ def _form(rng: random.Random) -> Exchange:
 
 def _invalid(rng: random.Random) -> Exchange:
     """Read well and refused: values, names, routes, keys, media types; or not JSON at all."""
-    body, route, lines, key = question(rng), rng.choice(ROUTES), [], EMULATOR_KEY
+    body, route, lines = question(rng), rng.choice(ROUTES), list[str]()
+    key: str | None = EMULATOR_KEY
     for _ in range(rng.randrange(1, 4)):
         body[rng.choice((*FIELDS, "\ud800", MARK))] = rng.choice((*NUMBERS, *ODD, *TEXTS))
     sent = dump(for_route(body, route)) if "messages" in body else b"{}"
@@ -230,18 +237,7 @@ def _invalid(rng: random.Random) -> Exchange:
         case 2:
             sent = rng.choice((b"", b"null", b"[]", b'"x"', b"\xef\xbb\xbf{}", b"[" + b"1," * 50_000 + b"1]"))
         case 3:
-            route = rng.choice(
-                (
-                    "/nothing",
-                    "/openai/x",
-                    "/models",
-                    "/score",
-                    "/%ff/%00",
-                    "/_emulator/nothing",
-                    "//",
-                    "/serverless/",
-                )
-            )
+            route = rng.choice(UNKNOWN_ROUTES)
         case 4:
             key = rng.choice((None, "", "wrong", MARK * 50, "ÿ"))
         case 5:
@@ -283,18 +279,20 @@ def _hostile(rng: random.Random) -> Exchange:
         b"\r\n\r\n\r\n" + whole,
         bytes(rng.randrange(256) for _ in range(rng.randrange(1, 3_000))),
     ))  # fmt: skip
-    return Exchange("hostile", [sent], is_half_sent=True)
+    return Exchange("hostile", [sent], answers=None, is_half_sent=True)
 
 
 def _hung_up(rng: random.Random) -> Exchange:
     """A good request whose client leaves: within it, before its answer, or within that."""
     route = rng.choice(ROUTES)
-    fields = {"stream": rng.random() < 0.7, "max_tokens": rng.choice((8, 64, 400))}
+    fields = {"stream": chance(rng, 70), "max_tokens": rng.choice((8, 64, 400))}
     whole = request(dump(for_route(question(rng, **fields), route)), route)
-    resets = rng.random() < 0.5
-    if rng.random() < 0.4:
-        return Exchange("hung up", [whole[: rng.randrange(len(whole))]], reads=0, resets=resets)
-    return Exchange("hung up", [whole], reads=rng.choice((0, 0, 1, 200, 900, 3_000)), resets=resets)
+    resets = chance(rng, 50)
+    if chance(rng, 40):
+        return Exchange("hung up", [whole[: rng.randrange(len(whole))]], answers=None, reads=0, resets=resets)
+    return Exchange(
+        "hung up", [whole], answers=None, reads=rng.choice((0, 0, 1, 200, 900, 3_000)), resets=resets
+    )
 
 
 def _pipelined(rng: random.Random) -> Exchange:
@@ -305,7 +303,9 @@ def _pipelined(rng: random.Random) -> Exchange:
     ]
     some.insert(rng.randrange(len(some) + 1), request(b"{}", closes=False))
     some.append(request(dump(question(rng, max_tokens=4))))
-    return Exchange("pipelined", [b"".join(some)], reads=rng.choice((None, None, 1_000)))
+    if chance(rng, 33):
+        return Exchange("pipelined", [b"".join(some)], answers=None, reads=1_000)
+    return Exchange("pipelined", [b"".join(some)], answers=len(some))
 
 
 def _slow(rng: random.Random) -> Exchange:
@@ -314,7 +314,7 @@ def _slow(rng: random.Random) -> Exchange:
     whole = request(dump(for_route(question(rng), route)), route)
     cuts = sorted(rng.sample(range(1, len(whole)), rng.randrange(1, 12)))
     parts = [whole[start:end] for start, end in zip([0, *cuts], [*cuts, len(whole)], strict=True)]
-    return Exchange("slow", parts, pause_s=rng.choice((0.0, 0.002, 0.02)))
+    return Exchange("slow", parts, succeeds=True, pause_s=rng.choice((0.0, 0.002, 0.02)))
 
 
 _KINDS: Final[dict[str, tuple[int, Callable[[random.Random], Exchange]]]] = {

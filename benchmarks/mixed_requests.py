@@ -3,8 +3,8 @@
 
 python -m benchmarks.mixed_requests [--requests 10000] [--seed N] [--first N] [--side-by-side 8]
 
-The emulator is a process of its own with the bundled model and `--extensions`. Exchange N of a seed is always the same, so
-`--first N --requests 1` repeats one. Exits 1 when something is not as it must be, and says what.
+The emulator is a process of its own with the bundled model and `--extensions`. Exchange N of a seed is always the same,
+so `--first N --requests 1` repeats one. Exits 1 when something is not as it must be, and says what.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, Final
 
@@ -37,9 +38,12 @@ LIMIT_S: Final = 120.0
 HALF_SENT_S: Final = 0.5
 """After which the client of a request that may have no end says that nothing follows."""
 MOST_GROWTH_MB: Final = 200.0
-_STATUS: Final = re.compile(rb"(?:^|\r\n)HTTP/1\.1 ([0-9]{3}) ")
-_INFORMATIONAL: Final = 200
-_SERVER_ERROR: Final = 500
+_STATUS: Final = re.compile(rb"HTTP/1\.1 ([0-9]{3}) ")
+_WITHIN: Final = re.compile(
+    rb"model-error-statuscode: 5|^(event: error|data: {\"error\")", re.MULTILINE | re.IGNORECASE
+)
+"""A 500 in the clothes of a 424, or the end of a stream."""
+_ERROR_WITHIN: Final = "error within"
 _UNDONE: Final = "no answer in time"
 
 
@@ -50,9 +54,6 @@ class Size:
     megabytes: float
     threads: int
     sockets: int
-
-    def __str__(self) -> str:
-        return f"{self.megabytes:.0f} MB, {self.threads} threads, {self.sockets} sockets"
 
 
 class Served:
@@ -122,8 +123,8 @@ def serving() -> Iterator[Served]:
         ]
         with (
             log.open("wb") as out,
-            subprocess.Popen(command, stdout=out, stderr=subprocess.STDOUT) as process,
-        ):  # noqa: S603
+            subprocess.Popen(command, stdout=out, stderr=subprocess.STDOUT) as process,  # noqa: S603
+        ):
             served = Served(process, log)
             try:
                 served.wait()
@@ -138,46 +139,61 @@ class Counts:
     """What the exchanges came to."""
 
     statuses: dict[str, Counter[str]] = field(default_factory=lambda: defaultdict(Counter))
-    failures: list[str] = field(default_factory=list)
+    wrong: list[str] = field(default_factory=list)
     health_ms: float = 0.0
     """The longest that the health route took meanwhile."""
 
 
 async def exchange(port: int, sent: Exchange) -> list[str]:
     """The status of each answer; without one, what became of the connection."""
-    reader, writer = await asyncio.open_connection("127.0.0.1", port, limit=2**20)
-    got = b""
-    with suppress(ConnectionError):
-        try:
-            for part in sent.parts:
-                writer.write(part)
-                await writer.drain()
-                await asyncio.sleep(sent.pause_s)
-            while sent.reads is None or len(got) < sent.reads:
-                try:
-                    async with asyncio.timeout(HALF_SENT_S if sent.is_half_sent else None):
-                        part = await reader.read(65_536)
-                except TimeoutError:
-                    writer.write_eof()
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    got = bytearray()
+
+    async def send() -> None:
+        for part in sent.parts:
+            writer.write(part)
+            await writer.drain()
+            await asyncio.sleep(sent.pause_s)
+
+    async def receive() -> None:
+        while sent.reads is None or len(got) < sent.reads:
+            try:
+                async with asyncio.timeout(HALF_SENT_S if sent.is_half_sent else None):
                     part = await reader.read(65_536)
-                if not part:
-                    break
-                got += part
-        finally:
-            if sent.resets:
-                linger = struct.pack("ii", 1, 0)
-                writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
-            writer.close()
-            with suppress(ConnectionError):
-                await writer.wait_closed()
-    statuses = [int(status) for status in _STATUS.findall(got)]
-    final = [str(status) for status in statuses if status >= _INFORMATIONAL]
-    return final or ["left" if sent.reads is not None else "closed"]
+            except TimeoutError:
+                writer.write_eof()
+                part = await reader.read(65_536)
+            if not part:
+                return
+            got.extend(part)
+
+    # Side by side: a body that is too large is answered before its end.
+    await asyncio.gather(send(), receive(), return_exceptions=True)
+    if sent.resets:
+        lingers_for_nothing = struct.pack("ii", 1, 0)
+        writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, lingers_for_nothing)
+    writer.close()
+    with suppress(ConnectionError):
+        await writer.wait_closed()
+    if _WITHIN.search(got):
+        return [_ERROR_WITHIN]
+    statuses = [status.decode() for status in _STATUS.findall(got) if not status.startswith(b"1")]
+    return statuses or ["closed" if sent.reads is None else "left"]
 
 
-async def converse(served: Served, *, seed: int, numbers: range, side_by_side: int) -> Counts:
-    """Send all of them, some side by side."""
-    counts = Counts()
+def complaint(sent: Exchange, ends: list[str]) -> str | None:
+    """What is wrong with the answers; None where nothing is."""
+    if any(end in (_UNDONE, _ERROR_WITHIN) or end.startswith("5") for end in ends):
+        return f"{ends}"
+    if sent.answers is not None and len(ends) != sent.answers:
+        return f"{ends} in the place of {sent.answers} answers"
+    if sent.succeeds and set(ends) != {"200"}:
+        return f"{ends} in the place of 200"
+    return None
+
+
+async def converse(served: Served, counts: Counts, *, seed: int, numbers: range, side_by_side: int) -> None:
+    """Send all of them, some side by side, and count."""
     port = httpx.URL(served.url).port or 0
     left = iter(numbers)
 
@@ -190,11 +206,8 @@ async def converse(served: Served, *, seed: int, numbers: range, side_by_side: i
             except TimeoutError:
                 ends = [_UNDONE]
             counts.statuses[sent.kind].update(ends)
-            counts.failures += [
-                f"{number} ({sent.kind}): {end}"
-                for end in ends
-                if end == _UNDONE or (end.isdigit() and int(end) >= _SERVER_ERROR)
-            ]
+            if (wrong := complaint(sent, ends)) is not None:
+                counts.wrong.append(f"{number} ({sent.kind}): {wrong}")
 
     async def watch() -> None:
         async with httpx.AsyncClient(trust_env=False, timeout=LIMIT_S) as client:
@@ -207,7 +220,6 @@ async def converse(served: Served, *, seed: int, numbers: range, side_by_side: i
     watching = asyncio.create_task(watch())
     await asyncio.gather(*(work() for _ in range(side_by_side)))
     watching.cancel()
-    return counts
 
 
 def wait_until_idle(served: Served) -> dict[str, Any]:
@@ -222,60 +234,57 @@ def wait_until_idle(served: Served) -> dict[str, Any]:
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """What was found: the counts, sizes before and after, and all that is not as it must be."""
+    """What was found: the counts, the sizes after each tenth, and all that is not as it must be."""
 
     counts: Counts
-    before: Size
-    after: Size
+    sizes: list[Size]
     seconds: float
     wrong: list[str]
 
 
 def run(*, requests: int, seed: int, first: int = 0, side_by_side: int = 8) -> Report:
     """Serve, converse, and look at what is left."""
+    counts, sizes = Counts(), list[Size]()
+    edges = [first + requests * tenth // 10 for tenth in range(11)]
     with serving() as served:
         text = served.control()
-        warm = range(first, first + requests // 10)
         began = time.monotonic()
-        counts = asyncio.run(converse(served, seed=seed, numbers=warm, side_by_side=side_by_side))
-        before = served.size()
-        rest = range(warm.stop, first + requests)
-        more = asyncio.run(converse(served, seed=seed, numbers=rest, side_by_side=side_by_side))
-        seconds = time.monotonic() - began
-        for kind, ends in more.statuses.items():
-            counts.statuses[kind].update(ends)
-        counts.health_ms = max(counts.health_ms, more.health_ms)
-        wrong = counts.failures = [*counts.failures, *more.failures]
-        if served.has_ended:
-            return Report(
-                counts, before, before, seconds, [*wrong, "the emulator ended:", served.log()[-2_000:]]
+        for start, end in pairwise(edges):
+            asyncio.run(
+                converse(served, counts, seed=seed, numbers=range(start, end), side_by_side=side_by_side)
             )
-        status, health = wait_until_idle(served), served.ask("/_emulator/health")
-        after = served.size()
-        log = served.log()
+            if served.has_ended:
+                gone = f"the emulator ended:\n{served.log()[-2_000:]}"
+                return Report(counts, sizes, time.monotonic() - began, [*counts.wrong, gone])
+            status = wait_until_idle(served)
+            sizes.append(served.size())
+        seconds = time.monotonic() - began
+        health, log = served.ask("/_emulator/health"), served.log()
+        grown = sizes[-1].megabytes - sizes[0].megabytes
         checks = {
             f"it is not idle: {status}": status["running"] == 0 and status["waiting"] == 0,
             f"it is not well, or was loaded again: {health}": health == {"status": "healthy"},
             "its log has a traceback": "Traceback" not in log,
             "its log has the text of a prompt": MARK not in log,
-            f"it has grown by more than {MOST_GROWTH_MB:.0f} MB": after.megabytes - before.megabytes
-            < MOST_GROWTH_MB,
+            f"it has grown by {grown:.0f} MB": grown < MOST_GROWTH_MB,
             "its greedy text has changed": served.control() == text,
         }
-        return Report(
-            counts, before, after, seconds, wrong + [what for what, holds in checks.items() if not holds]
-        )
+    return Report(
+        counts, sizes, seconds, counts.wrong + [what for what, holds in checks.items() if not holds]
+    )
 
 
 def print_report(report: Report) -> None:
     """A table by kind and end, the sizes, and what is wrong."""
-    ends = sorted({end for counter in report.counts.statuses.values() for end in counter})
+    statuses = report.counts.statuses
+    ends = sorted({end for counter in statuses.values() for end in counter})
     print("| Kind | " + " | ".join(ends) + " |")
     print("|---|" + "---|" * len(ends))
-    for kind, counter in sorted(report.counts.statuses.items()):
+    for kind, counter in sorted(statuses.items()):
         print(f"| {kind} | " + " | ".join(str(counter[end] or "") for end in ends) + " |")
     print(f"\n{report.seconds:.0f} s; the health route took {report.counts.health_ms:.0f} ms at most")
-    print(f"after a tenth of them: {report.before}; at the end: {report.after}")
+    for name in ("megabytes", "threads", "sockets"):
+        print(f"{name} after each tenth: " + " ".join(f"{getattr(size, name):.0f}" for size in report.sizes))
     print("\n".join(["", "NOT WELL:", *report.wrong]) if report.wrong else "well and idle")
 
 

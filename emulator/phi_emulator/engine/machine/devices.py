@@ -77,7 +77,9 @@ class Device:
             config.append_provider(self.provider)
 
 
-CPU: Final = Device("cpu", "", "CPUExecutionProvider", 'python -m pip install "phi-client[emulator]"', reports=("cpu",))
+CPU: Final = Device(
+    "cpu", "", "CPUExecutionProvider", 'python -m pip install "phi-client[emulator]"', reports=("cpu",)
+)
 DEVICES: Final[Mapping[str, Device]] = {
     device.name: device
     for device in (
