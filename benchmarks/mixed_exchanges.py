@@ -1,5 +1,5 @@
 # ruff: noqa: INP001  # a folder of commands, no package
-"""Exchanges with an emulator, drawn by number: valid, formed, invalid, hostile, hung up, pipelined and slow.
+"""Exchanges with an emulator, drawn by number: valid, formed, invalid, hostile, hung up, pipelined, slow, and other routes.
 
 It must not know how an exchange ends: `mixed_requests` sends them and counts.
 """
@@ -38,6 +38,14 @@ UNKNOWN_ROUTES: Final = (
     "//",
     "/serverless/",
 )
+OTHER_ROUTES: Final = (
+    "/", "/info", "/serverless/info", "/managed-compute/", "/managed-compute/swagger.json", "/models/info", "/openai/v1/models",
+    "/openai/v1/models/x%2F%00", "/openai/models", "/_emulator/health", "/_emulator/status",
+    *(f"/_emulator/entra/{rest}" for rest in (
+        "any/v2.0/.well-known/openid-configuration", "any/discovery/v2.0/keys", "any/oauth2/v2.0/token",
+        "metadata/identity/oauth2/token", "msi/token",
+    )),
+)  # fmt: skip
 QUESTIONS: Final = ("What is 17 * 24?", "six times seven", "Add 3 and 4, then double it.", "12 - 30", "Hello")
 TEXTS: Final = (
     "",
@@ -249,6 +257,25 @@ def _invalid(rng: random.Random) -> Exchange:
     return Exchange("invalid", [request(sent, route, *lines, key=key)])
 
 
+def _other(rng: random.Random) -> Exchange:
+    """What is asked beside answers: the page, models, health, tokens; now and then by a wrong method or with an odd query."""
+    route = rng.choice(OTHER_ROUTES) + rng.choice(
+        ("", "", "?api-version=", "?a=%00&a=%ff", f"?resource={MARK}&api-version=2018-02-01")
+    )
+    method = rng.choice((b"GET", b"GET", b"GET", b"POST", b"HEAD", b"DELETE", b"OPTIONS"))
+    body = rng.choice(
+        (
+            b"",
+            b"grant_type=client_credentials&client_id=a&client_secret=b&scope=c",
+            b"%ff&=&&",
+            bytes(range(256)),
+        )
+    )
+    lines = (f"Accept: {rng.choice(('*/*', 'text/html', 'ÿ'))}", f"Metadata: {rng.choice(('true', 'x'))}")
+    sent = request(body, route, *lines, key=rng.choice((EMULATOR_KEY, None)))
+    return Exchange("other", [sent.replace(b"POST", method, 1)])
+
+
 def _hostile(rng: random.Random) -> Exchange:
     """Bytes that no client sends."""
     body = dump(question(rng))
@@ -321,8 +348,9 @@ _KINDS: Final[dict[str, tuple[int, Callable[[random.Random], Exchange]]]] = {
     "valid": (30, _valid),
     "large": (2, _large),
     "form": (8, _form),
-    "invalid": (22, _invalid),
-    "hostile": (16, _hostile),
+    "invalid": (20, _invalid),
+    "other": (4, _other),
+    "hostile": (14, _hostile),
     "hung up": (12, _hung_up),
     "pipelined": (5, _pipelined),
     "slow": (5, _slow),

@@ -10,7 +10,7 @@ import pytest
 from benchmarks.mixed_exchanges import Exchange, draw
 from benchmarks.mixed_requests import complaint, exchange, run
 
-KINDS = {"valid", "large", "form", "invalid", "hostile", "hung up", "pipelined", "slow"}
+KINDS = {"valid", "large", "form", "invalid", "other", "hostile", "hung up", "pipelined", "slow"}
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="its signals end the served process otherwise")
