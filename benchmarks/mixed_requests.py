@@ -37,6 +37,8 @@ LIMIT_S: Final = 120.0
 """How long an exchange, the start and the end may take on a machine that is busy with other things."""
 HALF_SENT_S: Final = 0.5
 """After which the client of a request that may have no end says that nothing follows."""
+MOST_TOKENS: Final = 400
+"""Of an answer: what is thought to be refused and is not has no budget of its own."""
 MOST_GROWTH_MB: Final = 200.0
 _STATUS: Final = re.compile(rb"HTTP/1\.1 ([0-9]{3}) ")
 _WITHIN: Final = re.compile(
@@ -118,6 +120,8 @@ def serving() -> Iterator[Served]:
             "--port",
             "0",
             "--extensions",
+            "--max-output-tokens",
+            str(MOST_TOKENS),
             "--log-level",
             "debug",
         ]
@@ -167,12 +171,16 @@ async def exchange(port: int, sent: Exchange) -> list[str]:
                 return
             got.extend(part)
 
-    # Side by side: a body that is too large is answered before its end.
-    await asyncio.gather(send(), receive(), return_exceptions=True)
-    if sent.resets:
-        lingers_for_nothing = struct.pack("ii", 1, 0)
-        writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, lingers_for_nothing)
-    writer.close()
+    try:
+        # Side by side: a body that is too large is answered before its end.
+        await asyncio.gather(send(), receive(), return_exceptions=True)
+    finally:
+        if sent.resets:
+            lingers_for_nothing = struct.pack("ii", 1, 0)
+            writer.get_extra_info("socket").setsockopt(
+                socket.SOL_SOCKET, socket.SO_LINGER, lingers_for_nothing
+            )
+        writer.close()
     with suppress(ConnectionError):
         await writer.wait_closed()
     if _WITHIN.search(got):
