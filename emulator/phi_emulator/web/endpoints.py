@@ -111,7 +111,9 @@ class Endpoints:
         name = exchange.deployment
         if name is not None and self._deployments and name not in self._deployments:
             raise ServiceError(dialect.unknown_deployment(name))
-        exchange.answer = await self._service.answer(dialect, request, exchange.request_id, deployment=name)
+        exchange.answer = await self._service.answer(
+            dialect, request, exchange.request_id, deployment=name, received=exchange.started
+        )
 
     async def _whole(self, exchange: Exchange) -> ChatCompletion:
         """The whole answer, or the front door's word that it took too long; the engine is free then."""

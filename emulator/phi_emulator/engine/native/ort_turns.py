@@ -6,6 +6,7 @@ Takes the native package from `ort`, which alone imports it; knows nothing of wh
 from __future__ import annotations
 
 import secrets
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,7 +17,7 @@ from phi_emulator.engine.native.native_errors import short_words
 from phi_emulator.engine.native.native_sampling import native_sampling
 from phi_emulator.engine.protocol import Sampling
 
-__all__ = ["OpenTurn", "check_health", "turn_options"]
+__all__ = ["OpenTurn", "check_health", "marked", "turn_options"]
 
 
 @dataclass(slots=True)
@@ -59,6 +60,17 @@ def turn_options(og: Any, request: Any, sampling: Sampling, vocabulary: int, *, 
     if sampling.guidance is not None:
         turn.set_guidance("lark_grammar", sampling.guidance)
     return turn
+
+
+def marked(prompt: Sequence[int], max_tokens: int, short_positions: int | None, vocabulary: int) -> list[int]:
+    """The ids for the native engine; with long RoPE they say which rotary table the sequence gets.
+
+    It is the longer where prompt and answer may outgrow the shorter; the answer's last token takes no position.
+    """
+    ids = list(prompt)
+    if ids and short_positions is not None and len(ids) + max_tokens - 1 > short_positions:
+        ids[0] += vocabulary
+    return ids
 
 
 def check_health(og: Any, engine: Any) -> None:
