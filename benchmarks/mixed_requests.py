@@ -51,9 +51,10 @@ _UNDONE: Final = "no answer in time"
 
 @dataclass(frozen=True, slots=True)
 class Size:
-    """What the emulator's processes hold."""
+    """What the emulator holds; `helpers` are the megabytes of the processes that it starts, which come and go."""
 
     megabytes: float
+    helpers: float
     threads: int
     sockets: int
 
@@ -96,9 +97,10 @@ class Served:
     def size(self) -> Size:
         """Of the process and its children."""
         parent = psutil.Process(self._process.pid)
-        family = [parent, *parent.children(recursive=True)]
-        memory = sum(process.memory_info().rss for process in family) / 1e6
-        return Size(memory, parent.num_threads(), len(parent.net_connections()))
+        megabytes, *helpers = (
+            process.memory_info().rss / 1e6 for process in (parent, *parent.children(recursive=True))
+        )
+        return Size(megabytes, sum(helpers), parent.num_threads(), len(parent.net_connections()))
 
     def control(self) -> str:
         """A greedy text, which must not change."""
@@ -291,7 +293,7 @@ def print_report(report: Report) -> None:
     for kind, counter in sorted(statuses.items()):
         print(f"| {kind} | " + " | ".join(str(counter[end] or "") for end in ends) + " |")
     print(f"\n{report.seconds:.0f} s; the health route took {report.counts.health_ms:.0f} ms at most")
-    for name in ("megabytes", "threads", "sockets"):
+    for name in ("megabytes", "helpers", "threads", "sockets"):
         print(f"{name} after each tenth: " + " ".join(f"{getattr(size, name):.0f}" for size in report.sizes))
     print("\n".join(["", "NOT WELL:", *report.wrong]) if report.wrong else "well and idle")
 
