@@ -2,7 +2,7 @@
 PYTHON ?= python
 
 help: ## Print these targets
-	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-10s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-15s %s\n", $$1, $$2}'
 
 install: ## Install the project for development into the active environment
 	$(PYTHON) -m pip install -U pip
@@ -42,9 +42,12 @@ build: ## Build sdist and wheel into dist/
 foreign-replays: ## Have litellm and langchain-openai read a recording
 	.ci/foreign-replays
 
+foreign-suites: ## Run the suites of langchain-tests and azure-ai-inference against the emulator
+	.ci/foreign-suites
+
 release: ## Check, build and tag the version in pyproject.toml; pushes nothing
 	bash .ci/release
 
 check: lint type test build ## All that CI runs, in this environment
 
-.PHONY: help install fmt lint type test docs accuracy bench serve build foreign-replays release check
+.PHONY: help install fmt lint type test docs accuracy bench serve build foreign-suites foreign-replays release check
