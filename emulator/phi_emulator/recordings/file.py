@@ -17,6 +17,7 @@ import binascii
 import os
 import re
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -100,8 +101,9 @@ class RecordingFile:
         try:
             self._write(lines)
         except OSError as error:
-            os.ftruncate(self._descriptor, self._size)
-            os.lseek(self._descriptor, self._size, os.SEEK_SET)
+            with suppress(OSError):
+                os.ftruncate(self._descriptor, self._size)
+                os.lseek(self._descriptor, self._size, os.SEEK_SET)
             raise RecordingError(f"{self._path} can't be written: {error.strerror or error}") from error
 
     def close(self) -> None:

@@ -126,8 +126,8 @@ class Upstream:
             timeout=_TIMEOUT,
             verify=self._tls,
             transport=self._transport,
-            # A proxy has no way to this machine.
-            trust_env=not self._endpoint.is_loopback,
+            # A proxy has no way to this machine, nor a place before a transport of the caller's own.
+            trust_env=self._transport is None and not self._endpoint.is_loopback,
         )
 
     async def credential_of(self, surface: Surface) -> tuple[str, str]:

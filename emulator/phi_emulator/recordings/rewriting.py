@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, Final, cast
+from typing import Any, Final, TypeGuard, cast
 
-from phi_client.contract.answers import CUT_REASONS, AnswerView, Usage, first_choice
+from phi_client.contract.answers import CUT_REASONS, AnswerView, Usage, first_choice, read_count
 from phi_client.contract.error_body import ErrorBody
 from phi_client.contract.events import DONE, EventDecoder, are_events
 from phi_client.contract.reasoning import ReasoningSplitter
@@ -108,20 +108,17 @@ def read_answer(exchange: RecordedExchange) -> Told | None:
         if view.choices:
             choice = first_choice(view.choices)
             reason = choice.finish_reason or reason
-            calls = tuple(
-                cast("dict[str, Any]", call) for call in choice.tool_calls if isinstance(call, dict)
-            )
+            calls = tuple(filter(_is_call, choice.tool_calls))
             pieces.append(Piece(ms, choice.reasoning_content, choice.content, calls))
     # The first chunk may be of no choice, with an empty id.
     named = next((view for _, view in views if view.raw.get("id")), views[0][1])
-    created = named.raw.get("created")
     return Told(
         tuple(pieces),
         reason or "stop",
         usage,
         named.model or "",
         str(named.raw.get("id") or ""),
-        int(created) if isinstance(created, int | float) else 0,
+        read_count(named.raw.get("created")) or 0,
         surface.read_request_id(head.headers) or "",
     )
 
@@ -202,16 +199,22 @@ def _events(told: Told, surface: Surface, form: Form, usage: WireUsage, ms: int)
     yield RecordedChunk(writer.end(told.finish_reason, usage), ms)
 
 
+def _is_call(call: object) -> TypeGuard[dict[str, Any]]:
+    """Whether it is a call of a tool, or a piece of one: other things are not told on another surface."""
+    return isinstance(call, dict) and isinstance(cast("dict[str, Any]", call).get("function"), dict)
+
+
 def _join_call(calls: list[dict[str, Any]], piece: Mapping[str, Any]) -> None:
     """Add a call, or a piece of one that was streamed, to the calls of a whole answer."""
-    function: Mapping[str, Any] = piece.get("function") or {}
+    function: Mapping[str, Any] = piece["function"]
     number = piece.get("index", len(calls))
     if number in range(len(calls)):
         known = cast("dict[str, Any]", calls[number]["function"])
-        known["arguments"] = str(known.get("arguments") or "") + str(function.get("arguments") or "")
+        known["arguments"] = f"{known.get('arguments') or ''}{function.get('arguments') or ''}"
         return
-    call = {name: value for name, value in piece.items() if name != "index"}
-    calls.append(call | {"function": dict(function)})
+    calls.append(
+        {name: value for name, value in piece.items() if name != "index"} | {"function": dict(function)}
+    )
 
 
 def _wire_usage(usage: Usage) -> WireUsage:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import random
 from dataclasses import replace
 from typing import Any
 
@@ -158,6 +159,63 @@ def test_calls_of_tools_are_the_same_in_every_form(form: Form) -> None:
         assert again is not None
         found = rewritten(exchange, again, replace(form, streams=False))
         assert json.loads(found.body)["choices"] == [choice]
+
+
+ODD = [
+    None,
+    True,
+    -1,
+    0.5,
+    float("inf"),
+    10**400,
+    "",
+    "7",
+    "\ud800",
+    "<think>",
+    [],
+    ["a"],
+    {},
+    {"function": "x"},
+]
+
+
+def an_odd_view(part: str, chance: random.Random) -> dict[str, Any]:
+    """An answer or a chunk in which some things are none that anybody sends."""
+
+    def maybe(usual: object) -> Any:
+        return chance.choice(ODD) if chance.random() < 0.1 else usual
+
+    call = maybe(
+        {
+            "index": maybe(0),
+            "id": maybe("c"),
+            "function": maybe({"name": maybe("n"), "arguments": maybe("{}")}),
+        }
+    )
+    said = {"content": maybe("x"), "reasoning_content": maybe("r"), "tool_calls": maybe([call, maybe(call)])}
+    choice = {"index": maybe(0), part: maybe(said), "finish_reason": maybe("stop")}
+    usage = {"prompt_tokens": maybe(1), "completion_tokens": maybe(2), "total_tokens": maybe(3)}
+    named = {"id": maybe("i"), "created": maybe(5), "model": maybe("m")}
+    return {**named, "choices": maybe([maybe(choice)]), "usage": maybe(usage)}
+
+
+def test_an_odd_answer_is_rewritten_or_left_alone() -> None:
+    chance = random.Random(5)
+    told_of = 0
+    for number in range(3000):
+        if number % 2:
+            views = [an_odd_view("delta", chance) for _ in range(3)]
+            body = b"".join(b"data: " + json.dumps(view).encode() + b"\n\n" for view in views)
+        else:
+            body = json.dumps(an_odd_view("message", chance)).encode()
+        exchange = RecordedExchange(
+            asked(stream=True), RecordedHead(200, {}, 0), (RecordedChunk(body, 1),), End.COMPLETE, 2
+        )
+        told = read_answer(exchange)
+        if told is not None:
+            told_of += 1
+            assert rewritten(exchange, told, chance.choice(FORMS)).body
+    assert told_of > 500
 
 
 @pytest.mark.parametrize("source", PLACES)
