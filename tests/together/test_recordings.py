@@ -444,6 +444,18 @@ def test_an_exchange_in_which_a_secret_survives_is_not_recorded(
     assert REAL_KEY not in caplog.text
 
 
+@pytest.mark.parametrize("depth", [500, 5_000, 200_000])
+def test_an_answer_that_nobody_can_look_through_is_handed_on_and_not_recorded(
+    studio: Studio, depth: int
+) -> None:
+    body = b'{"a":' * depth + b"1" + b"}" * depth
+    recording = studio.record(AZURE, transport=Service(lambda request: httpx.Response(200, content=body)))
+    assert ask_raw(recording.server.root).content == body
+    found = [exchange.body for exchange in recording.exchanges]
+    assert found == [body] * recording.recorder.recorded
+    assert recording.recorder.recorded + recording.recorder.lost == 1
+
+
 def test_a_token_is_sent_as_one_and_kept_out_of_the_file(studio: Studio) -> None:
     token = "eyJ0eXAiOiJKV1QifQ.eyJhdWQiOiJhIn0.c2lnbmF0dXJl"
     service = Service(

@@ -33,6 +33,7 @@ from phi_emulator.recordings.exchanges import (
 )
 from phi_emulator.recordings.file import STATUSES, RecordingError, RecordingFile, lines_of
 from phi_emulator.recordings.secrets import SHORTEST_SECRET, Vault
+from phi_emulator.service.unforeseen import log_unforeseen
 from phi_emulator.web.chain import abort
 from phi_emulator.web.disconnect import run_unless_gone
 from phi_emulator.web.exchange import Exchange
@@ -303,9 +304,15 @@ class Recorder:
                 self._file.add(lines)
                 self.recorded += 1
         except RecordingError as error:
-            with self._writing:
-                self.lost += 1
-            logger.error("request %s is not recorded: %s", request_id, error)  # noqa: TRY400 - said in one line
+            self._lose(f"request {request_id} is not recorded: {error}")
+        except Exception as error:  # noqa: BLE001 - the client is owed its answer, and the log the truth
+            log_unforeseen(logger, f"request {request_id} could not be looked through", error)
+            self._lose(f"request {request_id} is not recorded: its secrets could not be looked for")
+
+    def _lose(self, why: str) -> None:
+        with self._writing:
+            self.lost += 1
+        logger.error(why)
 
 
 def _head_of(response: httpx.Response, ms: int, *, is_read: bool) -> RecordedHead:
