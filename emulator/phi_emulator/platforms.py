@@ -18,6 +18,7 @@ from typing import Any, Final, TextIO
 
 __all__ = [
     "CannotRunError",
+    "apart",
     "ending_signals",
     "environment_line",
     "exit_status",
@@ -97,6 +98,13 @@ def ending_signals(platform: str = sys.platform, *, with_hangup: bool = False) -
             continue
         found.append(number)
     return tuple(found)
+
+
+def apart(platform: str = sys.platform) -> dict[str, Any]:
+    """What `Popen` needs so that Ctrl-C in the terminal, which goes to a whole group, doesn't reach a child."""
+    if platform == _WINDOWS:
+        return {"creationflags": getattr(subprocess, "CREATE_NEW_PROCESS_GROUP", 0)}
+    return {"process_group": 0}
 
 
 def send(child: subprocess.Popen[Any], number: int, platform: str = sys.platform) -> None:

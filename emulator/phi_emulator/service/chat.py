@@ -5,7 +5,6 @@ It must not know HTTP. What differs between surfaces it asks the dialect.
 
 from __future__ import annotations
 
-import asyncio
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -18,6 +17,7 @@ from phi_client.contract.service.filter_results import PROMPT_CATEGORIES, filter
 from phi_client.contract.service.refusals import RefusedError
 from phi_emulator.engine.errors import EngineError
 from phi_emulator.engine.protocol import EngineInfo, Message, Sampling
+from phi_emulator.engine.serving.lanes import Lanes
 from phi_emulator.engine.serving.worker import Counts, Worker, WorkerStatus
 from phi_emulator.service.content_filter import ContentFilter, Rule
 from phi_emulator.service.errors import ServiceError, error_of_engine, error_of_limit
@@ -77,6 +77,8 @@ class ChatService:
         has_extensions: bool = False,
     ) -> None:
         self._worker = worker
+        self.lanes = Lanes()
+        """Threads for what takes time with the size of a request."""
         self._filter = ContentFilter(rules)
         self._max_output_tokens = max_output_tokens
         self._has_extensions = has_extensions
@@ -84,9 +86,18 @@ class ChatService:
         self._started = time.gmtime()
 
     async def answer(
-        self, dialect: Surface, request: ChatRequest, request_id: str, *, deployment: str | None = None
+        self,
+        dialect: Surface,
+        request: ChatRequest,
+        request_id: str,
+        *,
+        deployment: str | None = None,
+        size: int = 0,
     ) -> Answer:
-        """Queue a request; the answer is in the making when this returns. `deployment` is who is asked, by name.
+        """Queue a request; the answer is in the making when this returns.
+
+        `deployment` is who is asked, by name. `size` is in how many bytes the request came: none waits for much larger
+        ones.
 
         Raises:
             ServiceError: a limit is reached, the prompt is blocked or too long, the queue is full, or the engine can't.
@@ -94,7 +105,7 @@ class ChatService:
         # Names are the callers' own, and may be as long as a body.
         limits = self._deployments.of((dialect.name, (deployment or "")[:_MOST_NAME]))
         try:
-            plan = await self._plan(dialect, request)
+            plan = await self._plan(dialect, request, size)
             prompt = await self._worker.encode(plan.messages)
             sampling = self._sampling(dialect, request, len(prompt), plan.grammar)
             admission = limits.admit(len(prompt) + max(sampling.max_tokens, 0))
@@ -105,7 +116,7 @@ class ChatService:
         except LimitExceededError as error:
             raise error_of_limit(error, dialect) from None
         try:
-            found = await self._judge(dialect, plan.messages)
+            found = await self._judge(dialect, plan.messages, size)
             watch = self._filter.watch_answer()
             generation = self._worker.submit(prompt, sampling, watch=watch)
         except EngineError as error:
@@ -132,7 +143,7 @@ class ChatService:
             reader=plan.reader,
         )
 
-    async def _plan(self, dialect: Surface, request: ChatRequest) -> Plan:
+    async def _plan(self, dialect: Surface, request: ChatRequest, size: int) -> Plan:
         """How the request is put to the engine, which follows the plan's grammar if it has one.
 
         Raises:
@@ -146,12 +157,12 @@ class ChatService:
             raise RefusedError(dialect.unsupported_format(wanted or ""))
         if marks is None or is_plain:
             return Plan([Message(message.role.value, message.text) for message in request.messages])
-        plan = await asyncio.to_thread(plan_answer, request, marks)
+        plan = await self.lanes.run(size, lambda: plan_answer(request, marks))
         if plan.grammar is not None:
             await self._worker.check_guidance(plan.grammar)
         return plan
 
-    async def _judge(self, dialect: Surface, messages: Sequence[Message]) -> Mapping[str, str]:
+    async def _judge(self, dialect: Surface, messages: Sequence[Message], size: int) -> Mapping[str, str]:
         """What the content filter finds in a prompt that it lets pass.
 
         Raises:
@@ -161,7 +172,7 @@ class ChatService:
             return {}
         # In a thread: the time that it takes grows with the prompt and the rules.
         text = "\n".join("\n".join(filter(None, message[1:])) for message in messages)
-        verdict = await asyncio.to_thread(self._filter.judge_prompt, text)
+        verdict = await self.lanes.run(size, lambda: self._filter.judge_prompt(text))
         if verdict.is_blocked:
             raise ServiceError(dialect.prompt_filtered(filter_results(PROMPT_CATEGORIES, verdict.found)))
         return verdict.found

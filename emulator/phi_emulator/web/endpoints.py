@@ -8,7 +8,6 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Callable, Sequence
-from contextlib import nullcontext
 from typing import Final, ParamSpec
 
 from starlette.responses import Response
@@ -33,7 +32,6 @@ P = ParamSpec("P")
 _JSON: Final = "application/json"
 _SMALL_BYTES: Final = 4 * 1024
 """Of a body that is read in a few milliseconds, whatever it holds."""
-_LARGE_BYTES: Final = 64 * 1024
 _DEPLOYMENT: Final = "phi-emulator-1"
 """The deployment that answers for an endpoint whose deployments have no names given."""
 
@@ -53,14 +51,13 @@ class Endpoints:
         self._service = service
         self._limit_s = None if request_timeout_ms is None else request_timeout_ms / 1000
         self._max_body_bytes = max_body_bytes
-        self._turns = asyncio.Semaphore(1)
 
     async def chat(self, exchange: Exchange) -> ASGIApp:
         """A chat completion, whole or as a stream."""
         dialect = exchange.dialect
         body = await self._read_body(exchange)
         request = await self._read(body, read_chat_request, dialect, exchange.headers, body, exchange.route)
-        await self._ask(exchange, request)
+        await self._ask(exchange, request, len(body))
         if request.stream:
             return ChatStreamResponse(
                 dialect, exchange.answered, self._headers(exchange), limit_s=self._limit_s
@@ -97,11 +94,11 @@ class Endpoints:
 
     async def _score(self, exchange: Exchange, body: bytes) -> ChatCompletion:
         request = await self._read(body, read_score_request, exchange.dialect, body)
-        await self._ask(exchange, request)
+        await self._ask(exchange, request, len(body))
         return await self._whole(exchange)
 
-    async def _ask(self, exchange: Exchange, request: ChatRequest) -> None:
-        """Have the request answered by the deployment that it names."""
+    async def _ask(self, exchange: Exchange, request: ChatRequest, size: int) -> None:
+        """Have the request, which came in `size` bytes, answered by the deployment that it names."""
         dialect = exchange.dialect
         if dialect.needs_model:
             exchange.deployment = request.model
@@ -111,7 +108,9 @@ class Endpoints:
         name = exchange.deployment
         if name is not None and self._deployments and name not in self._deployments:
             raise ServiceError(dialect.unknown_deployment(name))
-        exchange.answer = await self._service.answer(dialect, request, exchange.request_id, deployment=name)
+        exchange.answer = await self._service.answer(
+            dialect, request, exchange.request_id, deployment=name, size=size
+        )
 
     async def _whole(self, exchange: Exchange) -> ChatCompletion:
         """The whole answer, or the front door's word that it took too long; the engine is free then."""
@@ -127,9 +126,7 @@ class Endpoints:
         """The request in `body`, read in a thread if that may take long: the loop serves everyone."""
         if len(body) <= _SMALL_BYTES:
             return read(*given, **named)
-        # Of the large ones one at a time: each thread that works takes the interpreter from the loop.
-        async with self._turns if len(body) > _LARGE_BYTES else nullcontext():
-            return await asyncio.to_thread(read, *given, **named)
+        return await self._service.lanes.run(len(body), lambda: read(*given, **named))
 
     async def _read_body(self, exchange: Exchange) -> bytes:
         return await read_json_body(exchange.request, exchange.dialect, self._max_body_bytes)
