@@ -33,7 +33,7 @@ from phi_emulator.config import ConfigError, EmulatorConfig
 from phi_emulator.doctor.doctor_command import doctor
 from phi_emulator.emulator import Emulator, EmulatorError
 from phi_emulator.models.printable import printable
-from phi_emulator.platforms import ending_signals, find_program
+from phi_emulator.platforms import ending_signals, find_program, raise_file_limit
 
 __all__ = ["phi_emulator"]
 
@@ -79,6 +79,7 @@ def serve(yes: bool, words: tuple[str, ...], **flags: Any) -> None:  # noqa: FBT
     if words:
         raise click.UsageError(f"to serve a model write `--model {printable(words[0], 80)}`")
     config = obtain_model(_configure(flags), yes=yes)
+    raise_file_limit()
     with _StopSignals() as signals:
         emulator = _start(Emulator(config))
         width = shutil.get_terminal_size().columns if sys.stderr.isatty() else None

@@ -15,7 +15,7 @@ from phi_emulator.engine.errors import ModelLoadError
 from phi_emulator.engine.machine.builds import conflicts, has_engine_api, installed_builds
 from phi_emulator.engine.machine.calibration import Calibrations, calibrate
 from phi_emulator.engine.machine.devices import AUTO, CPU, Device, on_a_device
-from phi_emulator.engine.native.load_errors import load_error
+from phi_emulator.engine.native.load_errors import check_name, load_error
 from phi_emulator.engine.protocol import Engine
 from phi_emulator.models.graph.prepare import PreparedModel, prepare_model
 
@@ -52,6 +52,7 @@ def load_engine(
         DeviceError: the device that was asked for can't be had.
         ModelLoadError: the folder can't be loaded.
     """
+    check_name(folder)
     try:
         settings = json.loads((folder / "genai_config.json").read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:

@@ -109,7 +109,7 @@ class StopStrings:
 
 
 class _Begun:
-    """A beginning that the stop strings from `first` up to `end` share; made when a text comes to it (Aho, Corasick)."""
+    """A beginning that the stop strings from `first` up to `end` share; made once a text comes to it."""
 
     __slots__ = ("complete", "end", "first", "length", "longer", "shorter")
 
