@@ -19,7 +19,7 @@ from phi_emulator.service.chat import ChatService
 from phi_emulator.service.errors import ServiceError
 from phi_emulator.service.openapi import openapi_of
 from phi_emulator.service.validation import read_chat_request, read_score_request
-from phi_emulator.web.body import read_json_body
+from phi_emulator.web.body import Room, read_json_body
 from phi_emulator.web.disconnect import run_unless_gone
 from phi_emulator.web.exchange import Exchange
 from phi_emulator.web.header_values import safe_headers
@@ -32,6 +32,8 @@ P = ParamSpec("P")
 _JSON: Final = "application/json"
 _SMALL_BYTES: Final = 4 * 1024
 """Of a body that is read in a few milliseconds, whatever it holds."""
+_MOST_HELD_BYTES: Final = 256 * 1024 * 1024
+"""Of bodies that come in or wait to be read: ten thousand callers may send 4 MB each."""
 _DEPLOYMENT: Final = "phi-emulator-1"
 """The deployment that answers for an endpoint whose deployments have no names given."""
 
@@ -51,13 +53,13 @@ class Endpoints:
         self._service = service
         self._limit_s = None if request_timeout_ms is None else request_timeout_ms / 1000
         self._max_body_bytes = max_body_bytes
+        self._room = Room(max(_MOST_HELD_BYTES, 2 * max_body_bytes))
 
     async def chat(self, exchange: Exchange) -> ASGIApp:
         """A chat completion, whole or as a stream."""
         dialect = exchange.dialect
-        body = await self._read_body(exchange)
-        request = await self._read(body, read_chat_request, dialect, exchange.headers, body, exchange.route)
-        await self._ask(exchange, request, len(body))
+        request, size = await self._chat_request(exchange)
+        await self._ask(exchange, request, size)
         if request.stream:
             return ChatStreamResponse(
                 dialect, exchange.answered, self._headers(exchange), limit_s=self._limit_s
@@ -68,11 +70,12 @@ class Endpoints:
     async def score(self, exchange: Exchange) -> ASGIApp:
         """A chat completion in the score route's form; it never streams."""
         dialect = exchange.dialect
-        body = await self._read_body(exchange)
-        try:
-            completion = await self._score(exchange, body)
-        except ServiceError as error:
-            raise ServiceError(dialect.score_refusal(error.refusal), str(error)) from error
+        with self._room.part() as hold:
+            body = await self._read_body(exchange, hold)
+            try:
+                completion = await self._score(exchange, body)
+            except ServiceError as error:
+                raise ServiceError(dialect.score_refusal(error.refusal), str(error)) from error
         return self._json(exchange, dialect.write_score(completion), completion.usage)
 
     async def info(self, exchange: Exchange) -> ASGIApp:
@@ -91,6 +94,15 @@ class Endpoints:
         """The routes, as OpenAPI."""
         document = openapi_of(exchange.dialect, self._service.status.model)
         return self._json(exchange, json.dumps(document).encode())
+
+    async def _chat_request(self, exchange: Exchange) -> tuple[ChatRequest, int]:
+        """The request in the body, and the bytes of that, which nobody holds any more."""
+        with self._room.part() as hold:
+            body = await self._read_body(exchange, hold)
+            request = await self._read(
+                body, read_chat_request, exchange.dialect, exchange.headers, body, exchange.route
+            )
+            return request, len(body)
 
     async def _score(self, exchange: Exchange, body: bytes) -> ChatCompletion:
         request = await self._read(body, read_score_request, exchange.dialect, body)
@@ -128,8 +140,8 @@ class Endpoints:
             return read(*given, **named)
         return await self._service.lanes.run(len(body), lambda: read(*given, **named))
 
-    async def _read_body(self, exchange: Exchange) -> bytes:
-        return await read_json_body(exchange.request, exchange.dialect, self._max_body_bytes)
+    async def _read_body(self, exchange: Exchange, hold: Callable[[int], None]) -> bytes:
+        return await read_json_body(exchange.request, exchange.dialect, self._max_body_bytes, hold=hold)
 
     def _json(self, exchange: Exchange, body: bytes, usage: WireUsage | None = None) -> Response:
         return Response(body, 200, self._headers(exchange, usage), media_type=_JSON)
