@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import random
+import threading
 
 import pytest
 from phi_emulator.engine.errors import QueueTimeoutError
+from phi_emulator.engine.protocol import Marks
+from phi_emulator.engine.scripted import ScriptedEngine
 from phi_emulator.engine.serving.turns import Turns
+from phi_emulator.engine.serving.worker import Worker
 
 LONG_S = 60.0
 
@@ -42,6 +46,38 @@ def test_who_waited_long_enough_is_refused_and_the_next_one_has_a_turn() -> None
             pass
 
     asyncio.run(main())
+
+
+def test_a_new_grammar_waits_for_one_other_and_not_for_all_that_wait() -> None:
+    held, begun = threading.Event(), threading.Event()
+
+    class Slow(ScriptedEngine):
+        def check_guidance(self, grammar: str) -> None:
+            order.append(grammar)
+            if grammar == "first":
+                begun.set()
+                assert held.wait(LONG_S)
+
+    async def main(worker: Worker) -> None:
+        names = ["first", *(f"waiting {number}" for number in range(10)), "new"]
+        asked: list[asyncio.Task[None]] = []
+        for name in names:
+            asked.append(asyncio.ensure_future(worker.check_guidance(name)))
+            await settle()
+        assert await asyncio.to_thread(begun.wait, LONG_S)
+        held.set()
+        await asked[-1]
+        assert order[:2] == ["first", "new"]
+        await asyncio.gather(*asked)
+
+    order: list[str] = []
+    worker = Worker(lambda: Slow(lambda _: "", marks=Marks()))
+    worker.start()
+    try:
+        asyncio.run(main(worker))
+    finally:
+        held.set()
+        worker.stop()
 
 
 @pytest.mark.parametrize("seed", range(20))
