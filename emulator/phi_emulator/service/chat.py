@@ -18,10 +18,10 @@ from phi_client.contract.service.refusals import RefusedError
 from phi_emulator.engine.errors import EngineError
 from phi_emulator.engine.protocol import EngineInfo, Message, Sampling
 from phi_emulator.engine.serving.lanes import Lanes
-from phi_emulator.engine.serving.worker import Counts, Worker, WorkerStatus
+from phi_emulator.engine.serving.source import AnswerSource, Counts, SourceStatus
 from phi_emulator.service.content_filter import ContentFilter, Rule
 from phi_emulator.service.errors import ServiceError, error_of_engine, error_of_limit
-from phi_emulator.service.extensions import Plan, plan_answer
+from phi_emulator.service.extensions import AnswerPlan, plan_answer
 from phi_emulator.service.rate_limits import Deployments, LimitExceededError, Limits
 from phi_emulator.service.responses import Answer
 
@@ -61,7 +61,7 @@ class ServiceStatus:
 
 
 class ChatService:
-    """Chat completions from one started worker, within the limits of each deployment.
+    """Chat completions from one started source of answers, within the limits of each deployment.
 
     `max_output_tokens` is what a hosted service would let an answer have at most; `None` is what the context holds.
     `has_extensions` is told, and decided by the dialects of the requests.
@@ -69,14 +69,14 @@ class ChatService:
 
     def __init__(
         self,
-        worker: Worker,
+        source: AnswerSource,
         limits: Limits = Limits(),  # noqa: B008  # frozen
         rules: Sequence[Rule] = (),
         *,
         max_output_tokens: int | None = None,
         has_extensions: bool = False,
     ) -> None:
-        self._worker = worker
+        self._source = source
         self.lanes = Lanes()
         """Threads for what takes time with the size of a request."""
         self._filter = ContentFilter(rules)
@@ -93,11 +93,12 @@ class ChatService:
         *,
         deployment: str | None = None,
         size: int = 0,
+        received: float | None = None,
     ) -> Answer:
         """Queue a request; the answer is in the making when this returns.
 
         `deployment` is who is asked, by name. `size` is in how many bytes the request came: none waits for much larger
-        ones.
+        ones. `received` is when it came in, by the source's clock; without it that is when it is queued.
 
         Raises:
             ServiceError: a limit is reached, the prompt is blocked or too long, the queue is full, or the engine can't.
@@ -106,7 +107,7 @@ class ChatService:
         limits = self._deployments.of((dialect.name, (deployment or "")[:_MOST_NAME]))
         try:
             plan = await self._plan(dialect, request, size)
-            prompt = await self._worker.encode(plan.messages)
+            prompt = await self._source.encode(plan.messages)
             sampling = self._sampling(dialect, request, len(prompt), plan.grammar)
             admission = limits.admit(len(prompt) + max(sampling.max_tokens, 0))
         except EngineError as error:
@@ -118,7 +119,7 @@ class ChatService:
         try:
             found = await self._judge(dialect, plan.messages, size)
             watch = self._filter.watch_answer()
-            generation = self._worker.submit(prompt, sampling, watch=watch)
+            generation = self._source.submit(prompt, sampling, watch=watch, received=received)
         except EngineError as error:
             limits.withdraw(admission)
             raise error_of_engine(error, dialect) from error
@@ -143,7 +144,7 @@ class ChatService:
             reader=plan.reader,
         )
 
-    async def _plan(self, dialect: Surface, request: ChatRequest, size: int) -> Plan:
+    async def _plan(self, dialect: Surface, request: ChatRequest, size: int) -> AnswerPlan:
         """How the request is put to the engine, which follows the plan's grammar if it has one.
 
         Raises:
@@ -156,10 +157,10 @@ class ChatService:
         if marks is None and not is_plain and not dialect.has_extensions:
             raise RefusedError(dialect.unsupported_format(wanted or ""))
         if marks is None or is_plain:
-            return Plan([Message(message.role.value, message.text) for message in request.messages])
+            return AnswerPlan([Message(message.role.value, message.text) for message in request.messages])
         plan = await self.lanes.run(size, lambda: plan_answer(request, marks))
         if plan.grammar is not None:
-            await self._worker.check_guidance(plan.grammar)
+            await self._source.check_guidance(plan.grammar)
         return plan
 
     async def _judge(self, dialect: Surface, messages: Sequence[Message], size: int) -> Mapping[str, str]:
@@ -200,14 +201,14 @@ class ChatService:
         )
 
     @property
-    def health(self) -> WorkerStatus:
+    def health(self) -> SourceStatus:
         """Whether the engine answers, and whether it ever broke."""
-        return self._worker.status
+        return self._source.status
 
     @property
     def status(self) -> ServiceStatus:
         """How the engine is doing now."""
-        info, load = self._engine_info, self._worker.status
+        info, load = self._engine_info, self._source.status
         return ServiceStatus(
             healthy=not (load.is_broken or load.is_reloading),
             model=self._model,
@@ -223,7 +224,7 @@ class ChatService:
             running=load.running,
             waiting=load.waiting,
             fingerprint=info.fingerprint,
-            counts=self._worker.counts,
+            counts=self._source.counts,
             extensions=self._has_extensions,
         )
 
@@ -234,7 +235,7 @@ class ChatService:
 
     @property
     def _engine_info(self) -> EngineInfo:
-        return self._worker.info
+        return self._source.info
 
     def _sampling(
         self, dialect: Surface, request: ChatRequest, prompt_tokens: int, grammar: str | None

@@ -29,7 +29,7 @@ from phi_client.contract.service.chat import (
 from phi_client.contract.service.filter_results import prompt_filter_results
 from phi_emulator.engine.errors import EngineError
 from phi_emulator.engine.protocol import EndReason
-from phi_emulator.engine.serving.generation import Generation, Outcome
+from phi_emulator.engine.serving.generation import Generation, Outcome, Times
 from phi_emulator.forms.tool_calls import CallArguments, CallBegin, Found, SaidText, ToolCallReader
 from phi_emulator.service.content_filter import AnswerFilter
 from phi_emulator.service.errors import error_of_engine
@@ -81,6 +81,12 @@ class Answer:
         """Tokens, once the answer is through."""
         outcome = self._generation.outcome
         return None if outcome is None else self._usage(outcome)
+
+    @property
+    def times(self) -> Times | None:
+        """When it came to what, once the answer is through."""
+        outcome = self._generation.outcome
+        return None if outcome is None else outcome.times
 
     async def complete(self) -> ChatCompletion:
         """The whole answer.

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Iterable, Mapping, Sequence
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from starlette.requests import ClientDisconnect, Request
 from starlette.types import ASGIApp, Receive, Scope, Send
@@ -18,6 +19,7 @@ from phi_client.contract.service.refusals import RefusedError, container_error
 from phi_emulator.service.chat import ChatService
 from phi_emulator.service.entra import Authority
 from phi_emulator.service.errors import ServiceError, internal_error, log_unforeseen
+from phi_emulator.service.responses import Answer
 from phi_emulator.web.auth import Gate
 from phi_emulator.web.control import Control
 from phi_emulator.web.endpoints import Endpoints
@@ -39,6 +41,7 @@ class App:
 
     `root` is the dialect that the root speaks, `bound_host` the address that the server listens on. `loose` takes any
     `api-version`. `key` opens every surface without keys in `surface_keys`, and `authority` issues tokens.
+    `clock` tells seconds; it is the one of the source that answers.
     """
 
     def __init__(
@@ -55,8 +58,10 @@ class App:
         loose: bool = False,
         deployments: Sequence[str] = (),
         request_timeout_ms: int | None = None,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._service = service
+        self._clock = clock
         self._loose = loose
         self._bound_host = bound_host
         authority = authority or Authority()
@@ -82,7 +87,7 @@ class App:
             raise NotImplementedError(f"only HTTP is served, not {scope['type']}")
         request = Request(scope, receive)
         place = self._routes.place_of(request.method, scope["path"], by_browser=is_browser(request.headers))
-        exchange = Exchange(request, receive, place.dialect, place.route, place.parameters)
+        exchange = Exchange(request, receive, place.dialect, place.route, place.parameters, clock=self._clock)
         try:
             response = await self._respond(exchange, place)
             exchange.status = getattr(response, "status_code", None)
@@ -130,12 +135,24 @@ class App:
 
 def _log(exchange: Exchange) -> None:
     """One line for each request: never its text, never its key."""
-    usage = None if exchange.answer is None else exchange.answer.usage
+    answer = exchange.answer
     logger.info(
         "%s %s %s %.0f ms%s",
         exchange.request.method[:20],
         exchange.path,
         exchange.status or "client left",
         exchange.elapsed_ms,
-        "" if usage is None else f" tokens={usage.prompt_tokens}+{usage.completion_tokens}",
+        "" if answer is None else _told(answer),
     )
+
+
+def _told(answer: Answer) -> str:
+    """What an answer took that came to its end: prompt and answer in tokens, its wait in the queue, its first token."""
+    usage, times = answer.usage, answer.times
+    if usage is None or times is None:
+        return ""
+    first = (
+        "" if times.first_token is None else f" first={(times.first_token - times.received) * 1000:.0f} ms"
+    )
+    waited = (times.admitted - times.queued) * 1000
+    return f" tokens={usage.prompt_tokens}+{usage.completion_tokens} waited={waited:.0f} ms{first}"

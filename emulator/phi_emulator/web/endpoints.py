@@ -121,7 +121,7 @@ class Endpoints:
         if name is not None and self._deployments and name not in self._deployments:
             raise ServiceError(dialect.unknown_deployment(name))
         exchange.answer = await self._service.answer(
-            dialect, request, exchange.request_id, deployment=name, size=size
+            dialect, request, exchange.request_id, deployment=name, size=size, received=exchange.started
         )
 
     async def _whole(self, exchange: Exchange) -> ChatCompletion:

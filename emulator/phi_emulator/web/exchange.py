@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 import uuid
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -33,10 +33,14 @@ class Exchange:
     route: str
     parameters: Mapping[str, str] = field(default_factory=dict[str, str])
     request_id: str = field(default_factory=lambda: str(uuid.uuid4()))
-    started: float = field(default_factory=time.perf_counter)
+    clock: Callable[[], float] = time.monotonic
+    started: float = field(init=False)
     status: int | None = None
     answer: Answer | None = None
     deployment: str | None = None
+
+    def __post_init__(self) -> None:
+        self.started = self.clock()
 
     @property
     def answered(self) -> Answer:
@@ -53,7 +57,7 @@ class Exchange:
     @property
     def elapsed_ms(self) -> float:
         """Milliseconds since the request came in."""
-        return (time.perf_counter() - self.started) * 1000
+        return (self.clock() - self.started) * 1000
 
     @property
     def path(self) -> str:

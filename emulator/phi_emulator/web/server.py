@@ -19,7 +19,7 @@ import uvicorn
 
 from phi_client.contract.service import MANAGED_COMPUTE_OLDER, SURFACES, Surface
 from phi_emulator.config import EmulatorConfig
-from phi_emulator.engine.serving.worker import Worker
+from phi_emulator.engine.serving.source import AnswerSource
 from phi_emulator.service.chat import ChatService
 from phi_emulator.service.entra import Authority
 from phi_emulator.service.rate_limits import Limits
@@ -61,10 +61,13 @@ class LoopErrors:
 
 
 class HttpServer(uvicorn.Server):
-    """Serves one emulator; `ready` is set when it accepts requests, and when it never will."""
+    """Serves one emulator; `ready` is set when it accepts requests, and when it never will.
+
+    `clock` tells seconds, and is the one of `source`; without it `time.monotonic`, and `time.time` for tokens' ends.
+    """
 
     def __init__(
-        self, config: EmulatorConfig, worker: Worker, *, clock: Callable[[], float] = time.time
+        self, config: EmulatorConfig, source: AnswerSource, *, clock: Callable[[], float] | None = None
     ) -> None:
         dialects = _dialects(config)
         limits = Limits(
@@ -74,7 +77,7 @@ class HttpServer(uvicorn.Server):
         )
         app = App(
             ChatService(
-                worker,
+                source,
                 limits,
                 config.rules,
                 max_output_tokens=config.max_output_tokens,
@@ -84,12 +87,13 @@ class HttpServer(uvicorn.Server):
             dialects=dialects.values(),
             key=config.key,
             surface_keys=config.surface_keys,
-            authority=Authority(config.tenant, lifetime_s=config.token_seconds, clock=clock),
+            authority=Authority(config.tenant, lifetime_s=config.token_seconds, clock=clock or time.time),
             bound_host=config.host,
             max_body_bytes=config.max_body_bytes,
             loose=config.loose,
             deployments=config.deployments,
             request_timeout_ms=config.request_timeout_ms,
+            clock=clock or time.monotonic,
         )
         # Everything is named that uvicorn would otherwise choose by what happens to be installed.
         super().__init__(

@@ -4,13 +4,15 @@ import json
 import os
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import pytest
-from phi_emulator.models import prepare_model, resolve_model
+from phi_emulator.models import resolve_model
 from phi_emulator.models.graph import prepare
 from phi_emulator.models.graph.geometry import usual_bits
 from phi_emulator.models.graph.prepare import DEFAULT_CONTEXT, KEPT
 
+from tests.emulator.loading import prepare_model
 from tests.emulator.models.stock_models import HEAD_SIZE, KV_HEADS, LAYERS, Stock, write_stock_model
 
 
@@ -213,9 +215,8 @@ def test_a_folder_that_can_not_be_written_to_is_an_obstacle(stock: Path) -> None
 
 
 @pytest.mark.parametrize("model", [{}, {"type": "phi3"}, {"type": "phi3", "decoder": None}])
-def test_an_odd_configuration_is_an_obstacle(stock: Path, model: dict[str, object]) -> None:
-    (stock / "genai_config.json").write_text(json.dumps({"model": model}), encoding="utf-8")
-    assert "usual form" in prepare_model(stock).obstacle
+def test_an_odd_configuration_is_an_obstacle(stock: Path, model: Any) -> None:
+    assert "usual form" in prepare.prepare_model(stock, {"model": model}).obstacle
 
 
 def test_a_graph_that_is_none_is_an_obstacle(stock: Path) -> None:

@@ -33,6 +33,7 @@ from phi_emulator.engine.native.decoding import TokenDecoder
 from phi_emulator.engine.native.native_sampling import native_sampling
 from phi_emulator.engine.native.native_text import NativeText
 from phi_emulator.engine.protocol import EndReason, Message, Sampling
+from phi_emulator.models.genai_config import read_settings
 
 __all__ = ["main", "piece_of"]
 
@@ -67,8 +68,8 @@ class _Host:
     def __init__(self, *, folder: str, device: str, profile: str | None, context: int) -> None:
         if hasattr(og, "disable_telemetry_events"):
             og.disable_telemetry_events()
-        settings = json.loads((Path(folder) / "genai_config.json").read_text(encoding="utf-8"))
-        self._vocabulary = int(settings["model"]["vocab_size"])
+        settings = read_settings(Path(folder))
+        self._vocabulary = settings["model"]["vocab_size"]
         config = og.Config(folder)
         DEVICES[device].select_in(config, declared_providers(settings))
         if profile is not None:

@@ -13,18 +13,33 @@ from typing import NamedTuple
 from phi_emulator.engine.errors import EngineError
 from phi_emulator.engine.protocol import EndReason
 
-__all__ = ["Generation", "Outcome"]
+__all__ = ["Generation", "Outcome", "Times"]
 
 logger = logging.getLogger("phi_emulator.engine")
 
 
+class Times(NamedTuple):
+    """When a request came to each place on its way, in seconds of the clock of the source that answered it."""
+
+    received: float
+    """Its first bytes were there; for who asks without HTTP, as `queued`."""
+    queued: float
+    """Its prompt was encoded, and it was taken in."""
+    admitted: float
+    """It had its place beside those that run."""
+    first_token: float | None
+    """None where the answer has none."""
+    ended: float
+
+
 class Outcome(NamedTuple):
-    """How a generation ended, counted in real tokens."""
+    """How a generation ended, counted in real tokens, and when it came to what."""
 
     reason: EndReason
     prompt_tokens: int
     completion_tokens: int
     cached_prompt_tokens: int
+    times: Times
 
 
 class Generation:

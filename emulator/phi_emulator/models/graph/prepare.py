@@ -25,13 +25,14 @@ import tempfile
 import time
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
+from copy import deepcopy
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Self, cast
 
 from phi_emulator.models.durable import flush, make_folders, move_folder
+from phi_emulator.models.genai_config import FILE, Settings, pool_of, read_settings
 from phi_emulator.models.graph.geometry import Geometry, NotConvertibleError, block_step, usual_bits
-from phi_emulator.models.strict_json import read_json
 
 __all__ = ["PreparedModel", "prepare_model"]
 
@@ -62,10 +63,21 @@ class PreparedModel:
     """A folder for the Engine."""
 
     folder: Path
+    settings: Settings
+    """What it says of itself."""
+    source: Path
+    """The folder that it was prepared from; `folder` itself where it was not."""
+    declared_context: int
+    """The model's own context, of which a prepared folder may serve less."""
     obstacle: str = ""
     """Why the folder is the stock one; empty when the Engine can run it with continuous batching."""
     cache_bits: int | None = None
     """Bits of a number in the pool; `None` where the folder was not prepared here."""
+
+    @classmethod
+    def unprepared(cls, folder: Path, settings: Settings, obstacle: str = "") -> Self:
+        """A folder as it is."""
+        return cls(folder, settings, folder, settings["model"].get("context_length", 0), obstacle)
 
 
 class _UnpreparedError(Exception):
@@ -74,6 +86,7 @@ class _UnpreparedError(Exception):
 
 def prepare_model(
     folder: Path,
+    settings: Settings,
     *,
     context_length: int | None = None,
     cache_bytes: int = CACHE_BYTES,
@@ -81,23 +94,27 @@ def prepare_model(
 ) -> PreparedModel:
     """The folder to load in the place of `folder`: itself when it is ready, or can't be made so.
 
+    `settings` is what it says of itself.
     `context_length` is how many tokens are to be served; as many as the model declares, and as `cache_bytes` hold, at
     most. A number in the cache takes `cache_bits`, 8 or 32; without it 8 in large models, which is faster too.
     """
     try:
-        config = read_json(folder / "genai_config.json")
-        if "dynamic_batching" in config.get("engine", {}):
-            return PreparedModel(folder)
+        if pool_of(settings) is not None:
+            return PreparedModel.unprepared(folder, settings)
+        config = cast("dict[str, Any]", deepcopy(settings))
         geometry, held = _geometry(config, context_length or DEFAULT_CONTEXT, cache_bytes, cache_bits)
-        return PreparedModel(_prepared(folder, config, geometry, held), cache_bits=geometry.cache_bits)
+        ready = _prepared(folder, config, geometry, held)
+        declared = settings["model"]["context_length"]
+        return PreparedModel(ready, read_settings(ready), folder, declared, cache_bits=geometry.cache_bits)
     except _UnpreparedError as error:
-        return PreparedModel(folder, str(error))
+        obstacle = str(error)
     except ImportError as error:
-        return PreparedModel(folder, f"{error.name} is not installed")
+        obstacle = f"{error.name} is not installed"
     except OSError as error:
-        return PreparedModel(folder, f"no files can be written beside it ({error.strerror or error})")
+        obstacle = f"no files can be written beside it ({error.strerror or error})"
     except (KeyError, TypeError, AttributeError, ValueError):
-        return PreparedModel(folder, "its `genai_config.json` has not the usual form")
+        obstacle = f"its `{FILE}` has not the usual form"
+    return PreparedModel.unprepared(folder, settings, obstacle)
 
 
 def _geometry(
@@ -135,7 +152,7 @@ def _prepared(folder: Path, config: dict[str, Any], geometry: Geometry, held: in
     chosen = json.dumps([FORMAT, asdict(geometry), engine, config], sort_keys=True)
     key = hashlib.blake2b(content + chosen.encode(), digest_size=8).hexdigest()
     ready = folder / ".phi-emulator" / f"graph-{key}"
-    links = {file.name: file for file in _files(folder) if file.name not in (stock.name, "genai_config.json")}
+    links = {file.name: file for file in _files(folder) if file.name not in (stock.name, FILE)}
     if _is_whole(ready, links):
         _tidy(ready, links)
         return ready
@@ -172,7 +189,7 @@ def _prepared(folder: Path, config: dict[str, Any], geometry: Geometry, held: in
     model["context_length"] = config["search"]["max_length"] = geometry.context_length
     config["search"]["chunk_size"] = CHUNK_SIZE
     config["engine"] = {"dynamic_batching": engine}
-    _place(ready, {"model.onnx": graph.SerializeToString(), "genai_config.json": _json(config)}, links)
+    _place(ready, {"model.onnx": graph.SerializeToString(), FILE: _json(config)}, links)
     _tidy(ready, links)
     logger.info("prepared %s", folder.name)
     return ready
