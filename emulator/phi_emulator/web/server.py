@@ -40,24 +40,27 @@ _QUIET_S: Final = 60.0
 class LoopErrors:
     """Logs what reaches nobody but the event loop, without what it quotes.
 
-    Where no connection can be accepted any more, asyncio says so thousands of times a second: once a minute is enough.
+    Where no connection can be accepted any more, asyncio says so thousands of times a second, and tries to accept as
+    often once the server has closed: once a minute is enough for each kind of error.
     """
 
     def __init__(self) -> None:
-        self._quiet_until = float("-inf")
+        self._quiet_until: dict[type[BaseException], float] = {}
 
     def __call__(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
         """Log one, as `loop.set_exception_handler` wants it."""
         error: BaseException | None = context.get("exception")
+        if error is None:
+            logger.error("the event loop says: %s", context.get("message"))
+            return
+        if loop.time() < self._quiet_until.get(type(error), 0.0):
+            return
+        self._quiet_until[type(error)] = loop.time() + _QUIET_S
         if isinstance(error, OSError) and error.errno in _FULL:
-            if loop.time() >= self._quiet_until:
-                self._quiet_until = loop.time() + _QUIET_S
-                logger.error("as many connections are open as the system allows: others wait (`ulimit -n`)")
-        elif error is not None:
+            logger.error("as many connections are open as the system allows: others wait (`ulimit -n`)")
+        else:
             # Not asyncio's message: it may hold the arguments of a callback.
             log_unforeseen(logger, "something failed in the event loop", error)
-        else:
-            logger.error("the event loop says: %s", context.get("message"))
 
 
 class HttpServer(uvicorn.Server):
