@@ -117,7 +117,8 @@ class Emulator:
 
     Without `config` it takes the defaults and a free port. `make_engine` is called on the engine's thread and stands
     for the model or script that `config` names. `clock` tells seconds: when a request came to what, how long one may
-    wait, when tokens expire; without it `time.monotonic`, and `time.time` for tokens. Both are meant for tests.
+    wait, what counts for a limit, when tokens expire; without it `time.monotonic`, and `time.time` for tokens. Both are
+    meant for tests.
     """
 
     def __init__(
@@ -163,6 +164,9 @@ class Emulator:
             # The model loads on the worker's thread while the server's modules are imported on this one.
             with ThreadPoolExecutor(1) as pool:
                 loading = pool.submit(source.start)
+                from phi_emulator.service.chat import ChatService  # noqa: PLC0415
+                from phi_emulator.service.entra import Authority  # noqa: PLC0415
+                from phi_emulator.web.app import App  # noqa: PLC0415
                 from phi_emulator.web.server import HttpServer  # noqa: PLC0415
 
                 loading.result()
@@ -173,7 +177,10 @@ class Emulator:
             self._socket.close()
             raise
         self._source = source
-        self._server = HttpServer(self.config, source, clock=self._clock)
+        clock, config = self._clock or time.monotonic, self.config
+        service = ChatService(source, has_extensions=config.extensions, clock=clock)
+        authority = Authority(config.tenant, lifetime_s=config.token_seconds, clock=self._clock or time.time)
+        self._server = HttpServer(App(service, config, authority=authority, clock=clock))
         self._thread = threading.Thread(
             target=self._server.serve_until_stopped,
             args=(self._socket,),

@@ -10,6 +10,7 @@ import errno
 import os
 import shutil
 import signal
+import struct
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
@@ -32,6 +33,7 @@ __all__ = [
     "launch_line",
     "lenient_output",
     "raise_file_limit",
+    "reset_on_close",
     "send",
     "write_through",
 ]
@@ -242,3 +244,11 @@ def kills_for_memory(platform: str = sys.platform) -> bool:
 def cuda_driver(platform: str = sys.platform) -> str:
     """The file name of the library of NVIDIA's driver."""
     return "nvcuda.dll" if platform == _WINDOWS else "libcuda.so.1"
+
+
+def reset_on_close(platform: str = sys.platform) -> bytes:
+    """The value of the socket option `SO_LINGER` with which closing resets the connection.
+
+    Two numbers, on and zero seconds: ints on POSIX, and two bytes each on Windows.
+    """
+    return struct.pack("hh" if platform == _WINDOWS else "ii", 1, 0)

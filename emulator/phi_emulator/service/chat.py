@@ -6,7 +6,7 @@ It must not know HTTP. What differs between surfaces it asks the dialect.
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -19,10 +19,11 @@ from phi_emulator.engine.errors import EngineError
 from phi_emulator.engine.protocol import EngineInfo, Message, Sampling
 from phi_emulator.engine.serving.lanes import Lanes
 from phi_emulator.engine.serving.source import AnswerSource, Counts, SourceStatus
-from phi_emulator.service.content_filter import ContentFilter, Rule
+from phi_emulator.service.behaviour import Behaviour
+from phi_emulator.service.content_filter import ContentFilter
 from phi_emulator.service.errors import ServiceError, error_of_engine, error_of_limit
 from phi_emulator.service.extensions import AnswerPlan, plan_answer
-from phi_emulator.service.rate_limits import Deployments, LimitExceededError, Limits
+from phi_emulator.service.rate_limits import Deployments, LimitExceededError
 from phi_emulator.service.responses import Answer
 
 __all__ = ["ChatService", "ServiceStatus"]
@@ -63,30 +64,26 @@ class ServiceStatus:
 class ChatService:
     """Chat completions from one started source of answers, within the limits of each deployment.
 
-    `max_output_tokens` is what a hosted service would let an answer have at most; `None` is what the context holds.
-    `has_extensions` is told, and decided by the dialects of the requests.
+    `has_extensions` is told, and decided by the dialects of the requests. `clock` tells the seconds of the limits.
     """
 
     def __init__(
         self,
         source: AnswerSource,
-        limits: Limits = Limits(),  # noqa: B008  # frozen
-        rules: Sequence[Rule] = (),
         *,
-        max_output_tokens: int | None = None,
         has_extensions: bool = False,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._source = source
         self.lanes = Lanes()
         """Threads for what takes time with the size of a request."""
-        self._filter = ContentFilter(rules)
-        self._max_output_tokens = max_output_tokens
         self._has_extensions = has_extensions
-        self._deployments = Deployments(limits)
+        self._deployments = Deployments(now=clock)
         self._started = time.gmtime()
 
     async def answer(
         self,
+        behaviour: Behaviour,
         dialect: Surface,
         request: ChatRequest,
         request_id: str,
@@ -108,8 +105,10 @@ class ChatService:
         try:
             plan = await self._plan(dialect, request, size)
             prompt = await self._source.encode(plan.messages)
-            sampling = self._sampling(dialect, request, len(prompt), plan.grammar)
-            admission = limits.admit(len(prompt) + max(sampling.max_tokens, 0))
+            sampling = self._sampling(
+                dialect, request, len(prompt), most=behaviour.max_output_tokens, grammar=plan.grammar
+            )
+            admission = limits.admit(behaviour.limits, len(prompt) + max(sampling.max_tokens, 0))
         except EngineError as error:
             raise error_of_engine(error, dialect) from error
         except RefusedError as error:
@@ -117,8 +116,8 @@ class ChatService:
         except LimitExceededError as error:
             raise error_of_limit(error, dialect) from None
         try:
-            found = await self._judge(dialect, plan.messages, size)
-            watch = self._filter.watch_answer()
+            found = await self._judge(behaviour.content_filter, dialect, plan.messages, size)
+            watch = behaviour.content_filter.watch_answer()
             generation = self._source.submit(prompt, sampling, watch=watch, received=received)
         except EngineError as error:
             limits.withdraw(admission)
@@ -163,25 +162,22 @@ class ChatService:
             await self._source.check_guidance(plan.grammar)
         return plan
 
-    async def _judge(self, dialect: Surface, messages: Sequence[Message], size: int) -> Mapping[str, str]:
+    async def _judge(
+        self, content_filter: ContentFilter, dialect: Surface, messages: Sequence[Message], size: int
+    ) -> Mapping[str, str]:
         """What the content filter finds in a prompt that it lets pass.
 
         Raises:
             ServiceError: it blocks the prompt.
         """
-        if not self._filter.is_on:
+        if not content_filter.is_on:
             return {}
         # In a thread: the time that it takes grows with the prompt and the rules.
         text = "\n".join("\n".join(filter(None, message[1:])) for message in messages)
-        verdict = await self.lanes.run(size, lambda: self._filter.judge_prompt(text))
+        verdict = await self.lanes.run(size, lambda: content_filter.judge_prompt(text))
         if verdict.is_blocked:
             raise ServiceError(dialect.prompt_filtered(filter_results(PROMPT_CATEGORIES, verdict.found)))
         return verdict.found
-
-    @property
-    def limits(self) -> Limits:
-        """The limits that each deployment has."""
-        return self._deployments.limits
 
     @property
     def session(self) -> str:
@@ -238,12 +234,18 @@ class ChatService:
         return self._source.info
 
     def _sampling(
-        self, dialect: Surface, request: ChatRequest, prompt_tokens: int, grammar: str | None
+        self,
+        dialect: Surface,
+        request: ChatRequest,
+        prompt_tokens: int,
+        *,
+        most: int | None,
+        grammar: str | None,
     ) -> Sampling:
         room = self._engine_info.context_length - prompt_tokens
         wanted = request.max_tokens or dialect.default_max_tokens or room
-        if self._max_output_tokens is not None:
-            wanted = min(wanted, self._max_output_tokens)
+        if most is not None:
+            wanted = min(wanted, most)
         return Sampling(
             # Clients ask for what the real model's context holds; see `deviations`. No room at all the worker refuses.
             max_tokens=min(wanted, room),

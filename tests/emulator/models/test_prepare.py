@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from phi_emulator.models import resolve_model
 from phi_emulator.models.graph import prepare
-from phi_emulator.models.graph.geometry import usual_bits
+from phi_emulator.models.graph.geometry import cached_layers, short_positions, usual_bits
 from phi_emulator.models.graph.prepare import DEFAULT_CONTEXT, KEPT
 
 from tests.emulator.loading import prepare_model
@@ -55,6 +55,22 @@ def test_each_context_has_a_graph_of_its_own(stock: Path) -> None:
     }
     contexts = {config_of(folder)["model"]["context_length"] for folder in folders}
     assert contexts == {DEFAULT_CONTEXT, 2048, 16_384}  # the model holds no more
+
+
+def test_two_rotary_tables_are_served_where_the_shorter_does_not_reach_all(stock: Path) -> None:
+    for context, short, layers in ((4096, None, LAYERS), (4097, 4096, LAYERS + 1)):
+        decoder = config_of(prepare_model(stock, context_length=context).folder)["model"]["decoder"]
+        assert isinstance(decoder, dict)
+        assert short_positions(decoder) == short
+        assert decoder["num_hidden_layers"] == layers
+        assert cached_layers(decoder) == LAYERS
+
+
+def test_what_an_earlier_version_prepared_is_not_taken(stock: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(prepare, "FORMAT", prepare.FORMAT - 1)
+    earlier = prepare_model(stock).folder
+    monkeypatch.undo()
+    assert prepare_model(stock).folder != earlier
 
 
 def test_a_changed_graph_is_prepared_anew(stock: Path) -> None:

@@ -12,6 +12,7 @@ import httpx
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from phi_emulator import EmulatorConfig
 from phi_emulator.engine.scripted import ScriptedEngine
 from phi_emulator.engine.serving.worker import Worker
 from phi_emulator.service.chat import ChatService
@@ -42,9 +43,7 @@ def app() -> Iterator[App]:
     """An application that takes bodies of 4 MB."""
     worker = Worker(lambda: ScriptedEngine(lambda _: "42", context_length=64))
     worker.start()
-    yield App(
-        ChatService(worker), root=SERVERLESS, key="k", bound_host="127.0.0.1", max_body_bytes=4 * 1024 * 1024
-    )
+    yield App(ChatService(worker), EmulatorConfig(key="k", max_body_bytes=4 * 1024 * 1024))
     worker.stop()
 
 
@@ -278,7 +277,7 @@ def test_large_bodies_have_an_amount_of_memory_together_and_small_ones_always_ha
     worker = Worker(lambda: ScriptedEngine(lambda _: "42"))
     worker.start()
     most = 500_000
-    app = App(ChatService(worker), root=SERVERLESS, key="k", bound_host="127.0.0.1", max_body_bytes=most)
+    app = App(ChatService(worker), EmulatorConfig(key="k", max_body_bytes=most))
     score = {"input_data": {"input_string": [{"role": "user", "content": "x"}]}}
     said = score if "score" in path else {"messages": [{"role": "user", "content": "x"}]}
 

@@ -51,6 +51,7 @@ def test_what_reaches_the_loop_is_logged_without_values(caplog: pytest.LogCaptur
         loop.set_exception_handler(LoopErrors())
         for _ in range(3):
             loop.call_soon(int, "a prompt")
+        for _ in range(3):
             loop.call_exception_handler({"message": "full", "exception": OSError(errno.EMFILE, "full")})
         loop.call_exception_handler({"message": "a task was forgotten"})
         await asyncio.sleep(0)

@@ -6,21 +6,19 @@ import asyncio
 import json
 import threading
 from collections.abc import Callable
-from dataclasses import replace
 from typing import Any
 
 import httpx
 import pytest
+from phi_emulator import EmulatorConfig
 from phi_emulator.engine.protocol import Marks
 from phi_emulator.engine.scripted import ScriptedEngine
 from phi_emulator.engine.serving.worker import Worker
 from phi_emulator.service import chat
 from phi_emulator.service.chat import ChatService
-from phi_emulator.service.content_filter import DEFAULT_RULES, ContentFilter
+from phi_emulator.service.content_filter import ContentFilter
 from phi_emulator.web import endpoints
 from phi_emulator.web.app import App
-
-from phi_client.contract.service import SERVERLESS
 
 CROWD = 60
 """More than asyncio's own threads on any machine."""
@@ -55,9 +53,8 @@ def test_a_short_request_passes_a_crowd_of_larger_ones(what: str, monkeypatch: p
     monkeypatch.setattr(endpoints, "_SMALL_BYTES", 0)
     worker = Worker(lambda: ScriptedEngine(lambda _: "42", marks=Marks()))
     worker.start()
-    spoken = replace(SERVERLESS, has_extensions=True)
-    service = ChatService(worker, rules=DEFAULT_RULES, has_extensions=True)
-    app = App(service, root=spoken, key="k", bound_host="127.0.0.1", max_body_bytes=10**6)
+    config = EmulatorConfig(key="k", extensions=True, content_filter="default", max_body_bytes=10**6)
+    app = App(ChatService(worker, has_extensions=True), config)
 
     async def main() -> None:
         headers = {

@@ -8,6 +8,7 @@ from typing import Any
 
 import httpx
 import pytest
+from phi_emulator import EmulatorConfig
 from phi_emulator.engine.errors import EngineStoppedError, GuidanceError
 from phi_emulator.engine.protocol import EndReason, Engine, EngineInfo, Message, Sampling
 from phi_emulator.engine.scripted import ScriptedEngine
@@ -17,8 +18,6 @@ from phi_emulator.engine.serving.text import TextMachine
 from phi_emulator.engine.serving.worker import Worker
 from phi_emulator.service.chat import ChatService
 from phi_emulator.web.app import App
-
-from phi_client.contract.service import SERVERLESS
 
 
 class Parrot:
@@ -74,14 +73,7 @@ class Parrot:
 
 
 def served(source: AnswerSource, ask: Callable[[httpx.AsyncClient], Any], **options: Any) -> None:
-    app = App(
-        ChatService(source),
-        root=SERVERLESS,
-        key="k",
-        bound_host="127.0.0.1",
-        max_body_bytes=10_000,
-        **options,
-    )
+    app = App(ChatService(source), EmulatorConfig(key="k", max_body_bytes=10_000), **options)
 
     async def main() -> None:
         transport = httpx.ASGITransport(app)

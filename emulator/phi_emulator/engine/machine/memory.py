@@ -16,7 +16,13 @@ from phi_emulator.engine.errors import ModelLoadError
 from phi_emulator.engine.machine.control_groups import control_groups
 from phi_emulator.engine.machine.weight_files import weight_bytes
 from phi_emulator.models.genai_config import Settings, pool_of
-from phi_emulator.models.graph.geometry import BYTE_BITS, FLOAT_BITS, head_bytes, usual_bits
+from phi_emulator.models.graph.geometry import (
+    BYTE_BITS,
+    FLOAT_BITS,
+    cached_layers,
+    head_bytes,
+    usual_bits,
+)
 
 __all__ = [
     "LOADING",
@@ -77,9 +83,8 @@ def needed_bytes(folder: Path, settings: Settings, cache_bits: int | None = None
     decoder = settings["model"]["decoder"]
     weights = weight_bytes(folder / decoder["filename"])
     try:
-        layers, heads, size = (
-            int(decoder[name]) for name in ("num_hidden_layers", "num_key_value_heads", "head_size")
-        )
+        layers = cached_layers(decoder)
+        heads, size = (int(decoder[name]) for name in ("num_key_value_heads", "head_size"))
     except KeyError:
         return weights, 0  # the native loader will say what it thinks of such a folder
     if cache_bits is None:

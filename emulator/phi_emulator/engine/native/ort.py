@@ -35,13 +35,14 @@ from phi_emulator.engine.native.drafts import Drafter, Payoff
 from phi_emulator.engine.native.grammar_checks import GrammarChecks
 from phi_emulator.engine.native.guidance_errors import lost_guidance
 from phi_emulator.engine.native.load_errors import load_error
-from phi_emulator.engine.native.native_errors import refusal, short_words
+from phi_emulator.engine.native.native_errors import short_words
 from phi_emulator.engine.native.ort_folder import fewer_threads, fingerprint, notes_of, overlay
 from phi_emulator.engine.native.ort_tokenizer import load_text
-from phi_emulator.engine.native.ort_turns import OpenTurn, check_health, turn_options
+from phi_emulator.engine.native.ort_turns import OpenTurn, begin_turn, marked
+from phi_emulator.engine.native.prompt_parts import OF_A_PART, PART, KnownPrefixes, Reading, chunk_of
 from phi_emulator.engine.options import ModelOptions
 from phi_emulator.engine.protocol import EndReason, EngineInfo, Message, Sampling, Step
-from phi_emulator.models import PreparedModel
+from phi_emulator.models import PreparedModel, short_positions
 from phi_emulator.models.genai_config import PoolSettings, pool_of
 
 __all__ = ["OrtEngine"]
@@ -99,6 +100,7 @@ class OrtEngine:
         folder, settings, cache_bits = ready.folder, copy(ready.settings), ready.cache_bits
         max_running = 1 if options.deterministic else options.max_running
         self._vocabulary = settings["model"]["vocab_size"]
+        self._short_positions = short_positions(settings["model"]["decoder"])
         pool: PoolSettings | None = None
         available = memory_of(device, settings)
         self._seeded = pool_of(settings) is not None
@@ -144,6 +146,8 @@ class OrtEngine:
         self._grammars = GrammarChecks(folder, settings)
         self._max_drafts = 0 if options.deterministic else int(self._engine.max_draft_tokens_per_proposal())
         self._payoff = Payoff()
+        self._chunk = chunk_of(settings, pool)
+        self._known = KnownPrefixes(pool["num_blocks"] if pool and self._chunk > PART else 0)
         self._open: dict[int, OpenTurn] = {}
         self._early: list[Step] = []
         self._stalls = 0
@@ -196,34 +200,42 @@ class OrtEngine:
         self._grammars.check(grammar)
 
     def open(self, sequence: int, prompt: Sequence[int], sampling: Sampling) -> None:
-        request: Any = None
-        try:
-            options = og.RequestOptions()
-            options.set_max_session_tokens(len(prompt) + sampling.max_tokens)
-            request = self._engine.create_request(options=options)
-            turn = request.begin_turn(
-                list(prompt), turn_options(og, request, sampling, self._vocabulary, has_seeds=self._seeded)
-            )
-            decoder = self._text.decoder()
-        except Exception as error:
-            # Whatever it refuses, it refuses to this sequence alone, unless it is not well.
-            if request is not None:
-                request.close()
-            check_health(og, self._engine)
-            raise refusal(sampling, error) from error
+        ids = marked(prompt, sampling.max_tokens, self._short_positions, self._vocabulary)
+        decoder = self._text.decoder()
         # A grammar is followed token by token.
         is_drafted = self._max_drafts > 0 and sampling.guidance is None
-        self._open[sequence] = OpenTurn(
-            request,
-            turn,
+        live = self._open[sequence] = OpenTurn(
+            *self._begin(ids, sampling),
             decoder,
-            sampling.guidance or "",
-            sampling.max_tokens,
+            sampling,
+            Reading(ids, self._chunk, self._known),
             Drafter(prompt, self._payoff) if is_drafted else None,
         )
-        self._numbers[request] = sequence
+        self._numbers[live.request] = sequence
+
+    def _begin(self, prompt: Sequence[int], sampling: Sampling) -> tuple[Any, int]:
+        return begin_turn(og, self._engine, prompt, sampling, self._vocabulary, has_seeds=self._seeded)
+
+    def _read_on(self) -> None:
+        """Begin what the next step is to read of prompts."""
+        for sequence, live in self._open.items():
+            reading = live.reading
+            end = None if live.has_begun else reading.begin_next(alone=len(self._open) == 1)
+            if end is None:
+                continue
+            if reading.is_cut:
+                reading.note_cut(self._cut(live))
+            del self._numbers[live.request]
+            live.request.close()
+            sampling = live.sampling if end == reading.length else OF_A_PART
+            try:
+                live.request, live.turn = self._begin(reading.tokens[:end], sampling)
+                self._numbers[live.request] = sequence
+            except SequenceError as error:
+                self._early.append(Step(sequence, None, "", error=error))
 
     def step(self) -> Iterator[Step]:
+        self._read_on()
         alone = next(iter(self._open.values())) if len(self._open) == 1 else None
         if alone is not None and not alone.has_begun:
             alone = None
@@ -266,15 +278,18 @@ class OrtEngine:
                 yield Step(sequence, None, "", error=SequenceError(f"given up: {event.error_code}"))
                 continue
             live = self._open[sequence]
+            if live.reading.part:
+                live.reading.note_part(event.usage, has_ended=bool(flags & _FINISHED))
+                continue
             token = None if event.token is None else int(event.token)
-            text = "" if token is None else live.take(token)
+            text = live.take(token)
             end, cached = None, 0
             if flags & _FINISHED:
                 # A cancelled turn ends too, but whoever cancelled it has released the sequence already.
                 live.has_ended = True
                 text += live.decoder.flush()
                 end = _ENDS.get(event.finish_reason, EndReason.STOP)
-                cached = int(event.usage.cached_prompt_tokens)
+                cached = live.reading.cached_of(event.usage.cached_prompt_tokens)
             if token is not None or end is not None:
                 yield Step(
                     sequence, token, text, end, cached, drafted_tokens=drafted, accepted_tokens=accepted
@@ -324,9 +339,10 @@ class OrtEngine:
         if live is None:
             return 0
         cached = 0 if live.has_ended else self._cut(live)
-        del self._numbers[live.request]
+        live.reading.close(is_read=live.has_begun or live.has_ended)
+        self._numbers.pop(live.request, None)
         live.request.close()
-        return cached
+        return live.reading.cached_of(cached)
 
     def _cut(self, live: OpenTurn) -> int:
         """End a turn in its midst; return its cached prompt tokens, which are told of a turn that has ended alone.

@@ -17,8 +17,10 @@ from phi_emulator.engine.native.turn_ends import TurnEnds
 from phi_emulator.models import PreparedModel
 from phi_emulator.models.genai_config import PoolSettings, Settings, pool_of
 
-__all__ = ["fewer_threads", "fingerprint", "notes_of", "overlay"]
+__all__ = ["SHORT_TABLE", "fewer_threads", "fingerprint", "notes_of", "overlay"]
 
+SHORT_TABLE: Final = 4096
+"""Tokens that the shorter of a Phi's rotary tables reaches; GenAI itself takes this number for granted."""
 _VERSIONS: Final = {"genai": "onnxruntime-genai", "ort": "onnxruntime"}
 
 
@@ -49,7 +51,13 @@ def notes_of(plan: ContextPlan, ready: PreparedModel, *, is_static: bool) -> tup
         return notes
     because = f", because {ready.obstacle}" if ready.obstacle else ""
     waiting = f"static batching{because}: requests wait for those that run to end, and `seed` has no effect"
-    return (*notes, waiting)
+    if not ready.settings["model"]["type"].startswith("phi") or plan.served <= SHORT_TABLE:
+        return (*notes, waiting)
+    mixed = (
+        f"static batching mixes the two rotary tables of a Phi with long RoPE: what grows past {SHORT_TABLE} tokens "
+        f"goes wrong there (set --context {SHORT_TABLE})"
+    )
+    return (*notes, waiting, mixed)
 
 
 def fewer_threads(settings: Settings) -> int | None:

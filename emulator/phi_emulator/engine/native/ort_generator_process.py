@@ -32,6 +32,7 @@ from phi_emulator.engine.machine.devices import DEVICES, declared_providers
 from phi_emulator.engine.native.decoding import TokenDecoder
 from phi_emulator.engine.native.native_sampling import native_sampling
 from phi_emulator.engine.native.native_text import NativeText
+from phi_emulator.engine.native.ort_folder import SHORT_TABLE
 from phi_emulator.engine.protocol import EndReason, Message, Sampling
 from phi_emulator.models.genai_config import read_settings
 
@@ -41,7 +42,6 @@ og: Any = onnxruntime_genai  # the package has no type information
 
 _PIECE: Final = 32
 """Tokens of a prompt for each step."""
-_SHORT_TABLE: Final = 4096
 _VERBS: Final = ("encode", "check_guidance", "open", "step", "release")
 _LITTLE_STACK: Final = 512 * 1024
 """The least that a thread has on the systems that are served (macOS)."""
@@ -212,7 +212,7 @@ def piece_of(prompt_tokens: int, *, device: str, model_type: str) -> int:
     A Phi of long context has two rotary tables, and what is appended beyond the first one's end is read with the
     other, which makes nonsense of what was read before: measured, no logit was right any more.
     """
-    if device.lower() not in _TAKES_PIECES or (model_type.startswith("phi") and prompt_tokens > _SHORT_TABLE):
+    if device.lower() not in _TAKES_PIECES or (model_type.startswith("phi") and prompt_tokens > SHORT_TABLE):
         return prompt_tokens
     return _PIECE
 

@@ -37,8 +37,9 @@ from phi_emulator.engine.errors import (
 from phi_emulator.engine.protocol import Engine, EngineInfo, Message, Sampling, Step
 from phi_emulator.engine.serving.bookkeeping import Books, SequenceState
 from phi_emulator.engine.serving.calls import Call
+from phi_emulator.engine.serving.delivery import Deliveries
 from phi_emulator.engine.serving.generation import Generation
-from phi_emulator.engine.serving.lanes import Lanes
+from phi_emulator.engine.serving.lanes import SMALL, Lanes
 from phi_emulator.engine.serving.restarts import MOST_RESTARTS, Restarts, trouble_of
 from phi_emulator.engine.serving.source import Counts, SourceStatus
 from phi_emulator.engine.serving.text import StopStrings, TextMachine
@@ -84,6 +85,7 @@ class Worker:
         self._changed = threading.Condition()
         self._books = Books(queue_size)
         self._calls: deque[Callable[[Engine], None]] = deque()
+        self._deliveries = Deliveries()
         self._stopping = False
         self._broken = False
 
@@ -129,12 +131,14 @@ class Worker:
         return replace(self._books.counts, steps=self._steps)
 
     async def encode(self, messages: Sequence[Message]) -> list[int]:
-        """The prompt's token ids, worked out beside the event loop; none waits behind much longer ones.
+        """The prompt's token ids, worked out beside the event loop unless it is short; none waits behind longer ones.
 
         Raises:
             EngineError: as `Engine.encode` raises it, or because the engine is not there any more.
         """
         size = sum(len(text) for message in messages for text in message)
+        if size <= SMALL and self._loaded.done():
+            return self._engine().encode(messages)
         return await self._lanes.run(size, lambda: self._engine().encode(messages))
 
     async def check_guidance(self, grammar: str) -> None:
@@ -170,14 +174,14 @@ class Worker:
         if len(prompt) + sampling.max_tokens > self.info.context_length or sampling.max_tokens < 1:
             raise PromptTooLongError(len(prompt), self.info.context_length)
         sequence = next(self._numbers)
-        generation = Generation(sequence, self._cancel)
         machines = (StopStrings(sampling.stop), *(() if watch is None else (watch,)))
         now = self._clock()
-        state = SequenceState(
-            generation, prompt, sampling, machines, now if received is None else received, queued=now
-        )
         with self._changed:
             self._engine_is_there()
+            generation = Generation(sequence, self._cancel, self._deliveries.here())
+            state = SequenceState(
+                generation, prompt, sampling, machines, now if received is None else received, queued=now
+            )
             self._books.take_in(sequence, state)
             self._changed.notify()
         return generation
