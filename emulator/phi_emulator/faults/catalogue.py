@@ -212,7 +212,7 @@ _ALL: Final = (
     Effect(
         name="malformed_event",
         wire="An event whose JSON breaks off, in the place of one that has some.",
-        duty=Duty.KEEPS_TEXT,
+        duty=Duty.RAISES,
         parameters=(_AFTER_TOKENS,),
         on_streams=True,
     ),
@@ -226,7 +226,7 @@ _ALL: Final = (
     Effect(
         name="error_in_stream",
         wire="An error after the stream began, then `[DONE]`.",
-        duty=Duty.KEEPS_TEXT,
+        duty=Duty.RAISES,
         parameters=(
             _AFTER_TOKENS,
             Parameter(

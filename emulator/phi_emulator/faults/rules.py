@@ -15,6 +15,7 @@ from typing import Any, Final, TypeGuard
 
 from phi_client.contract.service import SURFACES
 from phi_emulator.faults.catalogue import EFFECTS, ERRORS, Effect, Parameter, Value
+from phi_emulator.faults.duties import Duty
 from phi_emulator.models.printable import printable
 
 __all__ = [
@@ -33,7 +34,18 @@ MOST_RULES: Final = 1000
 _MOST: Final = 1_000_000_000
 _SHOWN: Final = 60
 _RANGE: Final = re.compile(r"([0-9]{1,9})(-([0-9]{1,9})?)?")
-_WORD: Final = "a text"
+CONDITIONS: Final[Mapping[str, str]] = {
+    "surface": "the surface that is asked: " + ", ".join(SURFACES),
+    "route": "the surface's route, `*` stands for any characters",
+    "deployment": "the deployment or model that is asked for",
+    "headers": "a table of headers that the request has, with just these values",
+    "scope": "the request's `x-phi-scope`",
+    "call": 'the number of the call, from 1: `3`, `"2-4"` or `"3-"`',
+    "every": "only each n-th of these calls",
+    "probability": "from 0 to 1",
+    "seed": "of that chance: the same one gives the same calls; 0 without it",
+}
+"""What `when` may hold."""
 
 
 class FaultError(ValueError):
@@ -68,6 +80,11 @@ class Fault:
 
     effect: Effect
     values: Mapping[str, Value]
+
+    @property
+    def duty(self) -> Duty:
+        """What a good client does with it."""
+        return self.effect.duty_for(self.values)
 
     def number(self, name: str) -> float:
         """The value of a parameter that is a number."""
@@ -224,10 +241,10 @@ def _read_when(table: Mapping[str, object]) -> When:
             given[key] = _whole(value, key, least=0)
         elif key == "probability":
             given[key] = _probability(value)
-        elif key in ("surface", "route", "deployment", "scope"):
+        elif key in CONDITIONS:
             given[key] = _text(value, key)
         else:
-            raise FaultError(f"there is no such condition{_near(key, When.__slots__)}", key)
+            raise FaultError(f"there is no such condition{_near(key, CONDITIONS)}", key)
     surface = given.get("surface")
     if surface is not None and surface not in SURFACES:
         raise FaultError(f"{_shown(surface)} is no surface{_near(surface, SURFACES)}", "surface")
@@ -293,7 +310,7 @@ def _whole(value: object, name: str, *, least: int) -> int:
 
 def _text(value: object, name: str) -> str:
     if not isinstance(value, str):
-        raise FaultError(f"{_shown(value)} is not {_WORD}", name)
+        raise FaultError(f"{_shown(value)} is not a text", name)
     return value
 
 

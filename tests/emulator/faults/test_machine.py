@@ -8,7 +8,7 @@ from itertools import pairwise
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from phi_emulator.faults.actions import Bytes, Cut, End, Head, Refuse, Wait
 from phi_emulator.faults.catalogue import EFFECTS, ERRORS
@@ -63,6 +63,7 @@ def test_each_effect_has_a_machine() -> None:
     assert [*MACHINES] == [*EFFECTS]
 
 
+@settings(deadline=None)
 @given(
     table=st.sampled_from(TABLES),
     surface=st.sampled_from([*SURFACES.values()]),

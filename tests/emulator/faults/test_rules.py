@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from phi_emulator.faults.catalogue import EFFECTS
 from phi_emulator.faults.reading import read_file, read_line
@@ -124,6 +124,7 @@ def test_the_number_of_a_rule_is_said() -> None:
         read_rules([STALL, STALL | {"tokens": -1}])
 
 
+@settings(deadline=None)
 @given(
     st.recursive(
         st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=9),
@@ -217,6 +218,7 @@ def test_a_line_of_another_form_is_refused(line: str, said: str) -> None:
     assert str(caught.value).startswith(said)
 
 
+@settings(deadline=None)
 @given(st.text(max_size=40))
 def test_any_line_is_read_or_refused(line: str) -> None:
     try:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from phi_emulator.faults.rules import Call, Rule, read_rule
 from phi_emulator.faults.state import FaultState
@@ -65,6 +65,7 @@ def test_chance_is_the_same_each_time_and_another_by_seed_and_place() -> None:
     assert 16 < len(one) < 48
 
 
+@settings(max_examples=25, deadline=None)
 @given(st.floats(0, 1), st.integers(0, 1000))
 def test_chance_keeps_its_probability(probability: float, seed: int) -> None:
     found = len(met(rule(probability=probability, seed=seed), calls=400))
