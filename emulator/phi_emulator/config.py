@@ -9,17 +9,20 @@ import logging
 import math
 import re
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, Final, Literal, Self
 
 from phi_client.contract.dialects import DIALECTS, SERVERLESS
 from phi_client.contract.emulator import EMULATOR_HOST, EMULATOR_KEY, EMULATOR_PORT
 from phi_client.contract.loopback import is_loopback
+from phi_client.contract.service import MANAGED_COMPUTE_OLDER, SURFACES, Surface
 from phi_client.contract.tokens import is_token
 from phi_emulator.engine.machine.devices import AUTO, DEVICES
-from phi_emulator.service.content_filter import DEFAULT_RULES, Rule, RulesError, read_rules
+from phi_emulator.service.behaviour import Behaviour
+from phi_emulator.service.content_filter import DEFAULT_RULES, ContentFilter, Rule, RulesError, read_rules
 from phi_emulator.service.entra import DEFAULT_TENANT
+from phi_emulator.service.rate_limits import Limits
 
 __all__ = [
     "DEVICE_NAMES",
@@ -209,6 +212,41 @@ class EmulatorConfig:
     def key_of(self, dialect: str) -> str:
         """A key that opens the surface of `dialect`."""
         return next(iter(self.surface_keys.get(dialect, ())), self.key)
+
+    @property
+    def behaviour(self) -> Behaviour:
+        """What of this may be changed while the emulator runs."""
+        return Behaviour(
+            dialects=self._dialects,
+            limits=Limits(
+                requests_per_minute=self.requests_per_minute,
+                tokens_per_minute=self.tokens_per_minute,
+                max_concurrent=self.max_concurrent,
+            ),
+            content_filter=ContentFilter(self.rules),
+            deployments=self.deployments,
+            max_output_tokens=self.max_output_tokens,
+            answer_seconds=None if self.request_timeout_ms is None else self.request_timeout_ms / 1000,
+            loose=self.loose,
+        )
+
+    @property
+    def _dialects(self) -> Mapping[str, Surface]:
+        """The dialects as this emulator speaks them."""
+        spoken = dict(SURFACES)
+        if self.image == "older":
+            spoken[MANAGED_COMPUTE_OLDER.name] = MANAGED_COMPUTE_OLDER
+        return {name: self._spoken(dialect) for name, dialect in spoken.items()}
+
+    def _spoken(self, dialect: Surface) -> Surface:
+        has_help_text = dialect.has_help_text or self.help_text
+        dialect = replace(dialect, has_help_text=has_help_text, has_extensions=self.extensions)
+        if self.reasoning is None:
+            return dialect
+        # In one place, whatever the api-version.
+        known = dialect.versions
+        fixed = None if known is None else replace(known, with_reasoning_field=())
+        return replace(dialect, reasoning_in=self.reasoning, versions=fixed)
 
     @property
     def logging_level(self) -> int:

@@ -153,6 +153,9 @@ class Emulator:
             # The model loads on the worker's thread while the server's modules are imported on this one.
             with ThreadPoolExecutor(1) as pool:
                 loading = pool.submit(worker.start)
+                from phi_emulator.service.chat import ChatService  # noqa: PLC0415
+                from phi_emulator.service.entra import Authority  # noqa: PLC0415
+                from phi_emulator.web.app import App  # noqa: PLC0415
                 from phi_emulator.web.server import HttpServer  # noqa: PLC0415
 
                 loading.result()
@@ -163,7 +166,9 @@ class Emulator:
             self._socket.close()
             raise
         self._worker = worker
-        self._server = HttpServer(self.config, worker, clock=self._clock)
+        service = ChatService(worker, has_extensions=self.config.extensions)
+        authority = Authority(self.config.tenant, lifetime_s=self.config.token_seconds, clock=self._clock)
+        self._server = HttpServer(App(service, self.config, authority=authority))
         self._thread = threading.Thread(
             target=self._server.serve_until_stopped,
             args=(self._socket,),

@@ -10,6 +10,7 @@ import errno
 import os
 import shutil
 import signal
+import struct
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
@@ -26,6 +27,7 @@ __all__ = [
     "is_windows",
     "launch_line",
     "lenient_output",
+    "reset_on_close",
     "send",
     "write_through",
 ]
@@ -192,3 +194,11 @@ def lenient_output(*streams: TextIO) -> None:
 def find_program(name: str, environ: Mapping[str, str]) -> str | None:
     """Where a command's program is: what the child's own `PATH` names, with Windows' endings."""
     return shutil.which(name, path=environ.get("PATH"))
+
+
+def reset_on_close(platform: str = sys.platform) -> bytes:
+    """The value of the socket option `SO_LINGER` with which closing resets the connection.
+
+    Two numbers, on and zero seconds: ints on POSIX, and two bytes each on Windows.
+    """
+    return struct.pack("hh" if platform == _WINDOWS else "ii", 1, 0)

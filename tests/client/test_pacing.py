@@ -208,7 +208,7 @@ def test_a_service_that_tells_its_limits_never_refuses(limits: Limits, seed: int
     """Two hundred requests of two sizes to the emulator's own limits."""
     chance = random.Random(seed)
     line = Line()
-    service = RateLimits(limits, now=lambda: line.seconds)
+    service = RateLimits(now=lambda: line.seconds)
     running: list[tuple[float, Ticket, Any, float]] = []
     answered = refused = 0
     while answered < 200:
@@ -218,7 +218,7 @@ def test_a_service_that_tells_its_limits_never_refuses(limits: Limits, seed: int
         if wait_s == 0:
             ticket = line.pacer.start(budget)
             try:
-                admission = service.admit(int(budget))
+                admission = service.admit(limits, int(budget))
             except LimitExceededError as error:
                 refused += 1
                 asked = {"retry-after": str(error.retry_after_s)}

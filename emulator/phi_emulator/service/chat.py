@@ -19,10 +19,11 @@ from phi_client.contract.service.refusals import RefusedError
 from phi_emulator.engine.errors import EngineError
 from phi_emulator.engine.protocol import EngineInfo, Message, Sampling
 from phi_emulator.engine.serving.worker import Counts, Worker, WorkerStatus
-from phi_emulator.service.content_filter import ContentFilter, Rule
+from phi_emulator.service.behaviour import Behaviour
+from phi_emulator.service.content_filter import ContentFilter
 from phi_emulator.service.errors import ServiceError, error_of_engine, error_of_limit
 from phi_emulator.service.extensions import Plan, plan_answer
-from phi_emulator.service.rate_limits import Deployments, LimitExceededError, Limits
+from phi_emulator.service.rate_limits import Deployments, LimitExceededError
 from phi_emulator.service.responses import Answer
 
 __all__ = ["ChatService", "ServiceStatus"]
@@ -63,28 +64,23 @@ class ServiceStatus:
 class ChatService:
     """Chat completions from one started worker, within the limits of each deployment.
 
-    `max_output_tokens` is what a hosted service would let an answer have at most; `None` is what the context holds.
     `has_extensions` is told, and decided by the dialects of the requests.
     """
 
-    def __init__(
-        self,
-        worker: Worker,
-        limits: Limits = Limits(),  # noqa: B008  # frozen
-        rules: Sequence[Rule] = (),
-        *,
-        max_output_tokens: int | None = None,
-        has_extensions: bool = False,
-    ) -> None:
+    def __init__(self, worker: Worker, *, has_extensions: bool = False) -> None:
         self._worker = worker
-        self._filter = ContentFilter(rules)
-        self._max_output_tokens = max_output_tokens
         self._has_extensions = has_extensions
-        self._deployments = Deployments(limits)
+        self._deployments = Deployments()
         self._started = time.gmtime()
 
     async def answer(
-        self, dialect: Surface, request: ChatRequest, request_id: str, *, deployment: str | None = None
+        self,
+        behaviour: Behaviour,
+        dialect: Surface,
+        request: ChatRequest,
+        request_id: str,
+        *,
+        deployment: str | None = None,
     ) -> Answer:
         """Queue a request; the answer is in the making when this returns. `deployment` is who is asked, by name.
 
@@ -96,8 +92,10 @@ class ChatService:
         try:
             plan = await self._plan(dialect, request)
             prompt = await self._worker.encode(plan.messages)
-            sampling = self._sampling(dialect, request, len(prompt), plan.grammar)
-            admission = limits.admit(len(prompt) + max(sampling.max_tokens, 0))
+            sampling = self._sampling(
+                dialect, request, len(prompt), most=behaviour.max_output_tokens, grammar=plan.grammar
+            )
+            admission = limits.admit(behaviour.limits, len(prompt) + max(sampling.max_tokens, 0))
         except EngineError as error:
             raise error_of_engine(error, dialect) from error
         except RefusedError as error:
@@ -105,8 +103,8 @@ class ChatService:
         except LimitExceededError as error:
             raise error_of_limit(error, dialect) from None
         try:
-            found = await self._judge(dialect, plan.messages)
-            watch = self._filter.watch_answer()
+            found = await _judge(behaviour.content_filter, dialect, plan.messages)
+            watch = behaviour.content_filter.watch_answer()
             generation = self._worker.submit(prompt, sampling, watch=watch)
         except EngineError as error:
             limits.withdraw(admission)
@@ -150,26 +148,6 @@ class ChatService:
         if plan.grammar is not None:
             await self._worker.check_guidance(plan.grammar)
         return plan
-
-    async def _judge(self, dialect: Surface, messages: Sequence[Message]) -> Mapping[str, str]:
-        """What the content filter finds in a prompt that it lets pass.
-
-        Raises:
-            ServiceError: it blocks the prompt.
-        """
-        if not self._filter.is_on:
-            return {}
-        # In a thread: the time that it takes grows with the prompt and the rules.
-        text = "\n".join("\n".join(filter(None, message[1:])) for message in messages)
-        verdict = await asyncio.to_thread(self._filter.judge_prompt, text)
-        if verdict.is_blocked:
-            raise ServiceError(dialect.prompt_filtered(filter_results(PROMPT_CATEGORIES, verdict.found)))
-        return verdict.found
-
-    @property
-    def limits(self) -> Limits:
-        """The limits that each deployment has."""
-        return self._deployments.limits
 
     @property
     def session(self) -> str:
@@ -226,12 +204,18 @@ class ChatService:
         return self._worker.info
 
     def _sampling(
-        self, dialect: Surface, request: ChatRequest, prompt_tokens: int, grammar: str | None
+        self,
+        dialect: Surface,
+        request: ChatRequest,
+        prompt_tokens: int,
+        *,
+        most: int | None,
+        grammar: str | None,
     ) -> Sampling:
         room = self._engine_info.context_length - prompt_tokens
         wanted = request.max_tokens or dialect.default_max_tokens or room
-        if self._max_output_tokens is not None:
-            wanted = min(wanted, self._max_output_tokens)
+        if most is not None:
+            wanted = min(wanted, most)
         return Sampling(
             # Clients ask for what the real model's context holds; see `deviations`. No room at all the worker refuses.
             max_tokens=min(wanted, room),
@@ -241,6 +225,24 @@ class ChatService:
             stop=request.stop_strings,
             guidance=grammar,
         )
+
+
+async def _judge(
+    content_filter: ContentFilter, dialect: Surface, messages: Sequence[Message]
+) -> Mapping[str, str]:
+    """What the content filter finds in a prompt that it lets pass.
+
+    Raises:
+        ServiceError: it blocks the prompt.
+    """
+    if not content_filter.is_on:
+        return {}
+    # In a thread: the time that it takes grows with the prompt and the rules.
+    text = "\n".join("\n".join(filter(None, message[1:])) for message in messages)
+    verdict = await asyncio.to_thread(content_filter.judge_prompt, text)
+    if verdict.is_blocked:
+        raise ServiceError(dialect.prompt_filtered(filter_results(PROMPT_CATEGORIES, verdict.found)))
+    return verdict.found
 
 
 def _sound(text: str) -> str:

@@ -2,6 +2,7 @@
 
 A request reserves its prompt and its whole budget, as the service's own estimate does; when it ends, what it really
 took replaces the reservation. One that is left before its end keeps it, and one that is refused counts for nothing.
+The limits may differ from request to request: the windows stay. What comes in while there are none is not counted.
 """
 
 from __future__ import annotations
@@ -58,23 +59,21 @@ class Admission:
 class RateLimits:
     """The state of one deployment. Used from one event loop, so it needs no lock."""
 
-    def __init__(self, limits: Limits, *, now: Callable[[], float] = time.monotonic) -> None:
-        self._limits = limits
+    def __init__(self, *, now: Callable[[], float] = time.monotonic) -> None:
         self._now = now
-        self._counts = limits != Limits()
         self._recent: deque[Admission] = deque()
         self._used = 0
         self._running = 0
 
-    def admit(self, tokens: int) -> Admission:
-        """Let a request in that may take `tokens`.
+    def admit(self, limits: Limits, tokens: int) -> Admission:
+        """Let a request in that may take `tokens`, if `limits` have room for it.
 
         Raises:
             LimitExceededError: a limit is reached.
         """
-        limits, now = self._limits, self._now()
-        if not self._counts:
-            return Admission(now, tokens)
+        now = self._now()
+        if limits == Limits():
+            return Admission(now, tokens, is_running=False, is_recent=False)
         self._forget(now)
         left = _left(limits.requests_per_minute, len(self._recent))
         if limits.max_concurrent is not None and self._running >= limits.max_concurrent:
@@ -96,7 +95,7 @@ class RateLimits:
 
     def settle(self, admission: Admission, tokens: int | None) -> None:
         """The request has ended, having taken `tokens`; `None` leaves what it reserved. Repeating it does no harm."""
-        if not admission.is_running or not self._counts:
+        if not admission.is_running:
             return
         admission.is_running = False
         self._running -= 1
@@ -107,7 +106,7 @@ class RateLimits:
 
     def withdraw(self, admission: Admission) -> None:
         """The request was refused after all: it counts for nothing. Does no harm after its end."""
-        if not admission.is_running or not self._counts:
+        if not admission.is_running:
             return
         self.settle(admission, 0)
         if admission.is_recent:
@@ -137,23 +136,22 @@ class RateLimits:
 
 
 class Deployments:
-    """The limits of each deployment, by any name. When all places are taken by busy ones, newcomers share one."""
+    """The state of each deployment, by any name. When all places are taken by busy ones, newcomers share one."""
 
-    def __init__(self, limits: Limits, *, now: Callable[[], float] = time.monotonic) -> None:
-        self.limits = limits
+    def __init__(self, *, now: Callable[[], float] = time.monotonic) -> None:
         self._now = now
         self._by_name: dict[Hashable, RateLimits] = {}
-        self._shared = RateLimits(limits, now=now)
+        self._shared = RateLimits(now=now)
 
     def of(self, name: Hashable) -> RateLimits:
-        """The limits of the deployment of that name."""
+        """The state of the deployment of that name."""
         found = self._by_name.get(name)
         if found is None:
             if len(self._by_name) >= MOST_DEPLOYMENTS:
-                self._by_name = {name: limits for name, limits in self._by_name.items() if not limits.is_idle}
+                self._by_name = {name: state for name, state in self._by_name.items() if not state.is_idle}
             if len(self._by_name) >= MOST_DEPLOYMENTS:
                 return self._shared
-            found = self._by_name[name] = RateLimits(self.limits, now=self._now)
+            found = self._by_name[name] = RateLimits(now=self._now)
         return found
 
 

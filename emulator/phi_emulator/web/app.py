@@ -1,4 +1,4 @@
-"""The way of a request, in one place: where it leads, whether it may, what it does, and what is said when it fails.
+"""The way of a request, in one place: where it leads, the links that it goes through, and who handles it.
 
 It must not know how any of these steps works.
 """
@@ -7,27 +7,28 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Iterable, Mapping, Sequence
+import time
+from collections.abc import Callable, Sequence
 
 from starlette.requests import ClientDisconnect, Request
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import Receive, Scope, Send
 
 from phi_client.contract.emulator import EMULATOR_KEY
-from phi_client.contract.service import SURFACES, Surface
-from phi_client.contract.service.refusals import RefusedError, container_error
+from phi_emulator.config import EmulatorConfig
+from phi_emulator.service.behaviour import Behaviour, CurrentBehaviour
 from phi_emulator.service.chat import ChatService
 from phi_emulator.service.entra import Authority
-from phi_emulator.service.errors import ServiceError, internal_error, log_unforeseen
+from phi_emulator.service.errors import log_unforeseen
 from phi_emulator.web.auth import Gate
+from phi_emulator.web.chain import Link, chained
 from phi_emulator.web.control import Control
 from phi_emulator.web.endpoints import Endpoints
 from phi_emulator.web.entra import Entra
-from phi_emulator.web.error_responses import error_response
 from phi_emulator.web.exchange import Exchange
-from phi_emulator.web.guard import check_source
+from phi_emulator.web.guard import check_message, check_source
 from phi_emulator.web.home import is_browser
-from phi_emulator.web.message import check_message
-from phi_emulator.web.routes import Place, Routes
+from phi_emulator.web.links import checked, limit_time, log_exchange, say_stopping
+from phi_emulator.web.routes import Routes
 
 __all__ = ["App"]
 
@@ -37,42 +38,45 @@ logger = logging.getLogger("phi_emulator.web")
 class App:
     """The emulator as an ASGI application.
 
-    `root` is the dialect that the root speaks, `bound_host` the address that the server listens on. `loose` takes any
-    `api-version`. `key` opens every surface without keys in `surface_keys`, and `authority` issues tokens.
+    `authority` issues the tokens that are taken; `clock` tells the seconds that an exchange lasts. Further links see
+    either all bytes as they are on the wire (`outer`), or what has passed the checks, and its answer (`inner`).
     """
 
     def __init__(
         self,
         service: ChatService,
+        config: EmulatorConfig,
         *,
-        root: Surface,
-        dialects: Iterable[Surface] | None = None,
-        key: str,
-        surface_keys: Mapping[str, Sequence[str]] | None = None,
         authority: Authority | None = None,
-        bound_host: str,
-        max_body_bytes: int,
-        loose: bool = False,
-        deployments: Sequence[str] = (),
-        request_timeout_ms: int | None = None,
+        clock: Callable[[], float] = time.monotonic,
+        outer: Sequence[Link] = (),
+        inner: Sequence[Link] = (),
     ) -> None:
+        self.behaviour = CurrentBehaviour(config.behaviour)
+        """How exchanges that begin now are met."""
         self._service = service
-        self._loose = loose
-        self._bound_host = bound_host
-        authority = authority or Authority()
-        dialects = tuple(SURFACES.values() if dialects is None else dialects)
-        self._gate = Gate(key, authority, surface_keys)
-        self._routes = Routes(
-            root,
-            Endpoints(
-                service,
-                max_body_bytes=max_body_bytes,
-                request_timeout_ms=request_timeout_ms,
-                deployments=deployments,
+        self._clock = clock
+        self._root = config.dialect
+        authority = authority or Authority(config.tenant, lifetime_s=config.token_seconds)
+        self._endpoints = Endpoints(service, max_body_bytes=config.max_body_bytes)
+        self._control = Control(service, key=config.key)
+        self._entra = Entra(authority, secret=None if config.key == EMULATOR_KEY else config.key)
+        self._routes = self._routes_of(self.behaviour.now)
+        self._chain = chained(
+            (
+                log_exchange,
+                say_stopping,
+                *outer,
+                checked(lambda exchange: check_message(exchange.request.scope)),
+                checked(lambda exchange: check_source(exchange.headers, config.host)),
+                Gate(config.key, authority, config.surface_keys),
+                checked(_check_headers),
+                checked(_check_route),
+                checked(_check_version),
+                limit_time,
+                *inner,
             ),
-            Control(service, key=key, dialects=dialects),
-            Entra(authority, secret=None if key == EMULATOR_KEY else key),
-            dialects=dialects,
+            _handle,
         )
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -80,62 +84,48 @@ class App:
         if scope["type"] != "http":
             # The server is set up to send no other kind: no websockets, no lifespan.
             raise NotImplementedError(f"only HTTP is served, not {scope['type']}")
-        request = Request(scope, receive)
-        place = self._routes.place_of(request.method, scope["path"], by_browser=is_browser(request.headers))
-        exchange = Exchange(request, receive, place.dialect, place.route, place.parameters)
+        exchange = self._begin(Request(scope))
         try:
-            response = await self._respond(exchange, place)
-            exchange.status = getattr(response, "status_code", None)
-            await response(scope, receive, send)
-        except ClientDisconnect:
-            exchange.status = None
+            await self._chain(exchange, receive, send)
+        except (ClientDisconnect, asyncio.CancelledError):
+            return
         except Exception as error:  # noqa: BLE001 - the server would log it with all that it quotes
-            # The server closes the connection of an answer that has no end.
-            log_unforeseen(logger, f"the answer to request {exchange.request_id} broke off", error)
-        except asyncio.CancelledError:
-            # Only a shutdown that could wait no longer cancels a request; its client is owed an answer.
-            if exchange.status is None:
-                stopping = ServiceError(container_error(503, "The service is stopping."))
-                await self._error(exchange, stopping)(scope, receive, send)
-        finally:
-            exchange.close()
-            _log(exchange)
+            log_unforeseen(logger, f"request {exchange.request_id} could not be answered", error)
 
-    async def _respond(self, exchange: Exchange, place: Place) -> ASGIApp:
-        try:
-            check_message(exchange.request.scope)
-            check_source(exchange.headers, self._bound_host)
-            if place.needs_key:
-                await self._gate.check(exchange.dialect, exchange.headers)
-            exchange.dialect.check_headers(exchange.headers)
-            handle = place.handler(exchange.request.method)
-            version = exchange.request.query_params.get("api-version")
-            if place.needs_key and not self._loose:
-                exchange.dialect.check_api_version(version)
-            exchange.dialect = exchange.dialect.at_version(version)
-            return await handle(exchange)
-        except RefusedError as error:
-            return self._error(exchange, ServiceError(error.refusal))
-        except ServiceError as error:
-            return self._error(exchange, error)
-        except ClientDisconnect:
-            raise
-        except Exception as error:  # noqa: BLE001 - whatever it is, it is logged without what it quotes
-            log_unforeseen(logger, f"request {exchange.request_id} failed", error)
-            return self._error(exchange, internal_error())
+    def _begin(self, request: Request) -> Exchange:
+        """The exchange of a request, with the behaviour of this moment."""
+        behaviour = self.behaviour.now
+        if behaviour.dialects is not self._routes.dialects:
+            self._routes = self._routes_of(behaviour)
+        by_browser = is_browser(request.headers)
+        place = self._routes.place_of(request.method, request.scope["path"], by_browser=by_browser)
+        return Exchange(request, place, place.dialect, behaviour, self._service.session, self._clock)
 
-    def _error(self, exchange: Exchange, error: ServiceError) -> ASGIApp:
-        return error_response(exchange, error, session=self._service.session)
+    def _routes_of(self, behaviour: Behaviour) -> Routes:
+        return Routes(behaviour.dialects, self._root, self._endpoints, self._control, self._entra)
 
 
-def _log(exchange: Exchange) -> None:
-    """One line for each request: never its text, never its key."""
-    usage = None if exchange.answer is None else exchange.answer.usage
-    logger.info(
-        "%s %s %s %.0f ms%s",
-        exchange.request.method[:20],
-        exchange.path,
-        exchange.status or "client left",
-        exchange.elapsed_ms,
-        "" if usage is None else f" tokens={usage.prompt_tokens}+{usage.completion_tokens}",
-    )
+async def _handle(exchange: Exchange, receive: Receive, send: Send) -> None:
+    """The end of the chain: the handler of the place, and its answer."""
+    scope = exchange.request.scope
+    exchange.request = Request(scope, receive)
+    try:
+        response = await exchange.place.handler(exchange.request.method)(exchange)
+        await response(scope, receive, send)
+    finally:
+        exchange.close()
+
+
+def _check_headers(exchange: Exchange) -> None:
+    exchange.dialect.check_headers(exchange.headers)
+
+
+def _check_route(exchange: Exchange) -> None:
+    exchange.place.handler(exchange.request.method)
+
+
+def _check_version(exchange: Exchange) -> None:
+    version = exchange.request.query_params.get("api-version")
+    if exchange.place.needs_key and not exchange.behaviour.loose:
+        exchange.dialect.check_api_version(version)
+    exchange.dialect = exchange.dialect.at_version(version)

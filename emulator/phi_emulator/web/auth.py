@@ -7,11 +7,14 @@ import hmac
 import logging
 from collections.abc import Collection, Mapping
 
+from starlette.types import Receive, Send
+
 from phi_client.contract.service import Surface
-from phi_client.contract.service.refusals import RefusedError
 from phi_client.contract.service.tokens import read_token
 from phi_emulator.service.entra import Authority, check_token
 from phi_emulator.service.errors import ServiceError
+from phi_emulator.web.chain import Step
+from phi_emulator.web.exchange import Exchange
 
 __all__ = ["Gate", "is_same"]
 
@@ -19,7 +22,7 @@ logger = logging.getLogger("phi_emulator.web")
 
 
 class Gate:
-    """Lets a request pass that presents a key of its surface, or a token of `authority` for it.
+    """A link: lets a request pass that presents a key of its surface, or a token of `authority` for it.
 
     `key` opens every surface but those that `surface_keys` gives keys of their own, by the name of the dialect.
     """
@@ -31,12 +34,17 @@ class Gate:
         self._authority = authority
         self._surface_keys = dict(surface_keys or {})
 
-    async def check(self, dialect: Surface, headers: Mapping[str, str]) -> None:
+    async def __call__(self, following: Step, exchange: Exchange, receive: Receive, send: Send) -> None:
         """Let the request pass.
 
         Raises:
             ServiceError: there is neither key nor token, or it is none of this surface.
         """
+        if exchange.place.needs_key:
+            await self._check(exchange.dialect, exchange.headers)
+        await following(exchange, receive, send)
+
+    async def _check(self, dialect: Surface, headers: Mapping[str, str]) -> None:
         token = read_token(headers)
         if token is None:
             self._check_key(dialect, headers)
@@ -49,10 +57,7 @@ class Gate:
             raise
 
     def _check_key(self, dialect: Surface, headers: Mapping[str, str]) -> None:
-        try:
-            given = dialect.read_key(headers)
-        except RefusedError as error:
-            raise ServiceError(error.refusal) from None
+        given = dialect.read_key(headers)
         keys = self._surface_keys.get(dialect.name) or (self._key,)
         if not any([is_same(given, key) for key in keys]):  # noqa: C419 - each is compared, whichever fits
             raise ServiceError(dialect.wrong_key)

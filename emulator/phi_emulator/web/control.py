@@ -1,58 +1,58 @@
 """The routes under `/_emulator`, which no Azure surface has, as a table, and the page at `/`.
 
 It must not let anything be changed without the key: what changes something is a POST, and every POST needs the key.
+Those of `entra` are rows of the same kind, whose key has a place of its own in their protocol.
 """
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+import re
+from collections.abc import Sequence
 from dataclasses import asdict
-from typing import Final, Literal, NamedTuple, TypeAlias
+from typing import Final, Literal, NamedTuple
 
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp
 
 from phi_client.contract.emulator import EMULATOR_KEY
-from phi_client.contract.service import Surface
 from phi_emulator.service.chat import ChatService
-from phi_emulator.web.exchange import Exchange
+from phi_emulator.web.exchange import Exchange, Handler
 from phi_emulator.web.home import is_browser, page_response, summary
 
-__all__ = ["Control", "ControlRoute", "Handler"]
-
-Handler: TypeAlias = Callable[[Exchange], Awaitable[ASGIApp]]
+__all__ = ["Control", "ControlRoute"]
 
 PLACE: Final = "/_emulator"
 _UNTOLD_KEY: Final = "YOUR-KEY"
 
 
 class ControlRoute(NamedTuple):
-    """One route under `/_emulator`."""
+    """One route under `/_emulator`; `path` is a pattern, whose groups are the exchange's parameters."""
 
     path: str
     method: Literal["GET", "POST"]
     handle: Handler
+    has_own_key: bool = False
+    """Whether the handler looks for the key itself, where its protocol has a place for it."""
 
     @property
     def needs_key(self) -> bool:
-        """Whether the key must be presented: wherever something is changed."""
-        return self.method != "GET"
+        """Whether the key must be presented in a header: wherever something is changed."""
+        return self.method != "GET" and not self.has_own_key
 
 
 class Control:
     """The handlers of the control routes; `key` is the emulator's, and shown if it is the public one."""
 
-    def __init__(self, service: ChatService, *, key: str = "", dialects: Iterable[Surface] = ()) -> None:
+    def __init__(self, service: ChatService, *, key: str = "") -> None:
         self._service = service
         self._key = key if key == EMULATOR_KEY else _UNTOLD_KEY
-        self._dialects = tuple(dialects)
 
     @property
     def table(self) -> Sequence[ControlRoute]:
         """All of them."""
         return (
-            ControlRoute(f"{PLACE}/health", "GET", self.health),
-            ControlRoute(f"{PLACE}/status", "GET", self.status),
+            ControlRoute(re.escape(f"{PLACE}/health"), "GET", self.health),
+            ControlRoute(re.escape(f"{PLACE}/status"), "GET", self.status),
         )
 
     async def health(self, exchange: Exchange) -> ASGIApp:  # noqa: ARG002 - a handler's signature
@@ -74,5 +74,5 @@ class Control:
         """The page at `/`, or the same as JSON."""
         root = exchange.dialect
         url = f"{exchange.request.url.scheme}://{exchange.headers.get('host')}"
-        known = summary(url, self._service.status.model, root, self._dialects)
+        known = summary(url, self._service.status.model, root, exchange.behaviour.dialects.values())
         return page_response(known, root, self._key, as_page=is_browser(exchange.headers))

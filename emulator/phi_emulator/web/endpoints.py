@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextlib import nullcontext
 from typing import Final, ParamSpec
 
@@ -41,17 +41,8 @@ _DEPLOYMENT: Final = "phi-emulator-1"
 class Endpoints:
     """The handlers of all routes that dialects have."""
 
-    def __init__(
-        self,
-        service: ChatService,
-        *,
-        max_body_bytes: int,
-        request_timeout_ms: int | None = None,
-        deployments: Sequence[str] = (),
-    ) -> None:
-        self._deployments = tuple(deployments)
+    def __init__(self, service: ChatService, *, max_body_bytes: int) -> None:
         self._service = service
-        self._limit_s = None if request_timeout_ms is None else request_timeout_ms / 1000
         self._max_body_bytes = max_body_bytes
         self._turns = asyncio.Semaphore(1)
 
@@ -59,13 +50,13 @@ class Endpoints:
         """A chat completion, whole or as a stream."""
         dialect = exchange.dialect
         body = await self._read_body(exchange)
-        request = await self._read(body, read_chat_request, dialect, exchange.headers, body, exchange.route)
+        request = await self._read(
+            body, read_chat_request, dialect, exchange.headers, body, exchange.place.route
+        )
         await self._ask(exchange, request)
         if request.stream:
-            return ChatStreamResponse(
-                dialect, exchange.answered, self._headers(exchange), limit_s=self._limit_s
-            )
-        completion = await self._whole(exchange)
+            return ChatStreamResponse(dialect, exchange.answered, self._headers(exchange))
+        completion = await _whole(exchange)
         return self._json(exchange, dialect.write_completion(completion), completion.usage)
 
     async def score(self, exchange: Exchange) -> ASGIApp:
@@ -80,7 +71,8 @@ class Endpoints:
 
     async def info(self, exchange: Exchange) -> ASGIApp:
         """Which models answer: the one that is loaded, or the deployments of it that have names."""
-        return self._json(exchange, exchange.dialect.write_models(self._service.info, self._deployments))
+        deployments = exchange.behaviour.deployments
+        return self._json(exchange, exchange.dialect.write_models(self._service.info, deployments))
 
     async def model(self, exchange: Exchange) -> ASGIApp:
         """The model that answers, by any name."""
@@ -98,28 +90,22 @@ class Endpoints:
     async def _score(self, exchange: Exchange, body: bytes) -> ChatCompletion:
         request = await self._read(body, read_score_request, exchange.dialect, body)
         await self._ask(exchange, request)
-        return await self._whole(exchange)
+        return await _whole(exchange)
 
     async def _ask(self, exchange: Exchange, request: ChatRequest) -> None:
         """Have the request answered by the deployment that it names."""
-        dialect = exchange.dialect
+        behaviour, dialect = exchange.behaviour, exchange.dialect
         if dialect.needs_model:
             exchange.deployment = request.model
         elif dialect.deployment_header is not None:
             named = get_header(exchange.headers, dialect.deployment_header)
-            exchange.deployment = named or next(iter(self._deployments), _DEPLOYMENT)
+            exchange.deployment = named or next(iter(behaviour.deployments), _DEPLOYMENT)
         name = exchange.deployment
-        if name is not None and self._deployments and name not in self._deployments:
+        if name is not None and behaviour.deployments and name not in behaviour.deployments:
             raise ServiceError(dialect.unknown_deployment(name))
-        exchange.answer = await self._service.answer(dialect, request, exchange.request_id, deployment=name)
-
-    async def _whole(self, exchange: Exchange) -> ChatCompletion:
-        """The whole answer, or the front door's word that it took too long; the engine is free then."""
-        try:
-            async with asyncio.timeout(self._limit_s):
-                return await run_unless_gone(exchange.receive, exchange.answered.complete())
-        except TimeoutError:
-            raise ServiceError(exchange.dialect.timed_out) from None
+        exchange.answer = await self._service.answer(
+            behaviour, dialect, request, exchange.request_id, deployment=name
+        )
 
     async def _read(
         self, body: bytes, read: Callable[P, ChatRequest], *given: P.args, **named: P.kwargs
@@ -140,12 +126,12 @@ class Endpoints:
     def _headers(self, exchange: Exchange, usage: WireUsage | None = None) -> dict[str, str]:
         named = exchange.dialect.response_headers(
             request_id=exchange.request_id,
-            session=self._service.session,
+            session=exchange.session,
             deployment=exchange.deployment,
             usage=usage,
         )
         if exchange.answer is not None:
-            limits, admission = self._service.limits, exchange.answer.admission
+            limits, admission = exchange.behaviour.limits, exchange.answer.admission
             named |= exchange.dialect.limit_headers(
                 limit_requests=limits.requests_per_minute,
                 limit_tokens=limits.tokens_per_minute,
@@ -154,3 +140,8 @@ class Endpoints:
             )
         # What the caller sent comes back as it came: HTTP carried it once.
         return safe_headers(named) | exchange.dialect.echoed_headers(exchange.headers)
+
+
+async def _whole(exchange: Exchange) -> ChatCompletion:
+    """The whole answer; the engine is free if the client leaves."""
+    return await run_unless_gone(exchange.receive, exchange.answered.complete())

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import asyncio
 import uuid
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Final, NoReturn
 from urllib.parse import parse_qs
@@ -25,9 +25,13 @@ from phi_emulator.service.entra import CLIENT_ID, AccessToken, Authority, issuer
 from phi_emulator.web.auth import is_same
 from phi_emulator.web.body import read_body
 from phi_emulator.web.bounds import bounded_text
+from phi_emulator.web.control import ControlRoute
 from phi_emulator.web.exchange import Exchange
 
 __all__ = ["Entra"]
+
+_TENANT: Final = r"(?P<tenant>[A-Za-z0-9][A-Za-z0-9.-]{0,63})"
+"""A GUID or a domain."""
 
 _MAX_BODY_BYTES: Final = 64 * 1024
 _MAX_FIELDS: Final = 50
@@ -49,6 +53,18 @@ class Entra:
     def __init__(self, authority: Authority, *, secret: str | None) -> None:
         self._authority = authority
         self._secret = secret
+
+    @property
+    def table(self) -> Sequence[ControlRoute]:
+        """All of them; where Azure's path names no tenant, one may be put before it."""
+        one, maybe = f"{EMULATOR_ENTRA}/{_TENANT}", f"{EMULATOR_ENTRA}(?:/{_TENANT})?"
+        return (
+            ControlRoute(rf"{one}(?:/v2\.0)?/\.well-known/openid-configuration", "GET", self.metadata),
+            ControlRoute(rf"{one}/discovery(?:/v2\.0)?/keys", "GET", self.keys),
+            ControlRoute(rf"{one}/oauth2/v2\.0/token", "POST", self.token, has_own_key=True),
+            ControlRoute(rf"{maybe}/metadata/identity/oauth2/token", "GET", self.imds),
+            ControlRoute(rf"{maybe}/msi/token", "GET", self.app_service),
+        )
 
     async def metadata(self, exchange: Exchange) -> ASGIApp:
         """OpenID's description of a tenant, which leads to the other routes."""
@@ -119,7 +135,7 @@ class Entra:
         return JSONResponse(_identity_answer(token), headers=_NOT_STORED)
 
     def _tenant(self, exchange: Exchange) -> str:
-        return exchange.parameters.get("tenant", self._authority.tenant).lower()
+        return exchange.place.parameters.get("tenant", self._authority.tenant).lower()
 
     async def _token_of_identity(self, exchange: Exchange, resource: str) -> AccessToken:
         query = exchange.request.query_params

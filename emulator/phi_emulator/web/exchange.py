@@ -1,42 +1,80 @@
-"""One request on its way through the pipeline, and what was found out about it. It must not decide anything."""
+"""One exchange, a request and its answer: where it leads, how the emulator behaves for it, and what was found out.
+
+It must not decide anything.
+"""
 
 from __future__ import annotations
 
-import time
 import uuid
-from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Final
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Final, TypeAlias
 
 from starlette.requests import Request
-from starlette.types import Receive
+from starlette.types import ASGIApp, Receive
 
 from phi_client.contract.service import Surface
+from phi_emulator.service.behaviour import Behaviour
+from phi_emulator.service.errors import ServiceError
 from phi_emulator.service.responses import Answer
 
-__all__ = ["Exchange"]
+__all__ = ["Exchange", "Handler", "Place"]
 
 _MOST_PATH_BYTES: Final = 200
 """Of what is logged of a path."""
 
 
-@dataclass(slots=True)
-class Exchange:
-    """A request with its dialect, the route within it, and an id that is always a GUID (as documented).
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a path leads: a dialect, the route within it, and who handles which method; nobody for an unknown path.
 
     `parameters` are the parts of the path that differ from request to request.
     """
 
-    request: Request
-    receive: Receive
     dialect: Surface
     route: str
+    handlers: Mapping[str, Handler]
+    needs_key: bool = True
     parameters: Mapping[str, str] = field(default_factory=dict[str, str])
+
+    def handler(self, method: str) -> Handler:
+        """Who handles `method`.
+
+        Raises:
+            ServiceError: 404 for an unknown path, 405 for another method than the path has.
+        """
+        if not self.handlers:
+            raise ServiceError(self.dialect.unknown_route)
+        if method not in self.handlers:
+            refusal = self.dialect.method_not_allowed
+            headers = {**refusal.headers, "Allow": ", ".join(self.handlers)}
+            raise ServiceError(replace(refusal, headers=headers))
+        return self.handlers[method]
+
+
+@dataclass(slots=True)
+class Exchange:
+    """A request with the place to which it leads, its dialect at the asked version, and an id that is always a GUID.
+
+    `clock` tells the time in seconds, from any beginning; `session` is the deployment's.
+    """
+
+    request: Request
+    place: Place
+    dialect: Surface
+    behaviour: Behaviour
+    session: str
+    clock: Callable[[], float]
     request_id: str = field(default_factory=lambda: str(uuid.uuid4()))
-    started: float = field(default_factory=time.perf_counter)
+    received: float = field(init=False)
+    """When the request came in, by `clock`."""
     status: int | None = None
+    """What the client was told, once it was told."""
     answer: Answer | None = None
     deployment: str | None = None
+
+    def __post_init__(self) -> None:
+        self.received = self.clock()
 
     @property
     def answered(self) -> Answer:
@@ -51,9 +89,14 @@ class Exchange:
         return self.request.headers
 
     @property
+    def receive(self) -> Receive:
+        """How the request's body comes."""
+        return self.request.receive
+
+    @property
     def elapsed_ms(self) -> float:
         """Milliseconds since the request came in."""
-        return (time.perf_counter() - self.started) * 1000
+        return (self.clock() - self.received) * 1000
 
     @property
     def path(self) -> str:
@@ -65,3 +108,6 @@ class Exchange:
         """Free the engine, whichever way the exchange ended."""
         if self.answer is not None:
             self.answer.cancel()
+
+
+Handler: TypeAlias = Callable[[Exchange], Awaitable[ASGIApp]]

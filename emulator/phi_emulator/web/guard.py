@@ -1,10 +1,12 @@
-"""Turns away what a web page could make a browser send here: foreign `Host` and `Origin` headers.
+"""Turns away heads that no front door takes, and what a web page could make a browser send here.
 
-It must not know keys, routes or bodies. A page that rebinds its own name to 127.0.0.1 still sends that name as `Host`,
-and a page that posts across origins sends its `Origin`.
+It must not know keys, routes or bodies. Two lengths are how a request is smuggled past a proxy that reads the other one
+(RFC 9112, 6.1). A page that rebinds its own name to 127.0.0.1 still sends that name as `Host`, and a page that posts
+across origins sends its `Origin`. What is no host and port by RFC 3986, or has somebody's name before an `@`, is
+nobody's.
 
-What is no host and port by RFC 3986, or has somebody's name before an `@`, is nobody's, and is not repeated. Whoever is
-turned away has nothing else to ask for here, so the connection is closed.
+Whoever is turned away has nothing else to ask for here, so the connection is closed, and nothing that was sent is
+repeated.
 """
 
 from __future__ import annotations
@@ -15,12 +17,18 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Final
 
+from starlette.types import Scope
+
 from phi_client.contract.loopback import is_loopback
 from phi_client.contract.service.refusals import front_door_status
 from phi_client.contract.wire import get_header
 from phi_emulator.service.errors import ServiceError
 
-__all__ = ["check_source"]
+__all__ = ["check_message", "check_source"]
+
+_MOST_HEADERS: Final = 100
+_MOST_HEADER_BYTES: Final = 32 * 1024
+_MOST_TARGET_BYTES: Final = 16 * 1024
 
 _AUTHORITY: Final = re.compile(
     r"(?:\[(?P<address>[0-9a-f:.]{2,45})\]|(?P<name>[a-z0-9_-]{1,63}(?:\.[a-z0-9_-]{1,63}){0,15}\.?))(?::[0-9]{1,5})?",
@@ -28,6 +36,24 @@ _AUTHORITY: Final = re.compile(
 )
 _ORIGIN: Final = re.compile(r"[a-z][a-z0-9+.-]{0,30}://(?P<authority>.{1,300})", re.IGNORECASE | re.ASCII)
 """What a browser sends; `null` stands for a page that has none to tell."""
+
+
+def check_message(scope: Scope) -> None:
+    """Let a request pass whose head is in order.
+
+    Raises:
+        ServiceError: 400, 414 or 431; the connection is closed.
+    """
+    headers: list[tuple[bytes, bytes]] = scope["headers"]
+    names = [name for name, _ in headers]
+    if b"transfer-encoding" in names and (b"content-length" in names or scope.get("http_version") == "1.0"):
+        raise _closing(400, "A request has a Content-Length or a Transfer-Encoding, not both")
+    target = len(scope.get("raw_path") or b"") + len(scope["query_string"])
+    if target > _MOST_TARGET_BYTES:
+        raise _closing(414, "Request target too long")
+    size = sum(len(name) + len(value) for name, value in headers)
+    if len(headers) > _MOST_HEADERS or size > _MOST_HEADER_BYTES:
+        raise _closing(431, "Request header fields too large")
 
 
 def check_source(headers: Mapping[str, str], bound_host: str) -> None:
@@ -38,21 +64,17 @@ def check_source(headers: Mapping[str, str], bound_host: str) -> None:
     Raises:
         ServiceError: 403; the connection is closed.
     """
-    host = get_header(headers, "host") or ""
-    name = _hostname(host)
-    if not _is_ours(name, bound_host):
-        raise _forbidden(
-            f"The Host header{_told(name)} does not name this emulator; use 127.0.0.1 or localhost."
-        )
+    if not _is_ours(get_header(headers, "host") or "", bound_host):
+        raise _closing(403, "The Host header does not name this emulator; use 127.0.0.1 or localhost.")
     origin = get_header(headers, "origin")
     if origin is not None:
         found = _ORIGIN.fullmatch(origin)
-        name = "" if found is None else _hostname(found["authority"])
-        if not _is_ours(name, bound_host):
-            raise _forbidden(f"Requests from the web origin{_told(name)} are not accepted.")
+        if found is None or not _is_ours(found["authority"], bound_host):
+            raise _closing(403, "Requests from other web origins are not accepted.")
 
 
-def _is_ours(name: str, bound_host: str) -> bool:
+def _is_ours(authority: str, bound_host: str) -> bool:
+    name = _hostname(authority)
     bound = _address(bound_host)
     is_everywhere = bound is not None and bound.is_unspecified
     return bool(name) and (is_everywhere or is_loopback(name) or name == bound_host.lower())
@@ -64,11 +86,6 @@ def _hostname(authority: str) -> str:
     return "" if found is None else (found["address"] or found["name"]).lower()
 
 
-def _told(name: str) -> str:
-    """A name that is one, in the words of a refusal."""
-    return f" {name!r}" if name else ""
-
-
 def _address(name: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
     try:
         return ipaddress.ip_address(name)
@@ -76,5 +93,5 @@ def _address(name: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
         return None
 
 
-def _forbidden(text: str) -> ServiceError:
-    return ServiceError(replace(front_door_status(403, text), headers={"Connection": "close"}))
+def _closing(status: int, text: str) -> ServiceError:
+    return ServiceError(replace(front_door_status(status, text), headers={"Connection": "close"}))

@@ -3,15 +3,20 @@
 It must not know the application. What the bounds are for: asyncio hands over up to 256 kB at once, which may be one
 header of that size, or ten thousand chunks of one byte, each of which costs as much as one of a page; and a request
 that never comes to its end must not keep a connection for ever.
+
+The application may cut a connection by an ASGI message of its own, `ABORT`, which the scope's extensions announce.
 """
 
 from __future__ import annotations
 
 import asyncio
-from typing import Final, cast
+from typing import Any, Final, cast
 
 import h11
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from uvicorn.protocols.http.h11_impl import H11Protocol, RequestResponseCycle
+
+from phi_emulator.web.transport import ABORT, LingeringTransport
 
 __all__ = ["MOST_HEAD_BYTES", "BoundedProtocol"]
 
@@ -26,26 +31,39 @@ _HEAD_S: Final = 75.0
 
 
 class BoundedProtocol(H11Protocol):
-    """`H11Protocol`, which reads in small pieces and doesn't wait for ever."""
+    """`H11Protocol`, which reads in small pieces, doesn't wait for ever, and lets refusals be read."""
 
     head_seconds: float = _HEAD_S
+    _lingering: LingeringTransport
     _unread: bytes = b""
     _timer: asyncio.TimerHandle | None = None
+    _is_stopping = False
+
+    def __init__(self, *given: Any, **named: Any) -> None:
+        super().__init__(*given, **named)
+        self._application = cast("ASGIApp", self.app)
+        self.app = cast("Any", self._run)
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Begin to wait for the first request."""
-        super().connection_made(transport)  # type: ignore[arg-type]  # a stream's, as uvicorn has it
+        # A stream's, as uvicorn has it.
+        inner = cast("asyncio.Transport", transport)
+        self._lingering = LingeringTransport(inner, self.loop, self._is_being_sent_to)
+        super().connection_made(self._lingering)
         self._watch_head()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Forget what is unread."""
         self._unread = b""
         self._stop_watching()
+        self._lingering.lost()
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
         """Read a piece now and the rest when others have had their turn."""
-        if self._unread:
+        if self.transport.is_closing():
+            self._lingering.drop(len(data))
+        elif self._unread:
             self._unread += data
         else:
             self._read(data)
@@ -60,12 +78,58 @@ class BoundedProtocol(H11Protocol):
         try:
             super().send_400_response(msg)
         except h11.LocalProtocolError:
-            self.transport.close()
+            self._lingering.close_now()
 
     def on_response_complete(self) -> None:
         """Begin to wait for the next request, of which a part may be there."""
         super().on_response_complete()
         self._watch_head()
+
+    def shutdown(self) -> None:
+        """End what needs no answer any more; from now on nothing lingers."""
+        self._is_stopping = True
+        if self.transport.is_closing():
+            self._lingering.close_now()
+        else:
+            super().shutdown()
+
+    def _should_upgrade(self) -> bool:
+        """No: uvicorn would log which libraries to install for it."""
+        return False
+
+    async def _run(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Run the application for one request, and do what it says to the connection."""
+        cycle = self.cycle  # of this request: the next one is begun when this one is through
+
+        async def sent(message: Message) -> None:
+            if message["type"] == ABORT:
+                await self._abort(cycle, reset=message["reset"])
+            else:
+                await send(cast("Any", message))
+
+        scope["extensions"] = {ABORT: {}}
+        await self._application(scope, receive, sent)
+
+    async def _abort(self, cycle: RequestResponseCycle, *, reset: bool) -> None:
+        if cycle.response_complete or cycle.disconnected:
+            return
+        if reset:
+            # A reset throws away what is not on its way yet.
+            self.transport.set_write_buffer_limits(0)
+            await self.flow.drain()
+            if cycle.disconnected:
+                return
+        cycle.disconnected = True
+        cycle.message_event.set()
+        if reset:
+            self._lingering.reset()
+        else:
+            self._lingering.close_now()
+
+    def _is_being_sent_to(self) -> bool:
+        """Whether a request is still coming in, or what is none, and there is time for it."""
+        is_amid = bool(self._unread) or self.conn.their_state in (h11.SEND_BODY, h11.ERROR)
+        return is_amid and not self._is_stopping
 
     def _read(self, data: bytes) -> None:
         piece, self._unread = data[:_PIECE_BYTES], data[_PIECE_BYTES:]

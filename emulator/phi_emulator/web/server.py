@@ -1,6 +1,6 @@
-"""The HTTP server around the application. With its protocol the only importer of uvicorn, which is slow to import.
+"""The HTTP server around an application. With its protocol the only importer of uvicorn, which is slow to import.
 
-It must not know models, signals or command lines.
+It must not know the application, signals or command lines.
 """
 
 from __future__ import annotations
@@ -10,21 +10,12 @@ import errno
 import logging
 import socket
 import threading
-import time
-from collections.abc import Callable
-from dataclasses import replace
-from typing import Any, Final, Literal
+from typing import Any, Final
 
 import uvicorn
+from starlette.types import ASGIApp
 
-from phi_client.contract.service import MANAGED_COMPUTE_OLDER, SURFACES, Surface
-from phi_emulator.config import EmulatorConfig
-from phi_emulator.engine.serving.worker import Worker
-from phi_emulator.service.chat import ChatService
-from phi_emulator.service.entra import Authority
-from phi_emulator.service.rate_limits import Limits
 from phi_emulator.service.unforeseen import log_unforeseen
-from phi_emulator.web.app import App
 from phi_emulator.web.http_protocol import MOST_HEAD_BYTES, BoundedProtocol
 
 __all__ = ["HttpServer", "LoopErrors"]
@@ -61,36 +52,9 @@ class LoopErrors:
 
 
 class HttpServer(uvicorn.Server):
-    """Serves one emulator; `ready` is set when it accepts requests, and when it never will."""
+    """Serves one application; `ready` is set when it accepts requests, and when it never will."""
 
-    def __init__(
-        self, config: EmulatorConfig, worker: Worker, *, clock: Callable[[], float] = time.time
-    ) -> None:
-        dialects = _dialects(config)
-        limits = Limits(
-            requests_per_minute=config.requests_per_minute,
-            tokens_per_minute=config.tokens_per_minute,
-            max_concurrent=config.max_concurrent,
-        )
-        app = App(
-            ChatService(
-                worker,
-                limits,
-                config.rules,
-                max_output_tokens=config.max_output_tokens,
-                has_extensions=config.extensions,
-            ),
-            root=dialects[config.dialect],
-            dialects=dialects.values(),
-            key=config.key,
-            surface_keys=config.surface_keys,
-            authority=Authority(config.tenant, lifetime_s=config.token_seconds, clock=clock),
-            bound_host=config.host,
-            max_body_bytes=config.max_body_bytes,
-            loose=config.loose,
-            deployments=config.deployments,
-            request_timeout_ms=config.request_timeout_ms,
-        )
+    def __init__(self, app: ASGIApp) -> None:
         # Everything is named that uvicorn would otherwise choose by what happens to be installed.
         super().__init__(
             uvicorn.Config(
@@ -125,24 +89,3 @@ class HttpServer(uvicorn.Server):
             asyncio.run(self.serve(sockets=[listening]))
         finally:
             self.ready.set()
-
-
-def _dialects(config: EmulatorConfig) -> dict[str, Surface]:
-    """The dialects as this emulator speaks them."""
-    spoken = dict(SURFACES)
-    if config.image == "older":
-        spoken[MANAGED_COMPUTE_OLDER.name] = MANAGED_COMPUTE_OLDER
-    if config.help_text:
-        spoken = {name: replace(dialect, has_help_text=True) for name, dialect in spoken.items()}
-    if config.extensions:
-        spoken = {name: replace(dialect, has_extensions=True) for name, dialect in spoken.items()}
-    if config.reasoning is not None:
-        spoken = {name: _with_reasoning(dialect, config.reasoning) for name, dialect in spoken.items()}
-    return spoken
-
-
-def _with_reasoning(dialect: Surface, place: Literal["content", "reasoning_content"]) -> Surface:
-    """`dialect` with the reasoning in one place, whatever the api-version."""
-    known = dialect.versions
-    fixed = None if known is None else replace(known, with_reasoning_field=())
-    return replace(dialect, reasoning_in=place, versions=fixed)

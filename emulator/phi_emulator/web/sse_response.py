@@ -5,7 +5,6 @@ No comments are sent to keep a connection alive: azure-ai-inference 1.0.0b9 fail
 
 from __future__ import annotations
 
-import asyncio
 import logging
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import aclosing
@@ -27,17 +26,9 @@ _CONTENT_TYPE: Final = "text/event-stream; charset=utf-8"  # recorded
 
 
 class ChatStreamResponse:
-    """An ASGI response whose status is 200 before the first token exists, as the service's is.
+    """An ASGI response whose status is 200 before the first token exists, as the service's is."""
 
-    A stream that lasts longer than `limit_s` is broken off, since its status is sent already.
-    """
-
-    status_code: Final = 200
-
-    def __init__(
-        self, dialect: Surface, answer: Answer, headers: Mapping[str, str], *, limit_s: float | None = None
-    ) -> None:
-        self._limit_s = limit_s
+    def __init__(self, dialect: Surface, answer: Answer, headers: Mapping[str, str]) -> None:
         self._dialect = dialect
         self._answer = answer
         self._headers = {"Content-Type": _CONTENT_TYPE, **headers}
@@ -48,18 +39,13 @@ class ChatStreamResponse:
         Raises:
             ClientDisconnect: the client hung up; the engine is free again.
         """
-        try:
-            async with asyncio.timeout(self._limit_s):
-                await run_unless_gone(receive, self._send_all(send))
-        except TimeoutError:
-            # The server closes the connection of a response that has no end.
-            logger.warning("a stream was broken off at its limit of %g s", self._limit_s)
+        await run_unless_gone(receive, self._send_all(send))
 
     async def _send_all(self, send: Send) -> None:
         headers = [
             (name.lower().encode("latin-1"), value.encode("latin-1")) for name, value in self._headers.items()
         ]
-        await send({"type": "http.response.start", "status": self.status_code, "headers": headers})
+        await send({"type": "http.response.start", "status": 200, "headers": headers})
         async with aclosing(self._events()) as events:
             async for event in events:
                 await send({"type": "http.response.body", "body": event, "more_body": True})

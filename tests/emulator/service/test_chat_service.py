@@ -12,8 +12,9 @@ from phi_emulator.engine.protocol import Marks, Sampling
 from phi_emulator.engine.scripted import ScriptedEngine
 from phi_emulator.engine.serving.generation import Generation
 from phi_emulator.engine.serving.worker import Worker
+from phi_emulator.service.behaviour import Behaviour
 from phi_emulator.service.chat import ChatService
-from phi_emulator.service.content_filter import DEFAULT_RULES
+from phi_emulator.service.content_filter import DEFAULT_RULES, ContentFilter
 from phi_emulator.service.errors import ServiceError
 from phi_emulator.service.rate_limits import Limits
 
@@ -45,7 +46,7 @@ class _Service:
         request = ChatRequest.model_validate({"messages": QUESTION} | options)
 
         async def ask() -> ChatCompletion:
-            answer = await self.service.answer(dialect, request, "an-id")
+            answer = await self.service.answer(Behaviour(), dialect, request, "an-id")
             return await answer.complete()
 
         return asyncio.run(ask())
@@ -132,7 +133,7 @@ def test_a_stopping_engine_is_503(service: _Service) -> None:
     service.worker.stop()
     request = ChatRequest.model_validate({"messages": QUESTION})
     with pytest.raises(ServiceError) as stopped:
-        asyncio.run(service.service.answer(SERVERLESS, request, "an-id"))
+        asyncio.run(service.service.answer(Behaviour(), SERVERLESS, request, "an-id"))
     assert stopped.value.refusal.status == 503
 
 
@@ -157,11 +158,12 @@ def test_a_refused_request_uses_up_no_limit(kind: str, monkeypatch: pytest.Monke
     worker = Worker(lambda: engine)
     worker.start()
     limits = Limits(requests_per_minute=1, tokens_per_minute=1000, max_concurrent=1)
-    service = ChatService(worker, limits, DEFAULT_RULES)
+    service = ChatService(worker)
+    behaviour = Behaviour(limits=limits, content_filter=ContentFilter(DEFAULT_RULES))
 
     async def ask(text: str = "six") -> ChatCompletion:
         request = ChatRequest.model_validate({"messages": [{"role": "user", "content": text}]})
-        answer = await service.answer(SERVERLESS, request, "an-id", deployment="d")
+        answer = await service.answer(behaviour, SERVERLESS, request, "an-id", deployment="d")
         try:
             return await answer.complete()
         finally:

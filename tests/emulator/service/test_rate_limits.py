@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 
 import pytest
-from phi_emulator.service.rate_limits import Deployments, LimitExceededError, Limits, RateLimits
+from phi_emulator.service.rate_limits import Admission, Deployments, LimitExceededError, Limits, RateLimits
 
 
 class Time:
@@ -13,12 +13,27 @@ class Time:
         self.now = 1000.0
 
 
-def limited(**limits: int) -> tuple[RateLimits, Time]:
+class Limited:
+    """A deployment whose limits stay as they are."""
+
+    def __init__(self, state: RateLimits, limits: Limits) -> None:
+        self.state, self.limits = state, limits
+        self.settle, self.withdraw = state.settle, state.withdraw
+
+    def admit(self, tokens: int) -> Admission:
+        return self.state.admit(self.limits, tokens)
+
+    @property
+    def is_idle(self) -> bool:
+        return self.state.is_idle
+
+
+def limited(**limits: int) -> tuple[Limited, Time]:
     time = Time()
-    return RateLimits(Limits(**limits), now=lambda: time.now), time
+    return Limited(RateLimits(now=lambda: time.now), Limits(**limits)), time
 
 
-def refused_for(limits: RateLimits, tokens: int = 1) -> int:
+def refused_for(limits: Limited, tokens: int = 1) -> int:
     with pytest.raises(LimitExceededError) as caught:
         limits.admit(tokens)
     return caught.value.retry_after_s
@@ -147,21 +162,42 @@ def test_without_limits_nothing_is_kept() -> None:
     assert limits.is_idle
 
 
+ONE = Limits(requests_per_minute=1)
+
+
+def test_a_change_of_limits_forgets_nothing() -> None:
+    time = Time()
+    state = RateLimits(now=lambda: time.now)
+    none, few, more = Limits(), Limits(requests_per_minute=2), Limits(requests_per_minute=3, max_concurrent=2)
+    uncounted = state.admit(none, 5)
+    first, second = state.admit(few, 10), state.admit(few, 20)
+    assert refused_for(Limited(state, few)) == 60
+    assert refused_for(Limited(state, more)) == 1
+    state.settle(second, 1)
+    assert state.admit(more, 30).remaining_requests == 0
+    # Of one that began while there were no limits nothing is taken back.
+    state.settle(uncounted, 99)
+    state.withdraw(uncounted)
+    assert refused_for(Limited(state, Limits(tokens_per_minute=41)), 1) == 60
+    state.withdraw(first)
+    assert state.admit(Limits(tokens_per_minute=41), 10).remaining_tokens == 0
+
+
 def test_names_without_end_do_not_reset_the_limit_of_one_in_use() -> None:
     time = Time()
-    deployments = Deployments(Limits(requests_per_minute=1), now=lambda: time.now)
-    deployments.of("mine").admit(1)
+    deployments = Deployments(now=lambda: time.now)
+    deployments.of("mine").admit(ONE, 1)
     for number in range(3000):
         deployments.of(number)
-    assert refused_for(deployments.of("mine")) == 60
+    assert refused_for(Limited(deployments.of("mine"), ONE)) == 60
 
 
 def test_busy_deployments_without_end_share_one_limit() -> None:
     time = Time()
-    deployments = Deployments(Limits(requests_per_minute=1), now=lambda: time.now)
+    deployments = Deployments(now=lambda: time.now)
     for number in range(1001):
-        deployments.of(number).admit(1)
-    assert refused_for(deployments.of("one more")) == 60
+        deployments.of(number).admit(ONE, 1)
+    assert refused_for(Limited(deployments.of("one more"), ONE)) == 60
     time.now += 60
-    deployments.of("one more").admit(1)
+    deployments.of("one more").admit(ONE, 1)
     assert deployments.of("one more") is deployments.of("one more")

@@ -12,6 +12,7 @@ import httpx
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from phi_emulator import EmulatorConfig
 from phi_emulator.engine.scripted import ScriptedEngine
 from phi_emulator.engine.serving.worker import Worker
 from phi_emulator.service.chat import ChatService
@@ -41,9 +42,7 @@ def app() -> Iterator[App]:
     """An application that takes bodies of 4 MB."""
     worker = Worker(lambda: ScriptedEngine(lambda _: "42", context_length=64))
     worker.start()
-    yield App(
-        ChatService(worker), root=SERVERLESS, key="k", bound_host="127.0.0.1", max_body_bytes=4 * 1024 * 1024
-    )
+    yield App(ChatService(worker), EmulatorConfig(key="k", max_body_bytes=4 * 1024 * 1024))
     worker.stop()
 
 

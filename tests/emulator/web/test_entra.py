@@ -12,6 +12,7 @@ from typing import Any
 import httpx
 import jwt
 import pytest
+from phi_emulator import EmulatorConfig
 from phi_emulator.engine.scripted import ScriptedEngine
 from phi_emulator.engine.serving.worker import Worker
 from phi_emulator.service.chat import ChatService
@@ -19,7 +20,6 @@ from phi_emulator.service.entra import CLIENT_ID, DEFAULT_TENANT, NO_ROLE_CLIENT
 from phi_emulator.web.app import App
 
 from phi_client.contract.emulator import EMULATOR_KEY
-from phi_client.contract.service import SERVERLESS
 from phi_client.contract.service import SURFACES as SPOKEN
 
 ASK: dict[str, Any] = {"model": "m", "messages": [{"role": "user", "content": "six times seven"}]}
@@ -53,12 +53,8 @@ class Web:
         self.authority = Authority()
         self.app = App(
             ChatService(self.worker),
-            root=SERVERLESS,
-            key=key,
-            surface_keys=surface_keys,
+            EmulatorConfig(key=key, surface_keys=surface_keys or {}, max_body_bytes=1000),
             authority=self.authority,
-            bound_host="127.0.0.1",
-            max_body_bytes=1000,
         )
 
     def __call__(self, method: str, path: str, **options: Any) -> httpx.Response:

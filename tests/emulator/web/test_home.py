@@ -9,6 +9,7 @@ from typing import Any, cast
 
 import httpx
 import pytest
+from phi_emulator import EmulatorConfig
 from phi_emulator.engine.protocol import EngineInfo
 from phi_emulator.engine.scripted import ScriptedEngine
 from phi_emulator.engine.serving.worker import Worker
@@ -39,7 +40,7 @@ def service() -> Iterator[ChatService]:
 def get(
     service: ChatService, root: str, key: str, headers: dict[str, str], method: str = "GET"
 ) -> httpx.Response:
-    app = App(service, root=SURFACES[root], key=key, bound_host="127.0.0.1", max_body_bytes=1000)
+    app = App(service, EmulatorConfig(dialect=root, key=key, max_body_bytes=1000))
 
     async def send() -> httpx.Response:
         transport = httpx.ASGITransport(app)

@@ -1,0 +1,79 @@
+"""Links that are of no other module: the line in the log, the last word of a stopping service, the limit of time.
+
+They must not know routes or bodies.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+
+from starlette.requests import ClientDisconnect
+from starlette.types import Message, Receive, Send
+
+from phi_client.contract.service.refusals import container_error
+from phi_emulator.service.errors import ServiceError
+from phi_emulator.web.chain import Link, Step, abort, answer_error
+from phi_emulator.web.exchange import Exchange
+
+__all__ = ["checked", "limit_time", "log_exchange", "say_stopping"]
+
+logger = logging.getLogger("phi_emulator.web")
+
+
+def checked(check: Callable[[Exchange], None]) -> Link:
+    """A link that lets pass what `check` does not raise for."""
+
+    async def link(following: Step, exchange: Exchange, receive: Receive, send: Send) -> None:
+        check(exchange)
+        await following(exchange, receive, send)
+
+    return link
+
+
+async def log_exchange(following: Step, exchange: Exchange, receive: Receive, send: Send) -> None:
+    """One line for each request: never its text, never its key."""
+
+    async def told(message: Message) -> None:
+        if message["type"] == "http.response.start":
+            exchange.status = message["status"]
+        await send(message)
+
+    try:
+        await following(exchange, receive, told)
+    except ClientDisconnect:
+        exchange.status = None
+        raise
+    finally:
+        usage = None if exchange.answer is None else exchange.answer.usage
+        logger.info(
+            "%s %s %s %.0f ms%s",
+            exchange.request.method[:20],
+            exchange.path,
+            exchange.status or "client left",
+            exchange.elapsed_ms,
+            "" if usage is None else f" tokens={usage.prompt_tokens}+{usage.completion_tokens}",
+        )
+
+
+async def say_stopping(following: Step, exchange: Exchange, receive: Receive, send: Send) -> None:
+    """Answer whom a shutdown cuts off that could wait no longer; nothing else cancels an exchange."""
+    try:
+        await following(exchange, receive, send)
+    except asyncio.CancelledError:
+        if exchange.status is not None:
+            await abort(exchange, send, reset=False)
+            return
+        stopping = ServiceError(container_error(503, "The service is stopping."))
+        await answer_error(exchange, stopping, receive, send)
+
+
+async def limit_time(following: Step, exchange: Exchange, receive: Receive, send: Send) -> None:
+    """Answer 408 for what takes longer than it may, or break the answer off; the engine is free then."""
+    seconds = exchange.behaviour.answer_seconds
+    try:
+        async with asyncio.timeout(seconds):
+            await following(exchange, receive, send)
+    except TimeoutError:
+        raise ServiceError(exchange.dialect.timed_out, f"it took longer than {seconds} s") from None
