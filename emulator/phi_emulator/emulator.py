@@ -29,6 +29,7 @@ from phi_emulator.engine.serving.worker import Worker
 from phi_emulator.forms.grammar import ANY_OBJECT, write_grammar
 
 if TYPE_CHECKING:
+    from phi_emulator.service.fault_rules import Faults
     from phi_emulator.web.server import HttpServer
 
 __all__ = ["Emulator", "EmulatorError", "find_model"]
@@ -129,6 +130,7 @@ class Emulator:
         self._bound_port = 0
         self._worker: Worker | None = None
         self._server: HttpServer | None = None
+        self._faults: Faults | None = None
         self._thread: threading.Thread | None = None
 
     def start(self) -> Self:
@@ -168,7 +170,9 @@ class Emulator:
         self._worker = worker
         service = ChatService(worker, has_extensions=self.config.extensions)
         authority = Authority(self.config.tenant, lifetime_s=self.config.token_seconds, clock=self._clock)
-        self._server = HttpServer(App(service, self.config, authority=authority))
+        app = App(service, self.config, authority=authority)
+        self._faults = app.faults
+        self._server = HttpServer(app)
         self._thread = threading.Thread(
             target=self._server.serve_until_stopped,
             args=(self._socket,),
@@ -211,6 +215,13 @@ class Emulator:
         if self._server is None or self._server.event_loop is None:
             raise EmulatorError("the emulator was not started: call `start()` first")
         return self._server.event_loop
+
+    @property
+    def faults(self) -> Faults:
+        """What goes wrong with answers: rules that can be added, replaced and counted while it runs."""
+        if self._faults is None:
+            raise EmulatorError("the emulator was not started: call `start()` first")
+        return self._faults
 
     @property
     def key(self) -> str:

@@ -12,6 +12,7 @@ __all__ = [
     "EMULATOR_ENTRA",
     "EMULATOR_HOST",
     "EMULATOR_KEY",
+    "EMULATOR_PLACE",
     "EMULATOR_PORT",
 ]
 
@@ -22,5 +23,7 @@ EMULATOR_HOST: Final = "127.0.0.1"
 EMULATOR_PORT: Final = 16180
 EMULATOR_ENDPOINT: Final = "http://127.0.0.1:16180"
 EMULATOR_KEY: Final = "phi-emulator-well-known-key-0000"
-EMULATOR_ENTRA: Final = "/_emulator/entra"
+EMULATOR_PLACE: Final = "/_emulator"
+"""The path under which is what no surface of Azure has."""
+EMULATOR_ENTRA: Final = f"{EMULATOR_PLACE}/entra"
 """The path under which the emulator imitates Entra ID."""

@@ -94,7 +94,11 @@ class WaitFirst(Machine):
 
 
 class CutHead(Machine):
-    """The connection ends before the head is through."""
+    """The connection ends before the head is through; without a byte of it nobody is asked."""
+
+    def begin(self) -> Iterator[Action]:
+        if not self.fault.count("bytes"):
+            yield Cut(_is_reset(self.fault))
 
     def head(self, head: Head) -> Iterator[Action]:
         written = _written(head)

@@ -155,8 +155,23 @@ class Rule:
     fault: Fault
     when: When = When()
     times: int | None = None
-    table: Mapping[str, Any] = field(default_factory=dict[str, Any])
-    """What it was read from."""
+
+    @property
+    def table(self) -> dict[str, Any]:
+        """What it could be read from, with all values of the fault. Values of headers are not shown."""
+        first, last = self.when.call
+        shown = {
+            "call": first if first == last else f"{first}-{last or ''}",
+            "headers": dict.fromkeys(self.when.headers, "…"),
+        }
+        plain = When()
+        when = {
+            name: shown.get(name, getattr(self.when, name))
+            for name in CONDITIONS
+            if getattr(self.when, name) != getattr(plain, name)
+        }
+        table = {"effect": self.fault.effect.name, **self.fault.values}
+        return table | ({"times": self.times} if self.times else {}) | ({"when": when} if when else {})
 
 
 def read_rules(tables: object) -> tuple[Rule, ...]:
@@ -195,7 +210,7 @@ def read_rule(table: object) -> Rule:
         reason = fault.reason_against(Call(surface=when.surface, streams=True, has_token=True))
         if reason is not None:
             raise FaultError(reason, "when", "surface")
-    return Rule(fault=fault, when=when, times=times, table=given)
+    return Rule(fault=fault, when=when, times=times)
 
 
 def read_fault(table: Mapping[str, object]) -> Fault:

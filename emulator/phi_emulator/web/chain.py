@@ -53,13 +53,15 @@ def chained(links: Sequence[Link], end: Step) -> Step:
     return step
 
 
-async def abort(exchange: Exchange, send: Send, *, reset: bool) -> None:
+async def abort(exchange: Exchange, send: Send, *, reset: bool, last: bytes = b"") -> None:
     """Cut the connection after what was sent so far: with a reset, or as if the server ended.
+
+    `last` goes out before it as it stands, whatever HTTP would say.
 
     Where the server has no such way, nothing is sent: it closes the connection of an answer that has no end.
     """
     if ABORT in exchange.request.scope.get("extensions", ()):
-        await send({"type": ABORT, "reset": reset})
+        await send({"type": ABORT, "reset": reset, "last": last})
 
 
 async def answer_error(exchange: Exchange, error: ServiceError, receive: Receive, send: Send) -> None:
