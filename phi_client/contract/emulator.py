@@ -10,6 +10,7 @@ __all__ = [
     "EMULATOR_ALIAS",
     "EMULATOR_ENDPOINT",
     "EMULATOR_ENTRA",
+    "EMULATOR_HEADERS",
     "EMULATOR_HOST",
     "EMULATOR_KEY",
     "EMULATOR_PLACE",
@@ -23,6 +24,8 @@ EMULATOR_HOST: Final = "127.0.0.1"
 EMULATOR_PORT: Final = 16180
 EMULATOR_ENDPOINT: Final = "http://127.0.0.1:16180"
 EMULATOR_KEY: Final = "phi-emulator-well-known-key-0000"
+EMULATOR_HEADERS: Final = "x-phi-"
+"""How the names of headers begin that are for the emulator and for no surface of Azure."""
 EMULATOR_PLACE: Final = "/_emulator"
 """The path under which is what no surface of Azure has."""
 EMULATOR_ENTRA: Final = f"{EMULATOR_PLACE}/entra"

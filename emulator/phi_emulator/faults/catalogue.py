@@ -87,7 +87,9 @@ _HOW: Final = Parameter(
     "reset",
     choices={"reset": "with a reset (RST)", "end": "as if the server ended (FIN)"},
 )
-_HEADER: Final = Parameter("name", str, "the header", "Content-Type")
+_HEADER: Final = Parameter(
+    "name", str, "the header, other than `Content-Length` and `Transfer-Encoding`", "Content-Type"
+)
 
 
 def _bytes(meaning: str, default: int, least: int = 0) -> Parameter:
@@ -329,8 +331,9 @@ _ALL: Final = (
     ),
     Effect(
         name="content_length",
-        wire="The same body with a `Content-Length` that is wrong, then the connection's end.",
-        duty=Duty.RAISES,
+        wire="The same body with a `Content-Length` that is wrong, then the connection's end. What is beyond it comes "
+        "after the answer.",
+        duty=Duty.NO_EMPTY_ANSWER,
         parameters=(
             Parameter(
                 "off",

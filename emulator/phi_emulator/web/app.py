@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 from starlette.requests import ClientDisconnect, Request
 from starlette.types import Receive, Scope, Send
 
-from phi_client.contract.emulator import EMULATOR_KEY
+from phi_client.contract.emulator import EMULATOR_HEADERS, EMULATOR_KEY
 from phi_emulator.config import EmulatorConfig
 from phi_emulator.service.behaviour import Behaviour, CurrentBehaviour
 from phi_emulator.service.chat import ChatService
@@ -122,7 +122,7 @@ async def _handle(exchange: Exchange, receive: Receive, send: Send) -> None:
 
 
 def _check_headers(exchange: Exchange) -> None:
-    exchange.dialect.check_headers(exchange.headers)
+    exchange.dialect.check_headers(name for name in exchange.headers if not name.startswith(EMULATOR_HEADERS))
 
 
 def _check_route(exchange: Exchange) -> None:

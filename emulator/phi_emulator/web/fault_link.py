@@ -13,10 +13,12 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import replace
+from typing import Final
 
 from starlette.requests import ClientDisconnect
 from starlette.types import Message, Receive, Send
 
+from phi_client.contract.emulator import EMULATOR_HEADERS
 from phi_client.contract.service.chat import ChatRequest
 from phi_client.contract.service.refusals import container_error
 from phi_client.contract.service.tokens import read_token
@@ -33,9 +35,9 @@ from phi_emulator.web.exchange import Exchange
 
 __all__ = ["FAULT_HEADER", "SCOPE_HEADER", "FaultLink", "bad_fault"]
 
-FAULT_HEADER = "x-phi-fault"
+FAULT_HEADER: Final = f"{EMULATOR_HEADERS}fault"
 """Request header with the fault that this request shall meet, as a line."""
-SCOPE_HEADER = "x-phi-scope"
+SCOPE_HEADER: Final = f"{EMULATOR_HEADERS}scope"
 """Request header with the scope whose rules and counts hold."""
 
 Sleep = Callable[[float], Awaitable[None]]
@@ -135,7 +137,8 @@ class _Carrier:
             )
             await self._do(machine.head(Head(message["status"], pairs)))
         elif message["type"] == "http.response.body":
-            await self._do(machine.body(message.get("body", b"")))
+            if message.get("body"):
+                await self._do(machine.body(message["body"]))
             if not message.get("more_body", False) and not self.is_over:
                 await self._do(machine.end())
         else:
