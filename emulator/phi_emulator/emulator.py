@@ -111,7 +111,8 @@ class Emulator:
     """An emulator in this process; a context manager that starts and stops it.
 
     Without `config` it takes the defaults and a free port. `make_engine` is called on the engine's thread and stands
-    for the model that `config` names, `clock` tells the time by which tokens expire; both are meant for tests.
+    for the model that `config` names. `clock` tells seconds: how long an exchange lasts, what counts for a limit, when
+    tokens expire; without it `time.monotonic`, and `time.time` for tokens. Both are meant for tests.
     """
 
     def __init__(
@@ -119,7 +120,7 @@ class Emulator:
         config: EmulatorConfig | None = None,
         *,
         make_engine: Callable[[], Engine] | None = None,
-        clock: Callable[[], float] = time.time,
+        clock: Callable[[], float] | None = None,
     ) -> None:
         self.config = EmulatorConfig(port=0) if config is None else config
         self.description = ""
@@ -168,9 +169,10 @@ class Emulator:
             self._socket.close()
             raise
         self._worker = worker
-        service = ChatService(worker, has_extensions=self.config.extensions)
-        authority = Authority(self.config.tenant, lifetime_s=self.config.token_seconds, clock=self._clock)
-        app = App(service, self.config, authority=authority)
+        clock, config = self._clock or time.monotonic, self.config
+        service = ChatService(worker, has_extensions=config.extensions, clock=clock)
+        authority = Authority(config.tenant, lifetime_s=config.token_seconds, clock=self._clock or time.time)
+        app = App(service, config, authority=authority, clock=clock)
         self._faults = app.faults
         self._server = HttpServer(app)
         self._thread = threading.Thread(

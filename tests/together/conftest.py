@@ -89,7 +89,7 @@ class StartEmulator(Protocol):
         *,
         engine: dict[str, Any] | None = None,
         wrap: Callable[[ScriptedEngine], Engine] = ...,
-        clock: Callable[[], float] = ...,
+        clock: Callable[[], float] | None = ...,
         **config: Any,
     ) -> Running: ...
 
@@ -118,7 +118,7 @@ def start_emulator() -> Iterator[StartEmulator]:
             *,
             engine: dict[str, Any] | None = None,
             wrap: Callable[[ScriptedEngine], Engine] = lambda scripted: scripted,
-            clock: Callable[[], float] = time.time,
+            clock: Callable[[], float] | None = None,
             **config: Any,
         ) -> Running:
             gate = Gate()

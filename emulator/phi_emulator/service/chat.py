@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -64,13 +64,15 @@ class ServiceStatus:
 class ChatService:
     """Chat completions from one started worker, within the limits of each deployment.
 
-    `has_extensions` is told, and decided by the dialects of the requests.
+    `has_extensions` is told, and decided by the dialects of the requests. `clock` tells the seconds of the limits.
     """
 
-    def __init__(self, worker: Worker, *, has_extensions: bool = False) -> None:
+    def __init__(
+        self, worker: Worker, *, has_extensions: bool = False, clock: Callable[[], float] = time.monotonic
+    ) -> None:
         self._worker = worker
         self._has_extensions = has_extensions
-        self._deployments = Deployments()
+        self._deployments = Deployments(now=clock)
         self._started = time.gmtime()
 
     async def answer(

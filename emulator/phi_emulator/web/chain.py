@@ -16,7 +16,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
-from typing import Protocol, TypeAlias
+from typing import NoReturn, Protocol, TypeAlias
 
 from starlette.requests import ClientDisconnect
 from starlette.responses import Response
@@ -53,15 +53,19 @@ def chained(links: Sequence[Link], end: Step) -> Step:
     return step
 
 
-async def abort(exchange: Exchange, send: Send, *, reset: bool, last: bytes = b"") -> None:
-    """Cut the connection after what was sent so far: with a reset, or as if the server ended.
+async def abort(exchange: Exchange, send: Send, *, reset: bool, last: bytes = b"") -> NoReturn:
+    """Cut the connection after what was sent so far: with a reset, or as if the server had ended.
 
-    `last` goes out before it as it stands, whatever HTTP would say.
+    `last` goes out before that as it stands, whatever HTTP would say.
 
-    Where the server has no such way, nothing is sent: it closes the connection of an answer that has no end.
+    A server without `ABORT` closes the connection too, of an answer that has no end.
+
+    Raises:
+        ClientDisconnect: always, which ends the exchange.
     """
     if ABORT in exchange.request.scope.get("extensions", ()):
         await send({"type": ABORT, "reset": reset, "last": last})
+    raise ClientDisconnect
 
 
 async def answer_error(exchange: Exchange, error: ServiceError, receive: Receive, send: Send) -> None:

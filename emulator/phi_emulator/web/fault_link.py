@@ -110,7 +110,7 @@ class _Carrier:
         self._sleep = sleep
         self._machine: Machine | None = None
         self.is_over = False
-        """Whether the answer has ended before whoever gives it knew."""
+        """Whether the answer has ended, perhaps before whoever gives it knew."""
 
     async def begin(self, machine: Machine) -> None:
         """Do what comes before the answer.
@@ -121,8 +121,6 @@ class _Carrier:
         """
         self._machine = machine
         await self._do(machine.begin())
-        if self.is_over:
-            raise ClientDisconnect
 
     async def send(self, message: Message) -> None:
         """As ASGI has it."""
@@ -163,7 +161,6 @@ class _Carrier:
                     self.is_over = True
                     await self._send({"type": "http.response.body", "body": b"", "more_body": False})
                 case Cut():
-                    self.is_over = True
                     await abort(self._exchange, self._send, reset=action.with_reset, last=action.last)
                 case Refuse():
                     # Of an error in the place of the answer nothing goes wrong.

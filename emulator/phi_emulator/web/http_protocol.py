@@ -111,16 +111,14 @@ class BoundedProtocol(H11Protocol):
         await self._application(scope, receive, sent)
 
     async def _abort(self, cycle: RequestResponseCycle, *, reset: bool, last: bytes) -> None:
-        if cycle.response_complete or cycle.disconnected:
-            return
-        if last:
+        if last and not cycle.response_complete:
             self.transport.write(last)
         if reset:
             # A reset throws away what is not on its way yet.
             self.transport.set_write_buffer_limits(0)
             await self.flow.drain()
-            if cycle.disconnected:
-                return
+        if cycle.response_complete or cycle.disconnected:
+            return
         cycle.disconnected = True
         cycle.message_event.set()
         if reset:

@@ -16,6 +16,7 @@ from phi_client.contract.service.refusals import container_error
 from phi_emulator.service.errors import ServiceError
 from phi_emulator.web.chain import Link, Step, abort, answer_error
 from phi_emulator.web.exchange import Exchange
+from phi_emulator.web.transport import ABORT
 
 __all__ = ["checked", "limit_time", "log_exchange", "say_stopping"]
 
@@ -35,15 +36,21 @@ def checked(check: Callable[[Exchange], None]) -> Link:
 async def log_exchange(following: Step, exchange: Exchange, receive: Receive, send: Send) -> None:
     """One line for each request: never its text, never its key."""
 
+    ending = ""
+
     async def told(message: Message) -> None:
+        nonlocal ending
         if message["type"] == "http.response.start":
             exchange.status = message["status"]
+            ending = str(exchange.status)
+        elif message["type"] == ABORT:
+            ending += " cut off"
         await send(message)
 
     try:
         await following(exchange, receive, told)
     except ClientDisconnect:
-        exchange.status = None
+        ending = ending if ending.endswith("cut off") else "client left"
         raise
     finally:
         usage = None if exchange.answer is None else exchange.answer.usage
@@ -51,7 +58,7 @@ async def log_exchange(following: Step, exchange: Exchange, receive: Receive, se
             "%s %s %s %.0f ms%s",
             exchange.request.method[:20],
             exchange.path,
-            exchange.status or "client left",
+            ending.strip() or "client left",
             exchange.elapsed_ms,
             "" if usage is None else f" tokens={usage.prompt_tokens}+{usage.completion_tokens}",
         )
@@ -64,7 +71,6 @@ async def say_stopping(following: Step, exchange: Exchange, receive: Receive, se
     except asyncio.CancelledError:
         if exchange.status is not None:
             await abort(exchange, send, reset=False)
-            return
         stopping = ServiceError(container_error(503, "The service is stopping."))
         await answer_error(exchange, stopping, receive, send)
 

@@ -1,11 +1,10 @@
-"""The page at `/`, and the rule by which routes under `/_emulator` change anything."""
+"""The page at `/`."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterator
 from dataclasses import replace
-from typing import Any, cast
 
 import httpx
 import pytest
@@ -15,7 +14,6 @@ from phi_emulator.engine.scripted import ScriptedEngine
 from phi_emulator.engine.serving.worker import Worker
 from phi_emulator.service.chat import ChatService
 from phi_emulator.web.app import App
-from phi_emulator.web.control import Control, ControlRoute
 
 from phi_client.contract.emulator import EMULATOR_KEY
 from phi_client.contract.service import SURFACES
@@ -84,9 +82,3 @@ def test_a_key_of_ones_own_is_not_shown(service: ChatService) -> None:
 
 def test_a_foreign_host_gets_no_page(service: ChatService) -> None:
     assert get(service, "serverless", EMULATOR_KEY, BROWSER | {"host": "evil.example"}).status_code == 403
-
-
-def test_what_changes_anything_needs_the_key() -> None:
-    nobody = cast("Any", None)
-    assert [route.needs_key for route in Control(nobody).table] == [False, False]
-    assert ControlRoute("/_emulator/x", "POST", nobody).needs_key

@@ -120,6 +120,8 @@ def test_a_target_of_many_kilobytes_is_refused(emulator: Emulator) -> None:
 
 
 HOSTS = [
+    "evil.example",
+    "127.0.0.1.evil.example:16180",
     "evil.com@127.0.0.1",
     "evil.com:80@127.0.0.1:16180",
     "@127.0.0.1",
@@ -149,7 +151,9 @@ HOSTS = [
 
 @pytest.mark.parametrize("host", HOSTS)
 @pytest.mark.parametrize("path", ["/_emulator/entra/common/v2.0/.well-known/openid-configuration", "/info"])
-def test_a_host_that_is_none_is_refused_and_never_repeated(emulator: Emulator, host: str, path: str) -> None:
+def test_a_host_that_is_none_or_foreign_is_refused_and_never_repeated(
+    emulator: Emulator, host: str, path: str
+) -> None:
     sent = head(emulator, "Connection: close", method="GET", path=path, host=host).encode("latin-1")
     answer = exchange(emulator, sent)
     assert statuses(answer) in ([400], [403])
@@ -158,9 +162,12 @@ def test_a_host_that_is_none_is_refused_and_never_repeated(emulator: Emulator, h
 
 
 @pytest.mark.parametrize(
-    "origin", ["http://evil.com@127.0.0.1", "127.0.0.1", "http://", "null", "http://[::1", "a b"]
+    "origin",
+    ["https://evil.com", "http://evil.com@127.0.0.1", "127.0.0.1", "http://", "null", "http://[::1", "a b"],
 )
-def test_an_origin_that_is_none_is_refused_and_never_repeated(emulator: Emulator, origin: str) -> None:
+def test_an_origin_that_is_none_or_foreign_is_refused_and_never_repeated(
+    emulator: Emulator, origin: str
+) -> None:
     sent = head(emulator, f"Origin: {origin}", "Connection: close", method="GET", path="/info").encode()
     answer = exchange(emulator, sent)
     assert statuses(answer) == [403]
