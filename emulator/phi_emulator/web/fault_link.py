@@ -155,6 +155,8 @@ class _Carrier:
                     )
                 case Bytes():
                     await self._send({"type": "http.response.body", "body": action.data, "more_body": True})
+                    # One fault may be a million pieces, which the server takes without a pause.
+                    await asyncio.sleep(0)
                 case Wait():
                     await run_unless_gone(self._receive, self._wait(action.seconds))
                 case End():

@@ -111,3 +111,24 @@ def test_an_answer_that_ends_early_ends_once() -> None:
     assert sent[:2] == ["http.response.start", EVENT]
     assert sent[-1] == b""
     assert sent.count(b"") == 1
+
+
+def test_others_have_their_turn_between_two_pieces() -> None:
+    async def run() -> list[str]:
+        done: list[str] = []
+
+        async def send(message: Message) -> None:
+            done.append("piece")
+
+        async def others() -> None:
+            while done.count("piece") < 100:
+                done.append("other")
+                await asyncio.sleep(0)
+
+        link = FaultLink(FaultState())
+        exchange = exchange_with({"effect": "split"})
+        await asyncio.gather(link(stream_of_three, exchange, stay, send), others())
+        return done
+
+    done = asyncio.run(run())
+    assert done.count("other") > 50
