@@ -151,22 +151,14 @@ class Striking(Events):
 
     def event(self, event: Event) -> Iterator[Action]:
         is_due = self.tokens >= self.fault.count("tokens") or event.finishes or event.is_done
-        if is_due and not self._has_struck and self.can_strike(event):
+        if is_due and not self._has_struck:
             self._has_struck = True
             yield from self.strike(event)
         else:
-            yield from self.otherwise(event, after=self._has_struck)
-
-    def can_strike(self, event: Event) -> bool:  # noqa: ARG002 - others look at it
-        """Whether this event is one to strike at."""
-        return True
+            yield Bytes(event.raw)
 
     def strike(self, event: Event) -> Iterator[Action]:
         """What happens in the place of `event`."""
-        yield Bytes(event.raw)
-
-    def otherwise(self, event: Event, *, after: bool) -> Iterator[Action]:  # noqa: ARG002 - others look at it
-        """What becomes of an event before and after that."""
         yield Bytes(event.raw)
 
 

@@ -58,9 +58,6 @@ class CommentsOnly(Striking):
 class MalformedEvent(Striking):
     """JSON that breaks off."""
 
-    def can_strike(self, event: Event) -> bool:
-        return event.chunk is not None
-
     def strike(self, event: Event) -> Iterator[Action]:
         yield Bytes(event.raw[: len(event.raw) // 2] + BLANK)
 
@@ -88,13 +85,6 @@ class ErrorInStream(Striking):
         else:
             yield Bytes(encode_event(dump_json({"error": {"code": "500", "message": _ERROR}})))
         yield Bytes(self.surface.write_done())
-        yield End()
-
-    def otherwise(self, event: Event, *, after: bool) -> Iterator[Action]:
-        if not after:
-            yield Bytes(event.raw)
-
-    def end(self) -> Iterator[Action]:
         yield End()
 
 
@@ -160,7 +150,6 @@ class Finish(Events):
         if event.finishes:
             for choice in event.choices:
                 choice["finish_reason"] = self.fault.text("reason")
-                _cut_texts(choice.get("delta"), 0)
         elif event.has_text and self.tokens >= most:
             return
         if event.chunk is None or not (event.finishes or event.chunk.get("usage")):
@@ -185,7 +174,7 @@ class _FinishWhole(Whole):
 
 
 def _cut_texts(message: dict[str, Any] | None, words: int) -> None:
-    """Leave so many words of a message or a delta, reasoning first."""
+    """Leave so many words of a message, reasoning first."""
     for name in TEXTS:
         text = (message or {}).get(name)
         if message is not None and isinstance(text, str):

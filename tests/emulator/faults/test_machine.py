@@ -12,7 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from phi_emulator.faults.actions import Bytes, Cut, End, Head, Refuse, Wait
 from phi_emulator.faults.catalogue import EFFECTS, ERRORS
-from phi_emulator.faults.machine import MACHINES
+from phi_emulator.faults.machine import MACHINES, machine_for
+from phi_emulator.faults.rules import read_fault
 
 from phi_client.contract.events import EventDecoder
 from phi_client.contract.service import SURFACES
@@ -159,7 +160,7 @@ def test_a_stream_stalls_after_so_many_tokens_and_goes_on() -> None:
 def test_a_short_answer_stalls_at_its_end() -> None:
     actions = of_stream("stall", tokens=100, seconds=9)
     assert texts_of(body_of(actions[: actions.index(Wait(9))])) == "one two\ndrei vier fünf"
-    assert not events_of(body_of(actions[: actions.index(Wait(9))]))[-1].startswith("[")
+    assert b'"finish_reason":"stop"' not in body_of(actions[: actions.index(Wait(9))])
 
 
 def test_a_slow_stream_waits_before_each_token() -> None:
@@ -167,7 +168,7 @@ def test_a_slow_stream_waits_before_each_token() -> None:
 
 
 def test_comments_come_in_the_place_of_tokens() -> None:
-    actions = joined(of_stream("comments_only", tokens=1, every=10, seconds=30))
+    actions = joined(of_stream("comments_only", tokens=1, every=10, seconds=25))
     assert waits_of(actions) == [10, 10, 10]
     assert actions[3] == Bytes(b": keep-alive\n\n")
     assert texts_of(body_of(actions)) == "one two\ndrei vier fünf"
@@ -188,6 +189,17 @@ def test_a_body_is_cut_at_its_byte(count: int) -> None:
     actions = of_stream("cut_body", bytes=count)
     assert body_of(actions) == stream_of(SERVERLESS)[:count]
     assert actions[-1] == Cut(with_reset=True)
+
+
+def test_a_body_is_cut_as_soon_as_its_byte_was_sent() -> None:
+    machine = machine_for(read_fault({"effect": "cut_body", "bytes": 4}), SERVERLESS)
+    assert [*machine.body(b"ab")] == [Bytes(b"ab")]
+    assert [*machine.body(b"cd")] == [Bytes(b"cd"), Cut(with_reset=True)]
+
+
+def test_a_stream_that_broke_off_itself_loses_no_byte() -> None:
+    body = stream_of(SERVERLESS)[:-20]
+    assert body_of(acts("slow", stream_head(), [body])) == body
 
 
 @pytest.mark.parametrize("surface", SURFACES)
@@ -260,10 +272,22 @@ def test_a_whole_answer_finishes_early_and_says_why() -> None:
     assert head_of(actions).get("content-length") == str(len(body_of(actions)))
 
 
+@pytest.mark.parametrize(
+    ("tokens", "left"), [(1, ("one", "")), (3, ("one  two", "three")), (9, ("one  two", "three four"))]
+)
+def test_the_words_of_the_reasoning_count_too(tokens: int, left: tuple[str, str]) -> None:
+    body = b'{"choices":[{"message":{"content":"three four","reasoning_content":"one  two"}}]}'
+    message = json.loads(body_of(acts("finish", whole_head(body), [body], tokens=tokens)))["choices"][0][
+        "message"
+    ]
+    assert (message["reasoning_content"], message["content"]) == left
+
+
 def test_a_split_answer_comes_in_pieces_of_one_size() -> None:
     actions = of_stream("split", bytes=3)
     sizes = [len(action.data) for action in actions if isinstance(action, Bytes)]
     assert set(sizes[:-1]) == {3}
+    assert body_of(of_stream("split", bytes=7)) == stream_of(SERVERLESS)
 
 
 def test_headers_are_changed_and_nothing_else() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -47,6 +48,13 @@ def test_calls_that_do_not_fit_are_not_counted() -> None:
     state, rules = FaultState(), [rule(call=2, surface="serverless")]
     found = [state.choose(rules, call) for call in (CALL, OTHER, OTHER, CALL)]
     assert [one is not None for one in found] == [False, False, False, True]
+
+
+def test_an_answer_that_cannot_have_a_fault_is_not_counted() -> None:
+    state, rules = FaultState(), [rule("stall")]
+    assert state.choose(rules, CALL) is None
+    assert state.choose(rules, replace(CALL, streams=True)) is rules[0]
+    assert [count.calls for _, count in state.counts(rules)] == [1]
 
 
 def test_the_first_rule_that_is_due_is_met_and_all_count() -> None:
