@@ -22,8 +22,10 @@ from typing import Final
 
 from phi_emulator.engine.native.drafts import Drafter, Lookup, Payoff
 from phi_emulator.engine.native.ort import OrtEngine
+from phi_emulator.engine.options import ModelOptions
 from phi_emulator.engine.protocol import Message, Sampling
 from phi_emulator.models import resolve_model
+from phi_emulator.models.genai_config import read_settings
 from phi_emulator.models.graph.prepare import prepare_model
 
 SPEED_PROMPTS: Final = 5
@@ -178,8 +180,9 @@ def main() -> int:
     parser.add_argument("--tokens", type=int, default=200, help="of an answer, at most")
     parser.add_argument("--rounds", type=int, default=3)
     given = parser.parse_args()
-    folder = prepare_model(given.model or resolve_model().folder).folder
-    runner = Runner(OrtEngine(folder, model=folder.name), given.tokens, given.temperature)
+    folder = given.model or resolve_model().folder
+    engine = OrtEngine(prepare_model(folder, read_settings(folder)), ModelOptions(folder.name))
+    runner = Runner(engine, given.tokens, given.temperature)
     different = compare_answers(runner, given.prompts)
     compare_times(runner, given.rounds)
     runner.engine.close()

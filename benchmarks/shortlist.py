@@ -20,8 +20,10 @@ import numpy as np
 import onnxruntime_genai as og
 from phi_emulator.engine.native import ort
 from phi_emulator.engine.native.shortlist import SHORTLIST, shortlist
+from phi_emulator.engine.options import ModelOptions
 from phi_emulator.engine.protocol import Message, Sampling
 from phi_emulator.models import prepare_model
+from phi_emulator.models.genai_config import read_settings
 
 from benchmarks.cache_bits import Logits, stock_logits
 from benchmarks.long_context import session
@@ -92,7 +94,7 @@ def print_beyond(folder: Path, text: str) -> None:
 
 def print_times(folder: Path, tokens: int, rounds: int) -> None:
     """Print the middle time of a token, greedy and sampled among the list and among all."""
-    engine = ort.OrtEngine(prepare_model(folder).folder, model=folder.name)
+    engine = ort.OrtEngine(prepare_model(folder, read_settings(folder)), ModelOptions(folder.name))
     prompt = engine.encode([Message("user", PROMPT)])
     kinds = {
         "greedy": (0.0, 1.0, SHORTLIST),

@@ -43,9 +43,11 @@ EMULATORS_THIRD_PARTIES = {
     "doctor": {"click", "numpy", "onnx", "onnxruntime"},
     "command_line": {"click", "tqdm"},
 }
-# One file for each form of the native engine: its Engine, and the Generator of older builds in its process.
+# One file for each form of the native engine: its Engine, its tokenizer alone, and the Generator of older builds in its
+# process.
 THE_ENGINES = {
     EMULATOR / "engine" / "native" / "ort.py",
+    EMULATOR / "engine" / "native" / "ort_tokenizer.py",
     EMULATOR / "engine" / "native" / "ort_generator_process.py",
 }
 
@@ -206,6 +208,12 @@ def test_the_emulator_imports_only_what_its_drawing_allows(path: Path) -> None:
         if module in known and module != "phi_emulator":
             assert room_of(module, drawn) in drawn[room] | {room}, f"{name_of(path)} imports {module}"
     assert third_parties(path) <= EMULATORS_THIRD_PARTIES.get(room, set())
+
+
+def test_one_module_alone_makes_a_worker_and_all_others_know_a_source_of_answers() -> None:
+    worker = "phi_emulator.engine.serving.worker"
+    makers = {name_of(path) for path in EMULATOR_FILES if worker in {name for name, _ in imports_of(path)}}
+    assert makers == {"emulator/phi_emulator/emulator.py"}
 
 
 def test_the_emulators_rooms_are_drawn_in_layers() -> None:

@@ -13,6 +13,7 @@ import sys
 import tempfile
 from pathlib import Path
 
+from phi_emulator.models.genai_config import read_settings
 from phi_emulator.models.graph.prepare import prepare_model
 
 PACKAGE_DATA = Path(__file__).parents[1] / "phi_emulator" / "models" / "bundled" / "phi-tiny-arith"
@@ -46,7 +47,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as temporary:
         stock = Path(temporary) / "stock"
         build(args.checkpoint, args.precision, stock, Path(temporary) / "cache")
-        prepared = prepare_model(stock)
+        prepared = prepare_model(stock, read_settings(stock))
         assert not prepared.obstacle, prepared.obstacle
         shutil.copytree(prepared.folder, args.out, dirs_exist_ok=True)
         # For builds that are older than the Engine: the stock graph, over the same weights.

@@ -43,6 +43,7 @@ _LEAST_CACHE_MB: Final = 64
 _CACHE_BITS: Final = (8, 32)
 _MOST_RUNNING: Final = 64
 _TENANT: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9.-]{0,63}")
+_SCRIPTED: Final = "scripted:"
 _YES: Final = ("yes", "y", "true", "on", "1")
 _NO: Final = ("no", "n", "false", "off", "0")
 DEVICE_NAMES: Final = (AUTO, *DEVICES)
@@ -83,7 +84,7 @@ class EmulatorConfig:
     token_seconds: int = 3600
     """How long the tokens that the emulator issues are good for."""
     model: str | None = None
-    """Name or folder of the model; `None` is the bundled one, whatever else is on the machine."""
+    """Name or folder of the model, or `scripted:FILE`; `None` is the bundled one, whatever else is on the machine."""
     home: str | None = None
     """Folder of the pulled models; `None` is the user's data folder."""
     device: str = AUTO
@@ -166,6 +167,12 @@ class EmulatorConfig:
         _require(self.image in IMAGES, "image", self.image, f"give one of {', '.join(IMAGES)}")
         places = f"give one of {', '.join(REASONING)}"
         _require(self.reasoning in (None, *REASONING), "reasoning", self.reasoning, places)
+        _require(
+            self.model != _SCRIPTED,
+            "model",
+            self.model,
+            "name the script's file, as in scripted:answers.toml",
+        )
         for name in (
             "requests_per_minute",
             "tokens_per_minute",
@@ -254,6 +261,12 @@ class EmulatorConfig:
         known = dialect.versions
         fixed = None if known is None else replace(known, with_reasoning_field=())
         return replace(dialect, reasoning_in=self.reasoning, versions=fixed)
+
+    @property
+    def script(self) -> Path | None:
+        """The file whose answers are given in the place of a model's; `None` where a model answers."""
+        model = self.model or ""
+        return Path(model.removeprefix(_SCRIPTED)).expanduser() if model.startswith(_SCRIPTED) else None
 
     @property
     def logging_level(self) -> int:

@@ -1,4 +1,4 @@
-"""A running emulator: an engine's worker, and a server on a thread of its own.
+"""A running emulator: a source of answers, and a server on a thread of its own.
 
 It must not know command lines. Signals and exit statuses are the business of whoever starts it.
 
@@ -25,6 +25,8 @@ from phi_client.contract.emulator import EMULATOR_ENTRA
 from phi_emulator.config import EmulatorConfig
 from phi_emulator.engine.errors import EngineError, ModelLoadError
 from phi_emulator.engine.protocol import Engine, EngineInfo, Marks
+from phi_emulator.engine.scripted import ScriptError, read_script
+from phi_emulator.engine.serving.source import AnswerSource
 from phi_emulator.engine.serving.worker import Worker
 from phi_emulator.forms.grammar import ANY_OBJECT, write_grammar
 
@@ -54,28 +56,29 @@ class EmulatorError(Exception):
 
 
 def find_model(config: EmulatorConfig) -> tuple[str, Callable[[], Engine]]:
-    """A phrase that describes the model of `config`, and a function that loads it.
+    """A phrase that describes the model of `config`, or the script in its place, and a function that loads it.
 
     Raises:
-        EmulatorError: there is no such model.
+        EmulatorError: there is no such model, or the script can't be used.
     """
     from phi_emulator.models import Store, StoreError, resolve_model  # noqa: PLC0415 - see `make_engine`
 
     try:
+        script = None if config.script is None else read_script(config.script)
         store = Store(config.home)
-        found = resolve_model(config.model, store)
-    except StoreError as error:
+        found = resolve_model(None if script else config.model, store)
+    except (StoreError, ScriptError) as error:
         raise EmulatorError(str(error)) from error
 
     def make_engine() -> Engine:
         # Imported on the worker's thread, while the server's own modules are being imported on another.
-        from phi_emulator.engine.loading import load_engine  # noqa: PLC0415
+        from phi_emulator.engine.loading import load_engine, load_scripted  # noqa: PLC0415
+        from phi_emulator.engine.options import ModelOptions  # noqa: PLC0415
 
-        return load_engine(
-            found.folder,
-            model=found.name,
-            context_length=config.context,
+        options = ModelOptions(
+            found.name,
             device=config.device,
+            context_length=config.context,
             cache_bytes=config.cache_mb * 2**20,
             cache_bits=config.cache_bits,
             deterministic=config.deterministic,
@@ -83,8 +86,11 @@ def find_model(config: EmulatorConfig) -> tuple[str, Callable[[], Engine]]:
             threads=config.threads,
             calibrations=store.home / "calibrations",
         )
+        if script is not None:
+            return load_scripted(script, found.folder, found.settings, options)
+        return load_engine(found.folder, found.settings, options)
 
-    return found.description, make_engine
+    return "a script answers, no model" if script else found.description, make_engine
 
 
 def _warm(make_engine: Callable[[], Engine]) -> Callable[[], Engine]:
@@ -111,8 +117,9 @@ class Emulator:
     """An emulator in this process; a context manager that starts and stops it.
 
     Without `config` it takes the defaults and a free port. `make_engine` is called on the engine's thread and stands
-    for the model that `config` names. `clock` tells seconds: how long an exchange lasts, what counts for a limit, when
-    tokens expire; without it `time.monotonic`, and `time.time` for tokens. Both are meant for tests.
+    for the model or script that `config` names. `clock` tells seconds: when a request came to what, how long one may
+    wait, what counts for a limit, when tokens expire; without it `time.monotonic`, and `time.time` for tokens. Both are
+    meant for tests.
     """
 
     def __init__(
@@ -129,7 +136,7 @@ class Emulator:
         self._clock = clock
         self._socket: socket.socket | None = None
         self._bound_port = 0
-        self._worker: Worker | None = None
+        self._source: AnswerSource | None = None
         self._server: HttpServer | None = None
         self._faults: Faults | None = None
         self._thread: threading.Thread | None = None
@@ -149,13 +156,16 @@ class Emulator:
             make_engine = _warm(make_engine)
         self._socket = _listen(self.config)
         self._bound_port = self._socket.getsockname()[1]
-        worker = Worker(
-            make_engine, queue_size=self.config.queue_size, queue_seconds=self.config.queue_seconds
+        source: AnswerSource = Worker(
+            make_engine,
+            queue_size=self.config.queue_size,
+            queue_seconds=self.config.queue_seconds,
+            clock=self._clock or time.monotonic,
         )
         try:
             # The model loads on the worker's thread while the server's modules are imported on this one.
             with ThreadPoolExecutor(1) as pool:
-                loading = pool.submit(worker.start)
+                loading = pool.submit(source.start)
                 from phi_emulator.service.chat import ChatService  # noqa: PLC0415
                 from phi_emulator.service.entra import Authority  # noqa: PLC0415
                 from phi_emulator.web.app import App  # noqa: PLC0415
@@ -168,9 +178,9 @@ class Emulator:
         except BaseException:
             self._socket.close()
             raise
-        self._worker = worker
+        self._source = source
         clock, config = self._clock or time.monotonic, self.config
-        service = ChatService(worker, has_extensions=config.extensions, clock=clock)
+        service = ChatService(source, has_extensions=config.extensions, clock=clock)
         authority = Authority(config.tenant, lifetime_s=config.token_seconds, clock=self._clock or time.time)
         app = App(service, config, authority=authority, clock=clock)
         self._faults = app.faults
@@ -190,15 +200,15 @@ class Emulator:
 
         Does no harm before the start and after the end. `drain_seconds` defaults to the configuration's.
         """
-        server, thread, worker = self._server, self._thread, self._worker
-        if server is None or thread is None or worker is None:
+        server, thread, source = self._server, self._thread, self._source
+        if server is None or thread is None or source is None:
             return
         patience = self.config.drain_seconds if drain_seconds is None else drain_seconds
         # The server's own limit is for connections that neither end nor ever ask anything.
         server.config.timeout_graceful_shutdown = math.ceil(patience + _GRACE_S)
         server.should_exit = True
         thread.join(patience)
-        worker.stop()
+        source.stop()
         thread.join()
 
     @property
@@ -209,7 +219,9 @@ class Emulator:
     @property
     def info(self) -> EngineInfo:
         """What answers."""
-        return self._started_worker.info
+        if self._source is None:
+            raise EmulatorError("the emulator was not started: call `start()` first")
+        return self._source.info
 
     @property
     def event_loop(self) -> asyncio.AbstractEventLoop:
@@ -264,12 +276,6 @@ class Emulator:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.stop()
-
-    @property
-    def _started_worker(self) -> Worker:
-        if self._worker is None:
-            raise EmulatorError("the emulator was not started: call `start()` first")
-        return self._worker
 
     @property
     def _port(self) -> int:

@@ -11,12 +11,10 @@ held back. White space around the tags belongs to neither side. After the first 
 
 from dataclasses import dataclass
 from enum import Enum, auto
-from typing import Final
+
+from phi_client.contract.marks import THINK_CLOSE, THINK_OPEN, begun_length
 
 __all__ = ["ReasoningSplitter", "SplitText", "split_reasoning"]
-
-_OPEN: Final = "<think>"
-_CLOSE: Final = "</think>"
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,14 +85,14 @@ class ReasoningSplitter:
 
     def _leave_start(self, *, at_end: bool) -> None:
         stripped = self._held.lstrip()
-        if stripped.startswith(_OPEN):
-            self._held = stripped.removeprefix(_OPEN)
+        if stripped.startswith(THINK_OPEN):
+            self._held = stripped.removeprefix(THINK_OPEN)
             self._state, self._at_edge = _State.REASONING, True
-        elif at_end or not _OPEN.startswith(stripped):
+        elif at_end or not THINK_OPEN.startswith(stripped):
             self._state = _State.OPEN
 
     def _take_reasoning(self, *, at_end: bool) -> str:
-        head, tag, tail = self._held.partition(_CLOSE)
+        head, tag, tail = self._held.partition(THINK_CLOSE)
         if self._at_edge:
             head = head.lstrip()
             self._at_edge = not head
@@ -106,7 +104,7 @@ class ReasoningSplitter:
             self._held, ready = "", head.rstrip()
         else:
             # White space before the closing tag belongs to neither side, so it waits with a possible tag.
-            kept = len(head) - _possible_tag(head, _CLOSE)
+            kept = len(head) - begun_length(head, THINK_CLOSE)
             ready = head[:kept].rstrip()
             self._held = head[len(ready) :]
         self._reasoning.append(ready)
@@ -116,14 +114,14 @@ class ReasoningSplitter:
         if self.reasoning_elsewhere:
             self._state = _State.CONTENT
             return ""
-        head, tag, tail = self._held.partition(_CLOSE)
+        head, tag, tail = self._held.partition(THINK_CLOSE)
         if tag:
             whole = "".join([*self._content, head]).strip()
             self._reasoning, self._content = [whole], []
             self._held = tail
             self._state, self._at_edge = _State.CONTENT, True
             return ""
-        kept = len(head) if at_end else len(head) - _possible_tag(head, _CLOSE)
+        kept = len(head) if at_end else len(head) - begun_length(head, THINK_CLOSE)
         ready, self._held = head[:kept], head[kept:]
         self._content.append(ready)
         return ready
@@ -144,9 +142,3 @@ def split_reasoning(text: str, *, reasoning_elsewhere: bool = False) -> SplitTex
     splitter.feed(text)
     splitter.flush()
     return SplitText(splitter.reasoning, splitter.content)
-
-
-def _possible_tag(text: str, tag: str) -> int:
-    """The length of the longest end of `text` that begins `tag`, which has one `<`."""
-    start = text.rfind("<", -len(tag) + 1)
-    return len(text) - start if start >= 0 and tag.startswith(text[start:]) else 0

@@ -24,13 +24,7 @@ from phi_client.contract.service import SERVERLESS, chat
 from phi_client.contract.service.chat import (
     AssistantMessage,
     ChatCompletion,
-    ChatCompletionChunk,
     Choice,
-    ChunkChoice,
-    Delta,
-    content_chunk,
-    finish_chunk,
-    role_chunk,
 )
 
 if TYPE_CHECKING:
@@ -44,12 +38,10 @@ USAGE = chat.WireUsage(prompt_tokens=3, completion_tokens=4, total_tokens=7)
 TEXT = "<think>\n6*7=42\n</think>\n\nIt is \\boxed{42}."
 
 
-def data(text: str) -> bytes:
-    return SERVERLESS.write_chunk(content_chunk(text, **HEAD))
-
-
-BEGIN = SERVERLESS.write_chunk(role_chunk(**HEAD))
-END = SERVERLESS.write_chunk(finish_chunk("stop", USAGE, **HEAD))
+WRITER = SERVERLESS.open_stream("chatcmpl-1", 1, "phi")
+data = WRITER.text
+BEGIN = WRITER.begin()
+END = WRITER.end("stop", USAGE)
 DONE = SERVERLESS.write_done()
 WHOLE = BEGIN + b"".join(map(data, TEXT)) + END + DONE
 
@@ -89,9 +81,7 @@ def test_stream_is_asked_for(phi: Driver, pieces: type[Pieces]) -> None:
 
 def test_a_reasoning_field_streams_as_reasoning(phi: Driver, pieces: type[Pieces]) -> None:
     def chunk(**delta: Any) -> bytes:
-        return SERVERLESS.write_chunk(
-            ChatCompletionChunk(**HEAD, choices=[ChunkChoice(delta=Delta(**delta))])
-        )
+        return SERVERLESS.write_chunk({**HEAD, "choices": [{"delta": delta}]})
 
     body = chunk(reasoning_content="6*7", content="") + chunk(reasoning_content="=42") + chunk(content="42")
     phi.answer(events(body + END + DONE, pieces=pieces))
@@ -125,10 +115,8 @@ def test_every_way_to_end_well_is_success(phi: Driver, pieces: type[Pieces], tai
 
 
 def test_usage_may_come_in_a_chunk_of_its_own(phi: Driver, pieces: type[Pieces]) -> None:
-    last = SERVERLESS.write_chunk(
-        ChatCompletionChunk(choices=[ChunkChoice(delta=Delta(), finish_reason="length")])
-    )
-    usage = SERVERLESS.write_chunk(ChatCompletionChunk(choices=[], usage=USAGE))
+    last = SERVERLESS.write_chunk({"choices": [{"delta": {}, "finish_reason": "length"}]})
+    usage = SERVERLESS.write_chunk({"choices": [], "usage": USAGE})
     phi.answer(events(data("42") + last + usage + DONE, pieces=pieces))
     _, done = phi.open().stream()
     assert done is not None
@@ -269,10 +257,8 @@ def test_an_error_before_the_stream_closes_the_connection(phi: Driver, pieces: t
 
 
 def test_choices_beyond_the_first_are_left_out(phi: Driver, pieces: type[Pieces]) -> None:
-    other = ChunkChoice(index=1, delta=Delta(content="other"), finish_reason="length")
-    mixed = SERVERLESS.write_chunk(
-        ChatCompletionChunk(choices=[ChunkChoice(index=0, delta=Delta(content="42")), other])
-    )
+    other = {"index": 1, "delta": {"content": "other"}, "finish_reason": "length"}
+    mixed = SERVERLESS.write_chunk({"choices": [{"index": 0, "delta": {"content": "42"}}, other]})
     phi.answer(events(mixed + END + DONE, pieces=pieces))
     _, done = phi.open().stream()
     assert done is not None

@@ -9,14 +9,7 @@ import pytest
 
 from phi_client import ConfigurationError, ReasoningTruncatedError, Usage
 from phi_client.contract.service import SERVERLESS, chat
-from phi_client.contract.service.chat import (
-    AssistantMessage,
-    ChatCompletion,
-    Choice,
-    content_chunk,
-    finish_chunk,
-    role_chunk,
-)
+from phi_client.contract.service.chat import AssistantMessage, ChatCompletion, Choice
 
 if TYPE_CHECKING:
     from tests.conftest import Driver
@@ -34,8 +27,8 @@ def whole(text: str, finish_reason: str) -> httpx.Response:
 
 
 def streamed(text: str, finish_reason: str) -> httpx.Response:
-    parts = [role_chunk(**HEAD), content_chunk(text, **HEAD), finish_chunk(finish_reason, USAGE, **HEAD)]
-    body = b"".join(map(SERVERLESS.write_chunk, parts)) + SERVERLESS.write_done()
+    writer = SERVERLESS.open_stream("chatcmpl-1", 1, "phi")
+    body = writer.begin() + writer.text(text) + writer.end(finish_reason, USAGE) + SERVERLESS.write_done()
     return httpx.Response(200, content=body, headers={"content-type": "text/event-stream"})
 
 

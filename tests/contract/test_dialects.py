@@ -25,17 +25,12 @@ from phi_client.contract.service import (
 from phi_client.contract.service.chat import (
     AssistantMessage,
     ChatCompletion,
-    ChatCompletionChunk,
     ChatRequest,
     Choice,
-    ChunkChoice,
-    Delta,
     WireUsage,
-    content_chunk,
-    finish_chunk,
-    role_chunk,
 )
 from phi_client.contract.service.refusals import Refusal, RefusedError, container_error
+from phi_client.contract.service.stream import Chunk
 from phi_client.contract.wire import ContractError
 
 BOTH = pytest.mark.parametrize("dialect", SURFACES.values(), ids=SURFACES.keys())
@@ -94,16 +89,22 @@ completions = st.builds(
     ),
     usage=usages,
 )
-chunks = st.builds(
-    ChatCompletionChunk,
-    id=texts,
-    choices=st.lists(
-        st.builds(
-            ChunkChoice, delta=st.builds(Delta, content=st.none() | texts), finish_reason=finish_reasons
+chunks = st.fixed_dictionaries(
+    {
+        "id": texts,
+        "choices": st.lists(
+            st.fixed_dictionaries(
+                {
+                    "index": st.integers(0, 3),
+                    "delta": st.fixed_dictionaries({"content": st.none() | texts}),
+                    "finish_reason": finish_reasons,
+                    "logprobs": st.none(),
+                }
+            ),
+            max_size=2,
         ),
-        max_size=2,
-    ),
-    usage=st.none() | usages,
+    },
+    optional={"usage": usages.map(WireUsage.to_wire)},
 )
 
 
@@ -156,19 +157,60 @@ def test_shaping_keeps_what_the_model_said(dialect: Surface, completion: ChatCom
 
 
 @given(dialects, chunks)
-def test_a_chunk_that_is_written_is_read(dialect: Surface, chunk: ChatCompletionChunk) -> None:
+def test_a_chunk_that_is_written_is_read(dialect: Surface, chunk: Chunk) -> None:
     (event,) = EventDecoder().feed(dialect.write_chunk(chunk))
     shaped = dialect.shape_chunk(chunk)
     read = dialect.read_event(event)
     assert isinstance(read, AnswerView)
-    assert ChatCompletionChunk.model_validate(read.raw) == shaped
+    assert read.raw == shaped
     assert [(choice.content, choice.finish_reason) for choice in read.choices] == [
-        (choice.delta.content or "", choice.finish_reason) for choice in shaped.choices
+        (choice["delta"]["content"] or "", choice["finish_reason"]) for choice in chunk["choices"]
     ]
     assert dialect.shape_chunk(shaped) == shaped
-    assert [choice.delta.content for choice in shaped.choices] == [
-        choice.delta.content for choice in chunk.choices
-    ]
+
+
+letters = st.text(st.characters(exclude_categories=[])) | st.sampled_from(
+    ['"', "\\", "\u2028", "\r\n\r\n", "data: [DONE]\n\n", "\x00", "\ud83d", "é漢🙂"]
+)
+
+
+@given(dialects, letters, letters, letters, st.booleans())
+def test_a_text_in_a_stream_is_written_as_its_chunk_would_be(
+    dialect: Surface, answer_id: str, model: str, text: str, asks_usage: bool
+) -> None:
+    asked = asks_usage and dialect.streams_usage == "on request"
+    head = {"id": answer_id, "object": "chat.completion.chunk", "created": 1, "model": model}
+    head |= {"system_fingerprint": "fp_1"} if dialect.tells_details else {}
+    writer = dialect.open_stream(answer_id, 1, model, fingerprint="fp_1", asks_usage=asks_usage)
+    for write, delta in (
+        (writer.text, {"content": text}),
+        (writer.reasoning, {"content": "", "reasoning_content": text}),
+    ):
+        choice = {"index": 0, "delta": delta, "finish_reason": None, "logprobs": None}
+        chunk = head | {"choices": [choice]} | ({"usage": None} if asked else {})
+        written, whole = write(text), dialect.write_chunk(chunk)
+        # Half of a surrogate pair has no UTF-8: it is escaped, and in a whole chunk all that is not ASCII beside it.
+        is_utf8 = not any("\ud800" <= letter <= "\udfff" for letter in answer_id + model + text)
+        assert (written == whole) if is_utf8 else json.loads(written[6:]) == json.loads(whole[6:])
+        assert written[:6] + written[-2:] == b"data: \n\n"
+        assert written.count(b"\n") == 2
+
+
+@given(dialects, texts, texts)
+def test_a_stream_is_read_as_what_was_written(dialect: Surface, text: str, reasoning: str) -> None:
+    writer = dialect.open_stream("x", 1, "m", asks_usage=True)
+    usage = WireUsage(prompt_tokens=1, completion_tokens=2, total_tokens=3)
+    call = {"index": 0, "id": "c", "type": "function", "function": {"name": "f", "arguments": ""}}
+    sent = [writer.begin(), writer.reasoning(reasoning), writer.text(text), writer.tool_call(call)]
+    decoder = EventDecoder()
+    events = decoder.feed(b"".join(sent) + writer.end("stop", usage) + dialect.write_done())
+    read = [json.loads(event.data) for event in events[:-1]]
+    deltas = [choice["delta"] for chunk in read for choice in chunk["choices"]]
+    assert "".join(delta.get("content") or "" for delta in deltas) == text
+    assert "".join(delta.get("reasoning_content") or "" for delta in deltas) == reasoning
+    assert [delta["tool_calls"] for delta in deltas if delta.get("tool_calls")] == [[call]]
+    assert [chunk["usage"] for chunk in read if chunk.get("usage")] == [usage.to_wire()]
+    assert events[-1] == ServerSentEvent(DONE)
 
 
 infos = st.builds(
@@ -189,11 +231,12 @@ def test_a_key_that_is_written_is_read(dialect: Surface, key: str) -> None:
 
 @pytest.mark.parametrize("dialect", [SERVERLESS, MANAGED_COMPUTE])
 def test_a_stream_has_the_recorded_shape(dialect: Surface) -> None:
-    head: dict[str, Any] = {"id": "x", "created": 1, "model": "m"}
     usage = WireUsage(prompt_tokens=1, completion_tokens=2, total_tokens=3)
-    sent = [role_chunk(**head), content_chunk("Hi", **head), finish_chunk("stop", usage, **head)]
+    writer = dialect.open_stream("x", 1, "m")
     decoder = EventDecoder()
-    events = decoder.feed(b"".join(map(dialect.write_chunk, sent)) + dialect.write_done())
+    events = decoder.feed(
+        writer.begin() + writer.text("Hi") + writer.end("stop", usage) + dialect.write_done()
+    )
     first, middle, last = (json.loads(event.data) for event in events[:-1])
     assert events[-1] == ServerSentEvent(DONE)
     assert first["choices"][0]["delta"] == {"role": "assistant", "content": ""}

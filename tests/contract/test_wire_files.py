@@ -24,12 +24,7 @@ from phi_client.contract.service.chat import (
     ChatRequest,
     Choice,
     WireUsage,
-    annotation_chunk,
-    content_chunk,
-    finish_chunk,
-    role_chunk,
 )
-from phi_client.contract.service.filter_results import SAFE_PROMPT
 from phi_client.contract.service.refusals import Refusal
 from phi_client.contract.wire import WireResponse
 
@@ -65,13 +60,8 @@ def completion_of(dialect: Surface) -> ChatCompletion:
 
 
 def stream_of(dialect: Surface) -> bytes:
-    usage = USAGE if dialect.streams_usage == "unasked" else None
-    chunks = [role_chunk(**HEAD), content_chunk("42", **HEAD), finish_chunk("stop", usage, **HEAD)]
-    if dialect.tells_details:
-        chunks = [chunk.model_copy(update=FINGERPRINT) for chunk in chunks]
-    if dialect.opens_with_annotations:
-        chunks.insert(0, annotation_chunk(SAFE_PROMPT))
-    return b"".join(map(dialect.write_chunk, chunks)) + dialect.write_done()
+    writer = dialect.open_stream(HEAD["id"], HEAD["created"], HEAD["model"], fingerprint="fp_1")
+    return writer.begin() + writer.text("42") + writer.end("stop", USAGE) + dialect.write_done()
 
 
 def error(pick: Callable[[Surface], Refusal]) -> Callable[[Surface], WireResponse]:

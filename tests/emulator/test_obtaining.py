@@ -13,16 +13,16 @@ from phi_emulator.command_line.commands import phi_emulator
 from phi_emulator.doctor.forecast import Forecast, duration, rate_phrase, span
 from phi_emulator.engine.machine.context import USEFUL_CONTEXT
 from phi_emulator.models.store.catalog import PHI_4_MINI_REASONING
-from phi_emulator.models.store.download import Plan, RemoteFile
+from phi_emulator.models.store.download import PullPlan, RemoteFile
 from phi_emulator.models.store.store import Store
 
 GB = 1_000_000_000
 CPU, GPU, _NPU = PHI_4_MINI_REASONING.variants
 
 
-def plan_of(variant: int = 0) -> Plan:
+def plan_of(variant: int = 0) -> PullPlan:
     files = (RemoteFile("model.onnx.data", CPU.about_bytes, "0" * 64, ""),)
-    return Plan(PHI_4_MINI_REASONING, PHI_4_MINI_REASONING.variants[variant], "c0ffee" * 5, files)
+    return PullPlan(PHI_4_MINI_REASONING, PHI_4_MINI_REASONING.variants[variant], "c0ffee" * 5, files)
 
 
 def said(tmp_path: Path, *, available: float = 16, speed: float = 24, variant: int = 0) -> str:

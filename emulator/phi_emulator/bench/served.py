@@ -7,13 +7,14 @@ import json
 import threading
 import time
 from collections.abc import AsyncGenerator, Callable, Sequence
-from contextlib import asynccontextmanager, closing, suppress
+from contextlib import aclosing, asynccontextmanager, closing, suppress
 from dataclasses import dataclass, field
 from http.client import HTTPConnection
 from typing import Any, Final
 
 import httpx
 
+from phi_emulator.bench.bare_client import BareClient
 from phi_emulator.bench.processes import Conversation, Timing
 
 __all__ = ["Asker", "Heard"]
@@ -47,8 +48,9 @@ class Heard:
 class Asker:
     """A client of one emulator. Chunks are counted, not read, so that the reader costs as little as it can."""
 
-    def __init__(self, http: httpx.AsyncClient) -> None:
+    def __init__(self, http: httpx.AsyncClient, bare: BareClient) -> None:
         self._http = http
+        self._bare = bare
 
     @classmethod
     @asynccontextmanager
@@ -58,7 +60,10 @@ class Asker:
         async with httpx.AsyncClient(
             base_url=endpoint, headers=headers, limits=limits, timeout=_PATIENCE_S, trust_env=False
         ) as http:
-            yield cls(http)
+            url = http.base_url
+            bare = BareClient(url.host, url.port or 80, _CHAT, headers["Authorization"])
+            with closing(bare):
+                yield cls(http, bare)
 
     async def prompt_tokens(self, text: str) -> int:
         """How many tokens the prompt has that `text` becomes."""
@@ -71,11 +76,10 @@ class Asker:
         """Ask for a stream and listen to its end; `heard` is filled meanwhile."""
         heard = heard or Heard(0.0)
         heard.asked_s = time.perf_counter()
-        body = _body(conversation) | {"stream": True}
-        async with self._http.stream("POST", _CHAT, json=body) as answer:
-            answer.raise_for_status()
-            role_is_due, rest = True, b""
-            async for piece in answer.aiter_raw():
+        role_is_due, rest = True, b""
+        body = json.dumps(_body(conversation) | {"stream": True}).encode()
+        async with aclosing(self._bare.stream(body)) as pieces:
+            async for piece in pieces:
                 now = time.perf_counter()
                 events = (rest + piece).split(b"\n\n")
                 rest = events.pop()
@@ -85,7 +89,7 @@ class Asker:
                         continue
                     heard.begun_s, heard.ended_s = heard.begun_s or now, now
                     if b'"usage"' in event:
-                        usage = json.loads(event.removeprefix(b"data: "))["usage"]
+                        usage = json.loads(event.partition(b"data: ")[2])["usage"]
                         heard.tokens = int(usage["completion_tokens"])
                     elif b'"content"' in event:
                         heard.at_s.append(now)

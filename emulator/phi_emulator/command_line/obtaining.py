@@ -23,7 +23,7 @@ from phi_emulator.models.store.names import ManifestError
 from phi_emulator.models.store.store import Store, StoredModel, StoreError, free_bytes, human_size
 
 if TYPE_CHECKING:
-    from phi_emulator.models.store.download import Plan
+    from phi_emulator.models.store.download import PullPlan
     from phi_emulator.models.store.pull import Progress
 
 __all__ = ["announcement", "ask", "obtain_model", "pull_model", "say", "shown_progress", "told"]
@@ -70,6 +70,8 @@ def obtain_model(config: EmulatorConfig, *, yes: bool) -> EmulatorConfig:
     """
     with told():
         store = Store(config.home)
+        if config.script is not None:
+            return config
         if config.model is None:
             default = PHI_4_MINI_REASONING.variant()
             is_here = default is not None and store.find(PHI_4_MINI_REASONING.name, default.name) is not None
@@ -113,7 +115,7 @@ def pull_model(
 
 def announcement(
     store: Store,
-    plan: Plan,
+    plan: PullPlan,
     held: StoredModel | None,
     *,
     forecast: Callable[[], Forecast] = Forecast.of,

@@ -141,8 +141,8 @@ def _settings(*, without_model: str, port: str | None, log_level: str | None) ->
     return [
         _option(
             "model",
-            f"A known model's name or a GenAI model folder; {without_model}.",
-            "NAME|PATH",
+            f"A known model's name, a GenAI model folder, or scripted:FILE; {without_model}.",
+            "NAME|PATH|scripted:FILE",
             group=_MODEL,
         ),
         _option(

@@ -16,7 +16,7 @@ import sys
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final, Literal
+from typing import Final, Literal
 
 from phi_emulator.config import EmulatorConfig
 from phi_emulator.doctor.forecast import REAL_BYTES, Forecast, answer_phrase, rate_phrase
@@ -28,8 +28,8 @@ from phi_emulator.engine.machine.devices import AUTO, CPU, DEVICES
 from phi_emulator.engine.machine.memory import LOADING, available_bytes, check_memory, needed_bytes
 from phi_emulator.engine.machine.processors import usable_processors
 from phi_emulator.models import PHI_4_MINI_REASONING, ModelFolder, Store, StoreError, resolve_model
+from phi_emulator.models.genai_config import Settings
 from phi_emulator.models.graph.geometry import usual_bits
-from phi_emulator.models.strict_json import read_json
 
 __all__ = ["Doctor", "Finding"]
 
@@ -91,10 +91,14 @@ class Doctor:
         yield from self.packages()
         yield self.disk()
         try:
-            found = resolve_model(self._config.model, Store(self._pulled_to))
+            found = resolve_model(None if self._config.script else self._config.model, Store(self._pulled_to))
         except StoreError as error:
             yield Finding("failure", "model", str(error))
         else:
+            if self._config.script:
+                yield Finding(
+                    "note", "model", "a script answers, no model; the bundled one is looked at here"
+                )
             where = f"{found.name} in {str(found.folder)!r}"
             if found.is_verified:
                 yield Finding("ok", "model", where)
@@ -133,7 +137,7 @@ class Doctor:
         """Whether the model fits."""
         there = self._available()
         try:
-            settings = read_json(found.folder / "genai_config.json")
+            settings = found.settings
             bits = self._config.cache_bits or _prepared_bits(settings)
             weights, a_token = needed_bytes(found.folder, settings, bits)
             asked = self._config.context
@@ -218,7 +222,7 @@ class Doctor:
             )
 
 
-def _prepared_bits(settings: dict[str, Any]) -> int | None:
+def _prepared_bits(settings: Settings) -> int | None:
     """Bits of a number in the cache of the prepared graph that the CPU would run; `None` where none is prepared."""
     decoder = settings["model"]["decoder"]
     if "engine" in settings or decoder.get("session_options", {}).get("provider_options"):

@@ -143,19 +143,21 @@ def measure(engine: Engine, tokens: int) -> dict[str, Any]:
 def main() -> None:
     """Run the trial that the command line describes; print its measurements, or the error, as JSON."""
     from phi_emulator.engine.loading import load_engine  # noqa: PLC0415 - the parent needs none of it
+    from phi_emulator.engine.options import ModelOptions  # noqa: PLC0415
+    from phi_emulator.models.genai_config import read_settings  # noqa: PLC0415
 
     asked = json.loads(sys.argv[1])
     answers = os.fdopen(os.dup(1), "w", encoding="ascii")
     os.dup2(2, 1)  # the native library may write there
     try:
         begun = time.perf_counter()
-        engine = load_engine(
-            Path(asked["folder"]),
-            model=asked["model"],
+        options = ModelOptions(
+            asked["model"],
             device=asked["device"],
             context_length=asked["context_length"],
             profile=None if asked["profile"] is None else Path(asked["profile"]),
         )
+        engine = load_engine(Path(asked["folder"]), read_settings(Path(asked["folder"])), options)
         load_s = time.perf_counter() - begun
         measured = measure(engine, asked["tokens"])
         info = engine.info

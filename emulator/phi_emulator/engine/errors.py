@@ -13,6 +13,7 @@ __all__ = [
     "QueueFullError",
     "QueueTimeoutError",
     "SequenceError",
+    "UnscriptedError",
 ]
 
 
@@ -35,6 +36,10 @@ class PromptTooLongError(EngineError):
         super().__init__(f"the prompt has {prompt_tokens} tokens, the context holds {context_length}")
         self.prompt_tokens = prompt_tokens
         self.context_length = context_length
+
+
+class UnscriptedError(EngineError):
+    """A script answers, and it has no answer to this conversation; the message says why, and nothing of the text."""
 
 
 class QueueFullError(EngineError):

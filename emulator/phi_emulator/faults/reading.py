@@ -105,7 +105,7 @@ def _read(path: Path) -> str:
             content = file.read(MOST_BYTES + 1)
         if len(content) > MOST_BYTES:
             raise FaultError(f"{path}: it is larger than {MOST_BYTES} bytes")
-        return content.decode()
+        return content.decode("utf-8-sig")
     except OSError as error:
         raise FaultError(f"{path}: {error.strerror or error}") from None
     except UnicodeDecodeError:

@@ -16,10 +16,10 @@ from collections.abc import Iterator, Sequence
 from enum import Enum, auto
 from typing import Final, NamedTuple
 
+from phi_client.contract.marks import THINK_CLOSE, THINK_OPEN, begun_length
+
 __all__ = ["CallArguments", "CallBegin", "Found", "SaidText", "ToolCallReader", "write_calls"]
 
-_OPEN: Final = "<think>"
-_CLOSE: Final = "</think>"
 _HEAD: Final = re.compile(
     r'[\s\[,}]*\{\s*"name"\s*:\s*"([a-zA-Z0-9_-]{1,64})"\s*,\s*"arguments"\s*:\s*(?=\S)'
 )
@@ -94,7 +94,7 @@ class ToolCallReader:
                 case _State.START:
                     self._leave_start(at_end=at_end)
                 case _State.THINKING:
-                    yield from self._take_text(_CLOSE, _State.TEXT, at_end=at_end, shows_mark=True)
+                    yield from self._take_text(THINK_CLOSE, _State.TEXT, at_end=at_end, shows_mark=True)
                 case _State.TEXT:
                     yield from self._take_text(self._before, _State.BETWEEN, at_end=at_end, shows_mark=False)
                 case _State.BETWEEN:
@@ -106,9 +106,9 @@ class ToolCallReader:
 
     def _leave_start(self, *, at_end: bool) -> None:
         stripped = self._held.lstrip()
-        if stripped.startswith(_OPEN):
+        if stripped.startswith(THINK_OPEN):
             self._state = _State.THINKING
-        elif at_end or not _OPEN.startswith(stripped):
+        elif at_end or not THINK_OPEN.startswith(stripped):
             self._state = _State.TEXT
 
     def _take_text(
@@ -119,7 +119,7 @@ class ToolCallReader:
             self._state, self._held = following, tail
             said = head + mark if shows_mark else head
         else:
-            kept = 0 if at_end else _possible_mark(head, mark)
+            kept = 0 if at_end else begun_length(head, mark)
             said, self._held = head[: len(head) - kept], head[len(head) - kept :]
         if said:
             yield SaidText(said)
@@ -160,10 +160,3 @@ class ToolCallReader:
         if end:
             self.complete += 1
             self._state = _State.BETWEEN
-
-
-def _possible_mark(text: str, mark: str) -> int:
-    """The length of the longest end of `text` that begins `mark`."""
-    return next(
-        (size for size in range(min(len(mark) - 1, len(text)), 0, -1) if mark.startswith(text[-size:])), 0
-    )

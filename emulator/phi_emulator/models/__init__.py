@@ -3,6 +3,7 @@
 Knows nothing of engines that run them, of HTTP or of Azure.
 """
 
+from phi_emulator.models.graph.geometry import short_positions
 from phi_emulator.models.graph.prepare import PreparedModel, prepare_model
 from phi_emulator.models.store.catalog import BUNDLED, PHI_4_MINI_REASONING
 from phi_emulator.models.store.folder import ModelFolder, ModelNotFoundError, NotPulledError, resolve_model
@@ -19,4 +20,5 @@ __all__ = [
     "StoreError",
     "prepare_model",
     "resolve_model",
+    "short_positions",
 ]

@@ -18,11 +18,11 @@ from phi_client.contract.service.filter_results import PROMPT_CATEGORIES, filter
 from phi_client.contract.service.refusals import RefusedError
 from phi_emulator.engine.errors import EngineError
 from phi_emulator.engine.protocol import EngineInfo, Message, Sampling
-from phi_emulator.engine.serving.worker import Counts, Worker, WorkerStatus
+from phi_emulator.engine.serving.source import AnswerSource, Counts, SourceStatus
 from phi_emulator.service.behaviour import Behaviour
 from phi_emulator.service.content_filter import ContentFilter
 from phi_emulator.service.errors import ServiceError, error_of_engine, error_of_limit
-from phi_emulator.service.extensions import Plan, plan_answer
+from phi_emulator.service.extensions import AnswerPlan, plan_answer
 from phi_emulator.service.rate_limits import Deployments, LimitExceededError
 from phi_emulator.service.responses import Answer
 
@@ -62,15 +62,19 @@ class ServiceStatus:
 
 
 class ChatService:
-    """Chat completions from one started worker, within the limits of each deployment.
+    """Chat completions from one started source of answers, within the limits of each deployment.
 
     `has_extensions` is told, and decided by the dialects of the requests. `clock` tells the seconds of the limits.
     """
 
     def __init__(
-        self, worker: Worker, *, has_extensions: bool = False, clock: Callable[[], float] = time.monotonic
+        self,
+        source: AnswerSource,
+        *,
+        has_extensions: bool = False,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._worker = worker
+        self._source = source
         self._has_extensions = has_extensions
         self._deployments = Deployments(now=clock)
         self._started = time.gmtime()
@@ -83,8 +87,11 @@ class ChatService:
         request_id: str,
         *,
         deployment: str | None = None,
+        received: float | None = None,
     ) -> Answer:
         """Queue a request; the answer is in the making when this returns. `deployment` is who is asked, by name.
+
+        `received` is when the request came in, by the source's clock; without it that is when it is queued.
 
         Raises:
             ServiceError: a limit is reached, the prompt is blocked or too long, the queue is full, or the engine can't.
@@ -93,7 +100,7 @@ class ChatService:
         limits = self._deployments.of((dialect.name, (deployment or "")[:_MOST_NAME]))
         try:
             plan = await self._plan(dialect, request)
-            prompt = await self._worker.encode(plan.messages)
+            prompt = await self._source.encode(plan.messages)
             sampling = self._sampling(
                 dialect, request, len(prompt), most=behaviour.max_output_tokens, grammar=plan.grammar
             )
@@ -107,7 +114,7 @@ class ChatService:
         try:
             found = await _judge(behaviour.content_filter, dialect, plan.messages)
             watch = behaviour.content_filter.watch_answer()
-            generation = self._worker.submit(prompt, sampling, watch=watch)
+            generation = self._source.submit(prompt, sampling, watch=watch, received=received)
         except EngineError as error:
             limits.withdraw(admission)
             raise error_of_engine(error, dialect) from error
@@ -132,7 +139,7 @@ class ChatService:
             reader=plan.reader,
         )
 
-    async def _plan(self, dialect: Surface, request: ChatRequest) -> Plan:
+    async def _plan(self, dialect: Surface, request: ChatRequest) -> AnswerPlan:
         """How the request is put to the engine, which follows the plan's grammar if it has one.
 
         Raises:
@@ -145,10 +152,10 @@ class ChatService:
         if marks is None and not is_plain and not dialect.has_extensions:
             raise RefusedError(dialect.unsupported_format(wanted or ""))
         if marks is None or is_plain:
-            return Plan([Message(message.role.value, message.text) for message in request.messages])
+            return AnswerPlan([Message(message.role.value, message.text) for message in request.messages])
         plan = await asyncio.to_thread(plan_answer, request, marks)
         if plan.grammar is not None:
-            await self._worker.check_guidance(plan.grammar)
+            await self._source.check_guidance(plan.grammar)
         return plan
 
     @property
@@ -169,14 +176,14 @@ class ChatService:
         )
 
     @property
-    def health(self) -> WorkerStatus:
+    def health(self) -> SourceStatus:
         """Whether the engine answers, and whether it ever broke."""
-        return self._worker.status
+        return self._source.status
 
     @property
     def status(self) -> ServiceStatus:
         """How the engine is doing now."""
-        info, load = self._engine_info, self._worker.status
+        info, load = self._engine_info, self._source.status
         return ServiceStatus(
             healthy=not (load.is_broken or load.is_reloading),
             model=self._model,
@@ -192,7 +199,7 @@ class ChatService:
             running=load.running,
             waiting=load.waiting,
             fingerprint=info.fingerprint,
-            counts=self._worker.counts,
+            counts=self._source.counts,
             extensions=self._has_extensions,
         )
 
@@ -203,7 +210,7 @@ class ChatService:
 
     @property
     def _engine_info(self) -> EngineInfo:
-        return self._worker.info
+        return self._source.info
 
     def _sampling(
         self,

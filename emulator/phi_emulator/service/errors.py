@@ -15,6 +15,7 @@ from phi_emulator.engine.errors import (
     PromptTooLongError,
     QueueFullError,
     QueueTimeoutError,
+    UnscriptedError,
 )
 from phi_emulator.service.rate_limits import LimitExceededError
 from phi_emulator.service.unforeseen import log_unforeseen
@@ -44,6 +45,8 @@ def error_of_engine(error: EngineError, dialect: Surface) -> ServiceError:
             refusal = dialect.rate_limited(error.retry_after_s, limit="concurrency")
         case PromptError():
             refusal = container_error(400, f"The messages do not fit the model's chat template: {error}")
+        case UnscriptedError():
+            refusal = container_error(400, f"No answer is scripted for this request: {error}.")
         case GuidanceError():
             refusal = container_error(400, f"The answer's form can't be kept: {error}")
         case EngineStoppedError():

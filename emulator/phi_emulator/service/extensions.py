@@ -17,13 +17,13 @@ from phi_emulator.engine.protocol import Marks, Message
 from phi_emulator.forms.grammar import MOST_CALLS, Calls, Form, JsonForm, RegexForm, Tool, write_grammar
 from phi_emulator.forms.tool_calls import ToolCallReader, write_calls
 
-__all__ = ["Plan", "plan_answer"]
+__all__ = ["AnswerPlan", "plan_answer"]
 
 _NO_PARAMETERS: Final[Mapping[str, Any]] = {"type": "object", "properties": {}, "additionalProperties": False}
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
+class AnswerPlan:
     """How a request is put to the engine; `reader` is for answers that may hold calls of tools."""
 
     messages: Sequence[Message]
@@ -31,7 +31,7 @@ class Plan:
     reader: ToolCallReader | None = None
 
 
-def plan_answer(request: ChatRequest, marks: Marks) -> Plan:
+def plan_answer(request: ChatRequest, marks: Marks) -> AnswerPlan:
     """How to fulfil what `request` wishes.
 
     Raises:
@@ -52,9 +52,9 @@ def plan_answer(request: ChatRequest, marks: Marks) -> Plan:
         messages = _with_tools(messages, json.dumps(told, ensure_ascii=False))
     form = _form(wishes)
     if form is None and calls is None:
-        return Plan(messages)
+        return AnswerPlan(messages)
     reader = None if calls is None else ToolCallReader(marks.call, opens_reasoning=marks.opens_reasoning)
-    return Plan(messages, write_grammar(marks, form, calls), reader)
+    return AnswerPlan(messages, write_grammar(marks, form, calls), reader)
 
 
 def _has_one_call(wishes: Wishes) -> bool:

@@ -1,35 +1,28 @@
-"""An answer in the making, as the contract's objects: one completion, or a run of chunks.
+"""An answer in the making: one completion, or the events of a stream, as the contract writes them.
 
-It must not know routes, bytes or who listens.
+It must not know routes, HTTP or who listens.
 """
 
 from __future__ import annotations
 
 import time
 from collections.abc import AsyncIterator, Iterator, Mapping
-from typing import Any, TypedDict
+from typing import Any
 
 from phi_client.contract.reasoning import ReasoningSplitter, SplitText, split_reasoning
 from phi_client.contract.service import Surface
 from phi_client.contract.service.chat import (
     AssistantMessage,
     ChatCompletion,
-    ChatCompletionChunk,
     Choice,
     FinishReason,
     WireUsage,
-    annotation_chunk,
-    content_chunk,
-    finish_chunk,
-    reasoning_chunk,
-    role_chunk,
-    tool_call_chunk,
-    usage_chunk,
 )
 from phi_client.contract.service.filter_results import prompt_filter_results
+from phi_client.contract.service.stream import StreamWriter
 from phi_emulator.engine.errors import EngineError
 from phi_emulator.engine.protocol import EndReason
-from phi_emulator.engine.serving.generation import Generation, Outcome
+from phi_emulator.engine.serving.generation import Generation, Outcome, Times
 from phi_emulator.forms.tool_calls import CallArguments, CallBegin, Found, SaidText, ToolCallReader
 from phi_emulator.service.content_filter import AnswerFilter
 from phi_emulator.service.errors import error_of_engine
@@ -39,7 +32,7 @@ __all__ = ["Answer"]
 
 
 class Answer:
-    """One answer. Ask for `complete()` or for `chunks()`, once, and call `cancel()` in the end in any case.
+    """One answer. Ask for `complete()` or for `events()`, once, and call `cancel()` in the end in any case.
 
     `prompt_found` is what the content filter found in the prompt, `watch` what it does to the answer, `reader` finds
     the calls of tools in it.
@@ -68,8 +61,7 @@ class Answer:
         # The recorded answers of a Phi model derive their id from the request's.
         self._id = f"chatcmpl-{request_id}"
         self._model = model
-        # Named on no other surface; see `Facts.tells_details`.
-        self._details = {"system_fingerprint": fingerprint} if dialect.tells_details else {}
+        self._fingerprint = fingerprint
         self._created = int(time.time())
         self._prompt_results = prompt_filter_results(prompt_found)
         self._watch = watch
@@ -82,6 +74,12 @@ class Answer:
         outcome = self._generation.outcome
         return None if outcome is None else self._usage(outcome)
 
+    @property
+    def times(self) -> Times | None:
+        """When it came to what, once the answer is through."""
+        outcome = self._generation.outcome
+        return None if outcome is None else outcome.times
+
     async def complete(self) -> ChatCompletion:
         """The whole answer.
 
@@ -89,12 +87,12 @@ class Answer:
             ServiceError: the engine failed or was stopped.
         """
         text, calls = "", list[dict[str, Any]]()
-        async for piece in self._pieces():
-            for found in self._find(piece):
-                if isinstance(found, SaidText):
-                    text += found.text
+        async for found in self._found():
+            for one in found:
+                if isinstance(one, SaidText):
+                    text += one.text
                 else:
-                    _join_call(calls, self._call(found))
+                    _join_call(calls, self._call(one))
         outcome, reason = self._ending()
         message = AssistantMessage(role="assistant", content=text)
         if self._is_blocked:
@@ -120,43 +118,44 @@ class Answer:
             choices=[choice],
             usage=self._usage(outcome),
             prompt_filter_results=self._prompt_results,
-            **self._details,
+            **({"system_fingerprint": self._fingerprint} if self._dialect.tells_details else {}),
         )
 
-    async def chunks(self) -> AsyncIterator[ChatCompletionChunk]:
-        """The role, the text as it comes, then finish reason and usage; with what else the surface streams.
+    async def events(self) -> AsyncIterator[bytes]:
+        """The role, the text as it comes, finish reason and usage, with what else the surface streams; then the end.
+
+        A piece of text is an event; those that come together are handed over together.
 
         Raises:
             ServiceError: the engine failed or was stopped.
         """
-        if self._dialect.opens_with_annotations:
-            yield annotation_chunk(self._prompt_results)
-        head = self._head
-        yield self._chunk(role_chunk(**head))
-        splitter = ReasoningSplitter() if self._has_reasoning_field else None
-        async for text in self._pieces():
-            for found in self._find(text):
-                for chunk in self._chunks_of_found(found, splitter):
-                    yield chunk
-        if splitter is not None:
-            for chunk in self._chunks_of(splitter.flush()):
-                yield chunk
-        outcome, reason = self._ending()
-        usage = self._usage(outcome)
-        is_unasked = self._dialect.streams_usage == "unasked"
-        results = (
-            None if self._watch is None or not self._dialect.opens_with_annotations else self._watch.results
+        writer = self._dialect.open_stream(
+            self._id,
+            self._created,
+            self._model,
+            fingerprint=self._fingerprint,
+            asks_usage=self._includes_usage,
         )
-        last = finish_chunk(reason, usage if is_unasked else None, **head, content_filter_results=results)
-        yield last if is_unasked else self._chunk(last)
-        if self._includes_usage and not is_unasked:
-            yield usage_chunk(usage, **head).model_copy(update=self._details)
+        yield writer.begin(self._prompt_results)
+        splitter = ReasoningSplitter() if self._has_reasoning_field else None
+        async for found in self._found():
+            written = b"".join(event for one in found for event in self._write(writer, one, splitter))
+            if written:
+                yield written
+        rest = b"" if splitter is None else b"".join(_write_text(writer, splitter.flush()))
+        outcome, reason = self._ending()
+        results = None if self._watch is None else self._watch.results
+        yield rest + writer.end(reason, self._usage(outcome), results) + self._dialect.write_done()
 
-    def _find(self, text: str | None) -> list[Found]:
-        """Text and calls in a piece of the answer; `None` is its end."""
-        if self._reader is not None:
-            return self._reader.flush() if text is None else self._reader.feed(text)
-        return [SaidText(text)] if text else []
+    def _write(
+        self, writer: StreamWriter, found: Found, splitter: ReasoningSplitter | None
+    ) -> Iterator[bytes]:
+        if not isinstance(found, SaidText):
+            yield writer.tool_call(self._call(found))
+        elif splitter is None:
+            yield writer.text(found.text)
+        else:
+            yield from _write_text(writer, splitter.feed(found.text))
 
     def _call(self, found: CallBegin | CallArguments) -> dict[str, Any]:
         """A piece of a call as the OpenAI API has it."""
@@ -169,28 +168,6 @@ class Answer:
             "function": {"name": found.name, "arguments": ""},
         }
 
-    def _chunks_of_found(
-        self, found: Found, splitter: ReasoningSplitter | None
-    ) -> Iterator[ChatCompletionChunk]:
-        if not isinstance(found, SaidText):
-            yield self._chunk(tool_call_chunk(self._call(found), **self._head))
-            return
-        yield from self._chunks_of(
-            SplitText(content=found.text) if splitter is None else splitter.feed(found.text)
-        )
-
-    def _chunks_of(self, split: SplitText) -> Iterator[ChatCompletionChunk]:
-        if split.reasoning:
-            yield self._chunk(reasoning_chunk(split.reasoning, **self._head))
-        if split.content:
-            yield self._chunk(content_chunk(split.content, **self._head))
-
-    def _chunk(self, chunk: ChatCompletionChunk) -> ChatCompletionChunk:
-        """`chunk`, whose usage is null where usage comes later because it was asked for (the OpenAI API)."""
-        if self._includes_usage and self._dialect.streams_usage == "on request":
-            chunk = chunk.model_copy(update={"usage": None})
-        return chunk.model_copy(update=self._details) if self._details else chunk
-
     def cancel(self) -> None:
         """Free the engine before its next step, and the place among the limits. Does no harm after the end."""
         self._generation.cancel()
@@ -199,10 +176,6 @@ class Answer:
             self._limits.withdraw(self.admission)
         else:
             self._limits.settle(self.admission, None if usage is None else usage.total_tokens)
-
-    @property
-    def _head(self) -> _Head:
-        return {"id": self._id, "created": self._created, "model": self._model}
 
     @property
     def _has_reasoning_field(self) -> bool:
@@ -233,17 +206,28 @@ class Answer:
         cached = {"cached_tokens": outcome.cached_prompt_tokens}
         return usage.model_copy(update={"prompt_tokens_details": cached})
 
-    async def _pieces(self) -> AsyncIterator[str | None]:
-        """The text as it comes, and `None` at its end."""
+    async def _found(self) -> AsyncIterator[list[Found]]:
+        """Text and calls as they come, all that is there at a time."""
         has_text = False
         try:
-            async for text in self._generation:
+            async for texts in self._generation.batches():
                 has_text = True
-                yield text
-            yield None
+                yield [one for text in texts for one in self._find(text)]
         except EngineError as error:
             self._is_refused = not has_text
             raise error_of_engine(error, self._dialect) from error
+        if self._reader is not None:
+            yield self._reader.flush()
+
+    def _find(self, text: str) -> list[Found]:
+        return [SaidText(text)] if self._reader is None else self._reader.feed(text)
+
+
+def _write_text(writer: StreamWriter, split: SplitText) -> Iterator[bytes]:
+    if split.reasoning:
+        yield writer.reasoning(split.reasoning)
+    if split.content:
+        yield writer.text(split.content)
 
 
 def _join_call(calls: list[dict[str, Any]], piece: dict[str, Any]) -> None:
@@ -253,11 +237,3 @@ def _join_call(calls: list[dict[str, Any]], piece: dict[str, Any]) -> None:
         calls.append(piece)
     else:
         calls[index]["function"]["arguments"] += piece["function"]["arguments"]
-
-
-class _Head(TypedDict):
-    """What all chunks of an answer begin with."""
-
-    id: str
-    created: int
-    model: str

@@ -40,8 +40,9 @@ logger = logging.getLogger("phi_emulator.web")
 class App:
     """The emulator as an ASGI application.
 
-    `authority` issues the tokens that are taken; `clock` tells the seconds that an exchange lasts. Further links see
-    either all bytes as they are on the wire (`outer`), or what has passed the checks, and its answer (`inner`).
+    `authority` issues the tokens that are taken; `clock` tells seconds, and is the one of the source that answers.
+    Further links see either all bytes as they are on the wire (`outer`), or what has passed the checks, and its answer
+    (`inner`).
     """
 
     def __init__(

@@ -105,7 +105,12 @@ class Endpoints:
             raise ServiceError(dialect.unknown_deployment(name))
         await exchange.when_asked(request)
         exchange.answer = await self._service.answer(
-            behaviour, dialect, request, exchange.request_id, deployment=name
+            behaviour,
+            dialect,
+            request,
+            exchange.request_id,
+            deployment=name,
+            received=exchange.received,
         )
 
     async def _read(

@@ -14,6 +14,7 @@ from starlette.types import Message, Receive, Send
 
 from phi_client.contract.service.refusals import container_error
 from phi_emulator.service.errors import ServiceError
+from phi_emulator.service.responses import Answer
 from phi_emulator.web.chain import Link, Step, abort, answer_error
 from phi_emulator.web.exchange import Exchange
 from phi_emulator.web.transport import ABORT
@@ -53,14 +54,13 @@ async def log_exchange(following: Step, exchange: Exchange, receive: Receive, se
         ending = ending if ending.endswith("cut off") else "client left"
         raise
     finally:
-        usage = None if exchange.answer is None else exchange.answer.usage
         logger.info(
             "%s %s %s %.0f ms%s",
             exchange.request.method[:20],
             exchange.path,
             ending.strip() or "client left",
             exchange.elapsed_ms,
-            "" if usage is None else f" tokens={usage.prompt_tokens}+{usage.completion_tokens}",
+            "" if exchange.answer is None else _told(exchange.answer),
         )
 
 
@@ -83,3 +83,15 @@ async def limit_time(following: Step, exchange: Exchange, receive: Receive, send
             await following(exchange, receive, send)
     except TimeoutError:
         raise ServiceError(exchange.dialect.timed_out, f"it took longer than {seconds} s") from None
+
+
+def _told(answer: Answer) -> str:
+    """What an answer took that came to its end: prompt and answer in tokens, its wait in the queue, its first token."""
+    usage, times = answer.usage, answer.times
+    if usage is None or times is None:
+        return ""
+    first = (
+        "" if times.first_token is None else f" first={(times.first_token - times.received) * 1000:.0f} ms"
+    )
+    waited = (times.admitted - times.queued) * 1000
+    return f" tokens={usage.prompt_tokens}+{usage.completion_tokens} waited={waited:.0f} ms{first}"

@@ -31,19 +31,23 @@ _QUIET_S: Final = 60.0
 class LoopErrors:
     """Logs what reaches nobody but the event loop, without what it quotes.
 
-    Where no connection can be accepted any more, asyncio says so thousands of times a second: once a minute is enough.
+    Where no connection can be accepted any more, asyncio says so thousands of times a second, and tries again for each
+    of them, on a socket that may be closed by then: what was said is said again after a minute.
     """
 
     def __init__(self) -> None:
-        self._quiet_until = float("-inf")
+        self._quiet_until: dict[object, float] = {}
 
     def __call__(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
         """Log one, as `loop.set_exception_handler` wants it."""
         error: BaseException | None = context.get("exception")
-        if isinstance(error, OSError) and error.errno in _FULL:
-            if loop.time() >= self._quiet_until:
-                self._quiet_until = loop.time() + _QUIET_S
-                logger.error("as many connections are open as the system allows: others wait (`ulimit -n`)")
+        is_full = isinstance(error, OSError) and error.errno in _FULL
+        what = "full" if is_full else context.get("message") if error is None else type(error)
+        if loop.time() < self._quiet_until.get(what, float("-inf")):
+            return
+        self._quiet_until[what] = loop.time() + _QUIET_S
+        if is_full:
+            logger.error("as many connections are open as the system allows: others wait (`ulimit -n`)")
         elif error is not None:
             # Not asyncio's message: it may hold the arguments of a callback.
             log_unforeseen(logger, "something failed in the event loop", error)

@@ -1,4 +1,4 @@
-"""Sends an answer chunk by chunk as server-sent events. It must not know how chunks come about.
+"""Sends an answer as server-sent events, as they come. It must not know how they come about.
 
 No comments are sent to keep a connection alive: azure-ai-inference 1.0.0b9 fails on them.
 """
@@ -53,15 +53,15 @@ class ChatStreamResponse:
 
     async def _events(self) -> AsyncGenerator[bytes]:
         try:
-            async for chunk in self._answer.chunks():
-                yield self._dialect.write_chunk(chunk)
+            async for events in self._answer.events():
+                yield events
         except ServiceError as error:
             yield self._failure(str(error))
         except Exception as error:  # noqa: BLE001 - as above all: logged without what it quotes
             log_unforeseen(logger, "a stream failed", error)
             yield self._failure("internal error")
-        yield self._dialect.write_done()
 
     def _failure(self, reason: str) -> bytes:
         # The container's words (its source); the status is sent already.
-        return self._dialect.write_stream_error(f"Error parsing decoded stream: {bounded_text(reason)}")
+        words = f"Error parsing decoded stream: {bounded_text(reason)}"
+        return self._dialect.write_stream_error(words) + self._dialect.write_done()

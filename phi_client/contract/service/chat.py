@@ -1,4 +1,4 @@
-"""Chat completions as they are on the wire: request, completion, chunk.
+"""Chat completions as they are on the wire: request and completion.
 
 It must not know routes, headers or how one surface differs from another: that is a surface's.
 
@@ -19,22 +19,12 @@ from phi_client.contract.wire_model import WireModel
 __all__ = [
     "AssistantMessage",
     "ChatCompletion",
-    "ChatCompletionChunk",
     "ChatRequest",
     "Choice",
-    "ChunkChoice",
-    "Delta",
     "FinishReason",
     "KnownFinishReason",
     "RequestedFormat",
     "WireUsage",
-    "annotation_chunk",
-    "content_chunk",
-    "finish_chunk",
-    "reasoning_chunk",
-    "role_chunk",
-    "tool_call_chunk",
-    "usage_chunk",
 ]
 
 _NullAsEmpty = BeforeValidator(lambda value: [] if value is None else value)
@@ -150,94 +140,3 @@ class ChatCompletion(WireModel):
     choices: Annotated[list[Choice], _NullAsEmpty] = Field(default_factory=list[Choice])
     usage: WireUsage | None = None
     prompt_filter_results: list[dict[str, Any]] | None = None
-
-
-class Delta(WireModel):
-    """What a chunk adds to the message."""
-
-    role: str | None = None
-    content: str | None = None
-    reasoning_content: str | None = None
-    tool_calls: list[dict[str, Any]] | None = None
-
-
-class ChunkChoice(WireModel):
-    """One answer's part of a chunk."""
-
-    index: Annotated[int, _NullAsZero] = 0
-    delta: Annotated[Delta, _NullAsObject] = Delta()
-    finish_reason: FinishReason | None = None
-    logprobs: Any = None
-    content_filter_results: dict[str, Any] | None = None
-
-
-class ChatCompletionChunk(WireModel):
-    """A piece of a streamed answer. `choices` may be empty and `usage` may come in any chunk."""
-
-    id: str | None = None
-    object: str | None = None
-    created: int | float | None = None
-    model: str | None = None
-    choices: Annotated[list[ChunkChoice], _NullAsEmpty] = Field(default_factory=list[ChunkChoice])
-    usage: WireUsage | None = None
-    prompt_filter_results: list[dict[str, Any]] | None = None
-
-
-def role_chunk(*, id: str, created: int, model: str) -> ChatCompletionChunk:  # noqa: A002  # the wire's name
-    """The first chunk of a stream: the role and an empty text (recorded serverless stream)."""
-    return _chunk(id, created, model, Delta(role="assistant", content=""), None)
-
-
-def content_chunk(text: str, *, id: str, created: int, model: str) -> ChatCompletionChunk:  # noqa: A002
-    """A chunk that adds `text`."""
-    return _chunk(id, created, model, Delta(content=text), None)
-
-
-def reasoning_chunk(text: str, *, id: str, created: int, model: str) -> ChatCompletionChunk:  # noqa: A002
-    """A chunk that adds `text` to the reasoning where that has a field of its own (Azure documentation)."""
-    return _chunk(id, created, model, Delta(content="", reasoning_content=text), None)
-
-
-def tool_call_chunk(call: dict[str, Any], *, id: str, created: int, model: str) -> ChatCompletionChunk:  # noqa: A002
-    """A chunk that begins a call of a tool, or adds to its arguments (the OpenAI API)."""
-    return _chunk(id, created, model, Delta(tool_calls=[call]), None)
-
-
-def finish_chunk(
-    finish_reason: FinishReason,
-    usage: WireUsage | None,
-    *,
-    id: str,  # noqa: A002  # the wire's name
-    created: int,
-    model: str,
-    content_filter_results: dict[str, Any] | None = None,
-) -> ChatCompletionChunk:
-    """The last chunk: finish reason and usage together, and an empty text (recorded serverless stream)."""
-    last = _chunk(id, created, model, Delta(content=""), finish_reason)
-    if content_filter_results is not None:
-        annotated = {"content_filter_results": content_filter_results}
-        last = last.model_copy(update={"choices": [last.choices[0].model_copy(update=annotated)]})
-    return last if usage is None else last.model_copy(update={"usage": usage})
-
-
-def usage_chunk(usage: WireUsage, *, id: str, created: int, model: str) -> ChatCompletionChunk:  # noqa: A002
-    """The chunk after the last one, for those who asked: usage, and no choice (the OpenAI API)."""
-    return ChatCompletionChunk(
-        id=id, object="chat.completion.chunk", created=created, model=model, choices=[], usage=usage
-    )
-
-
-def annotation_chunk(prompt_filter_results: list[dict[str, Any]]) -> ChatCompletionChunk:
-    """The chunk before the first one, with the content filter's word on the prompt (seen on Azure OpenAI)."""
-    return ChatCompletionChunk(
-        id="", object="", created=0, model="", choices=[], prompt_filter_results=prompt_filter_results
-    )
-
-
-def _chunk(
-    chunk_id: str, created: int, model: str, delta: Delta, finish_reason: FinishReason | None
-) -> ChatCompletionChunk:
-    choice = ChunkChoice(index=0, delta=delta, logprobs=None, finish_reason=finish_reason)
-    return ChatCompletionChunk(
-        id=chunk_id, object="chat.completion.chunk", created=created, model=model, choices=[choice]
-    )

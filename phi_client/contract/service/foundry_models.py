@@ -9,7 +9,7 @@ from typing import Final
 
 from phi_client.contract.dialects import foundry_models as dialect
 from phi_client.contract.limits import HOSTED_INPUT_TOKENS
-from phi_client.contract.service.chat import ChatCompletionChunk, ChatRequest, Delta
+from phi_client.contract.service.chat import ChatRequest
 from phi_client.contract.service.gateway import MAX_CUSTOM_HEADERS, Gateway
 from phi_client.contract.service.refusals import (
     Refusal,
@@ -23,6 +23,7 @@ from phi_client.contract.service.refusals import (
     request_too_large,
     unknown_model,
 )
+from phi_client.contract.service.stream import Chunk
 from phi_client.contract.service.surface import ApiVersion
 from phi_client.contract.service.tokens import gateway_token_rules
 from phi_client.contract.wire import get_header
@@ -48,21 +49,14 @@ class FoundryModelsSurface(Gateway):
             raise RefusedError(no_model_name())
         return request.model_copy(update={"model": named})
 
-    def shape_chunk(self, chunk: ChatCompletionChunk) -> ChatCompletionChunk:
+    def shape_chunk(self, chunk: Chunk) -> Chunk:
         """With the empty keys that a DeepSeek deployment was seen to send in every chunk."""
+        empty = {"role": None, "content": None, "tool_calls": None}
         choices = [
-            choice.model_copy(
-                update={
-                    "delta": Delta.model_validate(
-                        {"role": None, "content": None, "tool_calls": None} | choice.delta.to_wire()
-                    ),
-                    "logprobs": None,
-                    "matched_stop": None,
-                }
-            )
-            for choice in chunk.choices
+            {**choice, "delta": empty | choice["delta"], "logprobs": None, "matched_stop": None}
+            for choice in chunk["choices"]
         ]
-        return chunk.model_copy(update={"choices": choices, "usage": chunk.usage})
+        return {"usage": None, **chunk, "choices": choices}
 
     def unsupported_format(self, kind: str) -> Refusal:
         """As documented for the Model Inference API."""

@@ -12,13 +12,7 @@ from typing import Any, Final
 from phi_client.contract.dialects import managed_compute as dialect
 from phi_client.contract.limits import SERVED_DEFAULT_MAX_TOKENS
 from phi_client.contract.model_info import ModelInfo
-from phi_client.contract.service.chat import (
-    ChatCompletion,
-    ChatCompletionChunk,
-    ChatRequest,
-    ChunkChoice,
-    WireUsage,
-)
+from phi_client.contract.service.chat import ChatCompletion, ChatRequest, WireUsage
 from phi_client.contract.service.refusals import (
     Limit,
     Refusal,
@@ -34,6 +28,7 @@ from phi_client.contract.service.refusals import (
 )
 from phi_client.contract.service.request_body import BadTextError, read_json, validated_request
 from phi_client.contract.service.score import chat_body_of_score
+from phi_client.contract.service.stream import Chunk
 from phi_client.contract.service.surface import Surface
 from phi_client.contract.service.tokens import TokenRules
 from phi_client.contract.wire import ContractError
@@ -86,13 +81,10 @@ class ManagedComputeSurface(Surface):
             }
         )
 
-    def shape_chunk(self, chunk: ChatCompletionChunk) -> ChatCompletionChunk:
+    def shape_chunk(self, chunk: Chunk) -> Chunk:
         """Without `logprobs` and the filter's annotations, which the container's model of a chunk does not have."""
-        choices = [
-            ChunkChoice(index=choice.index, delta=choice.delta, finish_reason=choice.finish_reason)
-            for choice in chunk.choices
-        ]
-        return chunk.model_copy(update={"choices": choices})
+        known = ("index", "delta", "finish_reason")
+        return {**chunk, "choices": [{key: choice[key] for key in known} for choice in chunk["choices"]]}
 
     def write_info(self, info: ModelInfo) -> bytes:
         """Three keys, printed with four spaces (the older container)."""

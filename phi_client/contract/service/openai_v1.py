@@ -17,7 +17,6 @@ from phi_client.contract.model_info import ModelInfo
 from phi_client.contract.service.chat import (
     AssistantMessage,
     ChatCompletion,
-    ChatCompletionChunk,
     ChatRequest,
     Choice,
     WireUsage,
@@ -34,6 +33,7 @@ from phi_client.contract.service.refusals import (
     gateway_wrong_key,
     missing_model,
 )
+from phi_client.contract.service.stream import Chunk
 from phi_client.contract.service.surface import ApiVersion, Surface
 from phi_client.contract.service.tokens import gateway_token_rules
 from phi_client.contract.wire import dump_json, get_header
@@ -88,13 +88,9 @@ class OpenAIV1Surface(Gateway, OpenAIV1):
         """`system_fingerprint` (recorded Azure OpenAI)."""
         return {"system_fingerprint": getattr(completion, "system_fingerprint", None)}
 
-    def shape_chunk(self, chunk: ChatCompletionChunk) -> ChatCompletionChunk:
+    def shape_chunk(self, chunk: Chunk) -> Chunk:
         """With the annotations of each choice, empty ones too (seen on Azure OpenAI)."""
-        choices = [
-            choice.model_copy(update={"content_filter_results": choice.content_filter_results or {}})
-            for choice in chunk.choices
-        ]
-        return chunk.model_copy(update={"choices": choices})
+        return {**chunk, "choices": [{"content_filter_results": {}, **choice} for choice in chunk["choices"]]}
 
     def write_info(self, info: ModelInfo) -> bytes:
         """One model of the list, as the OpenAI API describes it."""

@@ -20,7 +20,6 @@ from phi_client.contract.parameters import ParameterPolicy
 from phi_client.contract.service.chat import (
     AssistantMessage,
     ChatCompletion,
-    ChatCompletionChunk,
     ChatRequest,
     Choice,
     WireUsage,
@@ -38,6 +37,7 @@ from phi_client.contract.service.refusals import (
 )
 from phi_client.contract.service.request_body import apply_policy, read_json, validated_request
 from phi_client.contract.service.score import score_of_completion
+from phi_client.contract.service.stream import Chunk, StreamWriter, UsagePlace
 from phi_client.contract.service.tokens import TokenRules
 from phi_client.contract.wire import WireResponse, dump_json, get_header
 
@@ -221,11 +221,24 @@ class Surface(Dialect, ABC):
         """What the score route says where the chat route says `refusal`."""
         return refusal
 
-    def write_chunk(self, chunk: ChatCompletionChunk) -> bytes:
-        """The event that carries `chunk`."""
-        return encode_event(dump_json(self.shape_chunk(chunk).to_wire(), sort_keys=self.sorted_keys))
+    def open_stream(
+        self, answer_id: str, created: int, model: str, *, fingerprint: str = "", asks_usage: bool = False
+    ) -> StreamWriter:
+        """What writes the events of one answer; `asks_usage` if the request did, `created` in seconds."""
+        head = {"id": answer_id, "object": "chat.completion.chunk", "created": created, "model": model}
+        usage: UsagePlace = "after the last" if asks_usage else "never"
+        return StreamWriter(
+            self.write_chunk,
+            head | ({"system_fingerprint": fingerprint} if self.tells_details else {}),
+            usage="with the last" if self.streams_usage == "unasked" else usage,
+            annotates=self.opens_with_annotations,
+        )
 
-    def shape_chunk(self, chunk: ChatCompletionChunk) -> ChatCompletionChunk:
+    def write_chunk(self, chunk: Chunk) -> bytes:
+        """The event that carries `chunk`."""
+        return encode_event(dump_json(self.shape_chunk(chunk), sort_keys=self.sorted_keys))
+
+    def shape_chunk(self, chunk: Chunk) -> Chunk:
         """`chunk` with all that this surface always sends."""
         return chunk
 

@@ -1,5 +1,6 @@
 """The benchmark runs to its end on a real emulator, and its report says what was measured, and what holds."""
 
+import asyncio
 import json
 from pathlib import Path
 from typing import Any
@@ -8,6 +9,7 @@ import pytest
 from click.testing import CliRunner
 from phi_emulator import bench
 from phi_emulator.bench import DEFAULTS, Report, bars_table, run_benchmark, verdicts
+from phi_emulator.bench.bare_client import BareClient
 from phi_emulator.bench.report import Side
 from phi_emulator.bench.sizes import Pace, choose_sizes, estimate_s
 from phi_emulator.command_line.commands import phi_emulator
@@ -97,13 +99,50 @@ def test_a_bar_that_does_not_hold_is_named(changes: dict[str, Any], figure: str)
     assert bars_table(made).count("| no |") == 1
 
 
-def test_a_small_model_has_other_bars_than_one_of_the_real_size() -> None:
-    small = report(
-        weights_bytes=150_000_000,
-        sides={1: (Side(1, 100.0), Side(1, 91.0)), 4: (Side(1, 1.0), Side(1, 99.0))},
-    )
+@pytest.mark.parametrize(("weights", "pace", "bar"), [(4e9, 500, 0.97), (15e7, 100, 0.95), (15e7, 200, 0.93)])
+def test_the_bar_of_one_conversation_is_that_of_the_models_size_and_its_steps(
+    weights: int, pace: float, bar: float
+) -> None:
+    for served, holds in ((bar, True), (bar - 0.01, False)):
+        made = report(weights_bytes=weights, sides={1: (Side(1, pace), Side(1, served * pace))})
+        assert [figure.split(",")[0] for figure in failing(made)] == [] if holds else ["one conversation"]
+
+
+def test_a_small_model_need_not_gain_by_running_four_conversations() -> None:
+    sides = {1: (Side(1, 100.0), Side(1, 95.0)), 4: (Side(1, 1.0), Side(1, 99.0))}
+    small = report(weights_bytes=150_000_000, sides=sides)
     assert failing(small) == []
     assert "four conversations" not in bars_table(small)
+
+
+def test_the_barest_client_says_what_went_wrong_and_keeps_a_connection_that_is_well() -> None:
+    stream = b"HTTP/1.1 200 OK\r\n\r\n5\r\ndata:\r\n0\r\n\r\n"
+    answers = [stream, stream, b"HTTP/1.1 429 Too Many Requests\r\n\r\n", stream[:-3]]
+    connections: list[int] = []
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        connections.append(1)
+        while answers and await reader.read(1000):
+            answer = answers.pop(0)
+            writer.write(answer)
+            if answer != stream:
+                break
+        writer.close()
+
+    async def main() -> None:
+        server = await asyncio.start_server(serve, "127.0.0.1", 0)
+        client = BareClient("127.0.0.1", server.sockets[0].getsockname()[1], "/", "Bearer x")
+        for _ in range(2):
+            assert b"".join([piece async for piece in client.stream(b"{}")]).startswith(b"5")
+        assert len(connections) == 1
+        for words in ("refused: HTTP/1.1 429", "broke off"):
+            with pytest.raises(RuntimeError, match=words):
+                [piece async for piece in client.stream(b"{}")]
+        client.close()
+        server.close()
+        await server.wait_closed()
+
+    asyncio.run(main())
 
 
 def test_less_is_measured_of_a_slow_model_unless_it_is_asked_for() -> None:

@@ -3,18 +3,21 @@
 The bundled model runs twice: by GenAI's Engine, where the installed build has it, and by Generators in a process.
 """
 
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from phi_emulator.engine.machine.builds import has_engine_api
-from phi_emulator.engine.native.ort_generator import OrtGeneratorEngine
+from phi_emulator.engine.options import ModelOptions
 from phi_emulator.engine.protocol import Engine
 from phi_emulator.engine.scripted import ScriptedEngine
-from phi_emulator.models import resolve_model
+from phi_emulator.models import PreparedModel, resolve_model
+from phi_emulator.models.genai_config import read_settings
 
 from tests.emulator.engine.driver import Driver
+from tests.emulator.loading import load_generator
 
 ANSWER = "<think>17*24: as taught.</think>The answer is \\boxed{408}."
 
@@ -33,12 +36,15 @@ def make_ort(folder: Path | None = None, **given: Any) -> Engine:
     from phi_emulator.engine.native.ort import OrtEngine  # noqa: PLC0415 - can't be imported there
 
     bundled = resolve_model()
-    return OrtEngine(folder or bundled.folder, **{"model": bundled.name} | given)
+    where = folder or bundled.folder
+    clock = given.pop("clock", time.perf_counter)
+    options = ModelOptions(**{"model": bundled.name} | given)
+    return OrtEngine(PreparedModel.unprepared(where, read_settings(where)), options, clock=clock)
 
 
 def make_generator() -> Engine:
     bundled = resolve_model()
-    return OrtGeneratorEngine(bundled.folder, model=bundled.name)
+    return load_generator(bundled.folder, model=bundled.name)
 
 
 @pytest.fixture(params=[make_scripted, make_ort, make_generator], ids=["scripted", "ort", "generator"])

@@ -14,13 +14,13 @@ from typing import Any
 import pytest
 from phi_emulator import Emulator, EmulatorConfig
 from phi_emulator.command_line import commands
-from phi_emulator.engine.loading import load_engine
 from phi_emulator.engine.machine.context import DEFAULT_CONTEXT, plan_context, plan_pool
-from phi_emulator.engine.native.ort_generator import OrtGeneratorEngine
 from phi_emulator.engine.protocol import EndReason, Engine, Message, Sampling
 from phi_emulator.models import resolve_model
+from phi_emulator.models.genai_config import Settings
 
 from phi_client import BadRequestError, PhiClient
+from tests.emulator.loading import load_engine, load_generator
 
 FOLDERS = Path(__file__).parent / "folders"
 KINDS = ["llama", "phi3", "phi4mini"]
@@ -71,9 +71,9 @@ def test_a_folder_of_the_builder_runs_to_the_limit_of_tokens(kind: str, folder: 
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_the_engines_say_the_same(kind: str, folder: Path) -> None:
-    # Within the first rotary table: a prepared graph keeps to one of the two, a stock one changes at 128.
-    one = load_engine(folder, model=kind, context_length=128)
-    other = OrtGeneratorEngine(folder, model=kind, context_length=128)
+    # Within the first of two rotary tables, though more is served: a stock graph changes to the other at 128.
+    one = load_engine(folder, model=kind)
+    other = load_generator(folder, model=kind)
     try:
         assert run(one, "2 + 2", 12) == run(other, "2 + 2", 12)
     finally:
@@ -183,7 +183,7 @@ def test_the_context_that_is_served_is_enforced_with_azures_error(tmp_path: Path
 
 
 # As the genai_config.json of a 3.8B Phi-4-mini says; 256 KB a token.
-REAL: dict[str, Any] = {
+REAL: Any = {
     "model": {
         "context_length": 131_072,
         "decoder": {
@@ -218,8 +218,9 @@ def test_the_memory_that_is_there_bounds_the_context(
     assert plan.notes == (f"{served} of the model's 131072 tokens of context are served ({why})",)
 
 
-def pooled(**pool: int) -> dict[str, Any]:
-    return REAL | {"engine": {"dynamic_batching": pool}}
+def pooled(**pool: int) -> Settings:
+    settings: Settings = REAL | {"engine": {"dynamic_batching": pool}}
+    return settings
 
 
 def test_a_pool_bounds_the_context_because_nothing_longer_could_ever_run(real: Path) -> None:

@@ -17,10 +17,12 @@ from phi_emulator.engine.machine.device_memory import free_on_card, memory_of
 from phi_emulator.engine.machine.devices import CPU, DEVICES
 from phi_emulator.engine.machine.memory import needed_bytes
 from phi_emulator.engine.machine.weight_files import weight_bytes
-from phi_emulator.models.graph.prepare import prepare_model
+
+from tests.emulator.loading import prepare_model
 
 PHI3 = Path(__file__).parent / "folders" / "phi3"
 GB = 10**9
+NO_DECODER: Any = {"model": {"decoder": {"filename": "x"}}}
 REAL = {"num_hidden_layers": 32, "num_key_value_heads": 8, "head_size": 128}
 
 
@@ -112,14 +114,15 @@ def test_only_a_card_has_memory_of_its_own_and_the_folder_says_which() -> None:
         asked.append(card)
         return 5 * GB
 
-    decoder: dict[str, Any] = {"session_options": {"provider_options": [{"cuda": {"device_id": "2"}}]}}
-    named = memory_of(DEVICES["cuda"], {"model": {"decoder": decoder}}, ask)
+    decoder: Any = {"session_options": {"provider_options": [{"cuda": {"device_id": "2"}}]}}
+    settings: Any = {"model": {"decoder": decoder}}
+    named = memory_of(DEVICES["cuda"], settings, ask)
     assert named is not None
     assert named() == 5 * GB
-    assert memory_of(DEVICES["cuda"], {"model": {"decoder": {}}}, ask) is not None
-    assert memory_of(CPU, {"model": {"decoder": {}}}, ask) is None
+    assert memory_of(DEVICES["cuda"], NO_DECODER, ask) is not None
+    assert memory_of(CPU, NO_DECODER, ask) is None
     assert asked == [2, 0]
-    assert memory_of(DEVICES["cuda"], {"model": {"decoder": {}}}, lambda card: None) is None
+    assert memory_of(DEVICES["cuda"], NO_DECODER, lambda card: None) is None
 
 
 @pytest.mark.parametrize("pool", [{"block_size": 256}, {"block_size": 256, "num_blocks": 4096}], ids=str)
@@ -127,7 +130,7 @@ def test_a_pool_on_a_card_is_sized_by_the_card(tmp_path: Path, pool: dict[str, i
     with (tmp_path / "model.onnx.data").open("wb") as file:
         file.truncate(3 * GB)
     (tmp_path / "model.onnx").write_bytes(b"")
-    config = {
+    config: Any = {
         "model": {"context_length": 131_072, "decoder": {"filename": "model.onnx", **REAL}},
         "engine": {"dynamic_batching": pool},
     }

@@ -12,7 +12,6 @@ from typing import Any
 
 import pytest
 from phi_emulator.engine.errors import ModelLoadError
-from phi_emulator.engine.loading import load_engine
 from phi_emulator.engine.machine.builds import Build, conflicts, has_engine_api, installed_builds
 from phi_emulator.engine.machine.devices import (
     AUTO,
@@ -25,14 +24,18 @@ from phi_emulator.engine.machine.devices import (
     on_a_device,
 )
 from phi_emulator.engine.protocol import EngineInfo
-from phi_emulator.models import resolve_model
+from phi_emulator.models import genai_config, resolve_model
+
+from tests.emulator.loading import load_engine
 
 HERE = [name for name in DEVICES if name != "cpu"]
 
 
-def declaring(*providers: str) -> dict[str, Any]:
+def declaring(*providers: str) -> genai_config.Settings:
     options: list[dict[str, Any]] = [{name: {}} for name in providers]
-    return {"model": {"decoder": {"session_options": {"provider_options": options}}}}
+    settings: Any = {"model": {"decoder": {"session_options": {"provider_options": options}}}}
+    found: genai_config.Settings = settings
+    return found
 
 
 @pytest.fixture

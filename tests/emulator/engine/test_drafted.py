@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 from phi_emulator.engine.protocol import EndReason, Engine, Message, Sampling
 from phi_emulator.engine.serving.generation import Outcome
-from phi_emulator.engine.serving.worker import Counts, Worker
+from phi_emulator.engine.serving.source import Counts
+from phi_emulator.engine.serving.worker import Worker
 from phi_emulator.models import resolve_model
 
 from tests.emulator.engine.conftest import make_ort
@@ -165,7 +166,7 @@ def test_stop_strings_among_drafts_cut_text_and_counts_as_they_do_without() -> N
         return answers
 
     def served(make: Callable[[], Engine]) -> tuple[list[tuple[str, Outcome | None]], Counts]:
-        worker = Worker(make)
+        worker = Worker(make, clock=lambda: 0.0)
         worker.start()
         try:
             return asyncio.run(ask(worker)), worker.counts

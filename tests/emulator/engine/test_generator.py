@@ -30,6 +30,8 @@ from phi_emulator.engine.protocol import Message, Sampling
 from phi_emulator.engine.serving.worker import Worker
 from phi_emulator.models import resolve_model
 
+from tests.emulator.loading import load_generator
+
 SAMPLING = Sampling(max_tokens=400, temperature=0)
 
 
@@ -42,7 +44,7 @@ def folder(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def engine() -> Iterator[OrtGeneratorEngine]:
-    engine = OrtGeneratorEngine(resolve_model().folder, model="x")
+    engine = load_generator(resolve_model().folder)
     yield engine
     engine.close()
 
@@ -74,7 +76,7 @@ def test_a_process_that_is_killed_fails_its_requests_and_is_started_again() -> N
     made: list[OrtGeneratorEngine] = []
 
     def make() -> OrtGeneratorEngine:
-        made.append(OrtGeneratorEngine(resolve_model().folder, model="x"))
+        made.append(load_generator(resolve_model().folder))
         return made[-1]
 
     async def main(worker: Worker) -> None:
@@ -99,7 +101,7 @@ def test_a_process_that_is_killed_fails_its_requests_and_is_started_again() -> N
 
 def test_closing_leaves_no_process_and_no_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
-    engine = OrtGeneratorEngine(resolve_model().folder, model="x")
+    engine = load_generator(resolve_model().folder)
     assert list(tmp_path.iterdir())
     process = psutil.Process(engine.process_id)
     engine.close()
@@ -109,9 +111,9 @@ def test_closing_leaves_no_process_and_no_folder(tmp_path: Path, monkeypatch: py
 
 def test_a_server_that_is_killed_takes_the_process_with_it() -> None:
     script = (
-        "from phi_emulator.engine.native.ort_generator import OrtGeneratorEngine\n"
         "from phi_emulator.models import resolve_model\n"
-        "engine = OrtGeneratorEngine(resolve_model().folder, model='x')\n"
+        "from tests.emulator.loading import load_generator\n"
+        "engine = load_generator(resolve_model().folder)\n"
         "print(engine.process_id, flush=True)\n"
         "input()\n"
     )
@@ -127,7 +129,7 @@ def test_a_server_that_is_killed_takes_the_process_with_it() -> None:
 def test_what_the_template_refuses_is_the_prompts_fault(folder: Path) -> None:
     template = "{% if messages[0]['role'] == 'tool' %}{{ raise_exception('no tools') }}{% endif %}a"
     (folder / "chat_template.jinja").write_text(template, encoding="utf-8")
-    engine = OrtGeneratorEngine(folder, model="x")
+    engine = load_generator(folder)
     try:
         with pytest.raises(PromptError, match="no tools"):
             engine.encode([Message("tool", "1")])
@@ -139,12 +141,12 @@ def test_what_the_template_refuses_is_the_prompts_fault(folder: Path) -> None:
 def test_a_paged_graph_without_the_stock_one_is_explained(folder: Path) -> None:
     (folder / STOCK_GRAPH).unlink()
     with pytest.raises(ModelLoadError, match="as the model builder made it"):
-        OrtGeneratorEngine(folder, model="x")
+        load_generator(folder)
 
 
 def test_settings_that_the_build_does_not_know_are_left_out_and_said(folder: Path) -> None:
     configure(folder, a_setting_of_the_future=1)
-    engine = OrtGeneratorEngine(folder, model="x")
+    engine = load_generator(folder)
     try:
         assert "`model.a_setting_of_the_future`" in " ".join(engine.info.notes)
     finally:
@@ -155,7 +157,7 @@ def test_a_folder_that_cannot_be_loaded_leaves_no_process(folder: Path) -> None:
     (folder / STOCK_GRAPH).write_bytes(b"no graph")
     before = set(psutil.Process().children(recursive=True))
     with pytest.raises(ModelLoadError, match=r"Protobuf parsing failed|can't be used"):
-        OrtGeneratorEngine(folder, model="x")
+        load_generator(folder)
     assert set(psutil.Process().children(recursive=True)) <= before
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 import shutil
 import threading
@@ -19,6 +18,7 @@ from phi_emulator.engine.native.guidance_errors import guidance_error
 from phi_emulator.engine.protocol import Marks
 from phi_emulator.forms.grammar import ANY_OBJECT, Form, JsonForm, RegexForm, write_grammar
 from phi_emulator.models import resolve_model
+from phi_emulator.models.genai_config import read_settings
 
 from tests.emulator.engine.conftest import make_ort
 from tests.emulator.engine.test_decoding import FOLDERS
@@ -28,11 +28,6 @@ PATIENCE_S = 30.0
 INTEGER = {"type": "integer"}
 
 
-def settings_of(folder: Path) -> dict[str, Any]:
-    settings: dict[str, Any] = json.loads((folder / "genai_config.json").read_text(encoding="utf-8"))
-    return settings
-
-
 def written(form: Form) -> str:
     return write_grammar(Marks(), form)
 
@@ -40,7 +35,7 @@ def written(form: Form) -> str:
 @pytest.fixture(scope="module")
 def checks() -> Iterator[GrammarChecks]:
     folder = resolve_model().folder
-    checks = GrammarChecks(folder, settings_of(folder))
+    checks = GrammarChecks(folder, read_settings(folder))
     yield checks
     checks.close()
 
@@ -120,7 +115,7 @@ def test_a_verdict_is_found_once(monkeypatch: pytest.MonkeyPatch, checks: Gramma
 
 @pytest.mark.parametrize("folder", FOLDERS, ids=lambda folder: folder.name)
 def test_the_process_has_the_served_models_tokens(folder: Path) -> None:
-    checks = GrammarChecks(folder, settings_of(folder))
+    checks = GrammarChecks(folder, read_settings(folder))
     try:
         checks.check(written(JsonForm({"const": "naïve 日本 😀"})))
         with pytest.raises(GuidanceError, match="Invalid type: nonsense"):
@@ -131,7 +126,7 @@ def test_the_process_has_the_served_models_tokens(folder: Path) -> None:
 
 def test_closing_ends_the_process_also_in_the_midst_of_a_grammar() -> None:
     folder = resolve_model().folder
-    checks = GrammarChecks(folder, settings_of(folder))
+    checks = GrammarChecks(folder, read_settings(folder))
     checks.check(written(ANY_OBJECT))
     # Processes of other tests may have ended and not been collected yet.
     living = [one for one in psutil.Process().children() if one.status() != psutil.STATUS_ZOMBIE]
@@ -158,7 +153,7 @@ def test_a_process_that_cannot_be_started_fails_the_one_who_asked(tmp_path: Path
     folder = tmp_path / "model"
     shutil.copytree(resolve_model().folder, folder)
     (folder / "tokenizer.json").write_text("{}", encoding="utf-8")
-    checks = GrammarChecks(folder, settings_of(folder))
+    checks = GrammarChecks(folder, read_settings(folder))
     with pytest.raises(SequenceError, match="can't be started"):
         checks.check(written(ANY_OBJECT))
     checks.close()

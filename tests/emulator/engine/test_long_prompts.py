@@ -16,13 +16,13 @@ from hypothesis import strategies as st
 from phi_emulator.engine.errors import EngineStoppedError, PromptTooLongError
 from phi_emulator.engine.machine.builds import has_engine_api
 from phi_emulator.engine.native.native_text import NativeText
-from phi_emulator.engine.native.ort_folder import read_settings
 from phi_emulator.engine.native.prompt import PromptEncoder
 from phi_emulator.engine.native.tokenizer_file import read_tokenizer_file
 from phi_emulator.engine.protocol import Engine, Message, Sampling
 from phi_emulator.engine.scripted import ScriptedEngine
 from phi_emulator.engine.serving.lanes import Lanes
 from phi_emulator.engine.serving.worker import Worker
+from phi_emulator.models.genai_config import read_settings
 
 from tests.emulator.engine.conftest import NO_ENGINE
 from tests.emulator.engine.test_decoding import FOLDERS

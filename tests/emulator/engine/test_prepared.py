@@ -108,3 +108,17 @@ def test_a_folder_that_can_not_be_prepared_says_why_and_is_served(tmp_path: Path
     prompt = engine.encode([Message("user", "What is 17 * 24?")])
     assert tokens_of(engine, [prompt, prompt], joining_after=100)[1]
     engine.close()
+
+
+@pytest.mark.parametrize(
+    ("context", "tables", "warns"), [(None, 16_384, True), (4096, 16_384, False), (None, 4096, False)]
+)
+def test_static_batching_says_that_it_mixes_rotary_tables(
+    tmp_path: Path, context: int | None, tables: int, warns: bool
+) -> None:
+    folder = write_stock_model(tmp_path / "mine", Stock(tables=(4096, tables)))
+    (folder / ".phi-emulator").write_text("a file where the folder would be")
+    engine = load(folder, context=context)
+    assert engine.info.batching == "static"
+    assert ("past 4096 tokens" in engine.info.notes[-1]) == warns
+    engine.close()

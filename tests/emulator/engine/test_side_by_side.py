@@ -6,13 +6,13 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from phi_emulator.engine.loading import load_engine
 from phi_emulator.engine.machine import calibration as side_by_side
 from phi_emulator.engine.machine.calibration import Calibrations, calibrate, measure_rates, worthwhile
 from phi_emulator.engine.protocol import EndReason, Engine, EngineInfo, Message, Sampling, Step
-from phi_emulator.models import prepare_model, resolve_model
+from phi_emulator.models import resolve_model
 
 from tests.emulator.engine.conftest import make_ort
+from tests.emulator.loading import load_engine, prepare_model
 
 FOLDER = Path(__file__).parent / "folders" / "phi3"
 INFO = EngineInfo("m", "here", "none", 4096, 8, 16, 512, fingerprint="fp_1")

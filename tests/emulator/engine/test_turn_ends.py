@@ -10,20 +10,16 @@ from typing import Any
 
 import pytest
 from phi_emulator.engine.errors import ModelLoadError
-from phi_emulator.engine.native.ort_generator import OrtGeneratorEngine
 from phi_emulator.engine.protocol import EndReason, Engine, Sampling
 from phi_emulator.models import resolve_model
 
 from tests.emulator.engine.conftest import make_ort
 from tests.emulator.engine.driver import Driver
+from tests.emulator.loading import load_generator
 
 ENDOFTEXT, END = 1012, 1015
 NEITHER = 5
 QUESTION = "What is 17 * 24?"
-
-
-def load_generator(folder: Path) -> Engine:
-    return OrtGeneratorEngine(folder, model="x")
 
 
 @pytest.fixture(params=[make_ort, load_generator], ids=["ort", "generator"])

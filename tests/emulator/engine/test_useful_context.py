@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from phi_emulator.engine.errors import ModelLoadError
 from phi_emulator.engine.machine.context import USEFUL_CONTEXT, plan_context, plan_pool
 from phi_emulator.engine.machine.memory import LOADING
+from phi_emulator.models.genai_config import PoolSettings, Settings
 
 WEIGHTS = 5_000_000_000
 A_TOKEN = 32 * 8 * 128 * 2 * 4
@@ -24,14 +25,20 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def settings_of(declared: int = 131_072) -> dict[str, Any]:
-    sizes = {"num_hidden_layers": 32, "num_key_value_heads": 8, "head_size": 128}
-    return {"model": {"context_length": declared, "decoder": {"filename": "model.onnx", **sizes}}}
+def settings_of(declared: int = 131_072) -> Settings:
+    decoder: Any = {
+        "filename": "model.onnx",
+        "num_hidden_layers": 32,
+        "num_key_value_heads": 8,
+        "head_size": 128,
+    }
+    model: Any = {"context_length": declared, "decoder": decoder}
+    return {"model": model}
 
 
-def pool_of(declared: int = 8192) -> dict[str, Any]:
-    batching = {"block_size": 16, "num_blocks": 4096, "max_batch_size": 8}
-    return settings_of(declared) | {"engine": {"dynamic_batching": batching}}
+def pool_of(declared: int = 8192) -> Settings:
+    batching: PoolSettings = {"block_size": 16, "num_blocks": 4096, "max_batch_size": 8}
+    return {**settings_of(declared), "engine": {"dynamic_batching": batching}}
 
 
 def there_for(tokens: float) -> int:
@@ -41,7 +48,7 @@ def there_for(tokens: float) -> int:
 
 @given(st.integers(0, 40_000))
 def test_what_is_served_is_of_use_or_refused(folder: Path, fits: int) -> None:
-    def plan(settings: dict[str, Any], *, is_pool: bool) -> int | None:
+    def plan(settings: Settings, *, is_pool: bool) -> int | None:
         try:
             if is_pool:
                 return plan_pool(

@@ -9,16 +9,7 @@ from phi_emulator.faults.machine import machine_for
 from phi_emulator.faults.rules import read_fault
 
 from phi_client.contract.service import SURFACES, Surface
-from phi_client.contract.service.chat import (
-    AssistantMessage,
-    ChatCompletion,
-    Choice,
-    WireUsage,
-    content_chunk,
-    finish_chunk,
-    reasoning_chunk,
-    role_chunk,
-)
+from phi_client.contract.service.chat import AssistantMessage, ChatCompletion, Choice, WireUsage
 
 NOW = 1_700_000_000.0
 WORDS = ("one ", "two\n", "drei", " vier", " fünf")
@@ -28,13 +19,9 @@ SERVERLESS = SURFACES["serverless"]
 
 def stream_of(surface: Surface, words: Sequence[str] = WORDS) -> bytes:
     """A stream whose first token is reasoning."""
-    chunks = [
-        role_chunk(id="c", created=1, model="m"),
-        reasoning_chunk(words[0], id="c", created=1, model="m"),
-        *(content_chunk(word, id="c", created=1, model="m") for word in words[1:]),
-        finish_chunk("stop", USAGE, id="c", created=1, model="m"),
-    ]
-    return b"".join(surface.write_chunk(chunk) for chunk in chunks) + surface.write_done()
+    writer = surface.open_stream("c", 1, "m", asks_usage=True)
+    pieces = [writer.begin(), writer.reasoning(words[0]), *map(writer.text, words[1:])]
+    return b"".join([*pieces, writer.end("stop", USAGE), surface.write_done()])
 
 
 def completion_of(surface: Surface, text: str = "<think>one two</think>drei vier") -> bytes:

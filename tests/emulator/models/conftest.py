@@ -1,4 +1,4 @@
-"""A store in a folder of the test's own, and a hub on loopback."""
+"""A store in a folder of the test's own, a hub on loopback, and stock models with their rewritten graphs."""
 
 from __future__ import annotations
 
@@ -12,6 +12,8 @@ from phi_emulator.models.store.download import Hub
 from phi_emulator.models.store.pull import pull
 from phi_emulator.models.store.store import Store, StoredModel
 
+from tests.emulator.models.paged_pool import Convert, StockGraph
+from tests.emulator.models.stock_models import Stock, rewrite, write_stock_model
 from tests.hub_server import HubServer
 
 
@@ -75,3 +77,15 @@ def _pull(store: Store, hub: Hub, heard: Heard) -> Pull:
         return pull(store, hub.plan(entry, variant), hub, heard, **options)[0]
 
     return run
+
+
+@pytest.fixture
+def convert(tmp_path: Path) -> Convert:
+    """Writes a stock model, and its rewritten graph beside; the stock graph, and the other's folder."""
+
+    def make(stock: Stock, *, context_length: int | None = None, **more: Any) -> tuple[StockGraph, Path]:
+        folder = write_stock_model(tmp_path / "stock", stock)
+        rewrite(folder, context_length=context_length or stock.tables[-1], **more)
+        return StockGraph(folder), folder / "paged"
+
+    return make

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from phi_emulator.models.store.archive import export_model, import_model
 from phi_emulator.models.store.catalog import PHI_4_MINI_REASONING as ENTRY
-from phi_emulator.models.store.download import Plan, RemoteFile
+from phi_emulator.models.store.download import PullPlan, RemoteFile
 from phi_emulator.models.store.pull import pull
 from phi_emulator.models.store.store import Store
 
@@ -39,14 +39,14 @@ class Writer:
     def __init__(self, text: str) -> None:
         self.contents = {name: f"{name} of {text}".encode() * 3 for name in ("a", "b", "c/d")}
 
-    def plan(self, revision: str) -> Plan:
+    def plan(self, revision: str) -> PullPlan:
         files = tuple(
             RemoteFile(name, len(body), hashlib.sha256(body).hexdigest(), "")
             for name, body in self.contents.items()
         )
-        return Plan(ENTRY, CPU, revision, files)
+        return PullPlan(ENTRY, CPU, revision, files)
 
-    def fetch(self, plan: Plan, file: RemoteFile, part: Path, advance: Callable[[int], None]) -> str:
+    def fetch(self, plan: PullPlan, file: RemoteFile, part: Path, advance: Callable[[int], None]) -> str:
         body = self.contents[file.path]
         part.parent.mkdir(parents=True, exist_ok=True)
         with part.open("ab") as out:

@@ -17,6 +17,10 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 from phi_emulator.models import resolve_model
+from phi_emulator.models.graph.geometry import Geometry
+from phi_emulator.models.graph.paged_graph import rewrite_graph
+
+from tests.emulator.models.paged_pool import BLOCK as POOL_BLOCK
 
 LAYERS, HEADS, KV_HEADS, HEAD_SIZE, INNER, BLOCK = 2, 4, 2, 64, 128, 32
 WIDTH: Final = HEADS * HEAD_SIZE
@@ -28,7 +32,8 @@ TOKENIZER: Final = ("tokenizer.json", "tokenizer_config.json", "chat_template.ji
 class Stock:
     """What differs between stock models.
 
-    `tables` are the ends of the rotary tables: one, or the shorter and the longer of long RoPE.
+    `tables` are the ends of the rotary tables: one, or the shorter and the longer of long RoPE. Beside a shorter one of
+    no positions the longer is taken for all.
     """
 
     type: str = "phi3"
@@ -270,3 +275,18 @@ def write_stock_model(folder: Path, stock: Stock = Stock()) -> Path:
     }
     (folder / "genai_config.json").write_text(json.dumps(config), encoding="utf-8")
     return folder
+
+
+def geometry(context_length: int, **more: Any) -> Geometry:
+    return Geometry(LAYERS, HEADS, KV_HEADS, HEAD_SIZE, VOCABULARY, context_length, POOL_BLOCK, **more)
+
+
+def rewrite(folder: Path, *, context_length: int, **more: Any) -> int | None:
+    """Put the rewritten graph into a folder beside, with the weights' file linked; what the rewriting returned."""
+    model = onnx.load(folder / "model.onnx", load_external_data=False)
+    short_positions = rewrite_graph(model, geometry(context_length, **more))
+    paged = folder / "paged"
+    paged.mkdir()
+    onnx.save(model, paged / "model.onnx")
+    (paged / "model.onnx.data").hardlink_to(folder / "model.onnx.data")
+    return short_positions

@@ -15,9 +15,11 @@ from phi_emulator.command_line.model_commands import obtain_model
 from phi_emulator.config import EmulatorConfig
 from phi_emulator.doctor.doctor import Doctor
 from phi_emulator.doctor.trial import Trial, TrialError
-from phi_emulator.models import BUNDLED, prepare_model, resolve_model
+from phi_emulator.models import BUNDLED, resolve_model
 from phi_emulator.models.store.catalog import PHI_4_MINI_REASONING
 from phi_emulator.models.store.store import Store, StoredModel
+
+from tests.emulator.loading import prepare_model
 
 Pull = Callable[[], StoredModel]
 FOLDERS = Path(__file__).parents[1] / "engine" / "folders"

@@ -3,40 +3,38 @@
 import json
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import onnx
 import pytest
-from phi_emulator.models.graph.geometry import FLOAT_BITS, Geometry, NotConvertibleError
+from phi_emulator.models.graph.geometry import FLOAT_BITS, NotConvertibleError
 from phi_emulator.models.graph.paged_graph import rewrite_graph
 from phi_emulator.models.graph.step_indices import MAX_DRAFTS
 
 from tests.emulator.models.paged_pool import (
-    Logits,
+    BLOCK,
+    EQUAL,
+    TOLERANCES,
+    Convert,
     PagedGraph,
     StockGraph,
+    blocks_for,
+    chunked,
     distance,
     in_order,
     reversed_,
     scattered,
+    tokens,
 )
 from tests.emulator.models.stock_models import (
     HEAD_SIZE,
-    HEADS,
-    KV_HEADS,
     LAYERS,
-    VOCABULARY,
     Stock,
+    geometry,
+    rewrite,
     write_stock_model,
 )
 
-BLOCK = 16
-# The rewritten graph sums in the stock graph's order, but for a single token, whose keys are read once for all queries.
-EQUAL = 1e-4
-# Keys and values rounded to 8 bits.
-NEARLY_EQUAL = 0.2
-TOLERANCES = {32: EQUAL, 8: NEARLY_EQUAL}
 # Int8 activations, as the builder's models have them, round differently wherever a last bit differs.
 ROUGHLY_EQUAL = 0.15
 KINDS = {
@@ -49,39 +47,6 @@ KINDS = {
     "int8 activations": Stock(accuracy_level=4),
 }
 NOISE = {"int8 activations": ROUGHLY_EQUAL}
-Convert = Callable[..., tuple[StockGraph, Path]]
-
-
-def tokens(count: int, seed: int = 0) -> list[int]:
-    return [int(t) for t in np.random.default_rng(seed).integers(0, 1000, count)]
-
-
-def blocks_for(count: int, first: int = 0) -> list[int]:
-    return list(range(first, first + -(-count // BLOCK)))
-
-
-def geometry(context_length: int, **more: Any) -> Geometry:
-    return Geometry(LAYERS, HEADS, KV_HEADS, HEAD_SIZE, VOCABULARY, context_length, BLOCK, **more)
-
-
-def rewrite(folder: Path, *, context_length: int, **more: Any) -> None:
-    """Put the rewritten graph into a folder beside, with the weights' file linked."""
-    model = onnx.load(folder / "model.onnx", load_external_data=False)
-    rewrite_graph(model, geometry(context_length, **more))
-    paged = folder / "paged"
-    paged.mkdir()
-    onnx.save(model, paged / "model.onnx")
-    (paged / "model.onnx.data").hardlink_to(folder / "model.onnx.data")
-
-
-@pytest.fixture
-def convert(tmp_path: Path) -> Convert:
-    def make(stock: Stock, *, context_length: int | None = None, **more: Any) -> tuple[StockGraph, Path]:
-        folder = write_stock_model(tmp_path / "stock", stock)
-        rewrite(folder, context_length=context_length or stock.tables[-1], **more)
-        return StockGraph(folder), folder / "paged"
-
-    return make
 
 
 @pytest.mark.parametrize("cache_bits", TOLERANCES)
@@ -100,13 +65,6 @@ def test_a_prompt_at_once_and_in_chunks_gives_the_stock_logits(
         whole = PagedGraph(paged).step([(prompt, 0, blocks)])[0]
         assert distance(whole, expected) < at_once, count
         assert distance(chunked(paged, prompt, 9, blocks), expected) < in_chunks, count
-
-
-def chunked(paged: Path, prompt: list[int], size: int, blocks: list[int], pool: int = 16) -> Logits:
-    graph = PagedGraph(paged, blocks=pool)
-    for start in range(0, len(prompt), size):
-        last = graph.step([(prompt[start : start + size], start, blocks)])
-    return np.asarray(last[0])
 
 
 @pytest.mark.parametrize("cache_bits", TOLERANCES)
@@ -264,26 +222,6 @@ def test_what_the_pool_held_before_changes_nothing(convert: Convert, cache_bits:
         results.append(np.concatenate([prompts, then]))
     assert np.isfinite(results[0]).all()
     assert np.array_equal(results[0], results[1])
-
-
-def test_beyond_the_shorter_table_long_rope_gives_the_stock_logits(convert: Convert) -> None:
-    stock, paged = convert(Stock(tables=(4096, 4400)))
-    for count in (4097, 4300):
-        prompt, blocks = tokens(count), blocks_for(count)
-        expected = stock(prompt)
-        assert distance(chunked(paged, prompt, 512, blocks, pool=280), expected) < EQUAL
-        graph = PagedGraph(paged, blocks=280)
-        graph.step([(prompt[:4090], 0, blocks)])
-        for past in range(4090, count - 1, 60):
-            graph.step([(prompt[past : min(past + 60, count - 1)], past, blocks)])
-        assert distance(graph.step([(prompt[-1:], count - 1, blocks)])[0], expected) < EQUAL
-
-
-def test_beyond_the_shorter_table_a_cache_of_bytes_gives_them_too(convert: Convert) -> None:
-    stock, paged = convert(Stock(tables=(4096, 4400)), cache_bits=8)
-    prompt = tokens(4200)
-    logits = chunked(paged, prompt, 300, blocks_for(4200), pool=288)
-    assert distance(logits, stock(prompt)) < NEARLY_EQUAL
 
 
 def test_weights_are_not_copied_into_the_graph(convert: Convert) -> None:

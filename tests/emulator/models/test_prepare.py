@@ -4,13 +4,15 @@ import json
 import os
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import pytest
-from phi_emulator.models import prepare_model, resolve_model
+from phi_emulator.models import resolve_model
 from phi_emulator.models.graph import prepare
-from phi_emulator.models.graph.geometry import usual_bits
+from phi_emulator.models.graph.geometry import cached_layers, short_positions, usual_bits
 from phi_emulator.models.graph.prepare import DEFAULT_CONTEXT, KEPT
 
+from tests.emulator.loading import prepare_model
 from tests.emulator.models.stock_models import HEAD_SIZE, KV_HEADS, LAYERS, Stock, write_stock_model
 
 
@@ -53,6 +55,22 @@ def test_each_context_has_a_graph_of_its_own(stock: Path) -> None:
     }
     contexts = {config_of(folder)["model"]["context_length"] for folder in folders}
     assert contexts == {DEFAULT_CONTEXT, 2048, 16_384}  # the model holds no more
+
+
+def test_two_rotary_tables_are_served_where_the_shorter_does_not_reach_all(stock: Path) -> None:
+    for context, short, layers in ((4096, None, LAYERS), (4097, 4096, LAYERS + 1)):
+        decoder = config_of(prepare_model(stock, context_length=context).folder)["model"]["decoder"]
+        assert isinstance(decoder, dict)
+        assert short_positions(decoder) == short
+        assert decoder["num_hidden_layers"] == layers
+        assert cached_layers(decoder) == LAYERS
+
+
+def test_what_an_earlier_version_prepared_is_not_taken(stock: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(prepare, "FORMAT", prepare.FORMAT - 1)
+    earlier = prepare_model(stock).folder
+    monkeypatch.undo()
+    assert prepare_model(stock).folder != earlier
 
 
 def test_a_changed_graph_is_prepared_anew(stock: Path) -> None:
@@ -213,9 +231,8 @@ def test_a_folder_that_can_not_be_written_to_is_an_obstacle(stock: Path) -> None
 
 
 @pytest.mark.parametrize("model", [{}, {"type": "phi3"}, {"type": "phi3", "decoder": None}])
-def test_an_odd_configuration_is_an_obstacle(stock: Path, model: dict[str, object]) -> None:
-    (stock / "genai_config.json").write_text(json.dumps({"model": model}), encoding="utf-8")
-    assert "usual form" in prepare_model(stock).obstacle
+def test_an_odd_configuration_is_an_obstacle(stock: Path, model: Any) -> None:
+    assert "usual form" in prepare.prepare_model(stock, {"model": model}).obstacle
 
 
 def test_a_graph_that_is_none_is_an_obstacle(stock: Path) -> None:

@@ -60,7 +60,21 @@ def test_missing_files_are_named(tmp_path: Path) -> None:
         resolve_model(str(folder))
 
 
-@pytest.mark.parametrize("text", ["", "{}", "[]", '{"model": 1}'])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "{}",
+        "[]",
+        '{"model": 1}',
+        '{"model": {"decoder": {"filename": 1}}}',
+        '{"model": {"decoder": {"filename": "model.onnx"}, "context_length": "many"}}',
+        '{"model": {"decoder": {"filename": "model.onnx", "head_size": 0}}}',
+        '{"model": {"decoder": {"filename": "model.onnx", "session_options": []}}}',
+        '{"model": {"decoder": {"filename": "model.onnx"}}, "engine": {"dynamic_batching": 1}}',
+        '{"model": {"decoder": {"filename": "model.onnx"}}',
+    ],
+)
 def test_an_unreadable_config_is_explained(tmp_path: Path, text: str) -> None:
     (tmp_path / "genai_config.json").write_text(text, encoding="utf-8")
     with pytest.raises(ModelNotFoundError, match="can't be read"):

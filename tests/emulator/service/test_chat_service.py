@@ -178,7 +178,7 @@ def test_a_refused_request_uses_up_no_limit(kind: str, monkeypatch: pytest.Monke
             if kind == "queue":
                 patch.setattr(worker, "submit", refuse)
             if kind == "engine":
-                patch.setattr(Generation, "__aiter__", _refused)
+                patch.setattr(Generation, "batches", _refused)
             with pytest.raises(ServiceError):
                 await ask(text)
 

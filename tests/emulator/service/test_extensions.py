@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from phi_emulator.engine.errors import GuidanceError
 from phi_emulator.engine.protocol import Marks, Message
-from phi_emulator.service.extensions import Plan, plan_answer
+from phi_emulator.service.extensions import AnswerPlan, plan_answer
 
 from phi_client.contract.service.refusals import RefusedError
 from phi_client.contract.service.request_body import validated_request
@@ -19,14 +19,14 @@ TOOL = {"type": "function", "function": {"name": "f", "description": "d"}}
 TOLD = '[{"name": "f", "description": "d"}]'
 
 
-def plan(messages: list[dict[str, Any]] | None = None, **fields: Any) -> Plan:
+def plan(messages: list[dict[str, Any]] | None = None, **fields: Any) -> AnswerPlan:
     request = validated_request({"messages": messages or [USER]} | fields, extended=True)
     return plan_answer(request, MARKS)
 
 
 def test_without_wishes_nothing_is_added() -> None:
-    assert plan() == Plan([Message("user", "x")])
-    assert plan(tools=[TOOL], tool_choice="none") == Plan([Message("user", "x")])
+    assert plan() == AnswerPlan([Message("user", "x")])
+    assert plan(tools=[TOOL], tool_choice="none") == AnswerPlan([Message("user", "x")])
 
 
 def test_tools_are_told_at_the_first_system_message_or_at_one_of_their_own() -> None:

@@ -49,7 +49,8 @@ def test_what_reaches_the_loop_is_logged_without_values(caplog: pytest.LogCaptur
     async def fail() -> None:
         loop = asyncio.get_running_loop()
         loop.set_exception_handler(LoopErrors())
-        loop.call_soon(int, "a prompt")
+        for _ in range(3):
+            loop.call_soon(int, "a prompt")
         for _ in range(3):
             loop.call_exception_handler({"message": "full", "exception": OSError(errno.EMFILE, "full")})
         loop.call_exception_handler({"message": "a task was forgotten"})

@@ -6,18 +6,20 @@ a word, so what is served is decided before the model is loaded, and said.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
+from copy import copy
 from pathlib import Path
-from typing import Any, Final, NamedTuple
+from typing import Final, NamedTuple
 
 from phi_emulator.engine.errors import ModelLoadError
 from phi_emulator.engine.machine.memory import LOADING, available_bytes, needed_bytes
+from phi_emulator.models.genai_config import PoolSettings, Settings, pool_of
 from phi_emulator.models.graph.geometry import block_step
 
 __all__ = [
     "DEFAULT_CONTEXT",
     "USEFUL_CONTEXT",
-    "Plan",
+    "ContextPlan",
     "check_use",
     "fitting_tokens",
     "lowered",
@@ -41,7 +43,7 @@ _BLOCK: Final = 256
 """Tokens in a block, where a folder doesn't say; the model builder's own default."""
 
 
-class Plan(NamedTuple):
+class ContextPlan(NamedTuple):
     """The context that is served, and the cache behind it."""
 
     served: int
@@ -54,17 +56,17 @@ class Plan(NamedTuple):
 
 def plan_context(
     folder: Path,
-    settings: dict[str, Any],
+    settings: Settings,
     wanted: int | None,
     *,
     max_running: int,
     available: Callable[[], int] | None = None,
-) -> Plan:
+) -> ContextPlan:
     """Decide for a folder whose cache grows with its requests; `settings` is its `genai_config.json`.
 
     What the user wants is taken as it is: whether it can fit is `check_memory`'s to refuse.
     """
-    declared = _declared(settings)
+    declared = settings["model"]["context_length"]
     weights, a_token = needed_bytes(folder, settings)
     served, why = min(declared, wanted or DEFAULT_CONTEXT), "set --context"
     held = 2 * served
@@ -76,19 +78,19 @@ def plan_context(
         if wanted is None and fits < served:
             served, why = fits, "more does not fit into this machine's memory"
         held = max(served, min(fits, max_running * served))
-    return Plan(served, held, lowered(declared, served, why))
+    return ContextPlan(served, held, lowered(declared, served, why))
 
 
 def plan_pool(
     folder: Path,
-    settings: dict[str, Any],
+    settings: Settings,
     wanted: int | None,
     *,
     max_running: int,
     available: Callable[[], int] | None = None,
     in_memory: bool = False,
     cache_bits: int | None = None,
-) -> tuple[Plan, dict[str, int]]:
+) -> tuple[ContextPlan, PoolSettings]:
     """Decide for a folder whose cache is a pool of blocks; the plan, and the pool with its size.
 
     `cache_bits` are those of a number in the pool, where they are known. With `in_memory` the pool lies in this
@@ -97,9 +99,11 @@ def plan_pool(
     The model builder leaves out the size of CUDA's pool, and GenAI then fills the card. What is not known can't be
     shared among requests, so such a pool gets the size that another folder's requests would be given.
     """
-    declared = _declared(settings)
-    pool: dict[str, int] = dict(settings["engine"]["dynamic_batching"])
-    if "num_blocks" in pool:
+    declared = settings["model"]["context_length"]
+    pool = copy(pool_of(settings))
+    if pool is None:
+        raise ValueError("the folder has no pool")
+    if pool.get("num_blocks"):
         tokens, why = pool["num_blocks"] * pool["block_size"], "the folder's cache holds no more"
         weights, a_token = needed_bytes(folder, settings, cache_bits)
         if in_memory and weights + a_token * tokens > _SMALL:
@@ -113,9 +117,9 @@ def plan_pool(
                 tokens, why = blocks * pool["block_size"], "more does not fit into this machine's memory"
         served = min(declared, wanted or declared, tokens)
         why = "set --context" if served < tokens else why
-        return Plan(served, tokens, lowered(declared, served, why)), pool
+        return ContextPlan(served, tokens, lowered(declared, served, why)), pool
     plan = plan_context(
-        folder, settings | {"engine": {}}, wanted, max_running=max_running, available=available
+        folder, {**settings, "engine": {}}, wanted, max_running=max_running, available=available
     )
     pool.setdefault("block_size", _BLOCK)
     pool["num_blocks"] = -(-plan.tokens // pool["block_size"])
@@ -143,7 +147,7 @@ def check_use(fits: int, served: int, there: int, weights: int, a_token: int) ->
     )
 
 
-def _block_step(settings: dict[str, Any], cache_bits: int | None) -> int:
+def _block_step(settings: Settings, cache_bits: int | None) -> int:
     """What the number of a pool's blocks must divide by."""
     if cache_bits is None:
         return 1
@@ -156,15 +160,3 @@ def lowered(declared: int, served: int, why: str) -> tuple[str, ...]:
     if served == declared:
         return ()
     return (f"{served} of the model's {declared} tokens of context are served ({why})",)
-
-
-def _declared(settings: Mapping[str, Any]) -> int:
-    """The model's own context in tokens.
-
-    Raises:
-        ValueError: it is none.
-    """
-    declared = settings["model"]["context_length"]
-    if not isinstance(declared, int) or declared < 1:
-        raise ValueError(f"`context_length` is {declared!r}, not a number of tokens")
-    return declared

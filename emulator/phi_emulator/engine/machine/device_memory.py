@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import ctypes
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any, Final, cast
 
 from phi_emulator.engine.machine.devices import Device
+from phi_emulator.models.genai_config import Settings
 
 __all__ = ["free_on_card", "memory_of"]
 
@@ -19,7 +20,7 @@ _LIBRARY: Final = "nvcuda.dll" if sys.platform == "win32" else "libcuda.so.1"
 
 
 def memory_of(
-    device: Device, settings: Mapping[str, Any], ask: Callable[[int], int | None] | None = None
+    device: Device, settings: Settings, ask: Callable[[int], int | None] | None = None
 ) -> Callable[[], int] | None:
     """What tells the bytes that a model may take on `device`; None where that is this machine's, or not known.
 
@@ -31,8 +32,8 @@ def memory_of(
     return None if free is None else lambda: free
 
 
-def _card(settings: Mapping[str, Any]) -> int:
-    session: Mapping[str, Any] = settings["model"]["decoder"].get("session_options", {})
+def _card(settings: Settings) -> int:
+    session = settings["model"]["decoder"].get("session_options", {})
     for entry in session.get("provider_options") or ():
         for name, options in entry.items():
             if name.lower() == "cuda" and isinstance(options, dict):

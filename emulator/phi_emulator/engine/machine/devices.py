@@ -13,6 +13,7 @@ from typing import Any, Final, TypeVar
 from phi_emulator.engine.errors import ModelLoadError
 from phi_emulator.engine.machine.builds import Build, installed_builds
 from phi_emulator.engine.machine.cuda_libraries import load_cuda_libraries
+from phi_emulator.models.genai_config import Settings
 
 __all__ = [
     "AUTO",
@@ -116,14 +117,13 @@ _ALIASES: Final = {
 }
 
 
-def declared_providers(settings: Mapping[str, Any]) -> list[str]:
+def declared_providers(settings: Settings) -> list[str]:
     """The execution providers that a folder was made for, as its `genai_config.json` names them."""
-    session: Mapping[str, Any] = settings["model"]["decoder"].get("session_options", {})
-    options: Sequence[Mapping[str, Any]] = session.get("provider_options") or []
-    return [name for entry in options for name in entry]
+    session = settings["model"]["decoder"].get("session_options", {})
+    return [name for entry in session.get("provider_options") or () for name in entry]
 
 
-def candidates(wanted: str, settings: Mapping[str, Any]) -> list[Device]:
+def candidates(wanted: str, settings: Settings) -> list[Device]:
     """The devices to try, in order. `auto` tries a GPU only for folders that were made for one.
 
     A folder that was made for the CPU has operators that CUDA and DirectML lack for its types; ONNX Runtime then
@@ -139,7 +139,7 @@ def candidates(wanted: str, settings: Mapping[str, Any]) -> list[Device]:
 
 def on_a_device(
     wanted: str,
-    settings: Mapping[str, Any],
+    settings: Settings,
     load: Callable[[Device, str], T],
     *,
     builds: Callable[[], Sequence[Build]] = installed_builds,

@@ -10,11 +10,18 @@ import sys
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 from phi_emulator.engine.errors import ModelLoadError
 from phi_emulator.engine.machine.weight_files import weight_bytes
-from phi_emulator.models.graph.geometry import BYTE_BITS, FLOAT_BITS, head_bytes, usual_bits
+from phi_emulator.models.genai_config import Settings, pool_of
+from phi_emulator.models.graph.geometry import (
+    BYTE_BITS,
+    FLOAT_BITS,
+    cached_layers,
+    head_bytes,
+    usual_bits,
+)
 
 __all__ = [
     "LOADING",
@@ -36,7 +43,7 @@ _CGROUP: Final = Path("/sys/fs/cgroup")
 
 def check_memory(
     folder: Path,
-    settings: dict[str, Any],
+    settings: Settings,
     context: int,
     available: Callable[[], int] | None = None,
     *,
@@ -67,29 +74,26 @@ def check_memory(
     )
 
 
-def needed_bytes(folder: Path, settings: dict[str, Any], cache_bits: int | None = None) -> tuple[int, int]:
+def needed_bytes(folder: Path, settings: Settings, cache_bits: int | None = None) -> tuple[int, int]:
     """Bytes of the weights, and bytes of a token in a cache whose numbers have `cache_bits`.
 
     Without it they have 32, or what a pool of others is likely to have.
     """
-    decoder: dict[str, Any] = settings["model"]["decoder"]
+    decoder = settings["model"]["decoder"]
     weights = weight_bytes(folder / decoder["filename"])
     try:
-        layers, heads, size = (
-            int(decoder[name]) for name in ("num_hidden_layers", "num_key_value_heads", "head_size")
-        )
+        layers = cached_layers(decoder)
+        heads, size = (int(decoder[name]) for name in ("num_key_value_heads", "head_size"))
     except KeyError:
         return weights, 0  # the native loader will say what it thinks of such a folder
     if cache_bits is None:
-        is_pool = "dynamic_batching" in settings.get("engine", {})
+        is_pool = pool_of(settings) is not None
         is_large = usual_bits(layers, heads, size) == BYTE_BITS
         cache_bits = _HALF_BITS if is_pool and is_large else FLOAT_BITS
     return weights, layers * heads * head_bytes(size, cache_bits)
 
 
-def forecast(
-    folder: Path, settings: dict[str, Any], tokens: int, cache_bits: int | None = None
-) -> dict[str, int]:
+def forecast(folder: Path, settings: Settings, tokens: int, cache_bits: int | None = None) -> dict[str, int]:
     """What a model takes with a cache of so many tokens, as the fields of an `EngineInfo`."""
     weights, a_token = needed_bytes(folder, settings, cache_bits)
     return {"weights_bytes": int(LOADING * weights), "cache_bytes": tokens * a_token}

@@ -16,6 +16,7 @@ from typing import Any, Final, cast
 from phi_emulator.engine.errors import ModelLoadError
 from phi_emulator.engine.machine.devices import Device
 from phi_emulator.engine.native.asked_process import AskedProcess, AskingError
+from phi_emulator.models.genai_config import FILE, Settings
 
 __all__ = ["HOST", "STOCK_GRAPH", "link", "load_host"]
 
@@ -35,7 +36,7 @@ _PAGED: Final = ("block_table", "cumulative_sequence_lengths", "past_sequence_le
 def load_host(
     process: AskedProcess,
     folder: Path,
-    settings: dict[str, Any],
+    settings: Settings,
     view: Path,
     *,
     device: Device,
@@ -70,13 +71,13 @@ def load_host(
             return about, left_out
 
 
-def _for_generators(folder: Path, settings: dict[str, Any]) -> dict[str, Any]:
+def _for_generators(folder: Path, settings: Settings) -> dict[str, Any]:
     """A copy of `settings` without what is for the Engine, over the stock graph that lies beside a paged one.
 
     Raises:
         ModelLoadError: the graph is paged, and there is no other.
     """
-    shown = copy.deepcopy(settings)
+    shown = cast("dict[str, Any]", copy.deepcopy(settings))
     shown.pop("engine", None)
     decoder: dict[str, Any] = shown["model"]["decoder"]
     inputs: dict[str, str] = decoder.get("inputs", {})
@@ -119,9 +120,9 @@ def _show(folder: Path, settings: dict[str, Any], view: Path) -> Path:
     """Make `view` a folder of links to what is in `folder`, with `settings` for its `genai_config.json`."""
     for path in folder.iterdir():
         where = view / path.name
-        if path.is_file() and path.name != "genai_config.json" and not where.exists():
+        if path.is_file() and path.name != FILE and not where.exists():
             link(path.resolve(), where)
-    (view / "genai_config.json").write_text(json.dumps(settings), encoding="utf-8")
+    (view / FILE).write_text(json.dumps(settings), encoding="utf-8")
     return view
 
 

@@ -20,7 +20,7 @@ import threading
 from collections import OrderedDict
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, cast
 
 from phi_emulator.engine.errors import EngineStoppedError, GuidanceError, SequenceError
 from phi_emulator.engine.machine.devices import CPU
@@ -28,6 +28,7 @@ from phi_emulator.engine.native.asked_process import AskedProcess, AskingError
 from phi_emulator.engine.native.generator_folder import HOST, link, load_host
 from phi_emulator.engine.native.guidance_errors import guidance_error, too_costly
 from phi_emulator.models import BUNDLED
+from phi_emulator.models.genai_config import FILE, Settings, read_settings
 
 __all__ = ["GrammarChecks"]
 
@@ -54,7 +55,7 @@ class GrammarChecks:
     `python` is the interpreter of the process.
     """
 
-    def __init__(self, folder: Path, settings: dict[str, Any], *, python: str = sys.executable) -> None:
+    def __init__(self, folder: Path, settings: Settings, *, python: str = sys.executable) -> None:
         self._folder, self._settings, self._python = folder, settings, python
         self._lock = threading.Lock()
         self._known: OrderedDict[bytes, str | None] = OrderedDict()
@@ -149,21 +150,21 @@ class GrammarChecks:
             self._view.cleanup()
             self._view = None
 
-    def _write_source(self, source: Path) -> dict[str, Any]:
+    def _write_source(self, source: Path) -> Settings:
         """A folder of links to the small model's graph and the served model's tokens; its settings."""
         source.mkdir()
         for file in BUNDLED.folder.iterdir() if BUNDLED.folder else ():
             if ".onnx" in file.name:
                 link(file.resolve(), source / file.name)
         for file in self._folder.iterdir():
-            if file.suffix in _OF_A_TOKENIZER and file.name != "genai_config.json":
+            if file.suffix in _OF_A_TOKENIZER and file.name != FILE:
                 link(file.resolve(), source / file.name)
-        path = (BUNDLED.folder or self._folder) / "genai_config.json"
-        settings: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-        model, served = settings["model"], self._settings["model"]
+        settings = read_settings(BUNDLED.folder or self._folder)
+        model = cast("dict[str, Any]", settings["model"])
+        served = cast("dict[str, Any]", self._settings["model"])
         for name in _OF_THE_TOKENS:
             model.pop(name, None)
             if name in served:
                 model[name] = served[name]
-        (source / "genai_config.json").write_text(json.dumps(settings), encoding="utf-8")
+        (source / FILE).write_text(json.dumps(settings), encoding="utf-8")
         return settings

@@ -1,4 +1,4 @@
-"""The engine on ONNX Runtime GenAI: the only file that imports `onnxruntime_genai`.
+"""The engine on ONNX Runtime GenAI's Engine.
 
 Knows GenAI 0.18's Engine; knows nothing of queues, HTTP or Azure. What that Engine asks for, beyond its docstrings:
 
@@ -20,8 +20,8 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from copy import copy
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import onnxruntime_genai
@@ -35,11 +35,15 @@ from phi_emulator.engine.native.drafts import Drafter, Payoff
 from phi_emulator.engine.native.grammar_checks import GrammarChecks
 from phi_emulator.engine.native.guidance_errors import lost_guidance
 from phi_emulator.engine.native.load_errors import load_error
-from phi_emulator.engine.native.native_errors import refusal, short_words
-from phi_emulator.engine.native.native_text import NativeText
-from phi_emulator.engine.native.ort_folder import fewer_threads, fingerprint, notes_of, overlay, read_settings
-from phi_emulator.engine.native.ort_turns import OpenTurn, check_health, turn_options
+from phi_emulator.engine.native.native_errors import short_words
+from phi_emulator.engine.native.ort_folder import fewer_threads, fingerprint, notes_of, overlay
+from phi_emulator.engine.native.ort_tokenizer import load_text
+from phi_emulator.engine.native.ort_turns import OpenTurn, begin_turn, marked
+from phi_emulator.engine.native.prompt_parts import OF_A_PART, PART, KnownPrefixes, Reading, chunk_of
+from phi_emulator.engine.options import ModelOptions
 from phi_emulator.engine.protocol import EndReason, EngineInfo, Message, Sampling, Step
+from phi_emulator.models import PreparedModel, short_positions
+from phi_emulator.models.genai_config import PoolSettings, pool_of
 
 __all__ = ["OrtEngine"]
 
@@ -68,16 +72,9 @@ _HAS_GUIDANCE = hasattr(og.TurnOptions, "set_guidance")
 
 
 class OrtEngine:
-    """A GenAI model folder, run by GenAI's Engine on `device`.
+    """A GenAI model folder, run by GenAI's Engine on `device`, as `options` say.
 
-    `model` is the name that responses carry. `context_length` lowers the context that is served. With `profile`, ONNX
-    Runtime writes there what ran where; it costs time. `why` is said with the device. `source` is the stock folder that
-    `folder` was prepared from, `obstacle` why it could not be prepared. A `deterministic` engine runs one sequence at a
-    time, each without what others left in the cache, and without drafts: sums may be rounded otherwise beside others.
-    At most `max_running` sequences run side by side, as many as the folder says without it. `threads` compute a step;
-    without it as many as the folder or ONNX Runtime says, and no more than there are processors for this process.
-    `cache_bits` are those of a number in the folder's pool, where they are known. `clock` tells seconds, for what
-    drafts cost.
+    `why` is said with the device. `clock` tells seconds, for what drafts cost.
 
     Raises:
         ModelLoadError: the folder can't be loaded there.
@@ -85,77 +82,61 @@ class OrtEngine:
 
     def __init__(
         self,
-        folder: Path,
+        ready: PreparedModel,
+        options: ModelOptions,
         *,
-        model: str,
-        context_length: int | None = None,
         device: Device = CPU,
         why: str = "",
-        profile: Path | None = None,
-        source: Path | None = None,
-        obstacle: str = "",
-        deterministic: bool = False,
-        max_running: int | None = None,
-        threads: int | None = None,
-        cache_bits: int | None = None,
         clock: Callable[[], float] = time.perf_counter,
     ) -> None:
         og.disable_telemetry_events()
-        self._name, self._why, self._clock = model, why, clock
-        self._source, self._obstacle, self._deterministic = source or folder, obstacle, deterministic
-        self._max_running, self._threads = 1 if deterministic else max_running, threads
-        self._cache_bits = cache_bits
+        self._clock = clock
         try:
-            self._load(folder, context_length, device, profile)
+            self._load(ready, options, device, why)
         except (RuntimeError, OSError, ValueError, LookupError, TypeError) as error:
-            raise load_error(self._source, error) from error
+            raise load_error(ready.source, error) from error
 
-    def _load(
-        self,
-        folder: Path,
-        context_length: int | None,
-        device: Device,
-        profile: Path | None,
-    ) -> None:
-        settings = read_settings(folder)
-        self._vocabulary = int(settings["model"]["vocab_size"])
-        pool: dict[str, Any] | None = None
+    def _load(self, ready: PreparedModel, options: ModelOptions, device: Device, why: str) -> None:
+        folder, settings, cache_bits = ready.folder, copy(ready.settings), ready.cache_bits
+        max_running = 1 if options.deterministic else options.max_running
+        self._vocabulary = settings["model"]["vocab_size"]
+        self._short_positions = short_positions(settings["model"]["decoder"])
+        pool: PoolSettings | None = None
         available = memory_of(device, settings)
-        self._seeded = "dynamic_batching" in settings.get("engine", {})
+        self._seeded = pool_of(settings) is not None
         if self._seeded:
-            where: dict[str, Any] = {
-                "in_memory": device == CPU or available is not None,
-                "available": available,
-            }
             plan, pool = plan_pool(
                 folder,
                 settings,
-                context_length,
+                options.context_length,
                 max_running=_STATIC_BATCH,
-                cache_bits=self._cache_bits,
-                **where,
+                cache_bits=cache_bits,
+                in_memory=device == CPU or available is not None,
+                available=available,
             )
-            if self._max_running is not None:
-                pool["max_batch_size"] = self._max_running
-            if self._deterministic:
+            if max_running is not None:
+                pool["max_batch_size"] = max_running
+            if options.deterministic:
                 pool["prefix_caching"] = False
-            settings["engine"]["dynamic_batching"] = pool
+            settings["engine"] = {**settings.get("engine", {}), "dynamic_batching": pool}
         else:
             plan = plan_context(
-                folder, settings, context_length, max_running=_STATIC_BATCH, available=available
+                folder, settings, options.context_length, max_running=_STATIC_BATCH, available=available
             )
-        check_memory(folder, settings, plan.served, available, cache_bits=self._cache_bits)
-        self._text = NativeText(og.Tokenizer(str(folder)), folder, settings, context=plan.served)
+        check_memory(folder, settings, plan.served, available, cache_bits=cache_bits)
+        self._text = load_text(folder, settings, context=plan.served)
         ends = self._text.ends
         config = og.Config(str(folder))
         device.select_in(config, declared_providers(settings))
-        threads = self._threads or fewer_threads(settings)
-        config.overlay(json.dumps(overlay(plan.served, pool, threads=threads, profile=profile, ends=ends)))
-        needed = forecast(folder, settings, plan.tokens, self._cache_bits)
+        threads = options.threads or fewer_threads(settings)
+        config.overlay(
+            json.dumps(overlay(plan.served, pool, threads=threads, profile=options.profile, ends=ends))
+        )
+        needed = forecast(folder, settings, plan.tokens, cache_bits)
         logger.log(
             logging.INFO if needed["weights_bytes"] > _WORTH_SAYING else logging.DEBUG,
             "loading %s: %s",
-            self._name,
+            options.model,
             memory_phrase(**needed),
         )
         self._model = og.Model(config)
@@ -163,15 +144,17 @@ class OrtEngine:
         self._engine = og.Engine(self._model)
         self._events = self._engine.create_event_buffer(64)
         self._grammars = GrammarChecks(folder, settings)
-        self._max_drafts = 0 if self._deterministic else int(self._engine.max_draft_tokens_per_proposal())
+        self._max_drafts = 0 if options.deterministic else int(self._engine.max_draft_tokens_per_proposal())
         self._payoff = Payoff()
+        self._chunk = chunk_of(settings, pool)
+        self._known = KnownPrefixes(pool["num_blocks"] if pool and self._chunk > PART else 0)
         self._open: dict[int, OpenTurn] = {}
         self._early: list[Step] = []
         self._stalls = 0
         self._numbers: dict[Any, int] = {}
         self._info = EngineInfo(
-            model=self._name,
-            source=str(self._source),
+            model=options.model,
+            source=str(ready.source),
             execution_provider=device.execution_provider,
             context_length=plan.served,
             max_running=self._engine.get_capabilities().configured_max_batch_size,
@@ -179,15 +162,15 @@ class OrtEngine:
             num_blocks=pool["num_blocks"] if pool else plan.tokens,
             batching="continuous" if pool else "static",
             fingerprint=fingerprint(folder, settings, device.name),
-            notes=(*notes_of(plan, self._source, self._obstacle, is_static=pool is None), *ends.notes),
-            why=self._why,
+            notes=(*notes_of(plan, ready, is_static=pool is None), *ends.notes),
+            why=why,
             threads=threads,
             weights_bytes=needed["weights_bytes"],
             cache_bytes=needed["cache_bytes"],
             marks=self._text.encoder.marks if _HAS_GUIDANCE else None,
         )
-        if self._max_running is not None:
-            self.run_at_most(self._max_running)
+        if max_running is not None:
+            self.run_at_most(max_running)
 
     def run_at_most(self, sequences: int, rates: Mapping[int, float] | None = None) -> None:
         """Let no more run side by side, because of `rates` that were measured. Belongs to the time before the first."""
@@ -217,34 +200,42 @@ class OrtEngine:
         self._grammars.check(grammar)
 
     def open(self, sequence: int, prompt: Sequence[int], sampling: Sampling) -> None:
-        request: Any = None
-        try:
-            options = og.RequestOptions()
-            options.set_max_session_tokens(len(prompt) + sampling.max_tokens)
-            request = self._engine.create_request(options=options)
-            turn = request.begin_turn(
-                list(prompt), turn_options(og, request, sampling, self._vocabulary, has_seeds=self._seeded)
-            )
-            decoder = self._text.decoder()
-        except Exception as error:
-            # Whatever it refuses, it refuses to this sequence alone, unless it is not well.
-            if request is not None:
-                request.close()
-            check_health(og, self._engine)
-            raise refusal(sampling, error) from error
+        ids = marked(prompt, sampling.max_tokens, self._short_positions, self._vocabulary)
+        decoder = self._text.decoder()
         # A grammar is followed token by token.
         is_drafted = self._max_drafts > 0 and sampling.guidance is None
-        self._open[sequence] = OpenTurn(
-            request,
-            turn,
+        live = self._open[sequence] = OpenTurn(
+            *self._begin(ids, sampling),
             decoder,
-            sampling.guidance or "",
-            sampling.max_tokens,
+            sampling,
+            Reading(ids, self._chunk, self._known),
             Drafter(prompt, self._payoff) if is_drafted else None,
         )
-        self._numbers[request] = sequence
+        self._numbers[live.request] = sequence
+
+    def _begin(self, prompt: Sequence[int], sampling: Sampling) -> tuple[Any, int]:
+        return begin_turn(og, self._engine, prompt, sampling, self._vocabulary, has_seeds=self._seeded)
+
+    def _read_on(self) -> None:
+        """Begin what the next step is to read of prompts."""
+        for sequence, live in self._open.items():
+            reading = live.reading
+            end = None if live.has_begun else reading.begin_next(alone=len(self._open) == 1)
+            if end is None:
+                continue
+            if reading.is_cut:
+                reading.note_cut(self._cut(live))
+            del self._numbers[live.request]
+            live.request.close()
+            sampling = live.sampling if end == reading.length else OF_A_PART
+            try:
+                live.request, live.turn = self._begin(reading.tokens[:end], sampling)
+                self._numbers[live.request] = sequence
+            except SequenceError as error:
+                self._early.append(Step(sequence, None, "", error=error))
 
     def step(self) -> Iterator[Step]:
+        self._read_on()
         alone = next(iter(self._open.values())) if len(self._open) == 1 else None
         if alone is not None and not alone.has_begun:
             alone = None
@@ -287,15 +278,18 @@ class OrtEngine:
                 yield Step(sequence, None, "", error=SequenceError(f"given up: {event.error_code}"))
                 continue
             live = self._open[sequence]
+            if live.reading.part:
+                live.reading.note_part(event.usage, has_ended=bool(flags & _FINISHED))
+                continue
             token = None if event.token is None else int(event.token)
-            text = "" if token is None else live.take(token)
+            text = live.take(token)
             end, cached = None, 0
             if flags & _FINISHED:
                 # A cancelled turn ends too, but whoever cancelled it has released the sequence already.
                 live.has_ended = True
                 text += live.decoder.flush()
                 end = _ENDS.get(event.finish_reason, EndReason.STOP)
-                cached = int(event.usage.cached_prompt_tokens)
+                cached = live.reading.cached_of(event.usage.cached_prompt_tokens)
             if token is not None or end is not None:
                 yield Step(
                     sequence, token, text, end, cached, drafted_tokens=drafted, accepted_tokens=accepted
@@ -345,9 +339,10 @@ class OrtEngine:
         if live is None:
             return 0
         cached = 0 if live.has_ended else self._cut(live)
-        del self._numbers[live.request]
+        live.reading.close(is_read=live.has_begun or live.has_ended)
+        self._numbers.pop(live.request, None)
         live.request.close()
-        return cached
+        return live.reading.cached_of(cached)
 
     def _cut(self, live: OpenTurn) -> int:
         """End a turn in its midst; return its cached prompt tokens, which are told of a turn that has ended alone.

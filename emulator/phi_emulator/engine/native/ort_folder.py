@@ -7,33 +7,26 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
 from importlib import metadata
 from pathlib import Path
 from typing import Any, Final
 
-from phi_emulator.engine.machine.context import Plan, lowered
+from phi_emulator.engine.machine.context import ContextPlan, lowered
 from phi_emulator.engine.machine.processors import usable_processors
 from phi_emulator.engine.native.turn_ends import TurnEnds
+from phi_emulator.models import PreparedModel
+from phi_emulator.models.genai_config import PoolSettings, Settings, pool_of
 
-__all__ = ["fewer_threads", "fingerprint", "notes_of", "overlay", "read_settings"]
+__all__ = ["SHORT_TABLE", "fewer_threads", "fingerprint", "notes_of", "overlay"]
 
+SHORT_TABLE: Final = 4096
+"""Tokens that the shorter of a Phi's rotary tables reaches; GenAI itself takes this number for granted."""
 _VERSIONS: Final = {"genai": "onnxruntime-genai", "ort": "onnxruntime"}
-
-
-def read_settings(folder: Path) -> dict[str, Any]:
-    """The folder's `genai_config.json`.
-
-    Raises:
-        OSError, ValueError: it can't be read.
-    """
-    settings: dict[str, Any] = json.loads((folder / "genai_config.json").read_text(encoding="utf-8"))
-    return settings
 
 
 def overlay(
     served: int,
-    pool: Mapping[str, Any] | None,
+    pool: PoolSettings | None,
     *,
     threads: int | None,
     profile: Path | None,
@@ -51,18 +44,23 @@ def overlay(
     return {"model": model} if pool is None else {"model": model, "engine": {"dynamic_batching": dict(pool)}}
 
 
-def notes_of(plan: Plan, source: Path, obstacle: str, *, is_static: bool) -> tuple[str, ...]:
+def notes_of(plan: ContextPlan, ready: PreparedModel, *, is_static: bool) -> tuple[str, ...]:
     """What the user should read of the context and of how requests share the model."""
-    declared = read_settings(source)["model"]["context_length"]
-    notes = plan.notes or lowered(declared, plan.served, "set --context")
+    notes = plan.notes or lowered(ready.declared_context, plan.served, "set --context")
     if not is_static:
         return notes
-    because = f", because {obstacle}" if obstacle else ""
+    because = f", because {ready.obstacle}" if ready.obstacle else ""
     waiting = f"static batching{because}: requests wait for those that run to end, and `seed` has no effect"
-    return (*notes, waiting)
+    if not ready.settings["model"]["type"].startswith("phi") or plan.served <= SHORT_TABLE:
+        return (*notes, waiting)
+    mixed = (
+        f"static batching mixes the two rotary tables of a Phi with long RoPE: what grows past {SHORT_TABLE} tokens "
+        f"goes wrong there (set --context {SHORT_TABLE})"
+    )
+    return (*notes, waiting, mixed)
 
 
-def fewer_threads(settings: Mapping[str, Any]) -> int | None:
+def fewer_threads(settings: Settings) -> int | None:
     """How many threads to ask for; None where what would be taken is no more than there are processors for them."""
     usable = usable_processors()
     declared = settings["model"]["decoder"].get("session_options", {}).get("intra_op_num_threads")
@@ -71,7 +69,7 @@ def fewer_threads(settings: Mapping[str, Any]) -> int | None:
     return usable
 
 
-def fingerprint(folder: Path, settings: dict[str, Any], provider: str) -> str:
+def fingerprint(folder: Path, settings: Settings, provider: str) -> str:
     """Model and graph by their content, and the versions that compute them.
 
     The weights count by their size only: reading gigabytes at each start would cost more than it tells.
@@ -80,6 +78,6 @@ def fingerprint(folder: Path, settings: dict[str, Any], provider: str) -> str:
     sizes = sorted((file.name, file.stat().st_size) for file in folder.iterdir() if file.is_file())
     content = hashlib.blake2b(graph.read_bytes(), digest_size=5)
     content.update(json.dumps([settings, sizes], sort_keys=True).encode())
-    kind = "paged" if "dynamic_batching" in settings.get("engine", {}) else "stock"
+    kind = "stock" if pool_of(settings) is None else "paged"
     versions = [f"{name}{metadata.version(package)}" for name, package in _VERSIONS.items()]
     return "_".join(["fp", content.hexdigest(), kind, provider, *versions])

@@ -10,7 +10,6 @@ Knows the process and what old builds can't read; knows nothing of queues, HTTP 
 
 from __future__ import annotations
 
-import json
 import sys
 import tempfile
 from collections.abc import Iterator, Sequence
@@ -33,7 +32,9 @@ from phi_emulator.engine.native.generator_folder import HOST, load_host
 from phi_emulator.engine.native.grammar_checks import GrammarChecks
 from phi_emulator.engine.native.guidance_errors import guidance_error, lost_guidance
 from phi_emulator.engine.native.load_errors import load_error
+from phi_emulator.engine.options import ModelOptions
 from phi_emulator.engine.protocol import EndReason, EngineInfo, Marks, Message, Sampling, Step
+from phi_emulator.models.genai_config import Settings
 
 __all__ = ["OrtGeneratorEngine"]
 
@@ -41,9 +42,9 @@ _MAX_RUNNING: Final = 4
 
 
 class OrtGeneratorEngine:
-    """A GenAI model folder, run by Generators in a process of their own.
+    """A GenAI model folder, run by Generators in a process of their own, as `options` say as far as they concern those.
 
-    `python` is the interpreter of that process. With `profile`, ONNX Runtime writes there what ran where.
+    `settings` is what the folder says of itself, `python` the interpreter of the process; `why` is said with `device`.
 
     Raises:
         ModelLoadError: the folder can't be loaded.
@@ -52,18 +53,17 @@ class OrtGeneratorEngine:
     def __init__(
         self,
         folder: Path,
+        settings: Settings,
+        options: ModelOptions,
         *,
-        model: str,
-        context_length: int | None = None,
         device: Device = CPU,
         why: str = "",
-        profile: Path | None = None,
         python: str = sys.executable,
     ) -> None:
         try:
-            settings = json.loads((folder / "genai_config.json").read_text(encoding="utf-8"))
-            plan = plan_context(folder, settings | {"engine": {}}, context_length, max_running=_MAX_RUNNING)
-            check_memory(folder, settings | {"engine": {}}, plan.served)
+            without_pool: Settings = {**settings, "engine": {}}
+            plan = plan_context(folder, without_pool, options.context_length, max_running=_MAX_RUNNING)
+            check_memory(folder, without_pool, plan.served)
         except (OSError, ValueError, LookupError, TypeError) as error:
             raise load_error(folder, error) from error
         self._view = tempfile.TemporaryDirectory(prefix="phi-emulator-")
@@ -77,7 +77,7 @@ class OrtGeneratorEngine:
                 Path(self._view.name),
                 device=device,
                 context=plan.served,
-                profile=profile,
+                profile=options.profile,
             )
             device.check_report(about["device"])
         except (AskingError, OSError) as error:
@@ -87,7 +87,7 @@ class OrtGeneratorEngine:
             self.close()
             raise
         self._info = EngineInfo(
-            model=model,
+            model=options.model,
             source=str(folder),
             execution_provider=device.execution_provider,
             context_length=plan.served,

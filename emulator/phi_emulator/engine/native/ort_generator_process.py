@@ -32,7 +32,9 @@ from phi_emulator.engine.machine.devices import DEVICES, declared_providers
 from phi_emulator.engine.native.decoding import TokenDecoder
 from phi_emulator.engine.native.native_sampling import native_sampling
 from phi_emulator.engine.native.native_text import NativeText
+from phi_emulator.engine.native.ort_folder import SHORT_TABLE
 from phi_emulator.engine.protocol import EndReason, Message, Sampling
+from phi_emulator.models.genai_config import read_settings
 
 __all__ = ["main", "piece_of"]
 
@@ -40,7 +42,6 @@ og: Any = onnxruntime_genai  # the package has no type information
 
 _PIECE: Final = 32
 """Tokens of a prompt for each step."""
-_SHORT_TABLE: Final = 4096
 _VERBS: Final = ("encode", "check_guidance", "confine", "open", "step", "release")
 _LITTLE_STACK: Final = 512 * 1024
 """The least that a thread has on the systems that are served (macOS)."""
@@ -67,8 +68,8 @@ class _Host:
     def __init__(self, *, folder: str, device: str, profile: str | None, context: int) -> None:
         if hasattr(og, "disable_telemetry_events"):
             og.disable_telemetry_events()
-        settings = json.loads((Path(folder) / "genai_config.json").read_text(encoding="utf-8"))
-        self._vocabulary = int(settings["model"]["vocab_size"])
+        settings = read_settings(Path(folder))
+        self._vocabulary = settings["model"]["vocab_size"]
         config = og.Config(folder)
         DEVICES[device].select_in(config, declared_providers(settings))
         if profile is not None:
@@ -235,7 +236,7 @@ def piece_of(prompt_tokens: int, *, device: str, model_type: str) -> int:
     A Phi of long context has two rotary tables, and what is appended beyond the first one's end is read with the
     other, which makes nonsense of what was read before: measured, no logit was right any more.
     """
-    if device.lower() not in _TAKES_PIECES or (model_type.startswith("phi") and prompt_tokens > _SHORT_TABLE):
+    if device.lower() not in _TAKES_PIECES or (model_type.startswith("phi") and prompt_tokens > SHORT_TABLE):
         return prompt_tokens
     return _PIECE
 

@@ -19,6 +19,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from typing import Final
 
+from phi_client.contract.marks import THINK_OPEN
 from phi_emulator.engine.errors import PromptTooLongError
 from phi_emulator.engine.protocol import Marks, Message
 
@@ -88,7 +89,7 @@ class PromptEncoder:
             with suppress(RuntimeError):  # a template that takes no system message
                 self._knows_tools = _OPEN in self._render(json.dumps(trial))
             self._marks = Marks(
-                opens_reasoning=ending.endswith("<think>"),
+                opens_reasoning=ending.endswith(THINK_OPEN),
                 call=_PHI_CALL if self._known.issuperset(_PHI_CALL) else plain.call,
                 tool_role=_PHI_ANSWER if f"<|{_PHI_ANSWER}|>" in self._known else plain.tool_role,
             )
@@ -128,6 +129,10 @@ class PromptEncoder:
                 ids += self._encode_piece(piece, known)
                 self._check_count(len(ids))
         return ids
+
+    def encode_answer(self, text: str) -> list[int]:
+        """The tokens of a text in which none is a control token, however it reads."""
+        return [token for piece in self._harmless(text) if piece for token in self._encode(piece)]
 
     def _encode_piece(self, piece: str, known: dict[str, list[int]]) -> list[int]:
         """The tokens of a piece, from those that are `known` if it is short."""

@@ -6,12 +6,13 @@ A model that is served without them never ends. Knows settings and a rendered te
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, Final, NamedTuple, cast
+from typing import Final, NamedTuple, cast
 
 from phi_emulator.engine.errors import ModelLoadError
 from phi_emulator.engine.native.tokenizer_file import TokenizerFile
+from phi_emulator.models.genai_config import Settings
 
 __all__ = ["TurnEnds", "turn_ends"]
 
@@ -32,18 +33,18 @@ class TurnEnds(NamedTuple):
 
 
 def turn_ends(
-    folder: Path, settings: Mapping[str, Any], file: TokenizerFile, render: Callable[[str], str]
+    folder: Path, settings: Settings, file: TokenizerFile, render: Callable[[str], str]
 ) -> TurnEnds:
     """The ends of the model in `folder`; `render` puts messages, as JSON, into its template.
 
     Raises:
         ModelLoadError: none can be found.
     """
-    model: Mapping[str, Any] = settings["model"]
+    model = settings["model"]
     named = model.get("eos_token_id")
     listed = cast("list[object]", named) if isinstance(named, list) else [named]
     known = [token for token in listed if isinstance(token, int)]
-    if any(not 0 <= token < int(model["vocab_size"]) for token in known):
+    if any(not 0 <= token < model["vocab_size"] for token in known):
         raise ModelLoadError(
             f"the model in {str(folder)!r} has not all the tokens that `eos_token_id` in its genai_config.json names: "
             f"{', '.join(map(str, known))}"

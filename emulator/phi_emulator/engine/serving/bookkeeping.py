@@ -1,53 +1,21 @@
-"""What the worker keeps of each sequence, and what it tells of all of them.
+"""What the worker keeps of each sequence, who runs and who waits of them, and what became of the others.
 
-Knows the engine protocol and text machines; must not know threads.
+Knows the engine protocol, the scheduler and text machines; must not know threads, clocks or an engine.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field
-from typing import NamedTuple
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, replace
 
-from phi_emulator.engine.protocol import EndReason, Sampling, Step
-from phi_emulator.engine.serving.generation import Generation
+from phi_emulator.engine.errors import QueueFullError
+from phi_emulator.engine.protocol import EndReason, EngineInfo, Sampling, Step
+from phi_emulator.engine.serving.generation import Generation, Outcome, Times
+from phi_emulator.engine.serving.scheduler import Scheduler
+from phi_emulator.engine.serving.source import Counts
 from phi_emulator.engine.serving.text import TextMachine
 
-__all__ = ["Counts", "SequenceState", "WorkerStatus"]
-
-
-class WorkerStatus(NamedTuple):
-    """How the engine is, and how busy."""
-
-    is_broken: bool
-    """It answers nothing any more."""
-    running: int
-    waiting: int
-    is_reloading: bool = False
-    """It broke and is being loaded again; requests wait meanwhile."""
-    reloads: int = 0
-    """How often it was loaded again."""
-    trouble: str = ""
-    """Why it broke last."""
-
-
-@dataclass(frozen=True, slots=True)
-class Counts:
-    """What became of the requests so far, and how many tokens they took."""
-
-    ended: int = 0
-    cancelled: int = 0
-    refused: int = 0
-    prompt_tokens: int = 0
-    cached_prompt_tokens: int = 0
-    """Prompt tokens that were not computed, because a request before had begun with them."""
-    completion_tokens: int = 0
-    drafted_tokens: int = 0
-    """Tokens that were proposed to be checked several at a time."""
-    accepted_tokens: int = 0
-    """Those of them that the model gave as well: steps that were saved."""
-    steps: int = 0
-    """Steps that the model has begun: tokens of answers, or chunks of prompts, of all that run together."""
+__all__ = ["Books", "SequenceState"]
 
 
 @dataclass(slots=True)
@@ -58,11 +26,39 @@ class SequenceState:
     prompt: Sequence[int]
     sampling: Sampling
     machines: Sequence[TextMachine]
-    since: float
-    is_running: bool = field(default=False)
-    completion_tokens: int = field(default=0)
-    drafted_tokens: int = field(default=0)
-    accepted_tokens: int = field(default=0)
+    received: float
+    queued: float
+    admitted: float | None = None
+    first_token: float | None = None
+    completion_tokens: int = 0
+    drafted_tokens: int = 0
+    accepted_tokens: int = 0
+
+    @property
+    def is_running(self) -> bool:
+        """Whether it has its place beside the others."""
+        return self.admitted is not None
+
+    @property
+    def most_tokens(self) -> int:
+        """What it may grow to, prompt included."""
+        return len(self.prompt) + self.sampling.max_tokens
+
+    def tokens(self, cached: int) -> dict[str, int]:
+        """What it took, as fields of `Counts`."""
+        return {
+            "prompt_tokens": len(self.prompt),
+            "cached_prompt_tokens": cached,
+            "completion_tokens": self.completion_tokens,
+            "drafted_tokens": self.drafted_tokens,
+            "accepted_tokens": self.accepted_tokens,
+        }
+
+    def outcome(self, reason: EndReason, cached: int, now: float) -> Outcome:
+        """How it has ended; it was running."""
+        admitted = now if self.admitted is None else self.admitted
+        times = Times(self.received, self.queued, admitted, self.first_token, now)
+        return Outcome(reason, len(self.prompt), self.completion_tokens, cached, times)
 
     def show(self, step: Step) -> tuple[str, EndReason | None]:
         """What its text machines make of a step, and how the text ended if it did."""
@@ -74,3 +70,82 @@ class SequenceState:
             if end is not None:
                 text += machine.flush()
         return text, end
+
+
+class Books:
+    """All sequences that were taken in and have not ended; `begin` comes first. Its user has a lock around it."""
+
+    def __init__(self, queue_size: int) -> None:
+        self.counts = Counts()
+        self._queue_size = queue_size
+        self._sequences: dict[int, SequenceState] = {}
+        self._scheduler: Scheduler
+
+    def begin(self, info: EngineInfo) -> list[SequenceState]:
+        """Let those that wait wait for this engine; return those that don't fit it, which are struck."""
+        self._scheduler = Scheduler(info, self._queue_size)
+        unfit = [n for n, state in self._sequences.items() if state.most_tokens > info.context_length]
+        struck = [self._sequences.pop(number) for number in unfit]
+        for number, state in self._sequences.items():
+            self._scheduler.submit(number, state.most_tokens)
+        return struck
+
+    def __len__(self) -> int:
+        return len(self._sequences)
+
+    @property
+    def running(self) -> int:
+        """How many have a place beside each other."""
+        return self._scheduler.running
+
+    @property
+    def waiting(self) -> int:
+        """How many have none yet."""
+        return self._scheduler.waiting
+
+    @property
+    def retry_after_s(self) -> int:
+        """When to ask again."""
+        return self._scheduler.retry_after_s
+
+    def take_in(self, sequence: int, state: SequenceState) -> None:
+        """Add one.
+
+        Raises:
+            QueueFullError: it could not start now and the queue has no place left.
+        """
+        try:
+            self._scheduler.submit(sequence, state.most_tokens)
+        except QueueFullError:
+            self.count(refused=1)
+            raise
+        self._sequences[sequence] = state
+
+    def find(self, sequence: int) -> SequenceState | None:
+        """One that has not ended."""
+        return self._sequences.get(sequence)
+
+    def admit(self) -> list[tuple[int, SequenceState]]:
+        """Those that have a place from now on, and are to be marked as admitted."""
+        return [(sequence, self._sequences[sequence]) for sequence in self._scheduler.admit()]
+
+    def forget(self, sequence: int, **counted: int) -> SequenceState | None:
+        """Strike one, running or waiting, and count what became of it."""
+        self.count(**counted)
+        self._scheduler.finish(sequence)
+        return self._sequences.pop(sequence, None)
+
+    def count(self, **more: int) -> None:
+        """Add to the counts."""
+        self.counts = replace(
+            self.counts, **{name: getattr(self.counts, name) + n for name, n in more.items()}
+        )
+
+    def late(self, latest: float) -> Collection[int]:
+        """Those that have waited since `latest` or longer."""
+        return [n for n, state in self._sequences.items() if not state.is_running and state.queued <= latest]
+
+    def strike(self, *, running_only: bool) -> list[SequenceState]:
+        """Strike all, or all that run."""
+        struck = [n for n, state in self._sequences.items() if state.is_running or not running_only]
+        return [state for number in struck if (state := self.forget(number)) is not None]

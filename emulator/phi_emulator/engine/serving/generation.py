@@ -6,56 +6,87 @@ Knows asyncio; must not know engines, queues or HTTP.
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections.abc import AsyncIterator, Callable
 from typing import NamedTuple
 
 from phi_emulator.engine.errors import EngineError
 from phi_emulator.engine.protocol import EndReason
+from phi_emulator.engine.serving.delivery import Delivery
 
-__all__ = ["Generation", "Outcome"]
+__all__ = ["Generation", "Outcome", "Times"]
 
-logger = logging.getLogger("phi_emulator.engine")
+
+class Times(NamedTuple):
+    """When a request came to each place on its way, in seconds of the clock of the source that answered it."""
+
+    received: float
+    """Its first bytes were there; for who asks without HTTP, as `queued`."""
+    queued: float
+    """Its prompt was encoded, and it was taken in."""
+    admitted: float
+    """It had its place beside those that run."""
+    first_token: float | None
+    """None where the answer has none."""
+    ended: float
 
 
 class Outcome(NamedTuple):
-    """How a generation ended, counted in real tokens."""
+    """How a generation ended, counted in real tokens, and when it came to what."""
 
     reason: EndReason
     prompt_tokens: int
     completion_tokens: int
     cached_prompt_tokens: int
+    times: Times
 
 
 class Generation:
     """One answer in the making: iterate over its text, then read `outcome`.
 
-    Belongs to the event loop that submitted it. Leaving the iteration early doesn't stop the model: call `cancel()`.
+    Belongs to the event loop that submitted it, to which its `delivery` goes; without one it has its own. Leaving the
+    iteration early doesn't stop the model: call `cancel()`.
     """
 
-    def __init__(self, sequence: int, cancel: Callable[[int], None]) -> None:
+    def __init__(
+        self, sequence: int, cancel: Callable[[int], None], delivery: Delivery | None = None
+    ) -> None:
         self._sequence = sequence
         self._cancel = cancel
-        self._loop = asyncio.get_running_loop()
-        self._received: asyncio.Queue[str | Outcome | EngineError] = asyncio.Queue()
+        self._delivery = delivery or Delivery(asyncio.get_running_loop())
+        self._has_begun = False
+        self._received: list[str | Outcome | EngineError] = []
+        self._arrived = asyncio.Event()
         self.outcome: Outcome | None = None
         """Set once the iteration is through."""
 
     async def __aiter__(self) -> AsyncIterator[str]:
-        """Yield the text as it comes.
+        """Yield the text as it comes; raises as `batches`."""
+        async for texts in self.batches(1):
+            yield texts[0]
+
+    async def batches(self, most: int | None = None) -> AsyncIterator[list[str]]:
+        """Yield the text as it comes, all pieces that are there at a time, or `most`. What isn't taken stays.
 
         Raises:
             EngineFailedError: the engine broke down.
             EngineStoppedError: the engine was stopped meanwhile.
         """
         while self.outcome is None:
-            received = await self._received.get()
-            if isinstance(received, EngineError):
-                raise received
-            if isinstance(received, Outcome):
-                self.outcome = received
-            else:
-                yield received
+            await self._arrived.wait()
+            received = self._received[:most]
+            del self._received[:most]
+            if not self._received:
+                self._arrived.clear()
+            texts = [one for one in received if isinstance(one, str)]
+            if texts:
+                yield texts
+            match received[-1]:  # nothing follows an end
+                case EngineError() as error:
+                    raise error
+                case Outcome() as outcome:
+                    self.outcome = outcome
+                case _:
+                    pass
 
     def cancel(self) -> None:
         """Free the sequence's place before the next step. Does no harm after the end."""
@@ -63,8 +94,10 @@ class Generation:
             self._cancel(self._sequence)
 
     def send(self, item: str | Outcome | EngineError) -> None:
-        """Hand an item over, from the worker's thread."""
-        try:
-            self._loop.call_soon_threadsafe(self._received.put_nowait, item)
-        except RuntimeError:  # the loop has closed: nobody is listening any more
-            logger.debug("sequence %d: its event loop has closed", self._sequence)
+        """Hand an item over, from the worker's thread. The first text and the end don't wait for others."""
+        self._delivery.post(self._receive, item, urgent=not (self._has_begun and isinstance(item, str)))
+        self._has_begun = True
+
+    def _receive(self, item: str | Outcome | EngineError) -> None:
+        self._received.append(item)
+        self._arrived.set()

@@ -13,10 +13,12 @@ from typing import Final, TypeVar
 
 from phi_emulator.engine.errors import EngineStoppedError
 
-__all__ = ["Lanes"]
+__all__ = ["SMALL", "Lanes"]
 
 T = TypeVar("T")
 
+SMALL: Final = 2048
+"""A size of work that needs no lane: letters of a prompt that are read in 0.7 ms, whatever they are."""
 _LANES: Final = ((16_384, 2), (262_144, 1), (None, 1))
 """The largest size in each lane, and its threads. Threads beyond these would only share one interpreter lock."""
 _MOST_DONE: Final = 64

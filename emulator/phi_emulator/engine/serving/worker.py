@@ -13,14 +13,17 @@ What is one sequence's fault ends that one; see `Engine` for how the two are tol
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from contextlib import suppress
 from dataclasses import replace
 from itertools import count
+from typing import Final, TypeVar
 
 from phi_emulator.engine.errors import (
     EngineError,
@@ -32,16 +35,23 @@ from phi_emulator.engine.errors import (
     SequenceError,
 )
 from phi_emulator.engine.protocol import Engine, EngineInfo, Message, Sampling, Step
-from phi_emulator.engine.serving.bookkeeping import Counts, SequenceState, WorkerStatus
-from phi_emulator.engine.serving.generation import Generation, Outcome
-from phi_emulator.engine.serving.lanes import Lanes
+from phi_emulator.engine.serving.bookkeeping import Books, SequenceState
+from phi_emulator.engine.serving.calls import Call
+from phi_emulator.engine.serving.delivery import Deliveries
+from phi_emulator.engine.serving.generation import Generation
+from phi_emulator.engine.serving.lanes import SMALL, Lanes
 from phi_emulator.engine.serving.restarts import MOST_RESTARTS, Restarts, trouble_of
-from phi_emulator.engine.serving.scheduler import Scheduler
+from phi_emulator.engine.serving.source import Counts, SourceStatus
 from phi_emulator.engine.serving.text import StopStrings, TextMachine
 
-__all__ = ["Counts", "Worker", "WorkerStatus"]
+__all__ = ["Worker"]
+
+T = TypeVar("T")
 
 logger = logging.getLogger("phi_emulator.engine")
+
+_MOST_CALLS: Final = 64
+"""Calls that may wait for their turn; cancelled sequences come on top, of which no more can be than run."""
 
 
 class Worker:
@@ -61,10 +71,8 @@ class Worker:
     ) -> None:
         self._queue_seconds = queue_seconds
         self._clock = clock
-        self._counts = Counts()
         self._steps = 0
         self._make_engine = make_engine
-        self._queue_size = queue_size
         self._loaded: Future[Engine] = Future()
         self._info: EngineInfo
         self._restarts = Restarts(clock)
@@ -73,13 +81,13 @@ class Worker:
         self._lanes = Lanes()
         self._thread = threading.Thread(target=self._run, name="phi-emulator-engine", daemon=True)
         self._numbers = count(1)
-        # Guards the scheduler, the sequences and the fields below them; the engine itself is the thread's alone.
+        # Guards the books and the fields below them; the engine itself is the thread's alone.
         self._changed = threading.Condition()
-        self._sequences: dict[int, SequenceState] = {}
-        self._cancelled: list[int] = []
+        self._books = Books(queue_size)
+        self._calls: deque[Callable[[Engine], None]] = deque()
+        self._deliveries = Deliveries()
         self._stopping = False
         self._broken = False
-        self._scheduler: Scheduler
 
     def start(self) -> EngineInfo:
         """Load the model; return when it can serve.
@@ -105,13 +113,13 @@ class Worker:
         return self._info
 
     @property
-    def status(self) -> WorkerStatus:
+    def status(self) -> SourceStatus:
         """How the engine is now."""
         with self._changed:
-            return WorkerStatus(
+            return SourceStatus(
                 self._broken,
-                self._scheduler.running,
-                self._scheduler.waiting,
+                self._books.running,
+                self._books.waiting,
                 self._is_reloading,
                 self._restarts.total,
                 self._trouble,
@@ -120,15 +128,17 @@ class Worker:
     @property
     def counts(self) -> Counts:
         """What became of the requests so far."""
-        return replace(self._counts, steps=self._steps)
+        return replace(self._books.counts, steps=self._steps)
 
     async def encode(self, messages: Sequence[Message]) -> list[int]:
-        """The prompt's token ids, worked out beside the event loop; none waits behind much longer ones.
+        """The prompt's token ids, worked out beside the event loop unless it is short; none waits behind longer ones.
 
         Raises:
             EngineError: as `Engine.encode` raises it, or because the engine is not there any more.
         """
         size = sum(len(text) for message in messages for text in message)
+        if size <= SMALL and self._loaded.done():
+            return self._engine().encode(messages)
         return await self._lanes.run(size, lambda: self._engine().encode(messages))
 
     async def check_guidance(self, grammar: str) -> None:
@@ -142,11 +152,17 @@ class Worker:
         await self._lanes.run_once(grammar, lambda: self._engine().check_guidance(grammar))
 
     def submit(
-        self, prompt: Sequence[int], sampling: Sampling, *, watch: TextMachine | None = None
+        self,
+        prompt: Sequence[int],
+        sampling: Sampling,
+        *,
+        watch: TextMachine | None = None,
+        received: float | None = None,
     ) -> Generation:
         """Queue a prompt; call from the event loop that will read the answer.
 
-        `watch` sees the text on the worker's thread, after the stop strings, and may change or end it.
+        `watch` sees the text on the worker's thread, after the stop strings, and may change or end it. `received` is
+        when the request came in, by the worker's clock; without it that is now.
 
         Raises:
             PromptTooLongError: prompt and `max_tokens` don't fit the context.
@@ -154,28 +170,53 @@ class Worker:
             EngineFailedError: the engine broke down before.
             EngineStoppedError: the worker is stopping.
         """
-        tokens = len(prompt) + sampling.max_tokens
-        if tokens > self.info.context_length or sampling.max_tokens < 1:
+        if len(prompt) + sampling.max_tokens > self.info.context_length or sampling.max_tokens < 1:
             raise PromptTooLongError(len(prompt), self.info.context_length)
         sequence = next(self._numbers)
-        generation = Generation(sequence, self._cancel)
         machines = (StopStrings(sampling.stop), *(() if watch is None else (watch,)))
+        now = self._clock()
         with self._changed:
             self._engine_is_there()
-            try:
-                self._scheduler.submit(sequence, tokens)
-            except QueueFullError:
-                self._count(refused=1)
-                raise
-            self._sequences[sequence] = SequenceState(generation, prompt, sampling, machines, self._clock())
+            generation = Generation(sequence, self._cancel, self._deliveries.here())
+            state = SequenceState(
+                generation, prompt, sampling, machines, now if received is None else received, queued=now
+            )
+            self._books.take_in(sequence, state)
             self._changed.notify()
         return generation
 
+    async def call(self, work: Callable[[Engine], T]) -> T:
+        """What `work` returns, or raises, when it is called with the engine on its thread, between two steps.
+
+        All others wait meanwhile. What it raises is the caller's alone, but for an `EngineFailedError`, which says that
+        the engine is broken. Whoever doesn't wait any more before its turn is not served.
+
+        Raises:
+            QueueFullError: too many wait for their turn.
+            EngineFailedError: the engine broke down, and is perhaps being loaded again.
+            EngineStoppedError: the worker is stopping, or has stopped before its turn.
+        """
+        with self._changed:
+            self._engine_is_there()
+            if self._is_reloading:
+                raise EngineFailedError("the engine broke down and is being loaded again")
+            if len(self._calls) >= _MOST_CALLS:
+                raise QueueFullError(len(self._calls), 1)
+            call = Call(work)
+            self._calls.append(call)
+            self._changed.notify()
+        return await asyncio.wrap_future(call.done)
+
     def _cancel(self, sequence: int) -> None:
         with self._changed:
-            if sequence in self._sequences:
-                self._cancelled.append(sequence)
+            state = self._books.find(sequence)
+            if state is None:
+                return
+            if state.is_running:
+                self._calls.append(lambda engine: self._let_go(engine, sequence))
                 self._changed.notify()
+            else:
+                self._books.forget(sequence, cancelled=1)
 
     def _engine_is_there(self) -> None:
         if self._broken:
@@ -194,7 +235,7 @@ class Worker:
         try:
             first = self._make_engine()
             self._info = first.info
-            self._scheduler = Scheduler(first.info, self._queue_size)
+            self._books.begin(first.info)
         except BaseException as error:  # noqa: BLE001 - whatever it is, start() must raise it on the caller's thread
             self._loaded.set_exception(error)
             return
@@ -256,35 +297,25 @@ class Worker:
     def _take_over(self, engine: Engine) -> None:
         """Let those that were waiting wait for another engine; with the lock held."""
         self._info, self._is_reloading = engine.info, False
-        self._scheduler = Scheduler(engine.info, self._queue_size)
-        for sequence, state in list(self._sequences.items()):
-            tokens = len(state.prompt) + state.sampling.max_tokens
-            if tokens > engine.info.context_length:  # there is less memory than there was
-                del self._sequences[sequence]
-                state.generation.send(PromptTooLongError(len(state.prompt), engine.info.context_length))
-            else:
-                self._scheduler.submit(sequence, tokens)
+        for state in self._books.begin(engine.info):  # there is less memory than there was
+            state.generation.send(PromptTooLongError(len(state.prompt), engine.info.context_length))
         self._loaded.set_result(engine)
 
     def _turn(self, engine: Engine) -> bool:
-        """Take in what changed, then run one step. False once the worker is to stop."""
+        """Do what was asked for, take in what changed, then run one step. False once the worker is to stop."""
+        for _ in range(0 if self._stopping else len(self._calls)):
+            self._calls.popleft()(engine)
         with self._changed:
-            while not (self._stopping or self._cancelled or self._sequences):
+            while not (self._stopping or self._calls or self._books):
                 self._changed.wait()
             if self._stopping:
                 return False
-            cancelled = self._forget_the_cancelled()
             self._refuse_the_late()
-            admitted = [(sequence, self._sequences[sequence]) for sequence in self._scheduler.admit()]
+            admitted = self._books.admit()
             for _, state in admitted:
-                state.is_running = True
-            running = self._scheduler.running > 0
+                state.admitted = self._clock()
+            running = self._books.running > 0
             self._steps += running
-        for sequence, state in cancelled:
-            cached = engine.release(sequence)
-            if state.is_running:
-                with self._changed:
-                    self._count_tokens(state, cached)
         for sequence, state in admitted:
             self._open(engine, sequence, state)
         if running:
@@ -292,56 +323,32 @@ class Worker:
                 self._deliver(engine, step)
         return True
 
-    def _forget_the_cancelled(self) -> list[tuple[int, SequenceState]]:
-        """Strike them from the books; with the lock held. The engine is told afterwards."""
-        cancelled, self._cancelled = self._cancelled, []
-        struck: list[tuple[int, SequenceState]] = []
-        for sequence in cancelled:
-            state = self._sequences.pop(sequence, None)
-            if state is not None:
-                self._count(cancelled=1)
-                struck.append((sequence, state))
-            self._scheduler.finish(sequence)
-        return struck
+    def _let_go(self, engine: Engine, sequence: int) -> None:
+        """End a running sequence that nobody waits for any more."""
+        with self._changed:
+            state = self._books.forget(sequence)
+        if state is not None:  # it may have ended meanwhile
+            cached = engine.release(sequence)
+            with self._changed:
+                self._books.count(cancelled=1, **state.tokens(cached))
 
     def _refuse_the_late(self) -> None:
         """Turn away what has waited too long. Between two steps is often enough: nothing waits while nothing runs."""
         if self._queue_seconds is None:
             return
-        latest = self._clock() - self._queue_seconds
-        late = [
-            number
-            for number, state in self._sequences.items()
-            if not state.is_running and state.since <= latest
-        ]
-        for number in late:
-            error = QueueTimeoutError(self._queue_seconds, self._scheduler.retry_after_s)
-            self._scheduler.finish(number)
-            self._sequences.pop(number).generation.send(error)
-            self._count(refused=1)
-
-    def _count(self, **more: int) -> None:
-        """Add to the counts; with the lock held."""
-        self._counts = replace(
-            self._counts, **{name: getattr(self._counts, name) + n for name, n in more.items()}
-        )
-
-    def _count_tokens(self, state: SequenceState, cached: int, **more: int) -> None:
-        """Add what a sequence took; with the lock held."""
-        self._count(
-            prompt_tokens=len(state.prompt),
-            cached_prompt_tokens=cached,
-            completion_tokens=state.completion_tokens,
-            drafted_tokens=state.drafted_tokens,
-            accepted_tokens=state.accepted_tokens,
-            **more,
-        )
+        for sequence in self._books.late(self._clock() - self._queue_seconds):
+            error = QueueTimeoutError(self._queue_seconds, self._books.retry_after_s)
+            state = self._books.forget(sequence, refused=1)
+            if state is not None:
+                state.generation.send(error)
 
     def _deliver(self, engine: Engine, step: Step) -> None:
-        state = self._sequences.get(step.sequence)
+        state = self._books.find(step.sequence)
         if state is None:
             return
         state.completion_tokens += step.token is not None
+        if state.first_token is None and step.token is not None:
+            state.first_token = self._clock()
         state.drafted_tokens += step.drafted_tokens
         state.accepted_tokens += step.accepted_tokens
         try:
@@ -359,10 +366,8 @@ class Worker:
             cut = engine.release(step.sequence)
             cached = cut if step.end is None else step.cached_prompt_tokens
             with self._changed:
-                self._sequences.pop(step.sequence, None)
-                self._scheduler.finish(step.sequence)
-                self._count_tokens(state, cached, ended=1)
-            state.generation.send(Outcome(end, len(state.prompt), state.completion_tokens, cached))
+                self._books.forget(step.sequence, ended=1, **state.tokens(cached))
+            state.generation.send(state.outcome(end, cached, self._clock()))
 
     def _open(self, engine: Engine, sequence: int, state: SequenceState) -> None:
         try:
@@ -375,21 +380,16 @@ class Worker:
     def _drop(self, sequence: int, error: EngineError) -> None:
         """End one sequence with an error; the others go on."""
         with self._changed:
-            state = self._sequences.pop(sequence, None)
-            self._scheduler.finish(sequence)
-            self._count(refused=1)
+            state = self._books.forget(sequence, refused=1)
         if state is not None:
             state.generation.send(error)
 
     def _fail(self, error: EngineError, *, running_only: bool = False) -> None:
         with self._changed:
-            failed = {
-                sequence: state
-                for sequence, state in self._sequences.items()
-                if state.is_running or not running_only
-            }
-            for sequence in failed:
-                del self._sequences[sequence]
-                self._scheduler.finish(sequence)
-        for state in failed.values():
+            failed = self._books.strike(running_only=running_only)
+            calls, self._calls = self._calls, deque()
+        for state in failed:
             state.generation.send(error)
+        for call in calls:
+            if isinstance(call, Call):
+                call.fail(error)

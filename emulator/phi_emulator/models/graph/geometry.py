@@ -5,18 +5,22 @@ Plain data: it must not know ONNX, which takes a moment to import and is needed 
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from math import gcd
-from typing import Final
+from typing import Any, Final
 
 __all__ = [
     "BYTE_BITS",
     "CODES",
     "FLOAT_BITS",
+    "SHORT_POSITIONS",
     "Geometry",
     "NotConvertibleError",
     "block_step",
+    "cached_layers",
     "head_bytes",
+    "short_positions",
     "usual_bits",
 ]
 
@@ -28,6 +32,9 @@ _BYTES_FROM: Final = 64 * 1024
 """Bytes of a token in 32 bits from which on a cache is kept in 8: there memory and speed count more than digits."""
 CODES: Final = 2
 """Bytes for each token and head that a cache of 8 bits holds besides keys and values: the sizes of their steps."""
+
+SHORT_POSITIONS: Final = "phi_emulator.short_positions"
+"""The entry among a prepared folder's session options that says how far the shorter of two rotary tables reaches."""
 
 
 class NotConvertibleError(Exception):
@@ -44,7 +51,7 @@ class Geometry:
     head_size: int
     vocabulary: int
     context_length: int
-    """Positions that are served. With long RoPE it decides which of the two rotary tables holds for all of them."""
+    """Positions that are served. With long RoPE both rotary tables are, where the shorter doesn't reach them all."""
     block_size: int
     """Tokens in a block."""
     cache_bits: int = FLOAT_BITS
@@ -59,6 +66,17 @@ class Geometry:
         """The largest number of blocks, of at most `blocks`, that a pool can have."""
         step = block_step(self.kv_heads, self.head_size, self.cache_bits)
         return blocks // step * step
+
+
+def short_positions(decoder: Mapping[str, Any]) -> int | None:
+    """How far the shorter rotary table reaches, where both are served; `decoder` is of a folder's configuration."""
+    entry = decoder.get("session_options", {}).get(SHORT_POSITIONS)
+    return None if entry is None else int(entry)
+
+
+def cached_layers(decoder: Mapping[str, Any]) -> int:
+    """The layers that keep keys and values; beside two rotary tables one remembers which is whose, and takes little."""
+    return int(decoder["num_hidden_layers"]) - (short_positions(decoder) is not None)
 
 
 def usual_bits(layers: int, kv_heads: int, head_size: int) -> int:

@@ -27,8 +27,9 @@ from onnx import TensorProto, helper, numpy_helper
 from phi_emulator.models.graph.byte_cache import ByteCache
 from phi_emulator.models.graph.float_cache import FloatCache
 from phi_emulator.models.graph.geometry import FLOAT_BITS, Geometry, NotConvertibleError
-from phi_emulator.models.graph.inner_graphs import constants_of, read_by
+from phi_emulator.models.graph.inner_graphs import read_by
 from phi_emulator.models.graph.step_indices import step_indices
+from phi_emulator.models.graph.two_tables import MARK_WIDTH, joined_tables, mark_sequences
 
 __all__ = ["rewrite_graph"]
 
@@ -40,8 +41,11 @@ _NEUTRAL: Final = {"do_rotary": 1, "softcap": 0.0, "smooth_softmax": 0, "qk_outp
 _COPIED: Final = {"num_heads", "kv_num_heads", "scale", "rotary_interleaved", "local_window_size"}
 
 
-def rewrite_graph(model: onnx.ModelProto, geometry: Geometry) -> None:
+def rewrite_graph(model: onnx.ModelProto, geometry: Geometry) -> int | None:
     """Rewrite `model` in place. Its weights may stay outside: they are not read.
+
+    Returns how many positions the shorter of two rotary tables reaches, where both are served: longer sequences must
+    be marked, and the pool has a layer more (see `two_tables`).
 
     Raises:
         NotConvertibleError: the graph is none that the model builder makes for the Phi-3 and Llama types.
@@ -49,7 +53,7 @@ def rewrite_graph(model: onnx.ModelProto, geometry: Geometry) -> None:
     opset = next((o.version for o in model.opset_import if o.domain in ("", "ai.onnx")), 0)
     if opset < _OLDEST_OPSET:
         raise NotConvertibleError(f"its operators are of version {opset}, older than {_OLDEST_OPSET}")
-    _Rewrite(model.graph, geometry, opset).run()
+    return _Rewrite(model.graph, geometry, opset).run()
 
 
 class _Rewrite:
@@ -59,9 +63,11 @@ class _Rewrite:
         self.opset = opset
         self.nodes: list[onnx.NodeProto] = []
         self.makers = {name: node for node in graph.node for name in node.output if name}
+        self.short_positions: int | None = None
+        self.position_ids = "/paged/position_ids"
         self.cache = FloatCache(self) if geometry.cache_bits == FLOAT_BITS else ByteCache(self)
 
-    def run(self) -> None:
+    def run(self) -> int | None:
         attentions = [node for node in self.graph.node if node.op_type == "GroupQueryAttention"]
         layers = {self.layer(node): node for node in attentions}
         if len(attentions) != self.geometry.layers or len(layers) != self.geometry.layers:
@@ -70,6 +76,10 @@ class _Rewrite:
             )
         rotary_dim = self.rotary_tables(attentions)
         step_indices(self)
+        if self.short_positions is not None:
+            self.position_ids = mark_sequences(self, self.short_positions, self.cache.element)
+            for node in self.graph.node:
+                node.input[:] = ["/paged/ids" if name == "input_ids" else name for name in node.input]
         self.cache.prepare()
         for node in self.graph.node:
             if node.op_type == "GroupQueryAttention":
@@ -81,6 +91,7 @@ class _Rewrite:
                 self.nodes.append(node)
         self.declare()
         self.drop_unused()
+        return self.short_positions
 
     # The attentions.
 
@@ -104,7 +115,7 @@ class _Rewrite:
             done = step(
                 "RotaryEmbedding",
                 row,
-                "/paged/position_ids",
+                self.position_ids,
                 *node.input[_ROTARY_INPUTS],
                 to=f"{name}_rotated",
                 domain="com.microsoft",
@@ -154,14 +165,14 @@ class _Rewrite:
     # The rotary tables.
 
     def rotary_tables(self, attentions: Iterable[onnx.NodeProto]) -> int:
-        """Settle on one pair of tables for all positions; return how many of a head's dimensions they turn."""
+        """Put the tables into the graph; return how many of a head's dimensions they turn."""
         pairs = {tuple(node.input[_ROTARY_INPUTS]) for node in attentions}
         if len(pairs) != 1 or len(next(iter(pairs))) != 2:  # noqa: PLR2004
             raise NotConvertibleError("its layers do not share one pair of rotary tables")
         names = next(iter(pairs))
         maker = self.makers.get(names[0])
         if maker is not None:
-            self.choose_tables(maker, names)
+            self.choose_tables(maker)
         tables = [t for t in self.graph.initializer if t.name in names]
         if len(tables) != 2:  # noqa: PLR2004
             raise NotConvertibleError(f"its rotary tables {names[0]!r} are computed")
@@ -169,23 +180,13 @@ class _Rewrite:
             raise NotConvertibleError(f"its rotary tables end before {self.geometry.context_length} tokens")
         return 2 * int(tables[0].dims[1])
 
-    def choose_tables(self, maker: onnx.NodeProto, names: tuple[str, ...]) -> None:
-        """Long RoPE: the stock graph takes the longer table once the whole sequence outgrows the shorter one.
-
-        Sequences of all lengths share steps here, and cached keys outlive their sequence, so one pair must hold for
-        all: the shorter where it reaches, else the longer.
-        """
-        branches = [a.g for a in maker.attribute if a.type == onnx.AttributeProto.GRAPH]
-        pairs = [constants_of(branch) for branch in branches]
-        if maker.op_type != "If" or any(pair is None for pair in pairs):
-            raise NotConvertibleError(f"its rotary tables come from {maker.op_type!r}")
-        usable = sorted((pair for pair in pairs if pair is not None), key=lambda pair: len(pair[0]))
-        reaching = [pair for pair in usable if len(pair[0]) >= self.geometry.context_length]
-        for name, table in zip(maker.output, (reaching or usable[-1:])[0], strict=True):
-            cut = np.ascontiguousarray(table[: self.geometry.context_length])
-            self.graph.initializer.append(numpy_helper.from_array(cut, name))
+    def choose_tables(self, maker: onnx.NodeProto) -> None:
+        """Long RoPE: the stock graph chooses for each step, and all its cache is made anew; here sequences do."""
+        tables, self.short_positions = joined_tables(maker, self.geometry.context_length)
+        for name, table in zip(maker.output, tables, strict=True):
+            self.graph.initializer.append(numpy_helper.from_array(table, name))
         self.graph.node.remove(maker)
-        for name in names:
+        for name in maker.output:
             self.makers.pop(name, None)
 
     # The head.
@@ -227,8 +228,11 @@ class _Rewrite:
         )
         # Were the first axis called batch_size, the Engine would expect a row for each sequence, and take no drafts.
         self.graph.output.append(info("logits", TensorProto.FLOAT, ["num_tokens", g.vocabulary]))
-        for layer in range(g.layers):
-            for name, width in self.cache.widths.items():
+        widths = [self.cache.widths] * g.layers
+        if self.short_positions is not None:
+            widths.append(dict.fromkeys(self.cache.widths, MARK_WIDTH))
+        for layer, of_layer in enumerate(widths):
+            for name, width in of_layer.items():
                 pool: list[str | int | None] = ["num_blocks", g.block_size, g.kv_heads, width]
                 self.graph.input.append(info(f"past_key_values.{layer}.{name}", self.cache.element, pool))
                 self.graph.output.append(info(f"present.{layer}.{name}", self.cache.element, pool))

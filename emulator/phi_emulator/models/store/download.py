@@ -43,7 +43,7 @@ from huggingface_hub.errors import (
 from huggingface_hub.hf_api import RepoFile
 from huggingface_hub.utils import build_hf_headers  # type: ignore[attr-defined]  # exported at run time
 
-__all__ = ["Hub", "HubError", "Plan", "RemoteFile"]
+__all__ = ["Hub", "HubError", "PullPlan", "RemoteFile"]
 
 _CHUNK: Final = 1 << 20
 _API_TIMEOUT_S: Final = 30.0
@@ -80,7 +80,7 @@ class RemoteFile:
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
+class PullPlan:
     """What a pull is going to fetch."""
 
     entry: CatalogEntry
@@ -111,7 +111,7 @@ class Hub:
         """Close its connections; the process does that too when it ends."""
         close_session()
 
-    def plan(self, entry: CatalogEntry, variant: Variant, revision: str | None = None) -> Plan:
+    def plan(self, entry: CatalogEntry, variant: Variant, revision: str | None = None) -> PullPlan:
         """Ask what the variant consists of at the catalog's revision, or at another one.
 
         Raises:
@@ -142,9 +142,9 @@ class Hub:
             raise HubError(
                 f"{self._host} lists no files in `{variant.folder}` of `{repository}`: choose another variant"
             )
-        return Plan(entry, variant, commit, files)
+        return PullPlan(entry, variant, commit, files)
 
-    def fetch(self, plan: Plan, file: RemoteFile, part: Path, advance: Callable[[int], None]) -> str:
+    def fetch(self, plan: PullPlan, file: RemoteFile, part: Path, advance: Callable[[int], None]) -> str:
         """Bring `part` to the whole file, going on from what it holds; return its SHA-256.
 
         `advance` hears how many bytes came, a negative number where it has to begin again.

@@ -5,10 +5,12 @@ The checks stand in front of the native loader, whose own words name a file and 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 
+from phi_emulator.models.genai_config import FILE, Settings, read_settings
+from phi_emulator.models.printable import printable
 from phi_emulator.models.store.catalog import BUNDLED, CATALOG, CatalogEntry, Variant
 from phi_emulator.models.store.names import check_path
 from phi_emulator.models.store.store import Store, StoreError, expanded, human_size, is_folder
@@ -48,8 +50,19 @@ class ModelFolder:
     folder: Path
     description: str
     """A phrase for the banner."""
-    is_verified: bool = True
+    is_verified: bool
     """False where nobody but an archive says what it is."""
+    settings: Settings = field(repr=False, compare=False)
+    """What it says of itself."""
+
+
+class _Found(NamedTuple):
+    """A `ModelFolder` that has not been looked into."""
+
+    name: str
+    folder: Path
+    description: str
+    is_verified: bool = True
 
 
 def resolve_model(wanted: str | None = None, store: Store | None = None) -> ModelFolder:
@@ -71,9 +84,8 @@ def resolve_model(wanted: str | None = None, store: Store | None = None) -> Mode
             raise ModelNotFoundError(
                 f"{wanted!r} is neither a known model ({known}) nor a folder: give one of them"
             )
-        found = ModelFolder(folder.resolve().name, folder.resolve(), "a model folder of yours")
-    check_folder(found.folder)
-    return found
+        found = _Found(folder.resolve().name, folder.resolve(), "a model folder of yours")
+    return ModelFolder(*found, check_folder(found.folder))
 
 
 def _names(store: Store) -> list[str]:
@@ -83,14 +95,14 @@ def _names(store: Store) -> list[str]:
         return []
 
 
-def _bundled(wanted: str) -> ModelFolder | None:
+def _bundled(wanted: str) -> _Found | None:
     entry = CATALOG.get(wanted)
     if entry is None or entry.folder is None:
         return None
-    return ModelFolder(entry.name, entry.folder, entry.description)
+    return _Found(entry.name, entry.folder, entry.description)
 
 
-def _stored(wanted: str, store: Store) -> ModelFolder | None:
+def _stored(wanted: str, store: Store) -> _Found | None:
     name, _, variant = wanted.partition(":")
     entry = CATALOG.get(name)
     if entry is not None:
@@ -120,10 +132,10 @@ def _stored(wanted: str, store: Store) -> ModelFolder | None:
     if not manifest.is_verified:
         origin = " (imported, not verified)"
     description = f"{manifest.description}, {manifest.variant}{origin}"
-    return ModelFolder(manifest.name, model.folder, description, manifest.is_verified)
+    return _Found(manifest.name, model.folder, description, manifest.is_verified)
 
 
-def _registered(wanted: str, store: Store) -> ModelFolder | None:
+def _registered(wanted: str, store: Store) -> _Found | None:
     folder = store.registered().get(wanted)
     if folder is None:
         return None
@@ -131,16 +143,16 @@ def _registered(wanted: str, store: Store) -> ModelFolder | None:
         raise ModelNotFoundError(
             f"`{wanted}` stands for {str(folder)!r}, which is gone: bring it back, or `phi-emulator models rm {wanted}`"
         )
-    return ModelFolder(wanted, folder, "a model folder of yours")
+    return _Found(wanted, folder, "a model folder of yours")
 
 
-def check_folder(folder: Path) -> None:
-    """Check what can be seen of a GenAI model folder without loading it.
+def check_folder(folder: Path) -> Settings:
+    """Check what can be seen of a GenAI model folder without loading it; return what it says of itself.
 
     Raises:
         ModelNotFoundError: it is none, or files are missing, empty, cut off or not the files themselves.
     """
-    config = folder / "genai_config.json"
+    config = folder / FILE
     if not config.is_file():
         raise ModelNotFoundError(
             f"{str(folder)!r} has no `genai_config.json`, so it is no ONNX Runtime GenAI model folder: "
@@ -148,9 +160,12 @@ def check_folder(folder: Path) -> None:
         )
     again = "get the model's files again"
     try:
-        graph = check_path(str(read_json(config, _MOST_SETTINGS)["model"]["decoder"]["filename"]))
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise ModelNotFoundError(f"{str(config)!r} can't be read: {again}") from error
+        settings = read_settings(folder)
+        graph = check_path(settings["model"]["decoder"]["filename"])
+    except (OSError, ValueError) as error:
+        raise ModelNotFoundError(
+            f"{str(config)!r} can't be read ({printable(str(error), 200)}): {again}"
+        ) from error
     names = (graph, *_TOKENIZER_FILES)
     missing = [name for name in names if not (folder / name).is_file()]
     if missing:
@@ -160,8 +175,8 @@ def check_folder(folder: Path) -> None:
         if path.is_file():
             _check_content(path)
     try:
-        settings = read_json(folder / "tokenizer_config.json", _MOST_SETTINGS)
-        has_template = bool(settings.get("chat_template")) or (folder / "chat_template.jinja").is_file()
+        of_tokens = read_json(folder / "tokenizer_config.json", _MOST_SETTINGS)
+        has_template = bool(of_tokens.get("chat_template")) or (folder / "chat_template.jinja").is_file()
     except (OSError, ValueError, AttributeError) as error:
         raise ModelNotFoundError(
             f"{str(folder / 'tokenizer_config.json')!r} can't be read: {again}"
@@ -171,6 +186,7 @@ def check_folder(folder: Path) -> None:
             f"{str(folder)!r} has no chat template: put `chat_template.jinja` there, or `chat_template` "
             "into `tokenizer_config.json`"
         )
+    return settings
 
 
 def _check_content(path: Path) -> None:

@@ -25,7 +25,7 @@ from phi_emulator.models.store.store import (
 )
 
 if TYPE_CHECKING:
-    from phi_emulator.models.store.download import Plan, RemoteFile
+    from phi_emulator.models.store.download import PullPlan, RemoteFile
 
 __all__ = ["Fetcher", "Progress", "pull", "still_to_fetch"]
 
@@ -45,10 +45,10 @@ class Progress(Protocol):
 class Fetcher(Protocol):
     """Brings the bytes of a file, as `download.Hub` does."""
 
-    def fetch(self, plan: Plan, file: RemoteFile, part: Path, advance: Callable[[int], None]) -> str: ...
+    def fetch(self, plan: PullPlan, file: RemoteFile, part: Path, advance: Callable[[int], None]) -> str: ...
 
 
-def still_to_fetch(store: Store, plan: Plan) -> int:
+def still_to_fetch(store: Store, plan: PullPlan) -> int:
     """Bytes that a pull has to fetch, given what an earlier one left."""
     incoming = store.incoming(plan.entry.name, plan.variant.name)
     have = 0
@@ -60,7 +60,7 @@ def still_to_fetch(store: Store, plan: Plan) -> int:
 
 def pull(
     store: Store,
-    plan: Plan,
+    plan: PullPlan,
     fetcher: Fetcher,
     progress: Progress,
     *,
@@ -110,7 +110,7 @@ def part_of(incoming: Path, file: RemoteFile) -> Path:
     return incoming / f"{file.path}.{(file.sha256 or file.git_sha1)[:12]}{PART}"
 
 
-def _is_the_hubs(held: StoredModel, plan: Plan, progress: Progress) -> bool:
+def _is_the_hubs(held: StoredModel, plan: PullPlan, progress: Progress) -> bool:
     """Whether a model is what the hub lists, to the last byte, and says so of itself."""
     listed = {file.path: file.size for file in plan.files}
     if {file.path: file.size for file in held.manifest.files} != listed or held.damage():
@@ -124,7 +124,7 @@ def _is_the_hubs(held: StoredModel, plan: Plan, progress: Progress) -> bool:
     return held.manifest == replace(_manifest(plan, tuple(files)), placed_ns=held.manifest.placed_ns)
 
 
-def _sift(incoming: Path, plan: Plan, progress: Progress) -> dict[str, str]:
+def _sift(incoming: Path, plan: PullPlan, progress: Progress) -> dict[str, str]:
     """Verify what an earlier pull left, delete what is not wanted; the SHA-256 of each file that is right.
 
     What is here may be from a mirror that listed other files, so a folder may stand where a file is to be.
@@ -167,7 +167,7 @@ def _git_sha1(path: Path) -> str:
     return digest.hexdigest()
 
 
-def _manifest(plan: Plan, files: tuple[ModelFile, ...]) -> Manifest:
+def _manifest(plan: PullPlan, files: tuple[ModelFile, ...]) -> Manifest:
     return Manifest(
         name=plan.entry.name,
         variant=plan.variant.name,

@@ -1,0 +1,133 @@
+"""What answers, as the service sees it: something that takes prompts and gives texts in the making.
+
+Must not know how. `Worker` is one; whatever else answers (a recording, another process) keeps this protocol.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple, Protocol, TypeVar
+
+from phi_emulator.engine.protocol import Engine, EngineInfo, Message, Sampling
+from phi_emulator.engine.serving.generation import Generation
+from phi_emulator.engine.serving.text import TextMachine
+
+__all__ = ["AnswerSource", "Counts", "SourceStatus"]
+
+T = TypeVar("T")
+
+
+class SourceStatus(NamedTuple):
+    """How the engine is, and how busy."""
+
+    is_broken: bool
+    """It answers nothing any more."""
+    running: int
+    waiting: int
+    is_reloading: bool = False
+    """It broke and is being loaded again; requests wait meanwhile."""
+    reloads: int = 0
+    """How often it was loaded again."""
+    trouble: str = ""
+    """Why it broke last."""
+
+
+@dataclass(frozen=True, slots=True)
+class Counts:
+    """What became of the requests so far, and how many tokens they took."""
+
+    ended: int = 0
+    cancelled: int = 0
+    refused: int = 0
+    prompt_tokens: int = 0
+    cached_prompt_tokens: int = 0
+    """Prompt tokens that were not computed, because a request before had begun with them."""
+    completion_tokens: int = 0
+    drafted_tokens: int = 0
+    """Tokens that were proposed to be checked several at a time."""
+    accepted_tokens: int = 0
+    """Those of them that the model gave as well: steps that were saved."""
+    steps: int = 0
+    """Steps that the model has begun: tokens of answers, or chunks of prompts, of all that run together."""
+
+
+class AnswerSource(Protocol):
+    """Answers for any number of event loops.
+
+    `start` comes first and `stop` last, both from any thread. `encode`, `check_guidance`, `submit` and `call` belong to
+    an event loop, and never block it.
+    """
+
+    def start(self) -> EngineInfo:
+        """Get ready; return when it can answer.
+
+        Raises:
+            ModelLoadError: it can't; the message says what to do.
+        """
+        ...
+
+    def stop(self) -> None:
+        """Fail what is still running or waiting, and free everything. Blocks; does no harm twice."""
+        ...
+
+    @property
+    def info(self) -> EngineInfo:
+        """What answers, and how much it can hold; once started."""
+        ...
+
+    @property
+    def status(self) -> SourceStatus:
+        """How it is, and how busy."""
+        ...
+
+    @property
+    def counts(self) -> Counts:
+        """What became of the requests so far."""
+        ...
+
+    async def encode(self, messages: Sequence[Message]) -> list[int]:
+        """The prompt's token ids. They go to `submit` as they are: a source may know them again.
+
+        Raises:
+            EngineError: the messages can't be taken, or nothing answers any more.
+        """
+        ...
+
+    async def check_guidance(self, grammar: str) -> None:
+        """See whether answers can follow a grammar.
+
+        Raises:
+            GuidanceError: they can't.
+            EngineError: nothing answers any more.
+        """
+        ...
+
+    def submit(
+        self,
+        prompt: Sequence[int],
+        sampling: Sampling,
+        *,
+        watch: TextMachine | None = None,
+        received: float | None = None,
+    ) -> Generation:
+        """Begin an answer, for the event loop that is running.
+
+        `watch` sees the text after the stop strings, and may change or end it. `received` is when the request came in,
+        in seconds of the clock that the source was given; without it that is now.
+
+        Raises:
+            PromptTooLongError: prompt and `max_tokens` don't fit the context.
+            QueueFullError: too many requests are waiting.
+            EngineError: nothing answers any more.
+        """
+        ...
+
+    async def call(self, work: Callable[[Engine], T]) -> T:
+        """What `work` returns, or raises, when it is called with the engine between two steps, on the engine's thread.
+
+        Raises:
+            QueueFullError: too many wait for their turn.
+            EngineError: there is no engine, or none any more.
+        """
+        ...
