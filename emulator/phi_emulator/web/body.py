@@ -59,10 +59,10 @@ async def read_json_body(
     dialect: Surface,
     max_bytes: int,
     *,
-    hold: Callable[[int], None],
+    hold: Callable[[int], None] = lambda _size: None,
     seconds: float = _READ_S,
 ) -> bytes:
-    """The body of a request that says it is JSON. `hold` hears each size that it comes to.
+    """The body of a request that says it is JSON. `hold` hears each size that it comes to, and may raise.
 
     Raises:
         ServiceError: 415 for another content type, 413 for more than `max_bytes`, 408 for one that doesn't come, 429

@@ -109,6 +109,7 @@ class Endpoints:
         name = exchange.deployment
         if name is not None and behaviour.deployments and name not in behaviour.deployments:
             raise ServiceError(dialect.unknown_deployment(name))
+        await exchange.when_asked(request)
         exchange.answer = await self._service.answer(
             behaviour,
             dialect,
