@@ -1,7 +1,8 @@
 """What clients make of a faulty service: thirteen faults, four clients, one table in markdown.
 
 Run it from the root of the repository: `python -m benchmarks.fault_table`. Each client has its default settings,
-unless the row says otherwise; all answer to the same rule, which is printed under the table.
+unless the row says otherwise; all answer to the same rule, which is printed under the table and is that of the
+emulator's catalogue of faults.
 """
 # ruff: noqa: INP001  # commands beside one another, no package
 
@@ -17,6 +18,8 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from importlib.metadata import version
 from typing import Final
+
+from phi_emulator.faults.reading import read_line
 
 from benchmarks.fault_clients import AzureAIInference, Client, NoSuchMethodError, OpenAI, Ours, OursAsync
 from tests.fault_server import CATEGORIES, PARTIAL_CONTENT, REASONED_JSON, FaultServer, Route
@@ -218,39 +221,32 @@ class Row:
     judge: Judge
 
 
-JITTER: Final = "tries again, after waits that differ and are not all about zero"
-TWO_SECONDS: Final = "tries again after the 2 s that the service asks for"
-KEEPS: Final = "raises an error of its own that carries the text that came"
+def right(fault: str) -> str:
+    """What is right with a fault of the emulator, written as a line."""
+    return read_line(fault).duty.value
+
 
 ROWS: Final = (
-    Row("429, no `Retry-After`", JITTER, backs_off("429")),
-    Row("429, only `x-ratelimit-reset-tokens: 2`", TWO_SECONDS, waits_two_seconds("429-reset-tokens")),
-    Row("429, `Retry-After: 2`", TWO_SECONDS, waits_two_seconds("429-retry-after")),
-    Row("500", JITTER, backs_off("500")),
-    Row("502 / 408", JITTER, backs_off("502", "408")),
+    Row("429, no `Retry-After`", right("retry_after form=absent"), backs_off("429")),
     Row(
-        "400 `content_filter`",
-        "raises a class that other 400s do not have, with the verdict by category",
-        names_the_filter,
+        "429, only `x-ratelimit-reset-tokens: 2`",
+        right("retry_after form=reset_tokens"),
+        waits_two_seconds("429-reset-tokens"),
     ),
-    Row("Stream ends with neither finish reason nor `[DONE]`", KEEPS, keeps_the_text("stream-cut")),
-    Row("Connection reset in mid-stream", KEEPS, keeps_the_text("stream-reset")),
-    Row("Chunk that is no JSON", "raises an error of its own", raises_its_own("stream-invalid-json")),
+    Row("429, `Retry-After: 2`", right("retry_after"), waits_two_seconds("429-retry-after")),
+    Row("500", right("error error=engine_failed"), backs_off("500")),
+    Row("502 / 408", right("error error=timed_out"), backs_off("502", "408")),
+    Row("400 `content_filter`", right("error error=content_filter"), names_the_filter),
     Row(
-        "Error object in mid-stream",
-        "raises an error of its own",
-        raises_its_own("stream-error-object"),
+        "Stream ends with neither finish reason nor `[DONE]`",
+        right("no_end without=both"),
+        keeps_the_text("stream-cut"),
     ),
-    Row(
-        f"`: ping` comments only, `timeout={IDLE_LIMIT_S:g}`",
-        "raises an error of its own when the limit is reached, not when the server closes",
-        notices_silence,
-    ),
-    Row(
-        "`finish_reason` `length` / `content_filter` in a stream",
-        "names the reason on its whole result; a budget that ends inside the reasoning is an error",
-        tells_a_cut,
-    ),
+    Row("Connection reset in mid-stream", right("cut_body how=reset"), keeps_the_text("stream-reset")),
+    Row("Chunk that is no JSON", right("malformed_event"), raises_its_own("stream-invalid-json")),
+    Row("Error object in mid-stream", right("error_in_stream"), raises_its_own("stream-error-object")),
+    Row(f"`: ping` comments only, `timeout={IDLE_LIMIT_S:g}`", right("comments_only"), notices_silence),
+    Row("`finish_reason` `length` / `content_filter` in a stream", right("finish"), tells_a_cut),
     Row(
         "`<think>…</think>{json}` as structured output",
         "gives the object without the reasoning before it",

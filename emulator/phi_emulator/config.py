@@ -19,6 +19,7 @@ from phi_client.contract.loopback import is_loopback
 from phi_client.contract.service import MANAGED_COMPUTE_OLDER, SURFACES, Surface
 from phi_client.contract.tokens import is_token
 from phi_emulator.engine.machine.devices import AUTO, DEVICES
+from phi_emulator.faults.rules import Rule as FaultRule
 from phi_emulator.service.behaviour import Behaviour
 from phi_emulator.service.content_filter import DEFAULT_RULES, ContentFilter, Rule, RulesError, read_rules
 from phi_emulator.service.entra import DEFAULT_TENANT
@@ -122,6 +123,10 @@ class EmulatorConfig:
     """`off`, `default` (made-up words such as `phi-filter-violence`), or a JSON file of words."""
     rules: tuple[Rule, ...] = field(init=False, repr=False)
     """What `content_filter` names, read once."""
+    faults: str | None = None
+    """TOML or JSON file of faults, rules under `faults`; `None` is a service without any."""
+    fault_rules: tuple[FaultRule, ...] = field(init=False, repr=False)
+    """What `faults` names, read once."""
     deployments: tuple[str, ...] = ()
     """Names of deployments, as `model` on Foundry's surfaces, in a header on managed compute; empty takes any."""
     help_text: bool = False
@@ -178,6 +183,7 @@ class EmulatorConfig:
             count = getattr(self, name)
             _require(count is None or count > 0, name, count, "give a number above 0, or leave it out")
         object.__setattr__(self, "rules", _rules(self.content_filter))  # frozen for everyone else
+        object.__setattr__(self, "fault_rules", _fault_rules(self.faults))
         running = self.max_running
         fits = running is None or 0 < running <= _MOST_RUNNING
         _require(fits, "max_running", running, f"give 1 to {_MOST_RUNNING}, or leave it out")
@@ -235,6 +241,7 @@ class EmulatorConfig:
             max_output_tokens=self.max_output_tokens,
             answer_seconds=None if self.request_timeout_ms is None else self.request_timeout_ms / 1000,
             loose=self.loose,
+            faults=self.fault_rules,
         )
 
     @property
@@ -290,6 +297,17 @@ def _rules(content_filter: str) -> tuple[Rule, ...]:
         return read_rules(Path(content_filter))
     except RulesError as error:
         raise ConfigError(f"`content_filter` must be off, default or a file of rules: {error}") from error
+
+
+def _fault_rules(path: str | None) -> tuple[FaultRule, ...]:
+    if path is None:
+        return ()
+    from phi_emulator.faults.reading import read_file  # noqa: PLC0415 - most emulators have none
+
+    try:
+        return read_file(Path(path))
+    except ValueError as error:
+        raise ConfigError(f"`faults` can't be used: {error}") from error
 
 
 def yes_or_no(text: str) -> bool:

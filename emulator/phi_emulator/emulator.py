@@ -31,6 +31,7 @@ from phi_emulator.forms.grammar import ANY_OBJECT, write_grammar
 from phi_emulator.web.listening import ListenError, listen, root_url
 
 if TYPE_CHECKING:
+    from phi_emulator.service.fault_rules import Faults
     from phi_emulator.web.server import HttpServer
 
 __all__ = ["Emulator", "EmulatorError", "find_model"]
@@ -128,6 +129,7 @@ class Emulator:
         self._bound_port = 0
         self._source: AnswerSource | None = None
         self._server: HttpServer | None = None
+        self._faults: Faults | None = None
         self._thread: threading.Thread | None = None
 
     def start(self) -> Self:
@@ -174,7 +176,9 @@ class Emulator:
         clock, config = self._clock or time.monotonic, self.config
         service = ChatService(source, has_extensions=config.extensions, clock=clock)
         authority = Authority(config.tenant, lifetime_s=config.token_seconds, clock=self._clock or time.time)
-        self._server = HttpServer(App(service, config, authority=authority, clock=clock))
+        app = App(service, config, authority=authority, clock=clock)
+        self._faults = app.faults
+        self._server = HttpServer(app)
         self._thread = threading.Thread(
             target=self._server.serve_until_stopped,
             args=(self._socket,),
@@ -219,6 +223,13 @@ class Emulator:
         if self._server is None or self._server.event_loop is None:
             raise EmulatorError("the emulator was not started: call `start()` first")
         return self._server.event_loop
+
+    @property
+    def faults(self) -> Faults:
+        """What goes wrong with answers: rules that can be added, replaced and counted while it runs."""
+        if self._faults is None:
+            raise EmulatorError("the emulator was not started: call `start()` first")
+        return self._faults
 
     @property
     def key(self) -> str:

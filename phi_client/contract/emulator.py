@@ -10,8 +10,10 @@ __all__ = [
     "EMULATOR_ALIAS",
     "EMULATOR_ENDPOINT",
     "EMULATOR_ENTRA",
+    "EMULATOR_HEADERS",
     "EMULATOR_HOST",
     "EMULATOR_KEY",
+    "EMULATOR_PLACE",
     "EMULATOR_PORT",
 ]
 
@@ -22,5 +24,9 @@ EMULATOR_HOST: Final = "127.0.0.1"
 EMULATOR_PORT: Final = 16180
 EMULATOR_ENDPOINT: Final = "http://127.0.0.1:16180"
 EMULATOR_KEY: Final = "phi-emulator-well-known-key-0000"
-EMULATOR_ENTRA: Final = "/_emulator/entra"
+EMULATOR_HEADERS: Final = "x-phi-"
+"""How the names of headers begin that are for the emulator and for no surface of Azure."""
+EMULATOR_PLACE: Final = "/_emulator"
+"""The path under which is what no surface of Azure has."""
+EMULATOR_ENTRA: Final = f"{EMULATOR_PLACE}/entra"
 """The path under which the emulator imitates Entra ID."""

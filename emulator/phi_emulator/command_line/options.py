@@ -176,6 +176,7 @@ def _settings(*, without_model: str, port: str | None, log_level: str | None) ->
             "FILE",
             group=_SURFACES,
         ),
+        _option("faults", "What goes wrong with answers: a TOML or JSON file.", "FILE", group=_SURFACES),
         switch("help_text", "Append the front door's help text to the model's errors.", _SURFACES),
         switch("extensions", "Take what the hosted model has not: response_format and tools.", _SURFACES),
         switch("loose", "Take any api-version.", _SURFACES),

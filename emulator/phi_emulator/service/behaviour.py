@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from phi_client.contract.service import SURFACES, Surface
+from phi_emulator.faults.rules import Rule
 from phi_emulator.service.content_filter import ContentFilter
 from phi_emulator.service.rate_limits import Limits
 
@@ -33,6 +34,8 @@ class Behaviour:
     """How long an answer may take before 408, or before its stream is broken off; `None` is no limit."""
     loose: bool = False
     """Take any `api-version`."""
+    faults: tuple[Rule, ...] = ()
+    """What goes wrong with answers, and when."""
 
 
 class CurrentBehaviour:

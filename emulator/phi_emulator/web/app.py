@@ -13,18 +13,20 @@ from collections.abc import Callable, Sequence
 from starlette.requests import ClientDisconnect, Request
 from starlette.types import Receive, Scope, Send
 
-from phi_client.contract.emulator import EMULATOR_KEY
+from phi_client.contract.emulator import EMULATOR_HEADERS, EMULATOR_KEY
 from phi_emulator.config import EmulatorConfig
 from phi_emulator.service.behaviour import Behaviour, CurrentBehaviour
 from phi_emulator.service.chat import ChatService
 from phi_emulator.service.entra import Authority
 from phi_emulator.service.errors import log_unforeseen
+from phi_emulator.service.fault_rules import Faults
 from phi_emulator.web.auth import Gate
 from phi_emulator.web.chain import Link, chained
 from phi_emulator.web.control import Control
 from phi_emulator.web.endpoints import Endpoints
 from phi_emulator.web.entra import Entra
 from phi_emulator.web.exchange import Exchange
+from phi_emulator.web.fault_link import FaultLink
 from phi_emulator.web.guard import check_message, check_source
 from phi_emulator.web.home import is_browser
 from phi_emulator.web.links import checked, limit_time, log_exchange, say_stopping
@@ -55,12 +57,14 @@ class App:
     ) -> None:
         self.behaviour = CurrentBehaviour(config.behaviour)
         """How exchanges that begin now are met."""
+        self.faults = Faults(self.behaviour)
+        """What goes wrong with them."""
         self._service = service
         self._clock = clock
         self._root = config.dialect
         authority = authority or Authority(config.tenant, lifetime_s=config.token_seconds)
         self._endpoints = Endpoints(service, max_body_bytes=config.max_body_bytes)
-        self._control = Control(service, key=config.key)
+        self._control = Control(service, self.faults, key=config.key)
         self._entra = Entra(authority, secret=None if config.key == EMULATOR_KEY else config.key)
         self._routes = self._routes_of(self.behaviour.now)
         self._chain = chained(
@@ -75,6 +79,7 @@ class App:
                 checked(_check_route),
                 checked(_check_version),
                 limit_time,
+                FaultLink(self.faults.state),
                 *inner,
             ),
             _handle,
@@ -118,7 +123,7 @@ async def _handle(exchange: Exchange, receive: Receive, send: Send) -> None:
 
 
 def _check_headers(exchange: Exchange) -> None:
-    exchange.dialect.check_headers(exchange.headers)
+    exchange.dialect.check_headers(name for name in exchange.headers if not name.startswith(EMULATOR_HEADERS))
 
 
 def _check_route(exchange: Exchange) -> None:

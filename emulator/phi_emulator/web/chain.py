@@ -53,8 +53,10 @@ def chained(links: Sequence[Link], end: Step) -> Step:
     return step
 
 
-async def abort(exchange: Exchange, send: Send, *, reset: bool) -> NoReturn:
+async def abort(exchange: Exchange, send: Send, *, reset: bool, last: bytes = b"") -> NoReturn:
     """Cut the connection after what was sent so far: with a reset, or as if the server had ended.
+
+    `last` goes out before that as it stands, whatever HTTP would say.
 
     A server without `ABORT` closes the connection too, of an answer that has no end.
 
@@ -62,7 +64,7 @@ async def abort(exchange: Exchange, send: Send, *, reset: bool) -> NoReturn:
         ClientDisconnect: always, which ends the exchange.
     """
     if ABORT in exchange.request.scope.get("extensions", ()):
-        await send({"type": ABORT, "reset": reset})
+        await send({"type": ABORT, "reset": reset, "last": last})
     raise ClientDisconnect
 
 

@@ -6,6 +6,7 @@ Those of `entra` are rows of the same kind, whose key has a place of its own in 
 
 from __future__ import annotations
 
+import asyncio
 import re
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -14,14 +15,19 @@ from typing import Final, Literal, NamedTuple
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp
 
-from phi_client.contract.emulator import EMULATOR_KEY
+from phi_client.contract.emulator import EMULATOR_KEY, EMULATOR_PLACE
+from phi_emulator.faults.reading import read_document
+from phi_emulator.models.printable import printable
+from phi_emulator.models.strict_json import MOST_BYTES, parse_json
 from phi_emulator.service.chat import ChatService
+from phi_emulator.service.fault_rules import Faults
+from phi_emulator.web.body import read_json_body
 from phi_emulator.web.exchange import Exchange, Handler
+from phi_emulator.web.fault_link import SCOPE_HEADER, bad_fault
 from phi_emulator.web.home import is_browser, page_response, summary
 
 __all__ = ["Control", "ControlRoute"]
 
-PLACE: Final = "/_emulator"
 _UNTOLD_KEY: Final = "YOUR-KEY"
 
 
@@ -43,16 +49,20 @@ class ControlRoute(NamedTuple):
 class Control:
     """The handlers of the control routes; `key` is the emulator's, and shown if it is the public one."""
 
-    def __init__(self, service: ChatService, *, key: str = "") -> None:
+    def __init__(self, service: ChatService, faults: Faults, *, key: str = "") -> None:
         self._service = service
+        self._faults = faults
         self._key = key if key == EMULATOR_KEY else _UNTOLD_KEY
 
     @property
     def table(self) -> Sequence[ControlRoute]:
         """All of them."""
         return (
-            ControlRoute(re.escape(f"{PLACE}/health"), "GET", self.health),
-            ControlRoute(re.escape(f"{PLACE}/status"), "GET", self.status),
+            ControlRoute(re.escape(f"{EMULATOR_PLACE}/health"), "GET", self.health),
+            ControlRoute(re.escape(f"{EMULATOR_PLACE}/status"), "GET", self.status),
+            ControlRoute(re.escape(f"{EMULATOR_PLACE}/faults"), "GET", self.faults),
+            ControlRoute(re.escape(f"{EMULATOR_PLACE}/faults"), "POST", self.set_faults),
+            ControlRoute(re.escape(f"{EMULATOR_PLACE}/faults/reset"), "POST", self.reset_faults),
         )
 
     async def health(self, exchange: Exchange) -> ASGIApp:  # noqa: ARG002 - a handler's signature
@@ -69,6 +79,32 @@ class Control:
     async def status(self, exchange: Exchange) -> ASGIApp:  # noqa: ARG002 - a handler's signature
         """Which model answers, from where, on what, and how busy it is."""
         return JSONResponse(asdict(self._service.status))
+
+    async def faults(self, exchange: Exchange) -> ASGIApp:
+        """The rules for faults that hold in the request's scope, and how often they did."""
+        counts = self._faults.counts(scope=exchange.headers.get(SCOPE_HEADER, ""))
+        return JSONResponse(
+            {
+                "faults": [
+                    {**one.rule, "counted": {"calls": one.calls, "faults": one.faults}} for one in counts
+                ]
+            }
+        )
+
+    async def set_faults(self, exchange: Exchange) -> ASGIApp:
+        """Put other rules in the place of all, or of those of the request's scope."""
+        body = await read_json_body(exchange.request, exchange.dialect, MOST_BYTES)
+        try:
+            rules = await asyncio.to_thread(lambda: read_document(parse_json(body)))
+        except ValueError as error:
+            raise bad_fault(printable(str(error))) from None
+        self._faults.set(rules, scope=exchange.headers.get(SCOPE_HEADER))
+        return await self.faults(exchange)
+
+    async def reset_faults(self, exchange: Exchange) -> ASGIApp:
+        """Go back to the rules of the start, or forget those of the request's scope."""
+        self._faults.reset(scope=exchange.headers.get(SCOPE_HEADER))
+        return await self.faults(exchange)
 
     async def home(self, exchange: Exchange) -> ASGIApp:
         """The page at `/`, or the same as JSON."""

@@ -13,7 +13,9 @@ from typing import Final, TypeAlias
 from starlette.requests import Request
 from starlette.types import ASGIApp, Receive
 
+from phi_client.contract.emulator import EMULATOR_PLACE
 from phi_client.contract.service import Surface
+from phi_client.contract.service.chat import ChatRequest
 from phi_emulator.service.behaviour import Behaviour
 from phi_emulator.service.errors import ServiceError
 from phi_emulator.service.responses import Answer
@@ -37,6 +39,11 @@ class Place:
     needs_key: bool = True
     parameters: Mapping[str, str] = field(default_factory=dict[str, str])
 
+    @property
+    def is_of_surface(self) -> bool:
+        """Whether Azure has such a place, and not the emulator alone."""
+        return self.needs_key and not self.route.startswith(EMULATOR_PLACE)
+
     def handler(self, method: str) -> Handler:
         """Who handles `method`.
 
@@ -50,6 +57,10 @@ class Place:
             headers = {**refusal.headers, "Allow": ", ".join(self.handlers)}
             raise ServiceError(replace(refusal, headers=headers))
         return self.handlers[method]
+
+
+async def _nothing(request: ChatRequest) -> None:
+    """What most exchanges wait for."""
 
 
 @dataclass(slots=True)
@@ -72,6 +83,8 @@ class Exchange:
     """What the client was told, once it was told."""
     answer: Answer | None = None
     deployment: str | None = None
+    when_asked: Callable[[ChatRequest], Awaitable[None]] = _nothing
+    """Awaited when the request was read, is good and its deployment is known, before the service is asked."""
 
     def __post_init__(self) -> None:
         self.received = self.clock()

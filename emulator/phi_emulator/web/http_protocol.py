@@ -103,14 +103,16 @@ class BoundedProtocol(H11Protocol):
 
         async def sent(message: Message) -> None:
             if message["type"] == ABORT:
-                await self._abort(cycle, reset=message["reset"])
+                await self._abort(cycle, reset=message["reset"], last=message["last"])
             else:
                 await send(cast("Any", message))
 
         scope["extensions"] = {ABORT: {}}
         await self._application(scope, receive, sent)
 
-    async def _abort(self, cycle: RequestResponseCycle, *, reset: bool) -> None:
+    async def _abort(self, cycle: RequestResponseCycle, *, reset: bool, last: bytes) -> None:
+        if last and not cycle.response_complete:
+            self.transport.write(last)
         if reset:
             # A reset throws away what is not on its way yet.
             self.transport.set_write_buffer_limits(0)

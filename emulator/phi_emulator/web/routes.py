@@ -58,18 +58,22 @@ class Routes:
         """
         if path == "/" and method == "GET" and (by_browser or path not in self._places):
             return self._home
-        return self.locate(path)
+        return self.locate(path, method)
 
-    def locate(self, path: str) -> Place:
-        """Where `path` leads; an unknown one belongs to the dialect under whose prefix it is."""
+    def locate(self, path: str, method: str = "POST") -> Place:
+        """Where `path` leads; an unknown one belongs to the dialect under whose prefix it is.
+
+        A control route may need the key for one method and not for another.
+        """
         path = _PROJECT.sub("", path)
         if path in self._places:
             return self._places[path]
-        for pattern, route in self._patterns:
-            found = pattern.fullmatch(path)
-            if found is not None:
-                given = {name: value for name, value in found.groupdict().items() if value is not None}
-                return Place(self._root, path, {route.method: route.handle}, route.needs_key, given)
+        matches = [(found, route) for pattern, route in self._patterns if (found := pattern.fullmatch(path))]
+        if matches:
+            found, asked = next((match for match in matches if match[1].method == method), matches[0])
+            given = {name: value for name, value in found.groupdict().items() if value is not None}
+            handlers: Mapping[str, Handler] = {route.method: route.handle for _, route in matches}
+            return Place(self._root, path, handlers, asked.needs_key, given)
         if is_deployment_route(path):
             return Place(self._older_form, path, self._deployment)
         for dialect in (*self.dialects.values(), self._older_form):

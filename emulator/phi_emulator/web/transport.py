@@ -17,7 +17,7 @@ from phi_emulator.platforms import reset_on_close
 __all__ = ["ABORT", "LingeringTransport"]
 
 ABORT: Final = "phi_emulator.abort"
-"""An ASGI message that cuts the connection: `reset` says whether with a reset or with an early end."""
+"""An ASGI message that cuts the connection: with a `reset` or with an early end, after bytes that are `last`."""
 
 _LINGER_S: Final = 10.0
 _LINGER_BYTES: Final = 64 * 1024 * 1024

@@ -207,7 +207,7 @@ def test_a_connection_is_cut_at_any_byte(body: bytes, place: int, reset: bool) -
             assert (heard.status, len(heard.body)) == (200, place)
             assert inside.answer.startswith(heard.body)
             assert recording.answer == heard.body
-        assert recording.of("phi_emulator.abort") == [{"reset": reset}]
+        assert recording.of("phi_emulator.abort") == [{"reset": reset, "last": b""}]
         # Whoever makes the answer is told that nobody listens, if it was asked at all.
         assert inside.over.wait(SECONDS) if place >= 0 else not inside.told
         served.wait_until_idle()

@@ -11,8 +11,10 @@ import pytest
 from phi_emulator import EmulatorConfig
 from phi_emulator.engine.scripted import ScriptedEngine
 from phi_emulator.engine.serving.worker import Worker
+from phi_emulator.service.behaviour import Behaviour, CurrentBehaviour
 from phi_emulator.service.chat import ChatService
 from phi_emulator.service.entra import Authority
+from phi_emulator.service.fault_rules import Faults
 from phi_emulator.web.app import App
 from phi_emulator.web.control import Control, ControlRoute
 from phi_emulator.web.entra import Entra
@@ -24,6 +26,8 @@ KEY = "a-key-of-its-own"
 PATHS = [
     "/_emulator/health",
     "/_emulator/status",
+    "/_emulator/faults",
+    "/_emulator/faults/reset",
     "/_emulator/entra/common/v2.0/.well-known/openid-configuration",
     "/_emulator/entra/common/.well-known/openid-configuration",
     "/_emulator/entra/common/discovery/v2.0/keys",
@@ -45,7 +49,8 @@ def service() -> Iterator[ChatService]:
 
 @pytest.fixture
 def table(service: ChatService) -> list[ControlRoute]:
-    return [*Control(service).table, *Entra(Authority(), secret=KEY).table]
+    faults = Faults(CurrentBehaviour(Behaviour()))
+    return [*Control(service, faults).table, *Entra(Authority(), secret=KEY).table]
 
 
 def send(app: App, method: str, path: str, **options: object) -> httpx.Response:
@@ -61,7 +66,9 @@ def test_the_paths_of_this_file_are_all_that_there_are(table: list[ControlRoute]
     for route in table:
         assert [path for path in PATHS if re.fullmatch(route.path, path)], route.path
     for path in PATHS:
-        assert len([route for route in table if re.fullmatch(route.path, path)]) == 1
+        methods = [route.method for route in table if re.fullmatch(route.path, path)]
+        assert methods
+        assert len(methods) == len(set(methods))
 
 
 @pytest.mark.parametrize("path", PATHS)
@@ -71,12 +78,15 @@ def test_without_the_key_nothing_is_changed(
 ) -> None:
     app = App(service, EmulatorConfig(key=KEY))
     before = (app.behaviour.now, service.status)
-    (route,) = [route for route in table if re.fullmatch(route.path, path)]
+    routes = {route.method: route for route in table if re.fullmatch(route.path, path)}
     for method in ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"):
         answer = send(app, method, path, data=form)
-        if method != route.method:
-            assert answer.status_code == 405
-            assert answer.headers["allow"] == route.method
+        route = next((route for name, route in routes.items() if name == method), None)
+        if route is None:
+            # Where all that a path has needs the key, it is asked for first.
+            is_asked_for = all(route.needs_key for route in routes.values())
+            assert answer.status_code == (400 if is_asked_for else 405)
+            assert is_asked_for or answer.headers["allow"] == ", ".join(routes)
         elif method != "GET":
             assert route.needs_key or route.has_own_key
             assert 400 <= answer.status_code < 500

@@ -16,7 +16,11 @@ from phi_client.contract.service import MANAGED_COMPUTE, OPENAI_V1, SERVERLESS, 
 def _routes(root: str) -> Routes:
     nobody = cast("Any", None)
     return Routes(
-        SURFACES, root, Endpoints(nobody, max_body_bytes=1), Control(nobody), Entra(nobody, secret=None)
+        SURFACES,
+        root,
+        Endpoints(nobody, max_body_bytes=1),
+        Control(nobody, nobody),
+        Entra(nobody, secret=None),
     )
 
 

@@ -1,0 +1,180 @@
+"""A link that lets an exchange meet its fault: it asks which, and carries out what the fault's machine says.
+
+It must not know what any fault does. Requests meet faults once they are known to be good: what a request does wrong
+itself is refused before, and is counted by no rule.
+
+    read, checked ──► when_asked ──► begin() ──► Refuse, Cut: nobody is asked
+    the handler's answer ──► head(), body(), end() ──► sent, waited, cut
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable, Iterable
+from dataclasses import replace
+from typing import Final
+
+from starlette.requests import ClientDisconnect
+from starlette.types import Message, Receive, Send
+
+from phi_client.contract.emulator import EMULATOR_HEADERS
+from phi_client.contract.service.chat import ChatRequest
+from phi_client.contract.service.refusals import container_error
+from phi_client.contract.service.tokens import read_token
+from phi_emulator.faults.actions import Action, Bytes, Cut, End, Head, Refuse, Wait
+from phi_emulator.faults.base import Machine
+from phi_emulator.faults.machine import machine_for
+from phi_emulator.faults.reading import read_line
+from phi_emulator.faults.rules import Call, Fault, FaultError
+from phi_emulator.faults.state import FaultState
+from phi_emulator.service.errors import ServiceError
+from phi_emulator.web.chain import Step, abort
+from phi_emulator.web.disconnect import run_unless_gone
+from phi_emulator.web.exchange import Exchange
+
+__all__ = ["FAULT_HEADER", "SCOPE_HEADER", "FaultLink", "bad_fault"]
+
+FAULT_HEADER: Final = f"{EMULATOR_HEADERS}fault"
+"""Request header with the fault that this request shall meet, as a line."""
+SCOPE_HEADER: Final = f"{EMULATOR_HEADERS}scope"
+"""Request header with the scope whose rules and counts hold."""
+
+Sleep = Callable[[float], Awaitable[None]]
+
+
+class FaultLink:
+    """The link. `sleep` waits so many seconds, `unix` tells the seconds since 1970."""
+
+    def __init__(
+        self, state: FaultState, *, sleep: Sleep = asyncio.sleep, unix: Callable[[], float] = time.time
+    ) -> None:
+        self._state = state
+        self._sleep = sleep
+        self._unix = unix
+
+    async def __call__(self, following: Step, exchange: Exchange, receive: Receive, send: Send) -> None:
+        """Let an exchange pass, with its fault if it meets one."""
+        if not exchange.place.is_of_surface or not (
+            exchange.behaviour.faults or FAULT_HEADER in exchange.headers
+        ):
+            await following(exchange, receive, send)
+            return
+        carrier = _Carrier(exchange, receive, send, self._sleep)
+
+        async def asked(request: ChatRequest | None) -> None:
+            fault = self._fault_of(exchange, streams=request is not None and bool(request.stream))
+            if fault is not None:
+                await carrier.begin(machine_for(fault, exchange.dialect, self._unix))
+
+        exchange.when_asked = asked
+        try:
+            if exchange.request.method == "GET":
+                await asked(None)
+            await following(exchange, receive, carrier.send)
+        except ClientDisconnect:
+            if not carrier.is_over:
+                raise
+
+    def _fault_of(self, exchange: Exchange, *, streams: bool) -> Fault | None:
+        headers = exchange.headers
+        call = Call(
+            surface=exchange.dialect.name,
+            route=exchange.place.route,
+            deployment=exchange.deployment,
+            headers=headers,
+            streams=streams,
+            has_token=read_token(headers) is not None,
+        )
+        line = headers.get(FAULT_HEADER)
+        if line is None:
+            rule = self._state.choose(exchange.behaviour.faults, call, headers.get(SCOPE_HEADER, ""))
+            return None if rule is None else rule.fault
+        try:
+            fault = read_line(line)
+        except FaultError as error:
+            raise bad_fault(f"{FAULT_HEADER}: {error}") from None
+        reason = fault.reason_against(call)
+        if reason is not None:
+            raise bad_fault(f"{FAULT_HEADER}: {reason}")
+        return fault
+
+
+class _Carrier:
+    """Carries out what a machine says of one answer; without a machine it lets everything pass."""
+
+    def __init__(self, exchange: Exchange, receive: Receive, send: Send, sleep: Sleep) -> None:
+        self._exchange = exchange
+        self._receive = receive
+        self._send = send
+        self._sleep = sleep
+        self._machine: Machine | None = None
+        self.is_over = False
+        """Whether the answer has ended, perhaps before whoever gives it knew."""
+
+    async def begin(self, machine: Machine) -> None:
+        """Do what comes before the answer.
+
+        Raises:
+            ServiceError: an error is the answer.
+            ClientDisconnect: the connection is cut.
+        """
+        self._machine = machine
+        await self._do(machine.begin())
+
+    async def send(self, message: Message) -> None:
+        """As ASGI has it."""
+        machine = self._machine
+        if self.is_over:
+            return
+        if machine is None:
+            await self._send(message)
+        elif message["type"] == "http.response.start":
+            pairs = tuple(
+                (name.decode("latin-1"), value.decode("latin-1")) for name, value in message["headers"]
+            )
+            await self._do(machine.head(Head(message["status"], pairs)))
+        elif message["type"] == "http.response.body":
+            if message.get("body"):
+                await self._do(machine.body(message["body"]))
+            if not message.get("more_body", False) and not self.is_over:
+                await self._do(machine.end())
+        else:
+            await self._send(message)
+
+    async def _do(self, actions: Iterable[Action]) -> None:
+        for action in actions:
+            match action:
+                case Head():
+                    headers = [
+                        (name.lower().encode("latin-1"), value.encode("latin-1"))
+                        for name, value in action.headers
+                    ]
+                    await self._send(
+                        {"type": "http.response.start", "status": action.status, "headers": headers}
+                    )
+                case Bytes():
+                    await self._send({"type": "http.response.body", "body": action.data, "more_body": True})
+                    # One fault may be a million pieces, which the server takes without a pause.
+                    await asyncio.sleep(0)
+                case Wait():
+                    await run_unless_gone(self._receive, self._wait(action.seconds))
+                case End():
+                    self.is_over = True
+                    await self._send({"type": "http.response.body", "body": b"", "more_body": False})
+                case Cut():
+                    await abort(self._exchange, self._send, reset=action.with_reset, last=action.last)
+                case Refuse():
+                    # Of an error in the place of the answer nothing goes wrong.
+                    self._machine = None
+                    raise ServiceError(action.refusal)
+            if self.is_over:
+                return
+
+    async def _wait(self, seconds: float) -> None:
+        await self._sleep(seconds)
+
+
+def bad_fault(reason: str) -> ServiceError:
+    """400, in the container's words: a fault that was asked for can't be."""
+    return ServiceError(replace(container_error(400, reason), by_model=False), reason)
