@@ -21,6 +21,7 @@ from phi_client.contract.emulator import EMULATOR_KEY
 from phi_client.contract.service import SURFACES, Surface
 from phi_emulator.command_line.stopping import StopSignals
 from phi_emulator.models.printable import printable
+from phi_emulator.platforms import raise_file_limit
 from phi_emulator.recordings.file import RecordingError, RecordingFile
 from phi_emulator.recordings.local import AnswerStep, LocalApp, LocalServer
 from phi_emulator.recordings.places import root_for
@@ -94,6 +95,7 @@ def run_replay(
 def _serve(step: AnswerStep, what: str, surface: Surface, *, root: Surface, port: int, key: str) -> None:
     """Serve until a signal comes."""
     _log_to_stderr()
+    raise_file_limit()
     app = LocalApp(step, root=root, key=key)
     try:
         with StopSignals() as signals, LocalServer(app, port=port, drain_seconds=_DRAIN_S) as server:
