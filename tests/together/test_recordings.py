@@ -736,12 +736,13 @@ def test_ctrl_c_ends_a_recording_whole_and_a_replay_says_what_it_could_not_answe
     recording = run_command(
         "record", str(path), "--to", emulator.endpoint_of("managed_compute"), key=emulator.key
     )
-    with PhiClient(recording.url, LOCAL_KEY, dialect="managed_compute") as client:
+    assert recording.url.endswith("/managed-compute")
+    with PhiClient(recording.url, LOCAL_KEY) as client:
         assert client.complete(QUESTION).content == CONTENT
     status, told = recording.end(signal.SIGINT)
     assert (status, told.splitlines()[-1]) == (0, f"1 exchange recorded in {path}")
     replaying = run_command("replay", str(path), "--speed", "0")
-    with PhiClient(replaying.url, LOCAL_KEY, dialect="managed_compute") as client:
+    with PhiClient(replaying.url, LOCAL_KEY) as client:
         assert client.complete(QUESTION).content == CONTENT
         with pytest.raises(PhiError, match=r"differs in messages\[0\]\.content"):
             client.complete("What is 6 * 8?")

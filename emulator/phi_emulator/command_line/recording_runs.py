@@ -18,7 +18,7 @@ import click
 
 from phi_client.contract.dialects.endpoint import Endpoint, EndpointError, resolve_endpoint
 from phi_client.contract.emulator import EMULATOR_KEY
-from phi_client.contract.service import SURFACES, Surface
+from phi_client.contract.service import SERVERLESS, SURFACES, Surface
 from phi_emulator.command_line.stopping import StopSignals
 from phi_emulator.models.printable import printable
 from phi_emulator.platforms import raise_file_limit
@@ -100,7 +100,8 @@ def _serve(step: AnswerStep, what: str, surface: Surface, *, root: Surface, port
     try:
         with StopSignals() as signals, LocalServer(app, port=port, drain_seconds=_DRAIN_S) as server:
             shown = f"key {key}" if key == EMULATOR_KEY else "the key of --key"
-            place = server.root if surface is root else server.endpoint_of(surface)
+            # As a client recognises it: the root is taken for serverless.
+            place = server.root if surface is root is SERVERLESS else server.endpoint_of(surface)
             click.echo(printable(f"phi-emulator: {what} at {place} ({shown}); Ctrl-C stops"), err=True)
             while not signals.came(within_s=_LOOK_EVERY_S):
                 if not server.is_running:
