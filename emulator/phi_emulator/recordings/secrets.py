@@ -133,10 +133,10 @@ class Vault:
     def _marks(self) -> Iterator[str]:
         """The letters of each secret as it stands, and as it stands within base64, at each of three offsets."""
         for secret in self._secrets:
-            letters = letters_in(secret)
-            if len(letters) < SHORTEST_SECRET:
+            if len(_plain_letters(secret)) < SHORTEST_SECRET:
                 continue
-            yield letters
+            # Something in it may look like an escape, and be read as one or not.
+            yield from {letters for letters in (_plain_letters(secret), letters_in(secret)) if letters}
             for offset in range(3):
                 encoded = base64.b64encode(b"\0" * offset + secret.encode()).decode().rstrip("=")
                 # The first and the last characters hold bits of what stands beside the secret.

@@ -203,6 +203,14 @@ def test_answers_side_by_side_in_one_stream_hide_nothing(size: int) -> None:
     assert not VAULT.survivors(lines_of(VAULT.without_secrets(exchange_of(b"".join(events)))))
 
 
+@pytest.mark.parametrize(
+    "said", ["6uxu-ksMf-D&%1-3_CD-O-PQ", "6uxuksMfD&%13_CDO-PQ", "6uxuksMfD%26%2513_CDO-PQ"]
+)
+def test_a_secret_may_itself_hold_what_looks_like_an_escape(said: str) -> None:
+    vault = Vault(frozenset({"6uxuksMfD&%13_CDO-PQ"}))
+    assert vault.clean([f"the key {said}!".encode()]) == [b"the key [secret]!"]
+
+
 def test_what_is_no_secret_stays_as_it_is() -> None:
     chance = random.Random(7)
     text = r"<think>6 * 7 \u0041 %41 &amp; is 42</think>The answer is \boxed{42}. key: none, token by token"
