@@ -377,6 +377,7 @@ def test_a_stream_that_a_foreign_client_leaves_is_recorded_as_left(
             params={"api-version": exchange.request.api_version} if exchange.request.api_version else {},
             headers={"Authorization": f"Bearer {LOCAL_KEY}"},
             json=json.loads(exchange.request.body),
+            timeout=DEADLINE_S,
             trust_env=False,
         )
 
@@ -553,6 +554,7 @@ def test_an_answer_that_is_encoded_though_it_should_not_be(
         httpx.get(
             recording.server.root,
             headers={"Authorization": f"Bearer {LOCAL_KEY}", "x-wanted": wanted},
+            timeout=DEADLINE_S,
             trust_env=False,
         )
         for wanted in said
@@ -645,6 +647,7 @@ def test_pieces_come_at_the_recorded_times(studio: Studio, speed: float) -> None
         f"{server.root}/chat/completions?api-version={version}",
         headers={"Authorization": f"Bearer {LOCAL_KEY}"},
         json=request["json"],
+        timeout=DEADLINE_S,
         trust_env=False,
     )
     assert answer.content == b"data: a\n\ndata: b\n\n"
@@ -721,9 +724,11 @@ def test_a_kill_loses_nothing_that_was_answered(
                 trust_env=False,
             ) as response,
         ):
-            next(response.iter_raw())
+            pieces = response.iter_raw()  # as long as it lives the client stays
+            next(pieces)
             status, _ = command.end(signal.SIGKILL)
             assert status == -signal.SIGKILL
+            del pieces
         found = read_recording(path)
         assert [json.loads(one.request.body)["seed"] for one in found.exchanges] == list(range(1, round_ + 1))
 
