@@ -2,7 +2,7 @@
 PYTHON ?= python
 
 help: ## Print these targets
-	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-10s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-15s %s\n", $$1, $$2}'
 
 install: ## Install the project for development into the active environment
 	$(PYTHON) -m pip install -U pip
@@ -40,9 +40,12 @@ serve: ## Start the emulator with the bundled model
 build: ## Build sdist and wheel into dist/
 	$(PYTHON) -m build
 
+foreign-suites: ## Run the suites of langchain-tests and azure-ai-inference against the emulator
+	.ci/foreign-suites
+
 release: ## Check, build and tag the version in pyproject.toml; pushes nothing
 	bash .ci/release
 
 check: lint type test build ## All that CI runs, in this environment
 
-.PHONY: help install fmt lint type test docs accuracy bench serve build release check
+.PHONY: help install fmt lint type test docs accuracy bench serve build foreign-suites release check

@@ -1,4 +1,4 @@
-"""Prints the version that `pyproject.toml` names."""  # noqa: INP001 - a script
+"""Prints the version that `pyproject.toml` names."""
 
 import tomllib
 from pathlib import Path

@@ -40,6 +40,7 @@ EMULATORS_THIRD_PARTIES = {
     "service": {"cryptography", "jwt"},
     "web": {"starlette", "uvicorn", "h11"},
     "bench": {"httpx"},
+    "platforms": {"psutil"},
     "doctor": {"click", "numpy", "onnx", "onnxruntime"},
     "command_line": {"click", "tqdm"},
 }

@@ -28,7 +28,7 @@ _NEEDED: Final = (
     "tqdm",
     "uvicorn",
 )
-_INSTALL: Final = 'pip install "phi-client[emulator]"'
+_INSTALL: Final = 'python -m pip install "phi-client[emulator]"'
 _USAGE_ERROR: Final = 2
 
 

@@ -14,19 +14,25 @@ import struct
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final, TextIO
 
 __all__ = [
     "CannotRunError",
+    "affinity",
+    "apart",
+    "cuda_driver",
     "ending_signals",
     "environment_line",
     "exit_status",
     "find_program",
     "is_in_foreground",
     "is_windows",
+    "kills_for_memory",
     "launch_line",
     "lenient_output",
+    "raise_file_limit",
     "reset_on_close",
     "send",
     "write_through",
@@ -34,6 +40,7 @@ __all__ = [
 
 _WINDOWS: Final = "win32"
 _MACOS: Final = "darwin"
+_LINUX: Final = "linux"
 _ENDED_BY_CTRL_C: Final = 0xC000013A
 """Windows' STATUS_CONTROL_C_EXIT."""
 _SIGN_BIT: Final = 1 << 31
@@ -41,6 +48,8 @@ _BATCH: Final = (".cmd", ".bat")
 _NOT_FOR_FOLDERS: Final = (errno.EINVAL, errno.ENOTSUP, errno.EBADF, errno.EACCES, errno.EPERM)
 _ENDING: Final = ("SIGINT", "SIGTERM", "SIGHUP")
 _ENDING_ON_WINDOWS: Final = ("SIGINT", "SIGBREAK", "SIGTERM")
+_MOST_FILES: Final = 10_240
+"""Where a system names no limit; macOS takes no more."""
 # Even between quotes cmd.exe reads these.
 _READ_BY_CMD: Final = frozenset('"%\r\n\0')
 
@@ -99,6 +108,13 @@ def ending_signals(platform: str = sys.platform, *, with_hangup: bool = False) -
             continue
         found.append(number)
     return tuple(found)
+
+
+def apart(platform: str = sys.platform) -> dict[str, Any]:
+    """What `Popen` needs so that Ctrl-C in the terminal, which goes to a whole group, doesn't reach a child."""
+    if platform == _WINDOWS:
+        return {"creationflags": getattr(subprocess, "CREATE_NEW_PROCESS_GROUP", 0)}
+    return {"process_group": 0}
 
 
 def send(child: subprocess.Popen[Any], number: int, platform: str = sys.platform) -> None:
@@ -194,6 +210,40 @@ def lenient_output(*streams: TextIO) -> None:
 def find_program(name: str, environ: Mapping[str, str]) -> str | None:
     """Where a command's program is: what the child's own `PATH` names, with Windows' endings."""
     return shutil.which(name, path=environ.get("PATH"))
+
+
+def raise_file_limit(platform: str = sys.platform) -> None:
+    """Let this process have as many files and connections open as it may: macOS begins with 256, Linux with 1,024."""
+    if platform == _WINDOWS:  # which has no such limit
+        return
+    import resource  # noqa: PLC0415 - Windows has none
+
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = _MOST_FILES if hard == resource.RLIM_INFINITY else min(hard, _MOST_FILES)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        with suppress(OSError, ValueError):  # what the kernel has for all is less
+            resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+
+
+def affinity(platform: str = sys.platform) -> int | None:
+    """On how many processors this process may run; None where that is not told."""
+    if platform == _LINUX:
+        return len(os.sched_getaffinity(0))
+    if platform == _MACOS:
+        return None
+    import psutil  # noqa: PLC0415 - where it is needed
+
+    return len(psutil.Process().cpu_affinity() or ()) or None
+
+
+def kills_for_memory(platform: str = sys.platform) -> bool:
+    """Whether the system ends a process that takes more memory than there is; others swap as far as the disk goes."""
+    return platform == _LINUX
+
+
+def cuda_driver(platform: str = sys.platform) -> str:
+    """The file name of the library of NVIDIA's driver."""
+    return "nvcuda.dll" if platform == _WINDOWS else "libcuda.so.1"
 
 
 def reset_on_close(platform: str = sys.platform) -> bytes:

@@ -160,3 +160,32 @@ def test_ci_runs_the_commands_of_the_readme() -> None:
     for marker in ("answer", "test"):
         assert f"<!-- ci: {marker} -->\n```bash\n" in readme
         assert f"readme_command {marker}" in ci
+
+
+INSTALL = re.compile(
+    r'python -m pip install (-U |--find-links FOLDER )?("phi-client\[[a-z-]+\]"|phi-client)(?![\w-])'
+)
+TOLD = [
+    *(page for page in PAGES if page.name != "CHANGELOG.md"),
+    *(path for folder in ("phi_client", "emulator/phi_emulator") for path in (ROOT / folder).rglob("*.py")),
+]
+
+
+def test_the_package_is_installed_by_one_line_wherever_it_is_told() -> None:
+    told = [line for page in TOLD for line in page.read_text(encoding="utf-8").splitlines()]
+    lines = [line for line in told if re.search(r"pip install[^`]*phi.client", line)]
+    assert len(lines) > 10
+    assert [line for line in lines if not INSTALL.search(line)] == []
+
+
+def test_from_a_clone_it_is_installed_on_the_pages_of_those_who_have_one() -> None:
+    pages = [page for page in TOLD if re.search(r"pip install[^`\n]* \"\.", page.read_text(encoding="utf-8"))]
+    assert {str(page.relative_to(ROOT)) for page in pages} == {
+        "README.md",
+        "docs/how-to/upgrade-and-uninstall.md",
+    }
+
+
+def test_no_page_says_that_the_package_is_unpublished() -> None:
+    says = re.compile(r"(not|never|isn't) (yet )?(on PyPI|been published)|\bunpublished\b|from PyPI once")
+    assert [str(page) for page in TOLD if says.search(page.read_text(encoding="utf-8"))] == []

@@ -15,13 +15,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 from phi_emulator.platforms import (
     CannotRunError,
+    affinity,
+    apart,
+    cuda_driver,
     ending_signals,
     environment_line,
     exit_status,
     find_program,
     is_in_foreground,
+    kills_for_memory,
     launch_line,
     lenient_output,
+    raise_file_limit,
     send,
     write_through,
 )
@@ -215,3 +220,54 @@ print(chr(0x2026))
     )
     assert done.stdout.strip() == b"?"
     lenient_output(object())  # type: ignore[arg-type]  # a stream that was replaced, as test runners do it
+
+
+def test_a_child_that_is_asked_hears_no_ctrl_c() -> None:
+    assert apart(LINUX) == apart(MACOS) == {"process_group": 0}
+    assert set(apart(WINDOWS)) == {"creationflags"}  # a number that Python has there alone
+
+
+@pytest.mark.parametrize(
+    ("soft", "hard", "wanted"),
+    [
+        (1024, 524_288, 10_240),
+        (256, -1, 10_240),  # macOS, and -1 is no limit
+        (256, 4096, 4096),
+        (20_000, 524_288, None),
+        (-1, -1, None),
+        (4096, 4096, None),
+    ],
+)
+def test_as_many_connections_as_the_system_allows(
+    soft: int, hard: int, wanted: int | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import resource  # noqa: PLC0415 - Windows has none
+
+    asked: list[tuple[int, int]] = []
+
+    def set_limit(_kind: int, limits: tuple[int, int]) -> None:
+        asked.append(limits)
+        raise ValueError  # the kernel has fewer for all: the emulator goes on with what it has
+
+    monkeypatch.setattr(resource, "RLIM_INFINITY", -1)
+    monkeypatch.setattr(resource, "getrlimit", lambda _kind: (soft, hard))
+    monkeypatch.setattr(resource, "setrlimit", set_limit)
+    for platform in (WINDOWS, MACOS, LINUX):
+        asked.clear()
+        raise_file_limit(platform)
+        assert asked == ([] if wanted is None or platform == WINDOWS else [(wanted, hard)])
+
+
+def test_processors_are_counted_as_the_system_tells_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Process:
+        def cpu_affinity(self) -> list[int]:
+            return [0, 1, 5]
+
+    monkeypatch.setattr("psutil.Process", Process)
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _process: {0, 1}, raising=False)
+    assert (affinity(LINUX), affinity(WINDOWS), affinity(MACOS)) == (2, 3, None)
+
+
+def test_what_systems_call_and_do_otherwise() -> None:
+    assert (cuda_driver(WINDOWS), cuda_driver(LINUX)) == ("nvcuda.dll", "libcuda.so.1")
+    assert [kills_for_memory(platform) for platform in (WINDOWS, MACOS, LINUX)] == [False, False, True]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -59,6 +60,13 @@ def test_the_port_of_serve_is_not_taken(command: Start) -> None:
 )
 def test_the_status_is_the_childs(command: Start, script: str, expected: int) -> None:
     assert command("exec", "--", sys.executable, "-c", script, free=True).end()[0] == expected
+
+
+def test_a_file_that_is_no_program_is_126(command: Start, tmp_path: Path) -> None:
+    (tmp_path / "notes.txt").touch(mode=0o644)
+    path = str(tmp_path / "notes.txt")
+    status, _, err = command("exec", "--", path).end()
+    assert (status, err) == (126, f"phi-emulator: can't run {path!r}\n")
 
 
 def test_a_command_that_is_not_there_is_127(command: Start) -> None:

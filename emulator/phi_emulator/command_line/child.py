@@ -23,9 +23,10 @@ from phi_emulator.platforms import (
     send,
 )
 
-__all__ = ["NOT_FOUND", "ChildRunner", "client_environment"]
+__all__ = ["NOT_EXECUTABLE", "NOT_FOUND", "ChildRunner", "client_environment"]
 
-_NOT_EXECUTABLE: Final = 126
+NOT_EXECUTABLE: Final = 126
+"""The exit status of a shell for a command that is there and can't be run."""
 NOT_FOUND: Final = 127
 """The exit status of a shell for a command that is not there."""
 _LOOPBACK: Final = ("127.0.0.1", "localhost")
@@ -90,11 +91,11 @@ class ChildRunner:
             line = launch_line(command, find_program(command[0], environ), environ)
             self._child = subprocess.Popen(line, env=environ)  # noqa: S603 - the user's own command
         except CannotRunError as error:
-            return _NOT_EXECUTABLE, str(error)
+            return NOT_EXECUTABLE, str(error)
         except FileNotFoundError:
             return NOT_FOUND, f"command not found: {command[0]!r}"
         except OSError as error:
-            return _NOT_EXECUTABLE, f"can't run {command[0]!r}: {error.strerror or error}"
+            return NOT_EXECUTABLE, f"can't run {command[0]!r}: {error.strerror or error}"
         for number in self._received:  # while the child was being made
             send(self._child, number)
         return exit_status(self._child.wait()), ""

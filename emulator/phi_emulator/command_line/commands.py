@@ -25,7 +25,7 @@ import click
 
 from phi_client.contract.service import SURFACES
 from phi_emulator.command_line.banner import make_banner
-from phi_emulator.command_line.child import NOT_FOUND, ChildRunner, client_environment
+from phi_emulator.command_line.child import NOT_EXECUTABLE, NOT_FOUND, ChildRunner, client_environment
 from phi_emulator.command_line.model_commands import models, obtain_model
 from phi_emulator.command_line.options import GroupedCommand, exec_options, serve_options, switch
 from phi_emulator.command_line.words import HelpfulGroup
@@ -33,7 +33,7 @@ from phi_emulator.config import ConfigError, EmulatorConfig
 from phi_emulator.doctor.doctor_command import doctor
 from phi_emulator.emulator import Emulator, EmulatorError
 from phi_emulator.models.printable import printable
-from phi_emulator.platforms import ending_signals, find_program
+from phi_emulator.platforms import ending_signals, find_program, raise_file_limit
 
 __all__ = ["phi_emulator"]
 
@@ -79,6 +79,7 @@ def serve(yes: bool, words: tuple[str, ...], **flags: Any) -> None:  # noqa: FBT
     if words:
         raise click.UsageError(f"to serve a model write `--model {printable(words[0], 80)}`")
     config = obtain_model(_configure(flags), yes=yes)
+    raise_file_limit()
     with _StopSignals() as signals:
         emulator = _start(Emulator(config))
         width = shutil.get_terminal_size().columns if sys.stderr.isatty() else None
@@ -102,9 +103,12 @@ def exec_(command: tuple[str, ...], **flags: Any) -> None:
     """
     # A free port and few words, unless asked for: neither is taken from what is set for `serve`.
     config = _configure({"port": 0, "log_level": "warning"} | _given(flags))
-    if find_program(command[0], os.environ) is None:  # said before a model is loaded for nothing
-        click.echo(f"phi-emulator: command not found: {command[0]!r}", err=True)
-        sys.exit(NOT_FOUND)
+    # Said before a model is loaded for nothing.
+    if find_program(command[0], os.environ) is None:
+        is_there = Path(command[0]).exists() and Path(command[0]).name != command[0]
+        said = "can't run" if is_there else "command not found:"
+        click.echo(f"phi-emulator: {said} {command[0]!r}", err=True)
+        sys.exit(NOT_EXECUTABLE if is_there else NOT_FOUND)
     with ChildRunner() as child:
         emulator = _start(Emulator(config))
         try:

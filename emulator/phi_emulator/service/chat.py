@@ -5,7 +5,6 @@ It must not know HTTP. What differs between surfaces it asks the dialect.
 
 from __future__ import annotations
 
-import asyncio
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -18,6 +17,7 @@ from phi_client.contract.service.filter_results import PROMPT_CATEGORIES, filter
 from phi_client.contract.service.refusals import RefusedError
 from phi_emulator.engine.errors import EngineError
 from phi_emulator.engine.protocol import EngineInfo, Message, Sampling
+from phi_emulator.engine.serving.lanes import Lanes
 from phi_emulator.engine.serving.source import AnswerSource, Counts, SourceStatus
 from phi_emulator.service.behaviour import Behaviour
 from phi_emulator.service.content_filter import ContentFilter
@@ -75,6 +75,8 @@ class ChatService:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._source = source
+        self.lanes = Lanes()
+        """Threads for what takes time with the size of a request."""
         self._has_extensions = has_extensions
         self._deployments = Deployments(now=clock)
         self._started = time.gmtime()
@@ -87,11 +89,13 @@ class ChatService:
         request_id: str,
         *,
         deployment: str | None = None,
+        size: int = 0,
         received: float | None = None,
     ) -> Answer:
-        """Queue a request; the answer is in the making when this returns. `deployment` is who is asked, by name.
+        """Queue a request; the answer is in the making when this returns.
 
-        `received` is when the request came in, by the source's clock; without it that is when it is queued.
+        `deployment` is who is asked, by name. `size` is in how many bytes the request came: none waits for much larger
+        ones. `received` is when it came in, by the source's clock; without it that is when it is queued.
 
         Raises:
             ServiceError: a limit is reached, the prompt is blocked or too long, the queue is full, or the engine can't.
@@ -99,7 +103,7 @@ class ChatService:
         # Names are the callers' own, and may be as long as a body.
         limits = self._deployments.of((dialect.name, (deployment or "")[:_MOST_NAME]))
         try:
-            plan = await self._plan(dialect, request)
+            plan = await self._plan(dialect, request, size)
             prompt = await self._source.encode(plan.messages)
             sampling = self._sampling(
                 dialect, request, len(prompt), most=behaviour.max_output_tokens, grammar=plan.grammar
@@ -112,7 +116,7 @@ class ChatService:
         except LimitExceededError as error:
             raise error_of_limit(error, dialect) from None
         try:
-            found = await _judge(behaviour.content_filter, dialect, plan.messages)
+            found = await self._judge(behaviour.content_filter, dialect, plan.messages, size)
             watch = behaviour.content_filter.watch_answer()
             generation = self._source.submit(prompt, sampling, watch=watch, received=received)
         except EngineError as error:
@@ -139,7 +143,7 @@ class ChatService:
             reader=plan.reader,
         )
 
-    async def _plan(self, dialect: Surface, request: ChatRequest) -> AnswerPlan:
+    async def _plan(self, dialect: Surface, request: ChatRequest, size: int) -> AnswerPlan:
         """How the request is put to the engine, which follows the plan's grammar if it has one.
 
         Raises:
@@ -153,10 +157,27 @@ class ChatService:
             raise RefusedError(dialect.unsupported_format(wanted or ""))
         if marks is None or is_plain:
             return AnswerPlan([Message(message.role.value, message.text) for message in request.messages])
-        plan = await asyncio.to_thread(plan_answer, request, marks)
+        plan = await self.lanes.run(size, lambda: plan_answer(request, marks))
         if plan.grammar is not None:
             await self._source.check_guidance(plan.grammar)
         return plan
+
+    async def _judge(
+        self, content_filter: ContentFilter, dialect: Surface, messages: Sequence[Message], size: int
+    ) -> Mapping[str, str]:
+        """What the content filter finds in a prompt that it lets pass.
+
+        Raises:
+            ServiceError: it blocks the prompt.
+        """
+        if not content_filter.is_on:
+            return {}
+        # In a thread: the time that it takes grows with the prompt and the rules.
+        text = "\n".join("\n".join(filter(None, message[1:])) for message in messages)
+        verdict = await self.lanes.run(size, lambda: content_filter.judge_prompt(text))
+        if verdict.is_blocked:
+            raise ServiceError(dialect.prompt_filtered(filter_results(PROMPT_CATEGORIES, verdict.found)))
+        return verdict.found
 
     @property
     def session(self) -> str:
@@ -234,24 +255,6 @@ class ChatService:
             stop=request.stop_strings,
             guidance=grammar,
         )
-
-
-async def _judge(
-    content_filter: ContentFilter, dialect: Surface, messages: Sequence[Message]
-) -> Mapping[str, str]:
-    """What the content filter finds in a prompt that it lets pass.
-
-    Raises:
-        ServiceError: it blocks the prompt.
-    """
-    if not content_filter.is_on:
-        return {}
-    # In a thread: the time that it takes grows with the prompt and the rules.
-    text = "\n".join("\n".join(filter(None, message[1:])) for message in messages)
-    verdict = await asyncio.to_thread(content_filter.judge_prompt, text)
-    if verdict.is_blocked:
-        raise ServiceError(dialect.prompt_filtered(filter_results(PROMPT_CATEGORIES, verdict.found)))
-    return verdict.found
 
 
 def _sound(text: str) -> str:

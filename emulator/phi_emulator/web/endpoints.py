@@ -5,10 +5,8 @@ It must not name a dialect: every fact of the wire is asked of the one that the 
 
 from __future__ import annotations
 
-import asyncio
 import json
 from collections.abc import Callable
-from contextlib import nullcontext
 from typing import Final, ParamSpec
 
 from starlette.responses import Response
@@ -20,7 +18,7 @@ from phi_emulator.service.chat import ChatService
 from phi_emulator.service.errors import ServiceError
 from phi_emulator.service.openapi import openapi_of
 from phi_emulator.service.validation import read_chat_request, read_score_request
-from phi_emulator.web.body import read_json_body
+from phi_emulator.web.body import Room, read_json_body
 from phi_emulator.web.disconnect import run_unless_gone
 from phi_emulator.web.exchange import Exchange
 from phi_emulator.web.header_values import safe_headers
@@ -33,7 +31,8 @@ P = ParamSpec("P")
 _JSON: Final = "application/json"
 _SMALL_BYTES: Final = 4 * 1024
 """Of a body that is read in a few milliseconds, whatever it holds."""
-_LARGE_BYTES: Final = 64 * 1024
+_MOST_HELD_BYTES: Final = 256 * 1024 * 1024
+"""Of bodies that come in or wait to be read: ten thousand callers may send 4 MB each."""
 _DEPLOYMENT: Final = "phi-emulator-1"
 """The deployment that answers for an endpoint whose deployments have no names given."""
 
@@ -44,16 +43,13 @@ class Endpoints:
     def __init__(self, service: ChatService, *, max_body_bytes: int) -> None:
         self._service = service
         self._max_body_bytes = max_body_bytes
-        self._turns = asyncio.Semaphore(1)
+        self._room = Room(max(_MOST_HELD_BYTES, 2 * max_body_bytes))
 
     async def chat(self, exchange: Exchange) -> ASGIApp:
         """A chat completion, whole or as a stream."""
         dialect = exchange.dialect
-        body = await self._read_body(exchange)
-        request = await self._read(
-            body, read_chat_request, dialect, exchange.headers, body, exchange.place.route
-        )
-        await self._ask(exchange, request)
+        request, size = await self._chat_request(exchange)
+        await self._ask(exchange, request, size)
         if request.stream:
             return ChatStreamResponse(dialect, exchange.answered, self._headers(exchange))
         completion = await _whole(exchange)
@@ -62,11 +58,12 @@ class Endpoints:
     async def score(self, exchange: Exchange) -> ASGIApp:
         """A chat completion in the score route's form; it never streams."""
         dialect = exchange.dialect
-        body = await self._read_body(exchange)
-        try:
-            completion = await self._score(exchange, body)
-        except ServiceError as error:
-            raise ServiceError(dialect.score_refusal(error.refusal), str(error)) from error
+        with self._room.part() as hold:
+            body = await self._read_body(exchange, hold)
+            try:
+                completion = await self._score(exchange, body)
+            except ServiceError as error:
+                raise ServiceError(dialect.score_refusal(error.refusal), str(error)) from error
         return self._json(exchange, dialect.write_score(completion), completion.usage)
 
     async def info(self, exchange: Exchange) -> ASGIApp:
@@ -87,13 +84,22 @@ class Endpoints:
         document = openapi_of(exchange.dialect, self._service.status.model)
         return self._json(exchange, json.dumps(document).encode())
 
+    async def _chat_request(self, exchange: Exchange) -> tuple[ChatRequest, int]:
+        """The request in the body, and the bytes of that, which nobody holds any more."""
+        with self._room.part() as hold:
+            body = await self._read_body(exchange, hold)
+            request = await self._read(
+                body, read_chat_request, exchange.dialect, exchange.headers, body, exchange.place.route
+            )
+            return request, len(body)
+
     async def _score(self, exchange: Exchange, body: bytes) -> ChatCompletion:
         request = await self._read(body, read_score_request, exchange.dialect, body)
-        await self._ask(exchange, request)
+        await self._ask(exchange, request, len(body))
         return await _whole(exchange)
 
-    async def _ask(self, exchange: Exchange, request: ChatRequest) -> None:
-        """Have the request answered by the deployment that it names."""
+    async def _ask(self, exchange: Exchange, request: ChatRequest, size: int) -> None:
+        """Have the request, which came in `size` bytes, answered by the deployment that it names."""
         behaviour, dialect = exchange.behaviour, exchange.dialect
         if dialect.needs_model:
             exchange.deployment = request.model
@@ -110,6 +116,7 @@ class Endpoints:
             request,
             exchange.request_id,
             deployment=name,
+            size=size,
             received=exchange.received,
         )
 
@@ -119,12 +126,10 @@ class Endpoints:
         """The request in `body`, read in a thread if that may take long: the loop serves everyone."""
         if len(body) <= _SMALL_BYTES:
             return read(*given, **named)
-        # Of the large ones one at a time: each thread that works takes the interpreter from the loop.
-        async with self._turns if len(body) > _LARGE_BYTES else nullcontext():
-            return await asyncio.to_thread(read, *given, **named)
+        return await self._service.lanes.run(len(body), lambda: read(*given, **named))
 
-    async def _read_body(self, exchange: Exchange) -> bytes:
-        return await read_json_body(exchange.request, exchange.dialect, self._max_body_bytes)
+    async def _read_body(self, exchange: Exchange, hold: Callable[[int], None]) -> bytes:
+        return await read_json_body(exchange.request, exchange.dialect, self._max_body_bytes, hold=hold)
 
     def _json(self, exchange: Exchange, body: bytes, usage: WireUsage | None = None) -> Response:
         return Response(body, 200, self._headers(exchange, usage), media_type=_JSON)

@@ -29,9 +29,10 @@ __all__ = ["check_message", "check_source"]
 _MOST_HEADERS: Final = 100
 _MOST_HEADER_BYTES: Final = 32 * 1024
 _MOST_TARGET_BYTES: Final = 16 * 1024
+_MOST_PORT: Final = 65_535
 
 _AUTHORITY: Final = re.compile(
-    r"(?:\[(?P<address>[0-9a-f:.]{2,45})\]|(?P<name>[a-z0-9_-]{1,63}(?:\.[a-z0-9_-]{1,63}){0,15}\.?))(?::[0-9]{1,5})?",
+    r"(?:\[(?P<address>[0-9a-f:.]{2,45})\]|(?P<name>[a-z0-9_-]{1,63}(?:\.[a-z0-9_-]{1,63}){0,15}\.?))(?::(?P<port>[0-9]{1,5}))?",
     re.IGNORECASE | re.ASCII,
 )
 _ORIGIN: Final = re.compile(r"[a-z][a-z0-9+.-]{0,30}://(?P<authority>.{1,300})", re.IGNORECASE | re.ASCII)
@@ -48,6 +49,8 @@ def check_message(scope: Scope) -> None:
     names = [name for name, _ in headers]
     if b"transfer-encoding" in names and (b"content-length" in names or scope.get("http_version") == "1.0"):
         raise _closing(400, "A request has a Content-Length or a Transfer-Encoding, not both")
+    if names.count(b"origin") > 1:
+        raise _closing(400, "A request has one Origin at most")
     target = len(scope.get("raw_path") or b"") + len(scope["query_string"])
     if target > _MOST_TARGET_BYTES:
         raise _closing(414, "Request target too long")
@@ -83,7 +86,9 @@ def _is_ours(authority: str, bound_host: str) -> bool:
 def _hostname(authority: str) -> str:
     """The name or address in a host with or without a port, in lower case; nothing where it is malformed."""
     found = _AUTHORITY.fullmatch(authority)
-    return "" if found is None else (found["address"] or found["name"]).lower()
+    if found is None or int(found["port"] or 0) > _MOST_PORT:
+        return ""
+    return str(found["address"] or found["name"]).lower()
 
 
 def _address(name: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:

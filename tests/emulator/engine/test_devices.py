@@ -157,7 +157,7 @@ def test_the_build_that_is_installed_goes_first() -> None:
 
     installed = builds("onnxruntime-genai-cuda 0.18.0", "onnxruntime-gpu 1.31.1")
     with pytest.raises(
-        DeviceError, match="pip uninstall -y onnxruntime-genai-cuda onnxruntime-gpu && pip install"
+        DeviceError, match="pip uninstall -y onnxruntime-genai-cuda onnxruntime-gpu && python -m pip install"
     ):
         on_a_device("directml", declaring(), load, builds=lambda: installed)
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 from phi_emulator.engine.errors import ModelLoadError
 from phi_emulator.engine.machine.memory import available_bytes, check_memory, needed_bytes
@@ -15,6 +17,7 @@ from phi_emulator.models import resolve_model
 from phi_emulator.models.genai_config import read_settings
 
 from tests.emulator.engine.conftest import make_ort
+from tests.emulator.loading import load_engine
 
 GB = 1_000_000_000
 # As genai_config.json of a 3.8B Phi-4-mini says.
@@ -156,3 +159,50 @@ def test_a_small_model_does_not_ask_for_the_memory() -> None:
 
 def test_this_machine_has_memory() -> None:
     assert available_bytes() > 0
+
+
+@pytest.mark.parametrize("version", [1, 2])
+@pytest.mark.parametrize("is_own", [True, False])
+def test_the_memory_that_a_group_leaves_is_all_there_is(
+    tmp_path: Path, version: int, is_own: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of a container, which sees its group as the root, or of a service, whose group has a path."""
+    monkeypatch.setattr("phi_emulator.platforms.kills_for_memory", lambda: True)
+    assert available_bytes(tmp_path) > 100  # no group says anything
+    top = tmp_path / "sys" / "fs" / "cgroup"
+    top = top / "memory" if version == 1 else top
+    group = top / "system" / "phi" if is_own else top
+    group.mkdir(parents=True)
+    (tmp_path / "proc" / "self").mkdir(parents=True)
+    line = "4:cpu,memory:/system/phi\n0::/\n" if version == 1 else "0::/system/phi\n"
+    (tmp_path / "proc" / "self" / "cgroup").write_text(line, encoding="utf-8")
+    said = (
+        {
+            "memory.limit_in_bytes": "1000\n",
+            "memory.usage_in_bytes": "950\n",
+            "memory.stat": "cache 5\ntotal_cache 20\n",
+        }
+        if version == 1
+        else {"memory.max": "1000\n", "memory.current": "950\n", "memory.stat": "anon 5\nfile 20\n"}
+    )
+    for name, text in said.items():
+        (group / name).write_text(text, encoding="ascii")
+    assert available_bytes(tmp_path) == 70
+    for name in ("memory.max", "memory.limit_in_bytes"):
+        (group / name).write_text("max\n", encoding="ascii")
+    assert available_bytes(tmp_path) > 100
+
+
+def test_where_nobody_is_ended_for_it_all_memory_is_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("phi_emulator.platforms.kills_for_memory", lambda: False)
+    assert available_bytes() == psutil.virtual_memory().total
+
+
+def test_a_folder_whose_name_is_no_utf_8_is_refused_in_words(folder: Path) -> None:
+    odd = folder.parent / os.fsdecode(b"m\xff")
+    try:
+        folder.rename(odd)
+    except OSError:
+        pytest.skip("this file system has no such names")
+    with pytest.raises(ModelLoadError, match="rename"):
+        load_engine(odd, model="m")

@@ -71,6 +71,33 @@ def test_many_messages_are_counted_together() -> None:
     assert tokenizer.characters == 0
 
 
+def test_what_cannot_fit_is_not_even_rendered() -> None:
+    """The native renderer holds the interpreter as long as it takes."""
+
+    def never(messages: str) -> str:
+        raise AssertionError(messages[:100])
+
+    encoder = PromptEncoder(never, Counting(), [CONTROL], most_tokens=4096, most_bytes=4)
+    with pytest.raises(PromptTooLongError):
+        encoder([Message("assistant", "a" * 4 * MB)])
+
+
+@pytest.mark.parametrize("text", ["a" * MB + "</think>2", " " * MB + "2" + "\n" * MB, "\x00" * MB + "2"])
+def test_what_a_template_may_leave_out_is_not_counted(text: str) -> None:
+    def shorter(messages: str) -> str:
+        return render(
+            json.dumps(
+                [
+                    m | {"content": m["content"].rpartition("</think>")[2].strip()}
+                    for m in json.loads(messages)
+                ]
+            )
+        )
+
+    encoder = PromptEncoder(shorter, Counting(), [CONTROL], most_tokens=4096, most_bytes=4)
+    assert len(encoder([Message("assistant", text)])) < 20
+
+
 def test_a_control_token_again_and_again_is_encoded_once() -> None:
     tokenizer = Counting()
     encoder = PromptEncoder(render, tokenizer, [CONTROL], most_tokens=10**9)

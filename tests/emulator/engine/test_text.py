@@ -50,6 +50,32 @@ def test_long_stop_strings_and_many_of_them_cost_what_the_text_costs() -> None:
     assert time.process_time() - began < 5, "much longer than the text alone accounts for"
 
 
+def test_a_piece_takes_no_longer_beside_45_000_stop_strings() -> None:
+    def seconds(stops: list[str]) -> float:
+        machine = StopStrings(stops)
+        began = time.process_time()
+        for _ in range(2000):
+            machine.feed("zq 1")
+        return time.process_time() - began
+
+    alone = max(min(seconds(["zq2"]) for _ in range(3)), 0.001)
+    assert seconds([f"zq{number}x" for number in range(45_000)]) < 100 * alone
+
+
+@given(
+    st.lists(st.text(alphabet="ab", max_size=9), max_size=6), st.lists(st.text("ab", min_size=1), max_size=6)
+)
+def test_no_more_is_held_back_than_may_become_a_stop_string(pieces: list[str], stops: list[str]) -> None:
+    machine, shown, text = StopStrings(stops), "", ""
+    for piece in pieces:
+        shown += machine.feed(piece)
+        text += piece
+        if machine.stopped:
+            return
+        may = (n for n in range(len(text), 0, -1) if any(stop.startswith(text[-n:]) for stop in stops))
+        assert shown == text[: len(text) - next(may, 0)]
+
+
 @given(PIECES, STOPS)
 def test_what_is_shown_early_is_never_taken_back(pieces: list[str], stops: list[str]) -> None:
     machine, shown = StopStrings(stops), ""

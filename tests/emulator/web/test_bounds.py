@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import random
-from collections.abc import Iterator, Mapping
+from collections.abc import AsyncIterator, Iterator, Mapping
 from typing import Any
 
 import httpx
@@ -17,6 +17,7 @@ from phi_emulator.engine.scripted import ScriptedEngine
 from phi_emulator.engine.serving.worker import Worker
 from phi_emulator.service.chat import ChatService
 from phi_emulator.service.errors import ServiceError
+from phi_emulator.web import endpoints
 from phi_emulator.web.app import App
 from phi_emulator.web.body import read_body
 from phi_emulator.web.bounds import bounded, strict_json
@@ -265,3 +266,53 @@ def test_a_body_that_does_not_come_is_a_408_and_the_end() -> None:
         asyncio.run(read())
     assert raised.value.refusal.status == 408
     assert raised.value.refusal.headers["Connection"] == "close"
+
+
+@pytest.mark.parametrize("path", ["/serverless/chat/completions", "/managed-compute/score"])
+def test_large_bodies_have_an_amount_of_memory_together_and_small_ones_always_have_some(
+    path: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Thousands of callers may each send a body of the size that is taken, and be slow about it."""
+    monkeypatch.setattr(endpoints, "_MOST_HELD_BYTES", 0)  # so it is room for two of the largest
+    worker = Worker(lambda: ScriptedEngine(lambda _: "42"))
+    worker.start()
+    most = 500_000
+    app = App(ChatService(worker), EmulatorConfig(key="k", max_body_bytes=most))
+    score = {"input_data": {"input_string": [{"role": "user", "content": "x"}]}}
+    said = score if "score" in path else {"messages": [{"role": "user", "content": "x"}]}
+
+    async def main() -> None:
+        transport = httpx.ASGITransport(app)
+        async with httpx.AsyncClient(
+            transport=transport, base_url="http://127.0.0.1", headers=KEYS
+        ) as client:
+
+            async def send(padding: int, go_on: asyncio.Event, begun: asyncio.Event) -> int:
+                text = json.dumps(said).encode()
+
+                async def parts() -> AsyncIterator[bytes]:
+                    yield b" " * padding
+                    begun.set()
+                    await go_on.wait()
+                    yield text
+
+                return (await client.post(path, content=parts())).status_code
+
+            free, held = asyncio.Event(), asyncio.Event()
+            free.set()
+            slow: list[asyncio.Task[int]] = []
+            for _ in range(2):
+                begun = asyncio.Event()
+                slow.append(asyncio.ensure_future(send(most - 1000, held, begun)))
+                await begun.wait()
+                await asyncio.sleep(0)  # what was sent is received when more is asked for
+            assert await send(most - 1000, free, asyncio.Event()) == 429
+            assert await send(10, free, asyncio.Event()) == 200
+            held.set()
+            assert await asyncio.gather(*slow) == [200, 200]
+            assert await send(most - 1000, free, asyncio.Event()) == 200
+
+    try:
+        asyncio.run(asyncio.wait_for(main(), 60))
+    finally:
+        worker.stop()

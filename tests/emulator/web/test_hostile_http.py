@@ -104,8 +104,9 @@ def test_chunks_in_http_1_0_are_refused(emulator: Emulator) -> None:
         tuple(f"X-{number}: a" for number in range(101)),
         ("X-\x00: a",),
         ("Host: other",),
+        ("Origin: http://localhost", "Origin: https://evil.example"),
     ],
-    ids=range(13),
+    ids=range(14),
 )
 def test_a_head_that_is_none_is_refused_and_closed(emulator: Emulator, lines: tuple[str, ...]) -> None:
     answer = exchange(emulator, head(emulator, *lines).encode("latin-1") + BODY + SMUGGLED)

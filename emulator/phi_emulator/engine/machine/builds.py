@@ -73,7 +73,7 @@ def conflicts(builds: Sequence[Build]) -> list[str]:
         if len(group) > 1:
             names = " ".join(build.name for build in group)
             found.append(
-                f"{', '.join(map(str, group))} overwrite each other's files: run  pip uninstall -y {names}  "
+                f"{', '.join(map(str, group))} overwrite each other's files: run  python -m pip uninstall -y {names}  "
                 "and install the one that you need"
             )
     if len(engines) == 1 and runtimes:

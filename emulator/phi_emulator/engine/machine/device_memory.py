@@ -7,16 +7,14 @@ the machine has beside it.
 from __future__ import annotations
 
 import ctypes
-import sys
 from collections.abc import Callable
-from typing import Any, Final, cast
+from typing import Any, cast
 
 from phi_emulator.engine.machine.devices import Device
 from phi_emulator.models.genai_config import Settings
+from phi_emulator.platforms import cuda_driver
 
 __all__ = ["free_on_card", "memory_of"]
-
-_LIBRARY: Final = "nvcuda.dll" if sys.platform == "win32" else "libcuda.so.1"
 
 
 def memory_of(
@@ -44,7 +42,7 @@ def _card(settings: Settings) -> int:
 def free_on_card(card: int, load: Callable[[str], Any] = ctypes.CDLL) -> int | None:
     """Free bytes on the card of that number among those that this process may see; None without a driver."""
     try:
-        driver = load(_LIBRARY)
+        driver = load(cuda_driver())
     except OSError:
         return None
     device, context = ctypes.c_int(), ctypes.c_void_p()

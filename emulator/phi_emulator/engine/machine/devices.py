@@ -78,7 +78,9 @@ class Device:
             config.append_provider(self.provider)
 
 
-CPU: Final = Device("cpu", "", "CPUExecutionProvider", 'pip install "phi-client[emulator]"', reports=("cpu",))
+CPU: Final = Device(
+    "cpu", "", "CPUExecutionProvider", 'python -m pip install "phi-client[emulator]"', reports=("cpu",)
+)
 DEVICES: Final[Mapping[str, Device]] = {
     device.name: device
     for device in (
@@ -87,7 +89,7 @@ DEVICES: Final[Mapping[str, Device]] = {
             "cuda",
             "cuda",
             "CUDAExecutionProvider",
-            'pip install "phi-client[emulator-cuda]"',
+            'python -m pip install "phi-client[emulator-cuda]"',
             reports=("cuda",),
             package="onnxruntime-genai-cuda",
             how_to_mend=(
@@ -99,7 +101,7 @@ DEVICES: Final[Mapping[str, Device]] = {
             "directml",
             "dml",
             "DmlExecutionProvider",
-            'pip install "phi-client[emulator-directml]"  (Windows only)',
+            'python -m pip install "phi-client[emulator-directml]"  (Windows only)',
             reports=("dml", "directml"),
             package="onnxruntime-genai-directml",
             how_to_mend="its build is installed: see that the card's driver has DirectX 12 (`dxdiag`)",
@@ -170,7 +172,7 @@ def _refusal(device: Device, error: ModelLoadError, builds: Sequence[Build]) -> 
         remedy = device.how_to_mend
     elif device.package and names:
         # All builds install into the same two folders.
-        remedy = f"pip uninstall -y {' '.join(names)} && {device.how_to_get}"
+        remedy = f"python -m pip uninstall -y {' '.join(names)} && {device.how_to_get}"
     else:
         remedy = device.how_to_get
     return f"`{device.name}` can't be had here ({said}): {remedy}"

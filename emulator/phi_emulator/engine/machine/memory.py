@@ -6,13 +6,14 @@ Knows files and sizes; must not know how a model is run.
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
+from phi_emulator import platforms
 from phi_emulator.engine.errors import ModelLoadError
+from phi_emulator.engine.machine.control_groups import control_groups
 from phi_emulator.engine.machine.weight_files import weight_bytes
 from phi_emulator.models.genai_config import Settings, pool_of
 from phi_emulator.models.graph.geometry import (
@@ -38,7 +39,7 @@ LOADING: Final = 1.7
 _SMALL: Final = 1_000_000_000
 """Nobody who has less than that to spare runs a model of any size; below it, asking costs more than it saves."""
 _HALF_BITS: Final = 16
-_CGROUP: Final = Path("/sys/fs/cgroup")
+_SYSTEM: Final = Path("/")
 
 
 def check_memory(
@@ -107,18 +108,26 @@ def memory_phrase(weights_bytes: int, cache_bytes: int) -> str:
     )
 
 
-def available_bytes() -> int:
-    """Bytes that this process may still take before it is killed."""
+def available_bytes(system: Path = _SYSTEM) -> int:
+    """Bytes that this process may still take before it is killed. `system` is the root of the file system."""
     import psutil  # noqa: PLC0415 - a small model does without it
 
     memory = psutil.virtual_memory()
-    if sys.platform != "linux":  # others swap as far as the disk reaches, and kill nobody
+    if not platforms.kills_for_memory():
         return memory.total
+    of_groups = [_left(folder) for folder in control_groups("memory", system)]
     there = memory.available + psutil.swap_memory().free
-    with suppress(OSError, ValueError, KeyError):  # no limit, or no such file
-        limit = int((_CGROUP / "memory.max").read_text(encoding="ascii"))
-        used = int((_CGROUP / "memory.current").read_text(encoding="ascii"))
-        lines = (_CGROUP / "memory.stat").read_text(encoding="ascii").splitlines()
-        cached = int(dict(line.split() for line in lines)["file"])  # the kernel gives it up when asked
-        there = min(there, limit - used + cached)
-    return there
+    return min([there, *(left for left in of_groups if left is not None)])
+
+
+def _left(folder: Path) -> int | None:
+    """What a control group has left, in either version's files; the kernel takes from the files that it keeps."""
+    for most, used, kept in (
+        ("memory.max", "memory.current", "file"),
+        ("memory.limit_in_bytes", "memory.usage_in_bytes", "total_cache"),
+    ):
+        with suppress(OSError, ValueError, KeyError):  # no limit, or no such file
+            limit, taken = (int((folder / name).read_text(encoding="ascii")) for name in (most, used))
+            lines = (folder / "memory.stat").read_text(encoding="ascii").splitlines()
+            return limit - taken + int(dict(line.split() for line in lines)[kept])
+    return None

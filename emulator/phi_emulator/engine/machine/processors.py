@@ -1,8 +1,8 @@
 """How many processors this process may use, where that is fewer than the machine has.
 
-Knows the operating system; must not know engines. ONNX Runtime starts a thread for each of the machine's cores,
-whatever an affinity or a container's quota leaves of them. Threads that wait for each other's turns then make a step
-longer: two threads on one processor were measured to take two to three times as long as one.
+Must not know engines, nor how systems differ. ONNX Runtime starts a thread for each of the machine's cores, whatever an
+affinity or a container's quota leaves of them. Threads that wait for each other's turns then make a step longer: two
+threads on one processor were measured to take two to three times as long as one.
 """
 
 from __future__ import annotations
@@ -11,6 +11,9 @@ import os
 from contextlib import suppress
 from pathlib import Path
 from typing import Final
+
+from phi_emulator import platforms
+from phi_emulator.engine.machine.control_groups import control_groups
 
 __all__ = ["usable_processors"]
 
@@ -23,7 +26,7 @@ def usable_processors(system: Path = _SYSTEM, affinity: int | None = None) -> in
     `system` is the root of the file system; `affinity` how many processors the process may run on, else it is asked.
     """
     machine = os.cpu_count() or 1
-    allowed = _affinity(machine) if affinity is None else affinity
+    allowed = (platforms.affinity() if affinity is None else affinity) or machine
     quota = _quota(system)
     limit = min(allowed, machine if quota is None else max(1, int(quota)))
     if limit >= machine:
@@ -33,15 +36,10 @@ def usable_processors(system: Path = _SYSTEM, affinity: int | None = None) -> in
     return min(limit, psutil.cpu_count(logical=False) or limit)
 
 
-def _affinity(machine: int) -> int:
-    # Not every system has it.
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else machine
-
-
 def _quota(system: Path) -> float | None:
     """Processors' worth of time that the control groups of this process leave it; the smallest on the way up."""
     found: list[float] = []
-    for folder in _groups(system):
+    for folder in control_groups("cpu", system):
         with suppress(OSError, ValueError):  # version 2
             quota, period = (folder / "cpu.max").read_text(encoding="ascii").split()
             found.append(int(quota) / int(period))
@@ -51,17 +49,3 @@ def _quota(system: Path) -> float | None:
             if int(quota) > 0:
                 found.append(int(quota) / int(period))
     return min(found, default=None)
-
-
-def _groups(system: Path) -> list[Path]:
-    """The folders that say it. In a container its own group is often the root of what it sees."""
-    mounted = system / "sys" / "fs" / "cgroup"
-    folders = [mounted, mounted / "cpu"]
-    with suppress(OSError):
-        for line in (system / "proc" / "self" / "cgroup").read_text(encoding="ascii").splitlines():
-            _, controllers, path = line.split(":", 2)
-            if controllers == "" or "cpu" in controllers.split(","):
-                top = mounted / "cpu" if controllers else mounted
-                own = top / path.strip("/")
-                folders += [own, *(above for above in own.parents if above.is_relative_to(top))]
-    return folders

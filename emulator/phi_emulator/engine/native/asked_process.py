@@ -12,33 +12,44 @@ import os
 import subprocess
 import sys
 import threading
+import time
 from collections import deque
-from concurrent.futures import Future
+from concurrent.futures import Future, wait
 from contextlib import suppress
+from dataclasses import dataclass
 from itertools import count
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from phi_emulator.engine.errors import EngineError
+from phi_emulator.platforms import apart
 
-__all__ = ["AskedProcess", "AskingError"]
+if TYPE_CHECKING:
+    import psutil
+
+__all__ = ["AskedProcess", "AskingError", "Budget"]
 
 _PATIENCE_S: Final = 5.0
 """How long the process may take to end by itself."""
+_LOOK_EVERY_S: Final = 0.01
 
 
 class AskingError(EngineError):
     """The process answered with an error, or has ended."""
 
 
+@dataclass(frozen=True, slots=True)
+class Budget:
+    """What a question may take: seconds by the clock and of a processor, and bytes of memory beyond what is taken."""
+
+    wall_s: float
+    cpu_s: float
+    memory_bytes: int
+
+
 class AskedProcess:
     """The process at the other end of two pipes. Any thread may ask; answers find their way by number."""
 
     def __init__(self, module: str, python: str = sys.executable) -> None:
-        apart: dict[str, Any] = (
-            {"creationflags": getattr(subprocess, "CREATE_NEW_PROCESS_GROUP", 0)}
-            if os.name == "nt"
-            else {"process_group": 0}  # Ctrl-C in a terminal goes to a whole group
-        )
         # The child must find what this process finds, wherever that came from.
         environ = os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
         self._popen = subprocess.Popen(  # noqa: S603 - our own module
@@ -49,7 +60,7 @@ class AskedProcess:
             env=environ,
             encoding="utf-8",
             errors="replace",
-            **apart,
+            **apart(),
         )
         self._numbers = count(1)
         # Two locks: a writer may have to wait until the process has got rid of its answers, so their reader must
@@ -74,8 +85,8 @@ class AskedProcess:
     def has_ended(self) -> bool:
         return self._ended is not None
 
-    def ask(self, do: str, *, within_s: float | None = None, **arguments: Any) -> Any:
-        """The answer, waited for; what takes longer than `within_s` is ended with its process.
+    def ask(self, do: str, *, budget: Budget | None = None, **arguments: Any) -> Any:
+        """The answer, waited for; what takes more than its budget is ended with its process.
 
         Raises:
             AskingError: the process answered with an error, or ended.
@@ -92,11 +103,9 @@ class AskedProcess:
         with self._writing, suppress(OSError, ValueError):
             self._popen.stdin.write(line)
             self._popen.stdin.flush()
-        try:
-            return answer.result(within_s)
-        except TimeoutError:
+        if budget is not None and self._is_beyond(budget, answer):
             self._popen.kill()
-            return answer.result()
+        return answer.result()
 
     def kill(self) -> None:
         """End the process by force, and do not wait; whoever waits for an answer is told."""
@@ -122,6 +131,25 @@ class AskedProcess:
             if pipe is not None:
                 pipe.close()
 
+    def _is_beyond(self, budget: Budget, answer: Future[Any]) -> bool:
+        """Wait for the answer, and for no more than its budget: from here, since each system has limits of its own."""
+        import psutil  # noqa: PLC0415 - slow to import, and needed here alone
+
+        ends = time.monotonic() + budget.wall_s
+        # One that has ended, which its reader will tell.
+        with suppress(psutil.NoSuchProcess, psutil.AccessDenied):
+            process = psutil.Process(self._popen.pid)
+            cpu_s, memory = _taken(process)
+            while not _is_there(answer, _LOOK_EVERY_S):
+                now_s, now = _taken(process)
+                if (
+                    now_s - cpu_s > budget.cpu_s
+                    or now - memory > budget.memory_bytes
+                    or time.monotonic() > ends
+                ):
+                    return True
+        return False
+
     def _read_answers(self) -> None:
         for line in self._popen.stdout or ():
             answer = json.loads(line)
@@ -144,3 +172,13 @@ class AskedProcess:
         for line in self._popen.stderr or ():
             if line.strip():
                 self._last_words.append(line.strip())
+
+
+def _taken(process: psutil.Process) -> tuple[float, int]:
+    """Seconds of a processor and bytes of memory."""
+    times = process.cpu_times()
+    return times.user + times.system, process.memory_info().rss
+
+
+def _is_there(answer: Future[Any], within_s: float) -> bool:
+    return bool(wait((answer,), within_s).done)

@@ -24,7 +24,7 @@ from typing import Any, Final, cast
 
 from phi_emulator.engine.errors import EngineStoppedError, GuidanceError, SequenceError
 from phi_emulator.engine.machine.devices import CPU
-from phi_emulator.engine.native.asked_process import AskedProcess, AskingError
+from phi_emulator.engine.native.asked_process import AskedProcess, AskingError, Budget
 from phi_emulator.engine.native.generator_folder import HOST, link, load_host
 from phi_emulator.engine.native.guidance_errors import guidance_error, too_costly
 from phi_emulator.models import BUNDLED
@@ -36,13 +36,10 @@ logger = logging.getLogger("phi_emulator.engine")
 
 BEARABLE_S: Final = 0.1
 """Seconds of a processor that a grammar may take: so long the engine's thread lets nobody else go on."""
-_MOST_CPU_S: Final = 1.0
-"""Past which the process ends itself."""
-_MOST_WALL_S: Final = 10.0
-"""Past which it is ended from here."""
+_BUDGET: Final = Budget(wall_s=10.0, cpu_s=0.5, memory_bytes=256 * 2**20)
+"""Past which the process is ended. A bit more is waited for, because another process takes time to start."""
 _ANY: Final = '%llguidance {"no_forcing": true}\nstart: %json {"type": "object"}\n'
 """A grammar for which all tables are built that a first one has to wait for."""
-_MOST_BYTES: Final = 256 * 2**20
 _MOST_KNOWN: Final = 256
 _CONTEXT: Final = 64
 _OF_A_TOKENIZER: Final = frozenset({".json", ".jinja", ".txt", ".model"})
@@ -95,7 +92,7 @@ class GrammarChecks:
     def _compile(self, grammar: str) -> GuidanceError | None:
         process = self._started()
         try:
-            took = process.ask("check_guidance", within_s=_MOST_WALL_S, grammar=grammar, cpu_s=_MOST_CPU_S)
+            took = process.ask("check_guidance", budget=_BUDGET, grammar=grammar)
         except AskingError as error:
             if not process.has_ended:
                 return guidance_error(str(error))
@@ -130,7 +127,6 @@ class GrammarChecks:
             view.mkdir()
             load_host(process, source, settings, view, device=CPU, context=_CONTEXT)
             process.ask("check_guidance", grammar=_ANY)
-            process.ask("confine", memory_bytes=_MOST_BYTES)
         except (AskingError, OSError) as error:
             self._drop()
             if self._is_closed_now():

@@ -19,8 +19,8 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Callable, Generator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -42,7 +42,7 @@ og: Any = onnxruntime_genai  # the package has no type information
 
 _PIECE: Final = 32
 """Tokens of a prompt for each step."""
-_VERBS: Final = ("encode", "check_guidance", "confine", "open", "step", "release")
+_VERBS: Final = ("encode", "check_guidance", "open", "step", "release")
 _LITTLE_STACK: Final = 512 * 1024
 """The least that a thread has on the systems that are served (macOS)."""
 _TAKES_PIECES: Final = ("cpu", "cuda")
@@ -95,8 +95,8 @@ class _Host:
         except PromptTooLongError as error:
             return {"too_long": error.prompt_tokens}
 
-    def check_guidance(self, grammar: str, cpu_s: float | None = None) -> float:
-        """Compile a grammar; return the seconds that it took of a processor. Past `cpu_s` this process is ended.
+    def check_guidance(self, grammar: str) -> float:
+        """Compile a grammar; return the seconds that it took of a processor.
 
         In a thread of little stack, so that what would overflow another's overflows here.
         """
@@ -117,23 +117,12 @@ class _Host:
 
         usual = threading.stack_size(_LITTLE_STACK)
         thread = threading.Thread(target=compile_it)
-        with _processor_time(cpu_s):
-            thread.start()
-            thread.join()
+        thread.start()
+        thread.join()
         threading.stack_size(usual)
         if refusal is not None:
             raise refusal
         return took
-
-    def confine(self, memory_bytes: int) -> None:
-        """Let this process take no more memory than that beyond what it has, where the system can see to it."""
-        if sys.platform == "linux":
-            import resource  # noqa: PLC0415 - other systems have none
-
-            import psutil  # noqa: PLC0415 - only the process that checks grammars is confined
-
-            most = psutil.Process().memory_info().vms + memory_bytes
-            resource.setrlimit(resource.RLIMIT_AS, (most, resource.getrlimit(resource.RLIMIT_AS)[1]))
 
     def open(
         self,
@@ -215,19 +204,6 @@ class _Host:
         generator = og.Generator(self._model, params)
         generator.append_tokens([0])
         generator.generate_next_token()
-
-
-@contextmanager
-def _processor_time(seconds: float | None) -> Generator[None, None, None]:
-    """End this process once it has computed for so long; where the system can't, whoever asked will."""
-    if seconds is None or sys.platform == "win32":
-        yield
-        return
-    signal.setitimer(signal.ITIMER_PROF, seconds)
-    try:
-        yield
-    finally:
-        signal.setitimer(signal.ITIMER_PROF, 0)
 
 
 def piece_of(prompt_tokens: int, *, device: str, model_type: str) -> int:

@@ -34,6 +34,7 @@ _LISTED = re.compile(rf"""\[['"]({_OPEN}\d+{_CLOSE})['"]\]""")
 _UNSAFE = re.compile(f"[\x00{_OPEN}{_CLOSE}\ud800-\udfff]")
 _PHI_CALL = ("<|tool_call|>", "<|/tool_call|>")
 _PHI_ANSWER = "tool_response"
+_END_OF_REASONING: Final = "</think>"
 _SLICE: Final = 16_384
 """Characters that are encoded in one go, which is when the interpreter stands still: 25 ms at most were measured."""
 _SPARE: Final = 1024
@@ -102,6 +103,8 @@ class PromptEncoder:
             PromptTooLongError: there are many more than may be.
         """
         cleaned = [Message(m.role, *(_UNSAFE.sub("", text) for text in m[1:])) for m in messages]
+        # Before it is rendered, during which the interpreter stands still: 150 ms for 4 MB were measured.
+        self._check_size(*map(_surely_shown, cleaned))
         has_tools = any(m.calls or m.tools for m in cleaned)
         if not has_tools and (
             self._control is None or not any(self._control.search(m.content) for m in cleaned)
@@ -193,3 +196,8 @@ class PromptEncoder:
             yield text[start : match.start() + 1]
             start = match.start() + 1
         yield text[start:]
+
+
+def _surely_shown(message: Message) -> str:
+    """What every template shows of a message. Some leave out its reasoning, some the white space around it."""
+    return message.content.rpartition(_END_OF_REASONING)[2].strip()

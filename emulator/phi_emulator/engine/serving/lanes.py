@@ -12,6 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Final, TypeVar
 
 from phi_emulator.engine.errors import EngineStoppedError
+from phi_emulator.engine.serving.turns import Turns
 
 __all__ = ["SMALL", "Lanes"]
 
@@ -22,6 +23,8 @@ SMALL: Final = 2048
 _LANES: Final = ((16_384, 2), (262_144, 1), (None, 1))
 """The largest size in each lane, and its threads. Threads beyond these would only share one interpreter lock."""
 _MOST_DONE: Final = 64
+_PATIENCE_S: Final = 5.0
+"""Seconds that work of no known time waits for its turn."""
 
 
 class Lanes:
@@ -33,6 +36,7 @@ class Lanes:
             for number, (most, threads) in enumerate(_LANES)
         ]
         self._alone = ThreadPoolExecutor(1, thread_name_prefix="phi-emulator-lane-alone")
+        self._turns = Turns(_PATIENCE_S)
         self._done: OrderedDict[str, None] = OrderedDict()
 
     async def run(self, size: int, work: Callable[[], T]) -> T:
@@ -45,12 +49,17 @@ class Lanes:
         return await _run(pool, work)
 
     async def run_once(self, key: str, work: Callable[[], object]) -> None:
-        """Do `work` whose size says nothing of its time, in a lane of its kind; raises as `run`.
+        """Do `work` whose size says nothing of its time, in a lane of its kind, the newest first.
 
         What ended well under `key` lately is not done again, and waits for nobody. Call it from one event loop.
+
+        Raises:
+            EngineStoppedError: no more is taken.
+            QueueTimeoutError: others took too long.
         """
         if key not in self._done:
-            await _run(self._alone, work)
+            async with self._turns:
+                await _run(self._alone, work)
         self._done[key] = None
         self._done.move_to_end(key)
         if len(self._done) > _MOST_DONE:

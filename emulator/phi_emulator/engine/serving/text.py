@@ -9,6 +9,7 @@ Knows text only. Text that could still become a stop string is held back, so a p
 
 from __future__ import annotations
 
+from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
 from typing import Protocol
 
@@ -35,12 +36,14 @@ class TextMachine(Protocol):
 class StopStrings:
     """Cuts a text before the stop string that is complete first; of several, before the longest.
 
-    So the cut is where it would be letter by letter, whatever the pieces. A piece takes time with its own length and
-    not with that of the stop strings.
+    So the cut is where it would be letter by letter, whatever the pieces. A piece takes time with its own length, and
+    not with the length of the stop strings nor with how many there are.
     """
 
     def __init__(self, stops: Sequence[str]) -> None:
-        self._seekers = [_Seeker(stop) for stop in dict.fromkeys(stops) if stop]
+        # Those that begin alike stand side by side.
+        self._stops = sorted({stop for stop in stops if stop})
+        self._root = self._begun = _Begun(0, 0, len(self._stops))
         self._held = ""
         self.stopped = False
         self.matched = ""
@@ -50,18 +53,15 @@ class StopStrings:
         """Take the next piece; return what may be shown now."""
         if self.stopped:
             return ""
-        if not self._seekers:
+        if not self._stops:
             return text
-        found = [
-            (end, -len(seeker.stop), seeker.stop) for seeker in self._seekers if (end := seeker.feed(text))
-        ]
         all_of_it = self._held + text
-        if found:
-            end, _, self.matched = min(found)
-            self.stopped, cut = True, len(self._held) + end - len(self.matched)
-            self._held = ""
-            return all_of_it[:cut]
-        cut = len(all_of_it) - max(seeker.begun for seeker in self._seekers)
+        for place, letter in enumerate(text, len(self._held) + 1):
+            self._begun = self._after(letter)
+            if self._begun.complete:
+                self.stopped, self.matched, self._held = True, self._begun.complete, ""
+                return all_of_it[: place - len(self.matched)]
+        cut = len(all_of_it) - self._begun.length
         self._held = all_of_it[cut:]
         return all_of_it[:cut]
 
@@ -70,40 +70,53 @@ class StopStrings:
         shown, self._held = self._held, ""
         return shown
 
+    def _after(self, letter: str) -> _Begun:
+        """What is begun after one more letter: the longest that goes on, or begins, with it."""
+        made: list[_Begun] = []
+        longest, before = None, self._begun
+        while True:
+            if letter not in before.longer:
+                before.longer[letter] = found = self._longer(before, letter)
+                is_new = found is not None
+            else:
+                found, is_new = before.longer[letter], False
+            if found is not None:
+                longest = longest or found
+                if made:
+                    made[-1].shorter = found
+                if not is_new:
+                    break
+                made.append(found)
+            if before.shorter is None:
+                if made:
+                    made[-1].shorter = self._root
+                break
+            before = before.shorter
+        for one in reversed(made):
+            if not one.complete and one.shorter is not None:
+                one.complete = one.shorter.complete
+        return longest or self._root
 
-class _Seeker:
-    """Looks for one string in a text that comes in pieces, and never looks at a letter twice (Knuth, Morris, Pratt)."""
+    def _longer(self, begun: _Begun, letter: str) -> _Begun | None:
+        """The same beginning with one more letter, if a stop string has it."""
 
-    __slots__ = ("_borders", "begun", "stop")
+        def next_letter(stop: str) -> str:
+            return stop[begun.length : begun.length + 1]
 
-    def __init__(self, stop: str) -> None:
-        self.stop = stop
-        self.begun = 0
-        """How long an end of the text begins the string."""
-        # The longest proper end of the string's first n letters that begins it, for each n that was come to.
-        self._borders = [0, 0]
+        first = bisect_left(self._stops, letter, begun.first, begun.end, key=next_letter)
+        end = bisect_right(self._stops, letter, first, begun.end, key=next_letter)
+        return None if first == end else _Begun(begun.length + 1, first, end, self._stops[first])
 
-    def feed(self, text: str) -> int:
-        """Where in `text` the string is complete for the first time; 0 if it isn't."""
-        place, stop = 0, self.stop
-        while place < len(text):
-            if not self.begun:
-                place = text.find(stop[0], place)
-                if place < 0:
-                    return 0
-            while self.begun and text[place] != stop[self.begun]:
-                self.begun = self._borders[self.begun]
-            if text[place] == stop[self.begun]:
-                self._advance()
-                if self.begun == len(stop):
-                    return place + 1
-            place += 1
-        return 0
 
-    def _advance(self) -> None:
-        self.begun += 1
-        if self.begun == len(self._borders):
-            border, letter = self._borders[-1], self.stop[self.begun - 1]
-            while border and self.stop[border] != letter:
-                border = self._borders[border]
-            self._borders.append(border + (self.stop[border] == letter))
+class _Begun:
+    """A beginning that the stop strings from `first` up to `end` share; made once a text comes to it."""
+
+    __slots__ = ("complete", "end", "first", "length", "longer", "shorter")
+
+    def __init__(self, length: int, first: int, end: int, foremost: str = "") -> None:
+        self.length, self.first, self.end = length, first, end
+        self.complete = foremost if len(foremost) == length else ""
+        """The longest stop string that ends here."""
+        self.longer: dict[str, _Begun | None] = {}
+        self.shorter: _Begun | None = None
+        """The longest beginning that this one ends with; none of nothing."""

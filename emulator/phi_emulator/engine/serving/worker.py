@@ -146,6 +146,7 @@ class Worker:
 
         Raises:
             GuidanceError: it can't.
+            QueueTimeoutError: others' grammars took too long.
             EngineStoppedError: the worker is stopping.
         """
         self._engine_is_there()
