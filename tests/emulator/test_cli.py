@@ -232,10 +232,14 @@ def test_the_line_with_curl_is_answered(dialect: str) -> None:
     assert "Invoke-RestMethod" in powershell
 
 
-def test_the_banner_says_what_is_limited_and_wraps_what_is_read() -> None:
+def test_the_banner_says_what_is_limited_and_wraps_what_is_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("f.json").write_text('{"faults": []}')
     config = EmulatorConfig(
         port=0, host="0.0.0.0", key="my-own-secret", context=100_000, requests_per_minute=1200,
-        content_filter="default", deterministic=True, loose=True,
+        content_filter="default", deterministic=True, loose=True, faults="f.json",
     )  # fmt: skip
     with Emulator(config) as emulator:
         banner = make_banner(emulator, 60, "linux")
@@ -245,6 +249,7 @@ def test_the_banner_says_what_is_limited_and_wraps_what_is_read() -> None:
     assert "context   4096 tokens, lowered from the 100000 that" in banner
     assert "limits    1,200 requests a minute" in banner
     assert "filter    default" in banner
+    assert "  faults    rules of f.json" in banner
     assert "my-own-secret" not in banner
     assert '"Authorization: Bearer $PHI_API_KEY"' in banner
     copied = ("  curl", "  export", "phi-emulator", "  from")

@@ -26,7 +26,7 @@ from phi_client import (
     StreamInterruptedError,
 )
 from phi_client.contract.service import SURFACES
-from phi_client.testing import with_clock
+from phi_client.testing import Clock, with_clock
 from tests.conftest import FakeTime
 from tests.together.conftest import REASONED
 
@@ -70,7 +70,7 @@ Ask = Callable[..., Outcome]
 
 
 def ask_sync(emulator: Emulator, *, streams: bool, endpoint: str = "", **options: Any) -> Outcome:
-    clock = options.pop("clock", FakeTime()).clock()
+    clock = options.pop("clock", None) or FakeTime().clock()
     with PhiClient(endpoint or emulator.endpoint, emulator.key, **options) as client:
         with_clock(client, clock)
         try:
@@ -83,7 +83,7 @@ def ask_sync(emulator: Emulator, *, streams: bool, endpoint: str = "", **options
 
 
 def ask_async(emulator: Emulator, *, streams: bool, endpoint: str = "", **options: Any) -> Outcome:
-    clock = options.pop("clock", FakeTime()).clock()
+    clock = options.pop("clock", None) or FakeTime().clock()
 
     async def ask() -> Outcome:
         async with AsyncPhiClient(endpoint or emulator.endpoint, emulator.key, **options) as client:
@@ -143,7 +143,9 @@ def test_our_client_does_its_duty(line: str, streams: bool, ask: Ask, emulator: 
 @pytest.mark.parametrize("ask", [ask_sync, ask_async])
 @pytest.mark.parametrize("line", ["stall", "comments_only every=0.01"])
 def test_a_silence_ends_at_the_clients_own_limit(line: str, ask: Ask, emulator: Emulator) -> None:
-    outcome = ask(emulator, streams=True, headers={"x-phi-fault": line}, max_retries=0, timeout=0.2)
+    # Comments are no sign of life, which the client's own clock tells.
+    options: dict[str, Any] = {"max_retries": 0, "timeout": 0.2, "clock": Clock()}
+    outcome = ask(emulator, streams=True, headers={"x-phi-fault": line}, **options)
     assert isinstance(outcome.error, StreamInterruptedError)
 
 
@@ -152,7 +154,7 @@ def test_a_silence_ends_at_the_clients_own_limit(line: str, ask: Ask, emulator: 
 def test_our_client_waits_as_it_is_asked(form: str, ask: Ask, emulator: Emulator) -> None:
     time, scope = FakeTime(), f"{form}-{ask.__name__}"
     emulator.faults.add("retry_after", form=form, seconds=7, times=1, when={"scope": scope})
-    outcome = ask(emulator, streams=False, headers={"x-phi-scope": scope}, clock=time)
+    outcome = ask(emulator, streams=False, headers={"x-phi-scope": scope}, clock=time.clock())
     duty = read_line(f"retry_after form={form}").duty
     if duty is Duty.WAITS_NO_AGE:
         assert isinstance(outcome.error, APIStatusError)
@@ -207,7 +209,7 @@ def test_our_client_tries_again_what_may_succeed(
         endpoint=emulator.endpoint_of(surface),
         headers={"x-phi-scope": scope},
         model="m",
-        clock=time,
+        clock=time.clock(),
     )
     if duty in (Duty.BACKS_OFF, Duty.WAITS_AS_ASKED):
         assert is_same(outcome), outcome

@@ -120,6 +120,8 @@ def _active(config: EmulatorConfig) -> list[tuple[str, str]]:
         said.append(("limits", ", ".join(limits)))
     if config.content_filter != "off":
         said.append(("filter", config.content_filter))
+    if config.faults is not None:
+        said.append(("faults", f"rules of {config.faults}"))
     if config.deployments:
         said.append(("deployed", ", ".join(config.deployments)))
     if config.deterministic:

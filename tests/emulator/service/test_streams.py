@@ -66,7 +66,6 @@ def test_a_stream_has_the_same_chunks_whatever_comes_together(name: str, reasoni
         assert all(body.endswith(b"\n\n") for body in bodies)
     times = {"created": 0}
     assert [chunk | times for chunk in chunks_of(quick)] == [chunk | times for chunk in chunks_of(slow)]
-    assert len(slow) <= len(quick)
     deltas = [choice["delta"] for chunk in chunks_of(slow) for choice in chunk["choices"]]
     said = [delta["content"] for delta in deltas if delta.get("content")]
     thought = [delta["reasoning_content"] for delta in deltas if delta.get("reasoning_content")]
