@@ -17,8 +17,7 @@ import asyncio
 import logging
 import threading
 from collections.abc import Callable
-from functools import partial
-from typing import Final, TypeVar
+from typing import Any, Final, TypeVar
 
 __all__ = ["Deliveries", "Delivery"]
 
@@ -36,7 +35,7 @@ class Delivery:
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
         self._lock = threading.Lock()
-        self._waiting: list[Callable[[], object]] = []
+        self._waiting: list[tuple[Callable[[Any], object], Any]] = []
         self._is_planned = False
         self._tick: asyncio.TimerHandle | None = None
 
@@ -46,7 +45,7 @@ class Delivery:
         Everything is received in the order in which it was posted.
         """
         with self._lock:
-            self._waiting.append(partial(receive, item))
+            self._waiting.append((receive, item))
             if self._is_planned and not urgent:
                 return
             self._is_planned = True
@@ -62,8 +61,8 @@ class Delivery:
         if self._tick is not None:
             self._tick.cancel()
         self._tick = self._loop.call_later(TICK_S, self._deliver) if waiting else None
-        for receive in waiting:
-            receive()
+        for receive, item in waiting:
+            receive(item)
 
 
 class Deliveries:

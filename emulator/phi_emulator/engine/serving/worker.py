@@ -174,7 +174,8 @@ class Worker:
         if len(prompt) + sampling.max_tokens > self.info.context_length or sampling.max_tokens < 1:
             raise PromptTooLongError(len(prompt), self.info.context_length)
         sequence = next(self._numbers)
-        machines = (StopStrings(sampling.stop), *(() if watch is None else (watch,)))
+        stops = [StopStrings(sampling.stop)] if sampling.stop else []
+        machines = [*stops, *([] if watch is None else [watch])]
         now = self._clock()
         with self._changed:
             self._engine_is_there()
