@@ -1,7 +1,7 @@
 """What is measured, in which order. It must not know processes or HTTP: it asks those who do.
 
-Both sides take turns within one run, and the best of several rounds counts: other programs disturb both alike, and the
-ratio is what can be compared between machines.
+Both sides take turns within one run, and the middle or the best of several rounds counts: other programs disturb both
+alike, and the ratio is what can be compared between machines.
 """
 
 from __future__ import annotations
@@ -26,6 +26,8 @@ __all__ = ["run_benchmark"]
 
 _AT_ONCE: Final = (1, 2, 4, 8)
 _WORD: Final = " 17 * 24 +"
+_ENOUGH_S: Final = 3.0
+"""For so long the two sides are compared at least: the rounds of a quick model are over before a disturbance is."""
 _RUNNING: Final = 3
 _AT_A_TIME: Final = 32
 _PACE_PROMPT, _PACE_ANSWER = 64, 9
@@ -147,12 +149,13 @@ class _Benchmark:
         for number in _AT_ONCE:
             raw: list[Timing] = []
             served: list[Timing] = []
-            for _ in range(self._sizes.rounds):
+            until = time.perf_counter() + _ENOUGH_S
+            while len(served) < self._sizes.rounds or time.perf_counter() < until:
                 conversations = self._conversations(number, 1, self._sizes.tokens)
                 if self._raw is not None:
                     raw.append(await asyncio.to_thread(self._raw.run, conversations))
                 served.append(await asker.run(conversations))
-            report.sides[number] = (_best(raw), _best(served))
+            report.sides[number] = (_middle(raw), _middle(served))
 
     async def _newcomer(self, asker: Asker, report: Report, words: int, many: int) -> None:
         """Gaps of running streams, before a newcomer with a long prompt joins and while it is taken in."""
@@ -283,8 +286,10 @@ class _Benchmark:
         report.lost = requests - report.answered - report.refused
 
 
-def _best(timings: Sequence[Timing]) -> Side:
-    return Side(min(t.first_s for t in timings), max(t.tokens_a_second for t in timings))
+def _middle(timings: Sequence[Timing]) -> Side:
+    return Side(
+        statistics.median(t.first_s for t in timings), statistics.median(t.tokens_a_second for t in timings)
+    )
 
 
 def _spread(times: Sequence[float]) -> tuple[float, float, float, float] | None:
