@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Final
 
 from contract_facts import HEADERS, REQUEST, RESPONSE, ROUTES, Fact
+from pages import SURFACES, table, write_or_check
 from phi_emulator.service.deviations import DEVIATIONS
 
 from phi_client.contract.service import SURFACES as SPOKEN
@@ -20,12 +21,6 @@ ROOT: Final = Path(__file__).parents[1]
 PAGE: Final = ROOT / "docs" / "reference" / "coverage.md"
 WIRE: Final = ROOT / "tests" / "contract" / "wire"
 ORIGINS: Final = ("recorded", "documented", "inferred")
-SURFACES: Final = {
-    "serverless": "serverless",
-    "managed_compute": "managed compute",
-    "foundry_models": "`/models`",
-    "openai_v1": "`/openai/v1`",
-}
 
 HEAD: Final = """\
 # Coverage of Azure's contract
@@ -66,12 +61,6 @@ def page() -> str:
         table(["Subject", "Azure", "Emulator"], [list(item) for item in DEVIATIONS]),
     ]
     return "\n".join(parts)
-
-
-def table(head: list[str], rows: Iterable[list[str]]) -> str:
-    """A Markdown table."""
-    lines = [head, ["---"] * len(head), *rows]
-    return "\n".join("| " + " | ".join(cells) + " |" for cells in lines) + "\n"
 
 
 def fact_table(facts: Iterable[Fact]) -> str:
@@ -133,16 +122,5 @@ def _counts() -> Iterator[list[str]]:
         yield [origin, *(str(found[origin, surface]) for surface in SURFACES)]
 
 
-def main() -> int:
-    """Write the page, or check it."""
-    if "--check" not in sys.argv[1:]:
-        PAGE.write_text(page(), encoding="utf-8")
-        return 0
-    if PAGE.exists() and PAGE.read_text(encoding="utf-8") == page():
-        return 0
-    sys.stderr.write("docs/reference/coverage.md is not current: run `python docs/contract_coverage.py`\n")
-    return 1
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(write_or_check(PAGE, page()))

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
-from contract_coverage import SURFACES, table
+from pages import SURFACES, table, write_or_check
 from phi_emulator.faults.catalogue import EFFECTS, ERRORS, Effect, Parameter
 from phi_emulator.faults.duties import Duty
 from phi_emulator.faults.rules import CONDITIONS
@@ -108,16 +108,5 @@ def _errors() -> Iterator[list[str]]:
         yield [f"`{name}`", row.trigger, ", ".join(map(str, statuses)), said_by, duty]
 
 
-def main() -> int:
-    """Write the page, or check it."""
-    if "--check" not in sys.argv[1:]:
-        PAGE.write_text(page(), encoding="utf-8")
-        return 0
-    if PAGE.exists() and PAGE.read_text(encoding="utf-8") == page():
-        return 0
-    sys.stderr.write("docs/reference/faults.md is not current: run `python docs/fault_reference.py`\n")
-    return 1
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(write_or_check(PAGE, page()))

@@ -9,8 +9,8 @@ from typing import Any
 import httpx
 import pytest
 from phi_emulator import EmulatorConfig
-from phi_emulator.engine.errors import EngineStoppedError, GuidanceError
-from phi_emulator.engine.protocol import EndReason, Engine, EngineInfo, Message, Sampling
+from phi_emulator.engine.errors import GuidanceError
+from phi_emulator.engine.protocol import EndReason, EngineInfo, Message, Sampling
 from phi_emulator.engine.scripted import ScriptedEngine
 from phi_emulator.engine.serving.generation import Generation, Outcome, Times
 from phi_emulator.engine.serving.source import AnswerSource, Counts, SourceStatus
@@ -67,9 +67,6 @@ class Parrot:
         times = Times(received or 0.0, 2.0, 3.0, 4.0, 5.0)
         generation.send(Outcome(EndReason.STOP, len(prompt), len(said), 0, times))
         return generation
-
-    async def call(self, work: Callable[[Engine], Any]) -> Any:
-        raise EngineStoppedError(f"a parrot has no engine for {work}")
 
 
 def served(source: AnswerSource, ask: Callable[[httpx.AsyncClient], Any], **options: Any) -> None:

@@ -5,17 +5,15 @@ Must not know how. `Worker` is one; whatever else answers (a recording, another 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import NamedTuple, Protocol, TypeVar
+from typing import NamedTuple, Protocol
 
-from phi_emulator.engine.protocol import Engine, EngineInfo, Message, Sampling
+from phi_emulator.engine.protocol import EngineInfo, Message, Sampling
 from phi_emulator.engine.serving.generation import Generation
 from phi_emulator.engine.serving.text import TextMachine
 
 __all__ = ["AnswerSource", "Counts", "SourceStatus"]
-
-T = TypeVar("T")
 
 
 class SourceStatus(NamedTuple):
@@ -55,8 +53,8 @@ class Counts:
 class AnswerSource(Protocol):
     """Answers for any number of event loops.
 
-    `start` comes first and `stop` last, both from any thread. `encode`, `check_guidance`, `submit` and `call` belong to
-    an event loop, and never block it.
+    `start` comes first and `stop` last, both from any thread. `encode`, `check_guidance` and `submit` belong to an
+    event loop, and never block it.
     """
 
     def start(self) -> EngineInfo:
@@ -120,14 +118,5 @@ class AnswerSource(Protocol):
             PromptTooLongError: prompt and `max_tokens` don't fit the context.
             QueueFullError: too many requests are waiting.
             EngineError: nothing answers any more.
-        """
-        ...
-
-    async def call(self, work: Callable[[Engine], T]) -> T:
-        """What `work` returns, or raises, when it is called with the engine between two steps, on the engine's thread.
-
-        Raises:
-            QueueFullError: too many wait for their turn.
-            EngineError: there is no engine, or none any more.
         """
         ...
