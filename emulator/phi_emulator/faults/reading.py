@@ -19,7 +19,7 @@ from typing import Any, Final
 from phi_emulator.faults.catalogue import EFFECTS
 from phi_emulator.faults.rules import Fault, FaultError, Rule, read_fault, read_rules
 from phi_emulator.models.printable import printable
-from phi_emulator.models.strict_json import MOST_BYTES, list_of, object_of, parse_json
+from phi_emulator.models.strict_json import list_of, object_of, parse_json, read_plain
 
 __all__ = ["FILE_KEY", "read_document", "read_file", "read_line"]
 
@@ -99,17 +99,13 @@ def _number(text: str) -> int | float | str:
 
 def _read(path: Path) -> str:
     try:
-        if not path.is_file():
-            raise FileNotFoundError(2, "No such file", str(path))
-        with path.open("rb") as file:
-            content = file.read(MOST_BYTES + 1)
-        if len(content) > MOST_BYTES:
-            raise FaultError(f"{path}: it is larger than {MOST_BYTES} bytes")
-        return content.decode("utf-8-sig")
+        return read_plain(path).decode("utf-8-sig")
     except OSError as error:
         raise FaultError(f"{path}: {error.strerror or error}") from None
     except UnicodeDecodeError:
         raise FaultError(f"{path}: it is not UTF-8") from None
+    except ValueError as error:
+        raise FaultError(f"{path}: {error}") from None
 
 
 def _line_of(text: str, path: Sequence[str | int]) -> int | None:

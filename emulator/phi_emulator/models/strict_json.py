@@ -11,7 +11,7 @@ import math
 from pathlib import Path
 from typing import Any, Final, TypeGuard
 
-__all__ = ["MOST_BYTES", "list_of", "object_of", "parse_json", "read_json"]
+__all__ = ["MOST_BYTES", "list_of", "object_of", "parse_json", "read_json", "read_plain"]
 
 MOST_BYTES: Final = 1 << 20
 """How large a file of settings or a manifest may be."""
@@ -19,11 +19,21 @@ _DEEPEST: Final = 64
 
 
 def read_json(path: Path, most_bytes: int = MOST_BYTES) -> Any:
-    """What a file holds, which must be a plain file: a pipe would never end.
+    """What a file says; see `read_plain`.
 
     Raises:
         OSError: it can't be read.
         ValueError: it is too large, or no JSON.
+    """
+    return parse_json(read_plain(path, most_bytes))
+
+
+def read_plain(path: Path, most_bytes: int = MOST_BYTES) -> bytes:
+    """The bytes of a file, which must be a plain one: a pipe would never end.
+
+    Raises:
+        OSError: it can't be read.
+        ValueError: it is too large.
     """
     if not path.is_file():
         raise FileNotFoundError(2, "No such file", str(path))
@@ -31,7 +41,7 @@ def read_json(path: Path, most_bytes: int = MOST_BYTES) -> Any:
         content = file.read(most_bytes + 1)
     if len(content) > most_bytes:
         raise ValueError(f"it is larger than {most_bytes} bytes")
-    return parse_json(content)
+    return content
 
 
 def parse_json(text: str | bytes) -> Any:

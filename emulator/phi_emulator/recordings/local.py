@@ -5,8 +5,6 @@ It must not know which of the two that step is.
 
 from __future__ import annotations
 
-import asyncio
-import logging
 import math
 import threading
 import time
@@ -14,7 +12,7 @@ from collections.abc import Callable
 from types import TracebackType
 from typing import Final, Protocol, Self
 
-from starlette.requests import ClientDisconnect, Request
+from starlette.requests import Request
 from starlette.types import Receive, Scope, Send
 
 from phi_client.contract.emulator import EMULATOR_HOST, EMULATOR_KEY
@@ -24,10 +22,9 @@ from phi_emulator.recordings.exchanges import RecordedRequest
 from phi_emulator.recordings.places import place_of
 from phi_emulator.service.behaviour import Behaviour
 from phi_emulator.service.entra import Authority
-from phi_emulator.service.unforeseen import log_unforeseen
 from phi_emulator.web.auth import Gate
 from phi_emulator.web.body import read_body
-from phi_emulator.web.chain import chained
+from phi_emulator.web.chain import chained, pass_through
 from phi_emulator.web.exchange import Exchange, Place
 from phi_emulator.web.guard import check_message, check_source
 from phi_emulator.web.links import checked, log_exchange, say_stopping
@@ -35,8 +32,6 @@ from phi_emulator.web.listening import listen, root_url
 from phi_emulator.web.server import HttpServer
 
 __all__ = ["AnswerStep", "LocalApp", "LocalServer"]
-
-logger = logging.getLogger("phi_emulator.recordings")
 
 _MOST_BODY_BYTES: Final = 4 * 2**20
 _GRACE_S: Final = 1.0
@@ -91,12 +86,7 @@ class LocalApp:
         surface, path = place_of(scope["path"], self._root)
         place = Place(surface, path, {})
         exchange = Exchange(Request(scope), place, surface, self._behaviour, _SESSION, self._clock)
-        try:
-            await self._chain(exchange, receive, send)
-        except (ClientDisconnect, asyncio.CancelledError):
-            return
-        except Exception as error:  # noqa: BLE001 - the server would log it with all that it quotes
-            log_unforeseen(logger, f"request {exchange.request_id} could not be answered", error)
+        await pass_through(self._chain, exchange, receive, send)
 
     async def _answer(self, exchange: Exchange, receive: Receive, send: Send) -> None:
         request = Request(exchange.request.scope, receive)

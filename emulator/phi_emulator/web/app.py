@@ -5,12 +5,10 @@ It must not know how any of these steps works.
 
 from __future__ import annotations
 
-import asyncio
-import logging
 import time
 from collections.abc import Callable, Sequence
 
-from starlette.requests import ClientDisconnect, Request
+from starlette.requests import Request
 from starlette.types import Receive, Scope, Send
 
 from phi_client.contract.emulator import EMULATOR_HEADERS, EMULATOR_KEY
@@ -18,10 +16,9 @@ from phi_emulator.config import EmulatorConfig
 from phi_emulator.service.behaviour import Behaviour, CurrentBehaviour
 from phi_emulator.service.chat import ChatService
 from phi_emulator.service.entra import Authority
-from phi_emulator.service.errors import log_unforeseen
 from phi_emulator.service.fault_rules import Faults
 from phi_emulator.web.auth import Gate
-from phi_emulator.web.chain import Link, chained
+from phi_emulator.web.chain import Link, chained, pass_through
 from phi_emulator.web.control import Control
 from phi_emulator.web.endpoints import Endpoints
 from phi_emulator.web.entra import Entra
@@ -33,8 +30,6 @@ from phi_emulator.web.links import checked, limit_time, log_exchange, say_stoppi
 from phi_emulator.web.routes import Routes
 
 __all__ = ["App"]
-
-logger = logging.getLogger("phi_emulator.web")
 
 
 class App:
@@ -91,12 +86,7 @@ class App:
             # The server is set up to send no other kind: no websockets, no lifespan.
             raise NotImplementedError(f"only HTTP is served, not {scope['type']}")
         exchange = self._begin(Request(scope))
-        try:
-            await self._chain(exchange, receive, send)
-        except (ClientDisconnect, asyncio.CancelledError):
-            return
-        except Exception as error:  # noqa: BLE001 - the server would log it with all that it quotes
-            log_unforeseen(logger, f"request {exchange.request_id} could not be answered", error)
+        await pass_through(self._chain, exchange, receive, send)
 
     def _begin(self, request: Request) -> Exchange:
         """The exchange of a request, with the behaviour of this moment."""

@@ -13,6 +13,7 @@ answer that fails half-way is aborted. What goes out through all of them is `Cli
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
@@ -29,7 +30,7 @@ from phi_emulator.web.exchange import Exchange
 from phi_emulator.web.header_values import safe_headers
 from phi_emulator.web.transport import ABORT
 
-__all__ = ["Link", "Step", "abort", "answer_error", "chained"]
+__all__ = ["Link", "Step", "abort", "answer_error", "chained", "pass_through"]
 
 logger = logging.getLogger("phi_emulator.web")
 
@@ -51,6 +52,16 @@ def chained(links: Sequence[Link], end: Step) -> Step:
     for link in reversed(links):
         step = _answered(partial(link, step))
     return step
+
+
+async def pass_through(chain: Step, exchange: Exchange, receive: Receive, send: Send) -> None:
+    """Let an exchange pass its chain; nothing comes out of it to whoever serves."""
+    try:
+        await chain(exchange, receive, send)
+    except (ClientDisconnect, asyncio.CancelledError):
+        return
+    except Exception as error:  # noqa: BLE001 - the server would log it with all that it quotes
+        log_unforeseen(logger, f"request {exchange.request_id} could not be answered", error)
 
 
 async def abort(exchange: Exchange, send: Send, *, reset: bool, last: bytes = b"") -> NoReturn:
