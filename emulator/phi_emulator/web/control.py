@@ -17,7 +17,7 @@ from starlette.types import ASGIApp
 
 from phi_client.contract.emulator import EMULATOR_KEY, EMULATOR_PLACE
 from phi_client.contract.service.refusals import container_error
-from phi_emulator.faults.reading import read_document
+from phi_emulator.faults.reading import read_body
 from phi_emulator.journal.journal import Journal
 from phi_emulator.journal.pages import to_json
 from phi_emulator.models.printable import printable
@@ -137,7 +137,7 @@ class Control:
         """Put other rules in the place of all, or of those of the request's scope."""
         body = await read_json_body(exchange.request, exchange.dialect, MOST_BYTES)
         try:
-            rules = await asyncio.to_thread(lambda: read_document(parse_json(body)))
+            rules = await asyncio.to_thread(lambda: read_body(parse_json(body)))
         except ValueError as error:
             raise bad_fault(printable(str(error))) from None
         self._faults.set(rules, scope=exchange.headers.get(SCOPE_HEADER))
