@@ -45,7 +45,7 @@ def test_an_answer_is_there_as_soon_as_it_was_read(emulator: Emulator) -> None:
         answer.usage.completion_tokens,
     )
     assert entry.finish_reason == answer.choices[0].finish_reason == "stop"
-    assert entry.sampling | {"budget": 20, "seed": 7} == entry.sampling
+    assert (entry.sampling["budget"], entry.sampling["seed"]) == (20, 7)
     assert emulator.journal.find(entry.id) == entry
     assert entry.texts is None
     assert "six" not in repr(entry) + str(entry)
