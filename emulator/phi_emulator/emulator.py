@@ -33,6 +33,8 @@ from phi_emulator.web.listening import ListenError, listen, root_url
 if TYPE_CHECKING:
     from phi_emulator.journal.journal import Journal
     from phi_emulator.service.fault_rules import Faults
+    from phi_emulator.service.settings import Settings
+    from phi_emulator.web.app import App
     from phi_emulator.web.server import HttpServer
 
 __all__ = ["Emulator", "EmulatorError", "find_model"]
@@ -130,8 +132,7 @@ class Emulator:
         self._bound_port = 0
         self._source: AnswerSource | None = None
         self._server: HttpServer | None = None
-        self._faults: Faults | None = None
-        self._journal: Journal | None = None
+        self._app: App | None = None
         self._thread: threading.Thread | None = None
 
     def start(self) -> Self:
@@ -179,8 +180,7 @@ class Emulator:
         service = ChatService(source, has_extensions=config.extensions, clock=clock)
         authority = Authority(config.tenant, lifetime_s=config.token_seconds, clock=self._clock or time.time)
         app = App(service, config, authority=authority, clock=clock)
-        self._faults = app.faults
-        self._journal = app.journal
+        self._app = app
         self._server = HttpServer(app)
         self._thread = threading.Thread(
             target=self._server.serve_until_stopped,
@@ -230,16 +230,24 @@ class Emulator:
     @property
     def faults(self) -> Faults:
         """What goes wrong with answers: rules that can be added, replaced and counted while it runs."""
-        if self._faults is None:
-            raise EmulatorError("the emulator was not started: call `start()` first")
-        return self._faults
+        return self._started.faults
+
+    @property
+    def settings(self) -> Settings:
+        """Limits, content filter and what else may be set by name while it runs, for all or for a scope."""
+        return self._started.settings
+
+    def reset(self, *, scope: str | None = None) -> None:
+        """Put all back to the start: settings, faults, what was counted, the journal; or what a scope has of its own.
+
+        From any thread. What runs goes on as it began.
+        """
+        self._started.reset(scope=scope)
 
     @property
     def journal(self) -> Journal:
         """The last exchanges: what was asked, what became of it, and where the time went."""
-        if self._journal is None:
-            raise EmulatorError("the emulator was not started: call `start()` first")
-        return self._journal
+        return self._started.journal
 
     @property
     def key(self) -> str:
@@ -279,6 +287,12 @@ class Emulator:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.stop()
+
+    @property
+    def _started(self) -> App:
+        if self._app is None:
+            raise EmulatorError("the emulator was not started: call `start()` first")
+        return self._app
 
     @property
     def _port(self) -> int:

@@ -22,7 +22,6 @@ __all__ = ["Behaviour", "CurrentBehaviour"]
 _MOST_SCOPES: Final = 10_000
 
 
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Behaviour:
     """What an exchange meets. It keeps the one with which it began, so that no change reaches it half-way."""
@@ -73,7 +72,11 @@ class CurrentBehaviour:
             return self._in(scope)
 
     def change(
-        self, edit: Callable[[Behaviour], Behaviour], *, scope: str | None = None, fields: Collection[str] = ()
+        self,
+        edit: Callable[[Behaviour], Behaviour],
+        *,
+        scope: str | None = None,
+        fields: Collection[str] = (),
     ) -> Behaviour:
         """Put what `edit` makes of the current behaviour in its place, whole; returns it.
 
@@ -86,7 +89,9 @@ class CurrentBehaviour:
                 return self._now
             after = edit(self._in(scope))
             own = self._of_scopes.get(scope, _Scoped({}))
-            self._of_scopes[scope] = _Scoped({**own.fields, **{name: getattr(after, name) for name in fields}})
+            self._of_scopes[scope] = _Scoped(
+                {**own.fields, **{name: getattr(after, name) for name in fields}}
+            )
             if len(self._of_scopes) > _MOST_SCOPES:
                 self._of_scopes.popitem(last=False)
             return after

@@ -96,7 +96,8 @@ class ChatService:
         """Queue a request; the answer is in the making when this returns.
 
         `deployment` is who is asked, by name; in each `scope` its limits count apart. `size` is in how many bytes the
-        request came: none waits for much larger ones. `received` is when it came in, by the source's clock; without it that is when it is queued.
+        request came: none waits for much larger ones. `received` is when it came in, by the source's clock; without it
+        that is when it is queued.
 
         Raises:
             ServiceError: a limit is reached, the prompt is blocked or too long, the queue is full, or the engine can't.

@@ -25,7 +25,16 @@ from phi_client.contract.service.filter_results import (
 )
 from phi_emulator.engine.serving.text import StopStrings
 
-__all__ = ["DEFAULT_RULES", "AnswerFilter", "ContentFilter", "Rule", "RulesError", "Verdict", "read_rules", "rules_in"]
+__all__ = [
+    "DEFAULT_RULES",
+    "AnswerFilter",
+    "ContentFilter",
+    "Rule",
+    "RulesError",
+    "Verdict",
+    "read_rules",
+    "rules_in",
+]
 
 CATEGORIES: Final = tuple(sorted({*PROMPT_CATEGORIES, *COMPLETION_CATEGORIES}))
 MAX_RULES: Final = 1000

@@ -40,7 +40,9 @@ def _limit(name: str, meaning: str) -> Setting:
         "limits",
         meaning,
         lambda behaviour: getattr(behaviour.limits, name),
-        lambda behaviour, value: replace(behaviour, limits=replace(behaviour.limits, **{name: _count(value)})),
+        lambda behaviour, value: replace(
+            behaviour, limits=replace(behaviour.limits, **{name: _count(value)})
+        ),
     )
 
 

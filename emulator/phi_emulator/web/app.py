@@ -19,12 +19,13 @@ from phi_emulator.service.behaviour import Behaviour, CurrentBehaviour
 from phi_emulator.service.chat import ChatService
 from phi_emulator.service.entra import Authority
 from phi_emulator.service.fault_rules import Faults
+from phi_emulator.service.settings import Settings
 from phi_emulator.web.auth import Gate
 from phi_emulator.web.chain import Link, chained, pass_through
 from phi_emulator.web.control import Control
 from phi_emulator.web.endpoints import Endpoints
 from phi_emulator.web.entra import Entra
-from phi_emulator.web.exchange import Exchange
+from phi_emulator.web.exchange import SCOPE_HEADER, Exchange
 from phi_emulator.web.fault_link import FaultLink
 from phi_emulator.web.guard import check_message, check_source
 from phi_emulator.web.home import is_browser
@@ -58,6 +59,8 @@ class App:
         """How exchanges that begin now are met."""
         self.faults = Faults(self.behaviour)
         """What goes wrong with them."""
+        self.settings = Settings(self.behaviour)
+        """What of their behaviour is set by name."""
         self.journal = journal or Journal()
         """What became of the last ones."""
         self._service = service
@@ -65,7 +68,9 @@ class App:
         self._root = config.dialect
         authority = authority or Authority(config.tenant, lifetime_s=config.token_seconds)
         self._endpoints = Endpoints(service, max_body_bytes=config.max_body_bytes)
-        self._control = Control(service, self.faults, self.journal, key=config.key)
+        self._control = Control(
+            service, self.faults, self.settings, self.journal, reset=self._reset, key=config.key
+        )
         self._entra = Entra(authority, secret=None if config.key == EMULATOR_KEY else config.key)
         self._routes = self._routes_of(self.behaviour.now)
         self._chain = chained(
@@ -87,6 +92,19 @@ class App:
             _handle,
         )
 
+    def reset(self, *, scope: str | None = None) -> None:
+        """Put all back to the start: settings, faults, what was counted, the journal; or what a scope has of its own.
+
+        From any thread. What runs goes on as it began.
+        """
+        self.behaviour.reset(scope=scope)
+        self.faults.reset(scope=scope)
+        self._service.reset_limits(scope=scope)
+        self.journal.clear(scope=scope)
+
+    def _reset(self, scope: str | None) -> None:
+        self.reset(scope=scope)
+
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
         if scope["type"] != "http":
@@ -97,7 +115,7 @@ class App:
 
     def _begin(self, request: Request) -> Exchange:
         """The exchange of a request, with the behaviour of this moment."""
-        behaviour = self.behaviour.now
+        behaviour = self.behaviour.of(request.headers.get(SCOPE_HEADER, ""))
         if behaviour.dialects is not self._routes.dialects:
             self._routes = self._routes_of(behaviour)
         by_browser = is_browser(request.headers)

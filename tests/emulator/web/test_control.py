@@ -16,8 +16,10 @@ from phi_emulator.service.behaviour import Behaviour, CurrentBehaviour
 from phi_emulator.service.chat import ChatService
 from phi_emulator.service.entra import Authority
 from phi_emulator.service.fault_rules import Faults
+from phi_emulator.service.settings import Settings
 from phi_emulator.web.app import App
-from phi_emulator.web.control import Control, ControlRoute
+from phi_emulator.web.control import Control
+from phi_emulator.web.control_route import ControlRoute
 from phi_emulator.web.entra import Entra
 from phi_emulator.web.exchange import Exchange
 from starlette.responses import JSONResponse
@@ -27,6 +29,10 @@ KEY = "a-key-of-its-own"
 PATHS = [
     "/_emulator/health",
     "/_emulator/status",
+    "/_emulator/limits",
+    "/_emulator/filter",
+    "/_emulator/settings",
+    "/_emulator/reset",
     "/_emulator/journal",
     "/_emulator/journal/a-request",
     "/_emulator/faults",
@@ -52,8 +58,9 @@ def service() -> Iterator[ChatService]:
 
 @pytest.fixture
 def table(service: ChatService) -> list[ControlRoute]:
-    faults = Faults(CurrentBehaviour(Behaviour()))
-    return [*Control(service, faults, Journal()).table, *Entra(Authority(), secret=KEY).table]
+    behaviour = CurrentBehaviour(Behaviour())
+    control = Control(service, Faults(behaviour), Settings(behaviour), Journal(), reset=lambda _: None)
+    return [*control.table, *Entra(Authority(), secret=KEY).table]
 
 
 def send(app: App, method: str, path: str, **options: object) -> httpx.Response:
