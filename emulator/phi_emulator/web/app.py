@@ -17,6 +17,7 @@ from phi_emulator.service.behaviour import Behaviour, CurrentBehaviour
 from phi_emulator.service.chat import ChatService
 from phi_emulator.service.entra import Authority
 from phi_emulator.service.fault_rules import Faults
+from phi_emulator.service.latency import Latency
 from phi_emulator.web.auth import Gate
 from phi_emulator.web.chain import Link, chained, pass_through
 from phi_emulator.web.control import Control
@@ -26,6 +27,7 @@ from phi_emulator.web.exchange import Exchange
 from phi_emulator.web.fault_link import FaultLink
 from phi_emulator.web.guard import check_message, check_source
 from phi_emulator.web.home import is_browser
+from phi_emulator.web.latency_link import LatencyLink
 from phi_emulator.web.links import checked, limit_time, log_exchange, say_stopping
 from phi_emulator.web.routes import Routes
 
@@ -54,12 +56,14 @@ class App:
         """How exchanges that begin now are met."""
         self.faults = Faults(self.behaviour)
         """What goes wrong with them."""
+        self.latency = Latency(self.behaviour)
+        """How fast they are answered."""
         self._service = service
         self._clock = clock
         self._root = config.dialect
         authority = authority or Authority(config.tenant, lifetime_s=config.token_seconds)
         self._endpoints = Endpoints(service, max_body_bytes=config.max_body_bytes)
-        self._control = Control(service, self.faults, key=config.key)
+        self._control = Control(service, self.faults, self.latency, key=config.key)
         self._entra = Entra(authority, secret=None if config.key == EMULATOR_KEY else config.key)
         self._routes = self._routes_of(self.behaviour.now)
         self._chain = chained(
@@ -74,6 +78,7 @@ class App:
                 checked(_check_route),
                 checked(_check_version),
                 limit_time,
+                LatencyLink(self.latency),
                 FaultLink(self.faults.state),
                 *inner,
             ),

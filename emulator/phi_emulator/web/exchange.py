@@ -18,6 +18,7 @@ from phi_client.contract.service import Surface
 from phi_client.contract.service.chat import ChatRequest
 from phi_emulator.service.behaviour import Behaviour
 from phi_emulator.service.errors import ServiceError
+from phi_emulator.service.pacing import Pace
 from phi_emulator.service.responses import Answer
 
 __all__ = ["Exchange", "Handler", "Place"]
@@ -85,6 +86,10 @@ class Exchange:
     deployment: str | None = None
     when_asked: Callable[[ChatRequest], Awaitable[None]] = _nothing
     """Awaited when the request was read, is good and its deployment is known, before the service is asked."""
+    pace: Callable[[], Pace | None] = lambda: None
+    """How fast the answer may come, asked for once the service is."""
+    held_s: float = 0.0
+    """Seconds for which a fault has held the answer."""
 
     def __post_init__(self) -> None:
         self.received = self.clock()

@@ -173,6 +173,7 @@ class _Carrier:
 
     async def _wait(self, seconds: float) -> None:
         await self._sleep(seconds)
+        self._exchange.held_s += seconds
 
 
 def bad_fault(reason: str) -> ServiceError:
