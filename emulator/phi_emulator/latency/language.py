@@ -9,37 +9,30 @@ It must not know files or HTTP.
 
 from __future__ import annotations
 
-import difflib
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
+from phi_emulator.documents import DocumentError, near, number, shown, text
 from phi_emulator.latency.presets import PRESETS
 from phi_emulator.latency.profile import MOST_CHUNK, MOST_JITTER, MOST_S, Profile
-from phi_emulator.models.printable import printable
 
 __all__ = ["KEYS", "OFF", "Key", "LatencyError", "read_line", "read_table", "table_of", "write_line"]
 
 OFF: Final = "off"
 """In the place of a profile: answers come as fast as the model gives them."""
 EXAMPLE: Final = "first=800ms, rate=40/s, jitter=0.2, seed=7"
-_SHOWN: Final = 60
 _MOST_SEED: Final = 2**63 - 1
+_WHOLE: Final = re.compile(r"[0-9]{1,19}", re.ASCII)
 _LEAST_RATE: Final = 1 / MOST_S
 _MOST_RATE: Final = 1e6
-_DURATION: Final = re.compile(r"([0-9]+(?:\.[0-9]*)?|\.[0-9]+) ?(us|µs|ms|s)?", re.ASCII)
-_RATE: Final = re.compile(r"([0-9]+(?:\.[0-9]*)?|\.[0-9]+) ?(?:/ ?s)?", re.ASCII)
-_SECONDS: Final = {"us": 1e-6, "µs": 1e-6, "ms": 1e-3, "s": 1.0, None: 1.0}
+_AMOUNT: Final = re.compile(r"((?:[0-9]+\.?|[0-9]*\.[0-9]+)(?:[eE][+-]?[0-9]+)?) ?([a-zµ/]*)")
+_SECONDS: Final = {"us": 1e-6, "µs": 1e-6, "ms": 1e-3, "s": 1.0, "": 1.0}
 
 
-class LatencyError(ValueError):
-    """A profile can't be used; the message says where and why. `key` is what leads there, if one does."""
-
-    def __init__(self, reason: str, key: str = "") -> None:
-        self.reason = reason
-        self.key = key
-        super().__init__(f"{printable(key, _SHOWN)}: {reason}" if key else reason)
+class LatencyError(DocumentError):
+    """A profile can't be used; the message says where and why."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +64,7 @@ def read_line(line: str) -> Profile | None:
         if not separator and place == 0:
             table["preset"] = word
         elif not separator or not key or not value:
-            raise LatencyError(f"{_said(word)} is no `KEY=VALUE`; write it as `{EXAMPLE}`")
+            raise LatencyError(f"{shown(word)} is no `KEY=VALUE`; write it as `{EXAMPLE}`")
         elif key in table:
             raise LatencyError("it comes twice", key)
         else:
@@ -87,18 +80,17 @@ def read_table(table: Mapping[str, object]) -> Profile:
     """
     profile, changes = Profile(), dict[str, Any]()
     for key, value in table.items():
-        if key == "preset":
-            profile = _preset(value)
-        elif key == "source":
-            changes["source"] = _text(value)
-        elif key not in _BY_NAME:
-            raise LatencyError(f"there is no such key{_near(key, (*_BY_NAME, 'preset', 'source'))}", key)
-        else:
-            known = _BY_NAME[key]
-            try:
-                changes[known.field] = known.read(value)
-            except LatencyError as error:
-                raise LatencyError(error.reason, key) from None
+        if key not in _BY_NAME and key not in _OTHERS:
+            raise LatencyError(f"there is no such key{near(key, (*_BY_NAME, *_OTHERS))}", key)
+        try:
+            if key == "preset":
+                profile = _preset(value)
+            elif key == "source":
+                changes["source"] = _text(value)
+            else:
+                changes[_BY_NAME[key].field] = _BY_NAME[key].read(value)
+        except LatencyError as error:
+            raise error.under(key) from None
     if "rate" in table and "gap" in table:
         raise LatencyError("it says the same as `rate`: give one of them", "gap")
     if not {"preset", "first", "prompt", "rate", "gap"} & table.keys():
@@ -109,16 +101,18 @@ def read_table(table: Mapping[str, object]) -> Profile:
 
 
 def table_of(profile: Profile) -> dict[str, str | float | int]:
-    """What a profile could be read from; without what is as by default."""
-    plain = Profile()
-    table: dict[str, str | float | int] = {}
+    """What a profile could be read from, without what is as by default; its source is left out."""
+    plain, table = Profile(), dict[str, str | float | int]()
     for key in KEYS:
         value = getattr(profile, key.field)
-        is_plain = value == getattr(plain, key.field) and key.name != "first_jitter"
-        if not is_plain and not (key.name == "gap" and "rate" in table):
+        # A gap that no rate says is written as it is.
+        is_other = key.name == ("gap" if value >= 1 / _MOST_RATE else "rate") and key.field == "gap_s"
+        if value != getattr(plain, key.field) and not is_other:
             table[key.name] = key.write(value)
     if profile.first_jitter == profile.jitter:
-        del table["first_jitter"]
+        table.pop("first_jitter", None)
+    elif not profile.first_jitter:
+        table["first_jitter"] = 0
     return table
 
 
@@ -132,56 +126,63 @@ def write_line(profile: Profile | None) -> str:
 def _preset(value: object) -> Profile:
     name = _text(value)
     if name not in PRESETS:
-        raise LatencyError(f"there is no preset {_said(name)}{_near(name, PRESETS)}", "preset")
+        raise LatencyError(f"there is no preset {shown(name)}{near(name, PRESETS)}")
     return PRESETS[name].profile
 
 
 def _seconds(value: object) -> float:
-    found = _DURATION.fullmatch(_text(value).strip())
-    if found is None:
-        raise LatencyError(f"{_said(value)} is no time such as `800ms` or `1.5s`")
-    seconds = float(found[1]) * _SECONDS[found[2]]
+    amount, unit = _amount(value)
+    if amount is None or unit not in _SECONDS:
+        raise LatencyError(f"{shown(value)} is no time such as `800ms` or `1.5s`")
+    seconds = amount * _SECONDS[unit]
     if seconds > MOST_S:
-        raise LatencyError(f"{_said(value)} is longer than {MOST_S:.0f} s")
+        raise LatencyError(f"{shown(value)} is longer than {MOST_S:.0f} s")
     return seconds
 
 
 def _gap_of_rate(value: object) -> float:
-    found = _RATE.fullmatch(_text(value).strip())
-    if found is None:
-        raise LatencyError(f"{_said(value)} is no number of tokens a second such as `40/s`")
-    if not _LEAST_RATE <= float(found[1]) <= _MOST_RATE:
-        raise LatencyError(
-            f"{_said(value)} is not between one token in {MOST_S:.0f} s and {_MOST_RATE:.0f}/s"
-        )
-    return 1 / float(found[1])
+    amount, unit = _amount(value)
+    if amount is None or unit not in ("/s", ""):
+        raise LatencyError(f"{shown(value)} is no number of tokens a second such as `40/s`")
+    if not _LEAST_RATE <= amount <= _MOST_RATE:
+        raise LatencyError(f"{shown(value)} is not within a token in {MOST_S:.0f} s and {_MOST_RATE:.0f}/s")
+    return 1 / amount
 
 
 def _ratio(value: object) -> float:
-    try:
-        ratio = float(_text(value))
-    except ValueError:
-        ratio = -1.0
-    if not 0 <= ratio <= MOST_JITTER:
-        raise LatencyError(f"{_said(value)} is no part of the mean, from 0 to {MOST_JITTER:.0f}")
+    ratio, unit = _amount(value)
+    if ratio is None or unit or ratio > MOST_JITTER:
+        raise LatencyError(f"{shown(value)} is no part of the mean, from 0 to {MOST_JITTER:.0f}")
     return ratio
 
 
 def _whole(least: int, most: int) -> Callable[[object], int]:
     def read(value: object) -> int:
-        text = _text(value).strip()
-        if not re.fullmatch(r"[0-9]{1,19}", text, re.ASCII) or not least <= int(text) <= most:
-            raise LatencyError(f"{_said(value)} is no whole number from {least} to {most}")
-        return int(text)
+        is_whole = type(value) is int or (isinstance(value, str) and _WHOLE.fullmatch(value))
+        if not is_whole or not least <= int(str(value)) <= most:
+            raise LatencyError(f"{shown(value)} is no whole number from {least} to {most}")
+        return int(str(value))
 
     return read
 
 
+def _amount(value: object) -> tuple[float | None, str]:
+    """A number that is not negative, and its unit; in a table it may be a number alone."""
+    if isinstance(value, str):
+        found = _AMOUNT.fullmatch(value)
+        return (None, "") if found is None else (float(found[1]), found[2])
+    try:
+        amount = number(value)
+    except DocumentError:
+        return None, ""
+    return (amount, "") if amount >= 0 else (None, "")
+
+
 def _text(value: object) -> str:
-    """A value as it stands in a line; in a table it may be a number too."""
-    if isinstance(value, bool) or not isinstance(value, str | int | float):
-        raise LatencyError(f"{_said(value)} is neither text nor number")
-    return str(value)
+    try:
+        return text(value)
+    except DocumentError as error:
+        raise LatencyError(error.reason) from None
 
 
 def _written_seconds(seconds: float) -> str:
@@ -209,13 +210,5 @@ KEYS: Final[tuple[Key, ...]] = (
     Key("seed", "of the jitter", "0", "seed", _whole(0, _MOST_SEED), _same),
 )  # fmt: skip
 """What a profile may hold, beside `preset` and `source`."""
+_OTHERS: Final = ("preset", "source")
 _BY_NAME: Final = {key.name: key for key in KEYS}
-
-
-def _said(value: object) -> str:
-    return f"`{printable(str(value), _SHOWN)}`"
-
-
-def _near(word: str, known: Mapping[str, object] | tuple[str, ...]) -> str:
-    near = difflib.get_close_matches(word[:_SHOWN].lower(), [*known], n=1)
-    return f": did you mean `{near[0]}`?" if near else f": known are {', '.join(known)}"

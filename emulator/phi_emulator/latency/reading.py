@@ -7,15 +7,15 @@ rate = "40/s"
 
 from __future__ import annotations
 
-import tomllib
 from pathlib import Path
 from typing import Final
 
+from phi_emulator.documents import DocumentError, read_document
 from phi_emulator.latency.language import LatencyError, read_line, read_table
 from phi_emulator.latency.profile import Profile
-from phi_emulator.models.strict_json import object_of, parse_json, read_plain
+from phi_emulator.models.strict_json import object_of
 
-__all__ = ["FILE_KEY", "read_document", "read_file", "read_setting"]
+__all__ = ["FILE_KEY", "read_body", "read_file", "read_setting"]
 
 FILE_KEY: Final = "latency"
 """Of the profile in a file."""
@@ -28,7 +28,7 @@ def read_setting(text: str) -> Profile | None:
     Raises:
         LatencyError: it names none.
     """
-    return read_file(Path(text)) if text.strip().lower().endswith(_ENDINGS) else read_line(text)
+    return read_file(Path(text)) if text.lower().endswith(_ENDINGS) else read_line(text)
 
 
 def read_file(path: Path) -> Profile | None:
@@ -38,16 +38,16 @@ def read_file(path: Path) -> Profile | None:
         LatencyError: it can't be read, or holds something else. The message begins with file and line, as far as known.
     """
     try:
-        text = read_plain(path).decode("utf-8-sig")
-        document = parse_json(text) if path.suffix.lower() == ".json" else tomllib.loads(text)
-        return read_document(document)
-    except OSError as error:
-        raise LatencyError(f"{path}: {error.strerror or error}") from None
-    except (ValueError, RecursionError) as error:
-        raise LatencyError(f"{path}: {error}") from None
+        document = read_document(path)
+    except DocumentError as error:
+        raise LatencyError(error.reason, place=error.place) from None
+    try:
+        return read_body(document.value)
+    except LatencyError as error:
+        raise document.placed(error) from None
 
 
-def read_document(document: object) -> Profile | None:
+def read_body(document: object) -> Profile | None:
     """The profile under `latency` in what was read from a file or from the body of a request: a table or a line.
 
     Raises:
@@ -60,9 +60,10 @@ def read_document(document: object) -> Profile | None:
         if key != FILE_KEY:
             raise LatencyError(f"there is nothing of that name beside `{FILE_KEY}`", key)
     value = given[FILE_KEY]
-    if isinstance(value, str):
-        return read_line(value)
     table = object_of(value)
-    if table is None:
+    if table is None and not isinstance(value, str):
         raise LatencyError("a table or a line is expected", FILE_KEY)
-    return read_table(table)
+    try:
+        return read_line(str(value)) if table is None else read_table(table)
+    except LatencyError as error:
+        raise error.under(FILE_KEY) from None
