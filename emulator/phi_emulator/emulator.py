@@ -31,6 +31,7 @@ from phi_emulator.forms.grammar import ANY_OBJECT, write_grammar
 from phi_emulator.web.listening import ListenError, listen, root_url
 
 if TYPE_CHECKING:
+    from phi_emulator.journal.journal import Journal
     from phi_emulator.service.fault_rules import Faults
     from phi_emulator.service.latency import Latency
     from phi_emulator.web.server import HttpServer
@@ -132,6 +133,7 @@ class Emulator:
         self._server: HttpServer | None = None
         self._faults: Faults | None = None
         self._latency: Latency | None = None
+        self._journal: Journal | None = None
         self._thread: threading.Thread | None = None
 
     def start(self) -> Self:
@@ -179,7 +181,7 @@ class Emulator:
         service = ChatService(source, has_extensions=config.extensions, clock=clock)
         authority = Authority(config.tenant, lifetime_s=config.token_seconds, clock=self._clock or time.time)
         app = App(service, config, authority=authority, clock=clock)
-        self._faults, self._latency = app.faults, app.latency
+        self._faults, self._latency, self._journal = app.faults, app.latency, app.journal
         self._server = HttpServer(app)
         self._thread = threading.Thread(
             target=self._server.serve_until_stopped,
@@ -239,6 +241,13 @@ class Emulator:
         if self._latency is None:
             raise EmulatorError("the emulator was not started: call `start()` first")
         return self._latency
+
+    @property
+    def journal(self) -> Journal:
+        """The last exchanges: what was asked, what became of it, and where the time went."""
+        if self._journal is None:
+            raise EmulatorError("the emulator was not started: call `start()` first")
+        return self._journal
 
     @property
     def key(self) -> str:

@@ -15,6 +15,7 @@ from math import inf
 from typing import Final
 
 from phi_emulator.engine.serving.generation import Generation
+from phi_emulator.latency.language import write_line
 from phi_emulator.latency.profile import Profile
 
 __all__ = ["LATE_S", "Lateness", "Pace"]
@@ -36,6 +37,13 @@ class Lateness:
     """Those of them that were late by `LATE_S` or more."""
     most_s: float = 0.0
     """By how much the latest of them was late; 0 where none was."""
+
+    @property
+    def told(self) -> str:
+        """It in a few words; empty where nothing was late."""
+        if not self.late_tokens:
+            return ""
+        return f"{self.late_tokens} of {self.tokens} tokens late, by {self.most_s * 1000:.0f} ms at most"
 
     def note(self, late_s: float) -> None:
         """Count one."""
@@ -65,9 +73,17 @@ class Pace:
         self.number = number
         self.lateness = Lateness()
         """What is known so far."""
+        self.held_s = 0.0
+        """How long it has held tokens back so far."""
         self._begun = begun
         self._clock = clock
         self._sleep = sleep
+
+    @property
+    def told(self) -> str:
+        """The profile, which answer it is, and by how much it is late, in a few words."""
+        named = self.profile.name or write_line(self.profile)
+        return "; ".join(filter(None, (named, f"answer {self.number}", self.lateness.told)))
 
     async def texts(
         self, generation: Generation, prompt_tokens: int, *, whole: bool
@@ -107,8 +123,9 @@ class Pace:
     async def _until(self, due: float) -> None:
         """Wait for a time after the beginning."""
         # As a difference of two times of one clock: what is added to it comes to just that time, without rounding.
-        while (left := self._begun() + due - self._clock()) > 0:
+        while (left := self._begun() + due - (now := self._clock())) > 0:
             await self._sleep(left)
+            self.held_s += self._clock() - now
 
 
 class _Schedule:

@@ -8,12 +8,12 @@ from __future__ import annotations
 import uuid
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Final, TypeAlias
+from typing import Any, Final, TypeAlias
 
 from starlette.requests import Request
 from starlette.types import ASGIApp, Receive
 
-from phi_client.contract.emulator import EMULATOR_PLACE
+from phi_client.contract.emulator import EMULATOR_HEADERS, EMULATOR_PLACE
 from phi_client.contract.service import Surface
 from phi_client.contract.service.chat import ChatRequest
 from phi_emulator.service.behaviour import Behaviour
@@ -21,7 +21,10 @@ from phi_emulator.service.errors import ServiceError
 from phi_emulator.service.pacing import Pace
 from phi_emulator.service.responses import Answer
 
-__all__ = ["Exchange", "Handler", "Place"]
+__all__ = ["SCOPE_HEADER", "Exchange", "Handler", "Place"]
+
+SCOPE_HEADER: Final = f"{EMULATOR_HEADERS}scope"
+"""Request header with the scope of what a test sets, counts and finds again, so that parallel tests don't meet."""
 
 _MOST_PATH_BYTES: Final = 200
 """Of what is logged of a path."""
@@ -84,12 +87,18 @@ class Exchange:
     """What the client was told, once it was told."""
     answer: Answer | None = None
     deployment: str | None = None
+    asked: ChatRequest | None = None
+    """What is asked, once it was read and found good."""
+    fault: Mapping[str, Any] | None = None
+    """The fault that it meets, as a table, once that is known."""
+    scripted: str | None = None
+    """The rule of a script that answers, in a few words."""
+    put_off_s: float = 0.0
+    """How long a fault has held it back so far; a profile counts on from there."""
     when_asked: Callable[[ChatRequest], Awaitable[None]] = _nothing
     """Awaited when the request was read, is good and its deployment is known, before the service is asked."""
     pace: Callable[[], Pace | None] = lambda: None
     """How fast the answer may come, asked for once the service is."""
-    held_s: float = 0.0
-    """Seconds for which a fault has held the answer."""
 
     def __post_init__(self) -> None:
         self.received = self.clock()
@@ -102,6 +111,18 @@ class Exchange:
         return self.answer
 
     @property
+    def latency(self) -> str | None:
+        """The profile of latency that its answer keeps to, and by how much it is late, in a few words."""
+        pace = None if self.answer is None else self.answer.pace
+        return None if pace is None else pace.told
+
+    @property
+    def held_s(self) -> float:
+        """How long a fault and a profile of latency have held it back on purpose so far."""
+        pace = None if self.answer is None else self.answer.pace
+        return self.put_off_s + (0.0 if pace is None else pace.held_s)
+
+    @property
     def headers(self) -> Mapping[str, str]:
         """The request's headers."""
         return self.request.headers
@@ -110,6 +131,11 @@ class Exchange:
     def receive(self) -> Receive:
         """How the request's body comes."""
         return self.request.receive
+
+    @property
+    def scope(self) -> str:
+        """The scope in which the request is; empty without one."""
+        return self.request.headers.get(SCOPE_HEADER, "")
 
     @property
     def elapsed_ms(self) -> float:

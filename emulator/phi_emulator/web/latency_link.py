@@ -17,7 +17,7 @@ from phi_emulator.service.latency import Latency
 from phi_emulator.service.pacing import Pace
 from phi_emulator.web.chain import Step
 from phi_emulator.web.exchange import Exchange
-from phi_emulator.web.fault_link import SCOPE_HEADER, bad_fault
+from phi_emulator.web.fault_link import bad_fault
 
 __all__ = ["LATENCY_HEADER", "LatencyLink"]
 
@@ -36,7 +36,7 @@ class LatencyLink:
 
     async def __call__(self, following: Step, exchange: Exchange, receive: Receive, send: Send) -> None:
         """Let an exchange pass, at the pace of its profile if it has one."""
-        scope = exchange.headers.get(SCOPE_HEADER, "")
+        scope = exchange.scope
         profile = exchange.behaviour.latency_in(scope)
         line = exchange.headers.get(LATENCY_HEADER)
         if line is not None:
@@ -54,7 +54,7 @@ class LatencyLink:
             return Pace(
                 wanted,
                 1 if line is not None else self._latency.next_number(scope),
-                begun=lambda: exchange.received + exchange.held_s,
+                begun=lambda: exchange.received + exchange.put_off_s,
                 clock=exchange.clock,
                 sleep=self._sleep,
             )
