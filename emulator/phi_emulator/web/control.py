@@ -23,7 +23,7 @@ from phi_emulator.service.chat import ChatService
 from phi_emulator.service.fault_rules import Faults
 from phi_emulator.web.body import read_json_body
 from phi_emulator.web.exchange import Exchange, Handler
-from phi_emulator.web.fault_link import SCOPE_HEADER, bad_fault
+from phi_emulator.web.fault_link import bad_fault
 from phi_emulator.web.home import is_browser, page_response, summary
 
 __all__ = ["Control", "ControlRoute"]
@@ -82,7 +82,7 @@ class Control:
 
     async def faults(self, exchange: Exchange) -> ASGIApp:
         """The rules for faults that hold in the request's scope, and how often they did."""
-        counts = self._faults.counts(scope=exchange.headers.get(SCOPE_HEADER, ""))
+        counts = self._faults.counts(scope=exchange.scope)
         return JSONResponse(
             {
                 "faults": [
@@ -98,12 +98,12 @@ class Control:
             rules = await asyncio.to_thread(lambda: read_document(parse_json(body)))
         except ValueError as error:
             raise bad_fault(printable(str(error))) from None
-        self._faults.set(rules, scope=exchange.headers.get(SCOPE_HEADER))
+        self._faults.set(rules, scope=exchange.scope or None)
         return await self.faults(exchange)
 
     async def reset_faults(self, exchange: Exchange) -> ASGIApp:
         """Go back to the rules of the start, or forget those of the request's scope."""
-        self._faults.reset(scope=exchange.headers.get(SCOPE_HEADER))
+        self._faults.reset(scope=exchange.scope or None)
         return await self.faults(exchange)
 
     async def home(self, exchange: Exchange) -> ASGIApp:

@@ -13,15 +13,17 @@ from typing import Final, TypeAlias
 from starlette.requests import Request
 from starlette.types import ASGIApp, Receive
 
-from phi_client.contract.emulator import EMULATOR_PLACE
+from phi_client.contract.emulator import EMULATOR_HEADERS, EMULATOR_PLACE
 from phi_client.contract.service import Surface
 from phi_client.contract.service.chat import ChatRequest
 from phi_emulator.service.behaviour import Behaviour
 from phi_emulator.service.errors import ServiceError
 from phi_emulator.service.responses import Answer
 
-__all__ = ["Exchange", "Handler", "Place"]
+__all__ = ["SCOPE_HEADER", "Exchange", "Handler", "Place"]
 
+SCOPE_HEADER: Final = f"{EMULATOR_HEADERS}scope"
+"""Request header with the scope of a request."""
 _MOST_PATH_BYTES: Final = 200
 """Of what is logged of a path."""
 
@@ -76,6 +78,8 @@ class Exchange:
     behaviour: Behaviour
     session: str
     clock: Callable[[], float]
+    scope: str = ""
+    """Whose rules and counts hold, and who is told of it: see `service.scopes`."""
     request_id: str = field(default_factory=lambda: str(uuid.uuid4()))
     received: float = field(init=False)
     """When the request came in, by `clock`."""

@@ -33,12 +33,10 @@ from phi_emulator.web.chain import Step, abort
 from phi_emulator.web.disconnect import run_unless_gone
 from phi_emulator.web.exchange import Exchange
 
-__all__ = ["FAULT_HEADER", "SCOPE_HEADER", "FaultLink", "bad_fault"]
+__all__ = ["FAULT_HEADER", "FaultLink", "bad_fault"]
 
 FAULT_HEADER: Final = f"{EMULATOR_HEADERS}fault"
 """Request header with the fault that this request shall meet, as a line."""
-SCOPE_HEADER: Final = f"{EMULATOR_HEADERS}scope"
-"""Request header with the scope whose rules and counts hold."""
 
 Sleep = Callable[[float], Awaitable[None]]
 
@@ -88,7 +86,7 @@ class FaultLink:
         )
         line = headers.get(FAULT_HEADER)
         if line is None:
-            rule = self._state.choose(exchange.behaviour.faults, call, headers.get(SCOPE_HEADER, ""))
+            rule = self._state.choose(exchange.behaviour.faults, call, exchange.scope)
             return None if rule is None else rule.fault
         try:
             fault = read_line(line)
