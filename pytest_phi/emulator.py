@@ -6,7 +6,6 @@ import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
-from urllib.parse import quote
 
 from phi_emulator import Emulator
 
@@ -20,7 +19,6 @@ if TYPE_CHECKING:
 __all__ = ["FaultsOfTest", "PhiEmulator", "Turn"]
 
 SCOPE_HEADER: Final = f"{EMULATOR_HEADERS}scope"
-_MOST_OF_NAME: Final = 120
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +41,7 @@ class PhiEmulator:
         """The emulator itself, which is shared by all tests of this process."""
         self._outliving_join = outliving_join
         self._numbers = itertools.count(1)
+        self._names: dict[str, str] = {}
         self._turn: Turn | None = None
 
     @property
@@ -89,8 +88,9 @@ class PhiEmulator:
 
     def begin(self, name: str) -> Turn:
         """It is a test's turn: what comes from here on is its own."""
-        # A name as often as it likes: tests may be run again.
-        scope = f"{quote(name, safe='/:[]()=,')[:_MOST_OF_NAME]} #{next(self._numbers)}"
+        # Not by its name: that may be run again, and hold anything.
+        scope = f"test-{next(self._numbers)}"
+        self._names[scope] = name
         scopes = self.emulator.scopes
         self._turn = Turn(scope, scopes.new_key(scope))
         scopes.open = scope

@@ -34,7 +34,7 @@ class Scopes:
 
     def new_key(self, scope: str) -> str:
         """A key that lets in as the emulator's own does, and says that a request is of `scope`."""
-        key = f"phi-emulator-key-{secrets.token_hex(16)}"
+        key = secrets.token_hex(20)
         with self._lock:
             self._keys[_hidden(key)] = scope
         return key

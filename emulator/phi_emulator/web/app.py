@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
+from itertools import chain
 
 from starlette.requests import Request
 from starlette.types import Receive, Scope, Send
@@ -15,6 +16,7 @@ from phi_client.contract.emulator import EMULATOR_HEADERS, EMULATOR_KEY
 from phi_client.contract.service import Surface
 from phi_client.contract.service.refusals import RefusedError
 from phi_emulator.config import EmulatorConfig
+from phi_emulator.journal.journal import Journal
 from phi_emulator.service.behaviour import Behaviour, CurrentBehaviour
 from phi_emulator.service.chat import ChatService
 from phi_emulator.service.entra import Authority
@@ -29,6 +31,7 @@ from phi_emulator.web.exchange import SCOPE_HEADER, Exchange
 from phi_emulator.web.fault_link import FaultLink
 from phi_emulator.web.guard import check_message, check_source
 from phi_emulator.web.home import is_browser
+from phi_emulator.web.journal_link import JournalLink
 from phi_emulator.web.links import checked, limit_time, log_exchange, say_stopping
 from phi_emulator.web.routes import Routes
 
@@ -50,6 +53,7 @@ class App:
         *,
         authority: Authority | None = None,
         clock: Callable[[], float] = time.monotonic,
+        journal: Journal | None = None,
         outer: Sequence[Link] = (),
         inner: Sequence[Link] = (),
     ) -> None:
@@ -59,17 +63,20 @@ class App:
         """What goes wrong with them."""
         self.scopes = Scopes()
         """Whose they are."""
+        self.journal = journal or Journal()
+        """What became of the last ones."""
         self._service = service
         self._clock = clock
         self._root = config.dialect
         authority = authority or Authority(config.tenant, lifetime_s=config.token_seconds)
         self._endpoints = Endpoints(service, max_body_bytes=config.max_body_bytes)
-        self._control = Control(service, self.faults, key=config.key)
+        self._control = Control(service, self.faults, self.journal, key=config.key)
         self._entra = Entra(authority, secret=None if config.key == EMULATOR_KEY else config.key)
         self._routes = self._routes_of(self.behaviour.now)
         self._chain = chained(
             (
                 log_exchange,
+                JournalLink(self.journal, {config.key, *chain.from_iterable(config.surface_keys.values())}),
                 say_stopping,
                 *outer,
                 checked(lambda exchange: check_message(exchange.request.scope)),
@@ -138,6 +145,6 @@ def _check_route(exchange: Exchange) -> None:
 
 def _check_version(exchange: Exchange) -> None:
     version = exchange.request.query_params.get("api-version")
-    if exchange.place.needs_key and not exchange.behaviour.loose:
+    if exchange.place.is_of_surface and not exchange.behaviour.loose:
         exchange.dialect.check_api_version(version)
     exchange.dialect = exchange.dialect.at_version(version)

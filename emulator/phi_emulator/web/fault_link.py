@@ -63,6 +63,7 @@ class FaultLink:
         async def asked(request: ChatRequest | None) -> None:
             fault = self._fault_of(exchange, streams=request is not None and bool(request.stream))
             if fault is not None:
+                exchange.fault = fault.table
                 await carrier.begin(machine_for(fault, exchange.dialect, self._unix))
 
         exchange.when_asked = asked
@@ -170,7 +171,11 @@ class _Carrier:
                 return
 
     async def _wait(self, seconds: float) -> None:
-        await self._sleep(seconds)
+        begun = self._exchange.clock()
+        try:
+            await self._sleep(seconds)
+        finally:
+            self._exchange.held_s += self._exchange.clock() - begun
 
 
 def bad_fault(reason: str) -> ServiceError:
