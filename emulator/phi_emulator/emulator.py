@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from phi_emulator.journal.journal import Journal
     from phi_emulator.service.fault_rules import Faults
     from phi_emulator.service.latency import Latency
+    from phi_emulator.service.scopes import Scopes
     from phi_emulator.web.server import HttpServer
 
 __all__ = ["Emulator", "EmulatorError", "find_model"]
@@ -133,6 +134,7 @@ class Emulator:
         self._server: HttpServer | None = None
         self._faults: Faults | None = None
         self._latency: Latency | None = None
+        self._scopes: Scopes | None = None
         self._journal: Journal | None = None
         self._thread: threading.Thread | None = None
 
@@ -182,6 +184,7 @@ class Emulator:
         authority = Authority(config.tenant, lifetime_s=config.token_seconds, clock=self._clock or time.time)
         app = App(service, config, authority=authority, clock=clock)
         self._faults, self._latency, self._journal = app.faults, app.latency, app.journal
+        self._scopes = app.scopes
         self._server = HttpServer(app)
         self._thread = threading.Thread(
             target=self._server.serve_until_stopped,
@@ -241,6 +244,13 @@ class Emulator:
         if self._latency is None:
             raise EmulatorError("the emulator was not started: call `start()` first")
         return self._latency
+
+    @property
+    def scopes(self) -> Scopes:
+        """Whose requests are: keys that stand for scopes, so that tests that run side by side don't meet."""
+        if self._scopes is None:
+            raise EmulatorError("the emulator was not started: call `start()` first")
+        return self._scopes
 
     @property
     def journal(self) -> Journal:
