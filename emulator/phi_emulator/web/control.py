@@ -175,12 +175,12 @@ class Control:
             profile = read_profile(parse_json(body))
         except ValueError as error:
             raise bad_fault(printable(str(error))) from None
-        self._latency.set(profile, scope=exchange.headers.get(SCOPE_HEADER))
+        self._latency.set(profile, scope=exchange.scope or None)
         return await self.latency(exchange)
 
     async def reset_latency(self, exchange: Exchange) -> ASGIApp:
         """Go back to the profile of the start, or forget that of the request's scope."""
-        self._latency.reset(scope=exchange.headers.get(SCOPE_HEADER))
+        self._latency.reset(scope=exchange.scope or None)
         return await self.latency(exchange)
 
     async def home(self, exchange: Exchange) -> ASGIApp:
