@@ -33,6 +33,8 @@ from phi_emulator.web.listening import ListenError, listen, root_url
 if TYPE_CHECKING:
     from phi_emulator.journal.journal import Journal
     from phi_emulator.service.fault_rules import Faults
+    from phi_emulator.service.latency import Latency
+    from phi_emulator.service.scopes import Scopes
     from phi_emulator.service.settings import Settings
     from phi_emulator.web.app import App
     from phi_emulator.web.server import HttpServer
@@ -238,11 +240,21 @@ class Emulator:
         return self._started.settings
 
     def reset(self, *, scope: str | None = None) -> None:
-        """Put all back to the start: settings, faults, what was counted, the journal; or what a scope has of its own.
+        """Put all back to the start: settings, faults, latency, what was counted, the journal; or a scope's own.
 
         From any thread. What runs goes on as it began.
         """
         self._started.reset(scope=scope)
+
+    @property
+    def latency(self) -> Latency:
+        """How fast answers come: a profile that can be put in the place of another, and how it was kept."""
+        return self._started.latency
+
+    @property
+    def scopes(self) -> Scopes:
+        """Whose requests are: keys that stand for scopes, so that tests that run side by side don't meet."""
+        return self._started.scopes
 
     @property
     def journal(self) -> Journal:

@@ -14,6 +14,7 @@ from typing import Any, Final
 
 from phi_client.contract.service import SURFACES, Surface
 from phi_emulator.faults.rules import Rule
+from phi_emulator.latency.profile import Profile
 from phi_emulator.service.content_filter import ContentFilter
 from phi_emulator.service.rate_limits import Limits
 
@@ -41,6 +42,14 @@ class Behaviour:
     """Take any `api-version`."""
     faults: tuple[Rule, ...] = ()
     """What goes wrong with answers, and when."""
+    latency: Profile | None = None
+    """How fast answers come at most; `None` is as fast as the model."""
+    scoped_latency: Mapping[str, Profile | None] = field(default_factory=dict[str, "Profile | None"])
+    """The same of single scopes, in the place of it."""
+
+    def latency_in(self, scope: str) -> Profile | None:
+        """The profile that holds in a scope."""
+        return self.scoped_latency.get(scope, self.latency)
 
 
 _FIELDS: Final = tuple(one.name for one in fields_of(Behaviour))

@@ -6,19 +6,23 @@ It must not know how any of these steps works.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from itertools import chain
 
 from starlette.requests import Request
 from starlette.types import Receive, Scope, Send
 
 from phi_client.contract.emulator import EMULATOR_HEADERS, EMULATOR_KEY
+from phi_client.contract.service import Surface
+from phi_client.contract.service.refusals import RefusedError
 from phi_emulator.config import EmulatorConfig
 from phi_emulator.journal.journal import Journal
 from phi_emulator.service.behaviour import Behaviour, CurrentBehaviour
 from phi_emulator.service.chat import ChatService
 from phi_emulator.service.entra import Authority
 from phi_emulator.service.fault_rules import Faults
+from phi_emulator.service.latency import Latency
+from phi_emulator.service.scopes import Scopes
 from phi_emulator.service.settings import Settings
 from phi_emulator.web.auth import Gate
 from phi_emulator.web.chain import Link, chained, pass_through
@@ -30,6 +34,7 @@ from phi_emulator.web.fault_link import FaultLink
 from phi_emulator.web.guard import check_message, check_source
 from phi_emulator.web.home import is_browser
 from phi_emulator.web.journal_link import JournalLink
+from phi_emulator.web.latency_link import LatencyLink
 from phi_emulator.web.links import checked, limit_time, log_exchange, say_stopping
 from phi_emulator.web.routes import Routes
 
@@ -61,6 +66,10 @@ class App:
         """What goes wrong with them."""
         self.settings = Settings(self.behaviour)
         """What of their behaviour is set by name."""
+        self.latency = Latency(self.behaviour)
+        """How fast they are answered."""
+        self.scopes = Scopes()
+        """Whose they are."""
         self.journal = journal or Journal()
         """What became of the last ones."""
         self._service = service
@@ -69,7 +78,7 @@ class App:
         authority = authority or Authority(config.tenant, lifetime_s=config.token_seconds)
         self._endpoints = Endpoints(service, max_body_bytes=config.max_body_bytes)
         self._control = Control(
-            service, self.faults, self.settings, self.journal, reset=self._reset, key=config.key
+            service, self.faults, self.latency, self.settings, self.journal, reset=self._reset, key=config.key
         )
         self._entra = Entra(authority, secret=None if config.key == EMULATOR_KEY else config.key)
         self._routes = self._routes_of(self.behaviour.now)
@@ -81,11 +90,12 @@ class App:
                 *outer,
                 checked(lambda exchange: check_message(exchange.request.scope)),
                 checked(lambda exchange: check_source(exchange.headers, config.host)),
-                Gate(config.key, authority, config.surface_keys),
+                Gate(config.key, authority, config.surface_keys, self.scopes.lets_in),
                 checked(_check_headers),
                 checked(_check_route),
                 checked(_check_version),
                 limit_time,
+                LatencyLink(self.latency),
                 FaultLink(self.faults.state),
                 *inner,
             ),
@@ -93,12 +103,13 @@ class App:
         )
 
     def reset(self, *, scope: str | None = None) -> None:
-        """Put all back to the start: settings, faults, what was counted, the journal; or what a scope has of its own.
+        """Put all back to the start: settings, faults, latency, what was counted, the journal; or a scope's own.
 
         From any thread. What runs goes on as it began.
         """
         self.behaviour.reset(scope=scope)
         self.faults.reset(scope=scope)
+        self.latency.reset(scope=scope)
         self._service.reset_limits(scope=scope)
         self.journal.clear(scope=scope)
 
@@ -115,12 +126,16 @@ class App:
 
     def _begin(self, request: Request) -> Exchange:
         """The exchange of a request, with the behaviour of this moment."""
-        behaviour = self.behaviour.of(request.headers.get(SCOPE_HEADER, ""))
+        behaviour = self.behaviour.now
         if behaviour.dialects is not self._routes.dialects:
             self._routes = self._routes_of(behaviour)
         by_browser = is_browser(request.headers)
         place = self._routes.place_of(request.method, request.scope["path"], by_browser=by_browser)
-        return Exchange(request, place, place.dialect, behaviour, self._service.session, self._clock)
+        scope = self.scopes.scope_of(
+            request.headers.get(SCOPE_HEADER), _key_of(place.dialect, request.headers)
+        )
+        behaviour, session = self.behaviour.of(scope), self._service.session
+        return Exchange(request, place, place.dialect, behaviour, session, self._clock, scope=scope)
 
     def _routes_of(self, behaviour: Behaviour) -> Routes:
         return Routes(behaviour.dialects, self._root, self._endpoints, self._control, self._entra)
@@ -135,6 +150,13 @@ async def _handle(exchange: Exchange, receive: Receive, send: Send) -> None:
         await response(scope, receive, send)
     finally:
         exchange.close()
+
+
+def _key_of(dialect: Surface, headers: Mapping[str, str]) -> str:
+    try:
+        return dialect.read_key(headers)
+    except RefusedError:
+        return ""
 
 
 def _check_headers(exchange: Exchange) -> None:

@@ -18,11 +18,13 @@ from phi_emulator.faults.reading import read_body
 from phi_emulator.journal.journal import Journal
 from phi_emulator.service.chat import ChatService
 from phi_emulator.service.fault_rules import Faults
+from phi_emulator.service.latency import Latency
 from phi_emulator.service.settings import Settings
 from phi_emulator.web.control_route import ControlRoute, place, read_document, scope_of
 from phi_emulator.web.exchange import Exchange
 from phi_emulator.web.home import is_browser, page_response, summary
 from phi_emulator.web.journal_routes import JournalRoutes
+from phi_emulator.web.latency_routes import LatencyRoutes
 from phi_emulator.web.settings_routes import SettingsRoutes
 
 __all__ = ["Control", "ControlRoute"]
@@ -40,6 +42,7 @@ class Control:
         self,
         service: ChatService,
         faults: Faults,
+        latency: Latency,
         settings: Settings,
         journal: Journal,
         *,
@@ -48,6 +51,7 @@ class Control:
     ) -> None:
         self._service = service
         self._faults = faults
+        self._latency = latency
         self._settings = settings
         self._journal = journal
         self._reset = reset
@@ -62,6 +66,7 @@ class Control:
             ControlRoute(place("faults"), "GET", self.faults),
             ControlRoute(place("faults"), "POST", self.set_faults),
             ControlRoute(place("faults/reset"), "POST", self.reset_faults),
+            *LatencyRoutes(self._latency).table,
             *SettingsRoutes(self._settings, self._forget_counts).table,
             *JournalRoutes(self._journal).table,
             ControlRoute(place("reset"), "POST", self.reset),
@@ -105,7 +110,7 @@ class Control:
         return await self.faults(exchange)
 
     async def reset(self, exchange: Exchange) -> ASGIApp:
-        """Put all back to the start: settings, faults, what was counted, the journal; or the request's scope alone."""
+        """Put all back to the start: settings, faults, latency, counts, the journal; or the request's scope alone."""
         self._reset(scope_of(exchange))
         return JSONResponse({})
 

@@ -15,7 +15,7 @@ from phi_emulator.models.printable import printable
 from phi_emulator.models.strict_json import MOST_BYTES, parse_json
 from phi_emulator.service.errors import bad_request
 from phi_emulator.web.body import read_json_body
-from phi_emulator.web.exchange import SCOPE_HEADER, Exchange, Handler
+from phi_emulator.web.exchange import Exchange, Handler
 
 __all__ = ["ControlRoute", "count_in_query", "place", "read_document", "scope_of"]
 
@@ -47,8 +47,8 @@ def place(path: str) -> str:
 
 
 def scope_of(exchange: Exchange) -> str | None:
-    """The scope for which something is asked or changed; `None`, without the header, is all."""
-    return exchange.headers.get(SCOPE_HEADER)
+    """The scope for which something is asked or changed; `None`, where the request is of none, is all."""
+    return exchange.scope or None
 
 
 def count_in_query(exchange: Exchange, name: str) -> int | None:

@@ -120,6 +120,7 @@ class Endpoints:
             scope=exchange.scope,
             size=size,
             received=exchange.received,
+            pace=exchange.pace(),
         )
 
     async def _read(

@@ -29,9 +29,9 @@ from phi_emulator.faults.state import FaultState
 from phi_emulator.service.errors import ServiceError, bad_request
 from phi_emulator.web.chain import Step, abort
 from phi_emulator.web.disconnect import run_unless_gone
-from phi_emulator.web.exchange import SCOPE_HEADER, Exchange
+from phi_emulator.web.exchange import Exchange
 
-__all__ = ["FAULT_HEADER", "SCOPE_HEADER", "FaultLink"]
+__all__ = ["FAULT_HEADER", "FaultLink"]
 
 FAULT_HEADER: Final = f"{EMULATOR_HEADERS}fault"
 """Request header with the fault that this request shall meet, as a line."""
@@ -173,4 +173,4 @@ class _Carrier:
         try:
             await self._sleep(seconds)
         finally:
-            self._exchange.held_s += self._exchange.clock() - begun
+            self._exchange.put_off_s += self._exchange.clock() - begun

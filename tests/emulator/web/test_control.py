@@ -16,6 +16,7 @@ from phi_emulator.service.behaviour import Behaviour, CurrentBehaviour
 from phi_emulator.service.chat import ChatService
 from phi_emulator.service.entra import Authority
 from phi_emulator.service.fault_rules import Faults
+from phi_emulator.service.latency import Latency
 from phi_emulator.service.settings import Settings
 from phi_emulator.web.app import App
 from phi_emulator.web.control import Control
@@ -37,6 +38,8 @@ PATHS = [
     "/_emulator/journal/a-request",
     "/_emulator/faults",
     "/_emulator/faults/reset",
+    "/_emulator/latency",
+    "/_emulator/latency/reset",
     "/_emulator/entra/common/v2.0/.well-known/openid-configuration",
     "/_emulator/entra/common/.well-known/openid-configuration",
     "/_emulator/entra/common/discovery/v2.0/keys",
@@ -59,7 +62,9 @@ def service() -> Iterator[ChatService]:
 @pytest.fixture
 def table(service: ChatService) -> list[ControlRoute]:
     behaviour = CurrentBehaviour(Behaviour())
-    control = Control(service, Faults(behaviour), Settings(behaviour), Journal(), reset=lambda _: None)
+    control = Control(
+        service, Faults(behaviour), Latency(behaviour), Settings(behaviour), Journal(), reset=lambda _: None
+    )
     return [*control.table, *Entra(Authority(), secret=KEY).table]
 
 
