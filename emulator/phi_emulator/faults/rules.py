@@ -5,18 +5,27 @@ It must not count: what a rule has met so far is kept in `state`. Nor must it kn
 
 from __future__ import annotations
 
-import difflib
-import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from types import MappingProxyType
-from typing import Any, Final, TypeGuard
+from typing import Any, Final, TypeAlias
 
 from phi_client.contract.service import SURFACES
 from phi_emulator.faults.catalogue import EFFECTS, ERRORS, Effect, Parameter, Value
 from phi_emulator.faults.duties import Duty
-from phi_emulator.models.printable import printable
+from phi_emulator.faults.values import (
+    RuleError,
+    is_list,
+    listed,
+    near,
+    read_calls,
+    read_probability,
+    read_table,
+    read_text,
+    read_whole,
+    shown,
+)
 
 __all__ = [
     "MOST_RULES",
@@ -28,12 +37,10 @@ __all__ = [
     "read_fault",
     "read_rule",
     "read_rules",
+    "read_when",
 ]
 
 MOST_RULES: Final = 1000
-_MOST: Final = 1_000_000_000
-_SHOWN: Final = 60
-_RANGE: Final = re.compile(r"([0-9]{1,9})(-([0-9]{1,9})?)?")
 CONDITIONS: Final[Mapping[str, str]] = {
     "surface": "the surface that is asked: " + ", ".join(SURFACES),
     "route": "the surface's route, `*` stands for any characters",
@@ -48,18 +55,8 @@ CONDITIONS: Final[Mapping[str, str]] = {
 """What `when` may hold."""
 
 
-class FaultError(ValueError):
-    """A rule can't be used; the message says where and why. `path` are the keys that lead there."""
-
-    def __init__(self, reason: str, *path: str | int) -> None:
-        self.reason = reason
-        self.path = path
-        where = "".join(f"[{key}]" if isinstance(key, int) else f".{printable(key, _SHOWN)}" for key in path)
-        super().__init__(f"{where.removeprefix('.')}: {reason}" if where else reason)
-
-    def under(self, *path: str | int) -> FaultError:
-        """The same, seen from further out."""
-        return FaultError(self.reason, *path, *self.path)
+FaultError: TypeAlias = RuleError
+"""A rule for faults can't be used; the message says where and why."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -180,7 +177,7 @@ def read_rules(tables: object) -> tuple[Rule, ...]:
     Raises:
         FaultError: one of them can't be used.
     """
-    if not _is_list(tables):
+    if not is_list(tables):
         raise FaultError("a list of rules is expected")
     if len(tables) > MOST_RULES:
         raise FaultError(f"{len(tables)} rules, but {MOST_RULES} at most")
@@ -199,13 +196,13 @@ def read_rule(table: object) -> Rule:
     Raises:
         FaultError: it has another form.
     """
-    given = _table(table)
+    given = read_table(table)
     fault = read_fault({name: value for name, value in given.items() if name not in ("when", "times")})
     try:
-        when = _read_when(_table(given.get("when", {})))
+        when = read_when(read_table(given.get("when", {})))
     except FaultError as error:
         raise error.under("when") from None
-    times = _whole(given["times"], "times", least=1) if "times" in given else None
+    times = read_whole(given["times"], "times", least=1) if "times" in given else None
     if when.surface is not None:
         reason = fault.reason_against(Call(surface=when.surface, streams=True, has_token=True))
         if reason is not None:
@@ -221,9 +218,9 @@ def read_fault(table: Mapping[str, object]) -> Fault:
     """
     name = table.get("effect")
     if name is None:
-        raise FaultError(f"`effect` is missing: one of {_list(EFFECTS)}", "effect")
+        raise FaultError(f"`effect` is missing: one of {listed(EFFECTS)}", "effect")
     if not isinstance(name, str) or name not in EFFECTS:
-        raise FaultError(f"{_shown(name)} is no effect{_near(name, EFFECTS)}", "effect")
+        raise FaultError(f"{shown(name)} is no effect{near(name, EFFECTS)}", "effect")
     effect = EFFECTS[name]
     known = {parameter.name: parameter for parameter in effect.parameters}
     values: dict[str, Value] = {}
@@ -232,127 +229,68 @@ def read_fault(table: Mapping[str, object]) -> Fault:
             values[key] = _value(known[key], value)
         elif key != "effect":
             others = (*known, "when", "times")
-            raise FaultError(f"`{name}` has no such parameter{_near(key, others)}", key)
+            raise FaultError(f"`{name}` has no such parameter{near(key, others)}", key)
     for parameter in effect.parameters:
         if parameter.name not in values:
             if parameter.default is None:
                 raise FaultError(
-                    f"`{parameter.name}` is missing: one of {_list(parameter.choices)}", parameter.name
+                    f"`{parameter.name}` is missing: one of {listed(parameter.choices)}", parameter.name
                 )
             values[parameter.name] = parameter.default
     return Fault(effect, MappingProxyType(values))
 
 
-def _read_when(table: Mapping[str, object]) -> When:
+def read_when(table: Mapping[str, object]) -> When:
+    """The conditions in a table.
+
+    Raises:
+        FaultError: there is no such condition, or a value can't be.
+    """
     given: dict[str, Any] = {}
     for key, value in table.items():
         if key == "headers":
             given[key] = _headers(value)
         elif key == "call":
-            given[key] = _calls(value)
+            given[key] = read_calls(value)
         elif key == "every":
-            given[key] = _whole(value, key, least=1)
+            given[key] = read_whole(value, key, least=1)
         elif key == "seed":
-            given[key] = _whole(value, key, least=0)
+            given[key] = read_whole(value, key, least=0)
         elif key == "probability":
-            given[key] = _probability(value)
+            given[key] = read_probability(value)
         elif key in CONDITIONS:
-            given[key] = _text(value, key)
+            given[key] = read_text(value, key)
         else:
-            raise FaultError(f"there is no such condition{_near(key, CONDITIONS)}", key)
+            raise FaultError(f"there is no such condition{near(key, CONDITIONS)}", key)
     surface = given.get("surface")
     if surface is not None and surface not in SURFACES:
-        raise FaultError(f"{_shown(surface)} is no surface{_near(surface, SURFACES)}", "surface")
+        raise FaultError(f"{shown(surface)} is no surface{near(surface, SURFACES)}", "surface")
     return When(**given)
 
 
 def _value(parameter: Parameter, value: object) -> Value:
     name = parameter.name
     if parameter.kind is str:
-        text = _text(value, name)
+        text = read_text(value, name)
         if parameter.choices and text not in parameter.choices:
-            raise FaultError(f"{_shown(text)} is none of its values{_near(text, parameter.choices)}", name)
+            raise FaultError(f"{shown(text)} is none of its values{near(text, parameter.choices)}", name)
         if not parameter.choices and (not text.isascii() or not text.isprintable() or not text.strip()):
             raise FaultError("it travels in a header: printable ASCII is expected", name)
         return text
     if not isinstance(value, int | float) or isinstance(value, bool):
-        raise FaultError(f"{_shown(value)} is no number", name)
+        raise FaultError(f"{shown(value)} is no number", name)
     if not parameter.least <= value <= parameter.most:
-        raise FaultError(f"{_shown(value)} is not within {parameter.least:g} to {parameter.most:.0f}", name)
+        raise FaultError(f"{shown(value)} is not within {parameter.least:g} to {parameter.most:.0f}", name)
     if parameter.kind is float:
         return float(value)
     if value != int(value):
-        raise FaultError(f"{_shown(value)} is no whole number", name)
+        raise FaultError(f"{shown(value)} is no whole number", name)
     return int(value)
-
-
-def _calls(value: object) -> tuple[int, int | None]:
-    """`3`, `"2-4"`, or `"3-"`."""
-    if not isinstance(value, str):
-        only = _whole(value, "call", least=1)
-        return only, only
-    found = _RANGE.fullmatch(value.strip())
-    if found is None:
-        raise FaultError(
-            f"{_shown(value)} is no number of a call, and no range such as `2-4` or `3-`", "call"
-        )
-    first = int(found[1])
-    last = first if found[2] is None else int(found[3]) if found[3] else None
-    if first < 1 or (last is not None and last < first):
-        raise FaultError(f"{_shown(value)} holds no call: they are counted from 1", "call")
-    return first, last
 
 
 def _headers(value: object) -> Mapping[str, str]:
     try:
-        given = {name.lower(): _text(text, name) for name, text in _table(value).items()}
+        given = {name.lower(): read_text(text, name) for name, text in read_table(value).items()}
     except FaultError as error:
         raise error.under("headers") from None
     return MappingProxyType(given)
-
-
-def _probability(value: object) -> float:
-    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= 1:
-        raise FaultError(f"{_shown(value)} is no number from 0 to 1", "probability")
-    return float(value)
-
-
-def _whole(value: object, name: str, *, least: int) -> int:
-    if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= _MOST:
-        raise FaultError(f"{_shown(value)} is no whole number from {least} on", name)
-    return value
-
-
-def _text(value: object, name: str) -> str:
-    if not isinstance(value, str):
-        raise FaultError(f"{_shown(value)} is not a text", name)
-    return value
-
-
-def _table(value: object) -> dict[str, Any]:
-    if not _is_table(value):
-        raise FaultError("a table is expected")
-    return value
-
-
-def _is_table(value: object) -> TypeGuard[dict[str, Any]]:
-    return isinstance(value, dict)
-
-
-def _is_list(value: object) -> TypeGuard[list[Any]]:
-    return isinstance(value, list)
-
-
-def _shown(value: object) -> str:
-    return f"`{printable(str(value), _SHOWN)}`"
-
-
-def _list(names: Iterable[str]) -> str:
-    return ", ".join(names)
-
-
-def _near(word: object, known: Iterable[str]) -> str:
-    """What was perhaps meant; else all that there is."""
-    names = [*known]
-    near = difflib.get_close_matches(str(word)[:_SHOWN].lower(), names, n=1)
-    return f": did you mean `{near[0]}`?" if near else f": known are {_list(names)}"
