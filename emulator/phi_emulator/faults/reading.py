@@ -12,20 +12,23 @@ from __future__ import annotations
 
 import shlex
 import tomllib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 from phi_emulator.faults.catalogue import EFFECTS
 from phi_emulator.faults.rules import Fault, FaultError, Rule, read_fault, read_rules
+from phi_emulator.faults.values import RuleError
 from phi_emulator.models.printable import printable
-from phi_emulator.models.strict_json import list_of, object_of, parse_json, read_plain
+from phi_emulator.models.strict_json import MOST_BYTES, list_of, object_of, parse_json, read_plain
 
-__all__ = ["FILE_KEY", "read_document", "read_file", "read_line"]
+__all__ = ["FILE_KEY", "read_document", "read_file", "read_line", "read_rules_file"]
 
 FILE_KEY: Final = "faults"
 """Of the list of rules in a file."""
 _SHOWN: Final = 60
+
+T = TypeVar("T")
 
 
 def read_file(path: Path) -> tuple[Rule, ...]:
@@ -34,18 +37,27 @@ def read_file(path: Path) -> tuple[Rule, ...]:
     Raises:
         FaultError: it can't be read, or holds something else. The message begins with file and line, as far as known.
     """
-    text = _read(path)
+    return read_rules_file(path, lambda document, _: read_document(document))
+
+
+def read_rules_file(path: Path, read: Callable[[object, str], T], *, most_bytes: int = MOST_BYTES) -> T:
+    """What `read` makes of the document and the text of a TOML file, or of a JSON file whose name ends so.
+
+    Raises:
+        RuleError: it can't be read, or `read` says so. The message begins with file and line, as far as known.
+    """
+    text = _read(path, most_bytes)
     is_json = path.suffix.lower() == ".json"
     try:
         document = parse_json(text) if is_json else tomllib.loads(text)
     except (ValueError, RecursionError) as error:
         # Both say line and column.
-        raise FaultError(f"{path}: {error or 'nested too deeply'}") from None
+        raise RuleError(f"{path}: {error or 'nested too deeply'}") from None
     try:
-        return read_document(document)
-    except FaultError as error:
+        return read(document, text)
+    except RuleError as error:
         line = None if is_json else _line_of(text, error.path)
-        raise FaultError(f"{path}{'' if line is None else f':{line}'}: {error}") from None
+        raise RuleError(f"{path}{'' if line is None else f':{line}'}: {error}") from None
 
 
 def read_document(document: object) -> tuple[Rule, ...]:
@@ -97,15 +109,15 @@ def _number(text: str) -> int | float | str:
     return text
 
 
-def _read(path: Path) -> str:
+def _read(path: Path, most_bytes: int) -> str:
     try:
-        return read_plain(path).decode("utf-8-sig")
+        return read_plain(path, most_bytes).decode("utf-8-sig")
     except OSError as error:
-        raise FaultError(f"{path}: {error.strerror or error}") from None
+        raise RuleError(f"{path}: {error.strerror or error}") from None
     except UnicodeDecodeError:
-        raise FaultError(f"{path}: it is not UTF-8") from None
+        raise RuleError(f"{path}: it is not UTF-8") from None
     except ValueError as error:
-        raise FaultError(f"{path}: {error}") from None
+        raise RuleError(f"{path}: {error}") from None
 
 
 def _line_of(text: str, path: Sequence[str | int]) -> int | None:

@@ -145,6 +145,22 @@ class When:
         )
 
 
+    @property
+    def table(self) -> dict[str, Any]:
+        """What it could be read from. Values of headers are not shown."""
+        first, last = self.call
+        shown_as = {
+            "call": first if first == last else f"{first}-{last or ''}",
+            "headers": dict.fromkeys(self.headers, "…"),
+        }
+        plain = When()
+        return {
+            name: shown_as.get(name, getattr(self, name))
+            for name in CONDITIONS
+            if getattr(self, name) != getattr(plain, name)
+        }
+
+
 @dataclass(frozen=True, slots=True, eq=False, kw_only=True)
 class Rule:
     """A fault, when it happens, and how often at most. Two rules are the same only if they are one object."""
@@ -156,17 +172,7 @@ class Rule:
     @property
     def table(self) -> dict[str, Any]:
         """What it could be read from, with all values of the fault. Values of headers are not shown."""
-        first, last = self.when.call
-        shown = {
-            "call": first if first == last else f"{first}-{last or ''}",
-            "headers": dict.fromkeys(self.when.headers, "…"),
-        }
-        plain = When()
-        when = {
-            name: shown.get(name, getattr(self.when, name))
-            for name in CONDITIONS
-            if getattr(self.when, name) != getattr(plain, name)
-        }
+        when = self.when.table
         table = {"effect": self.fault.effect.name, **self.fault.values}
         return table | ({"times": self.times} if self.times else {}) | ({"when": when} if when else {})
 

@@ -65,17 +65,17 @@ class RuleState(Generic[R]):
         self._scopes: OrderedDict[str, dict[R, Counts]] = OrderedDict()
         self._lock = threading.Lock()
 
-    def take(self, rules: Sequence[R], fits: Callable[[R], bool], scope: str = "") -> Taken[R] | None:
-        """The first rule that fits and is due. All that fit count the call."""
+    def take(self, rules: Sequence[R], fits: Callable[[R, int], bool], scope: str = "") -> Taken[R] | None:
+        """The first rule that fits, with how often it was chosen before, and is due. All that fit count the call."""
         with self._lock:
             counts = self._of(scope, rules)
             chosen: R | None = None
             before = 0
             counted: list[Counts] = []
             for place, rule in enumerate(visible(rules, scope)):
-                if not fits(rule):
-                    continue
                 count = counts.setdefault(rule, Counts())
+                if not fits(rule, count.faults):
+                    continue
                 count.calls += 1
                 counted.append(count)
                 if chosen is None and _is_due(rule, place, count):
@@ -124,7 +124,7 @@ class FaultState(RuleState[Rule]):
 
     def choose(self, rules: Sequence[Rule], call: Call, scope: str = "") -> Rule | None:
         """The rule whose fault a call meets: the first that is due. All that fit count the call."""
-        taken = self.take(rules, lambda rule: rule.when.fits(call) and rule.fault.suits(call), scope)
+        taken = self.take(rules, lambda rule, _: rule.when.fits(call) and rule.fault.suits(call), scope)
         return None if taken is None else taken.rule
 
 

@@ -106,6 +106,9 @@ class ScriptedEngine:
         if self._info.marks is None:
             raise GuidanceError("the scripted engine follows no grammar")
 
+    def pieces(self, text: str) -> Sequence[tuple[int, str]]:
+        return self._pieces(text)
+
     def open(self, sequence: int, prompt: Sequence[int], sampling: Sampling) -> None:
         if not isinstance(prompt, _Prompt):
             raise SequenceError("the scripted engine knows no prompt but those that it encoded")

@@ -1,0 +1,209 @@
+"""A script: rules that say which requests are answered with what, as immutable values, read strictly from tables.
+
+    [[rule]]
+    contains = "17 * 24"                    # what is asked of the messages; without anything, whatever is asked
+    when.surface = "serverless"             # what is asked of the call, as rules for faults have it
+    reasoning = "17 * 24 = 408"             # what is answered
+    answer = "The answer is 408."
+
+It must not count: how often a rule was asked is kept in `state`. Nor must it know files or HTTP.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any, Final, Literal, TypeAlias, cast
+
+from phi_emulator.faults.rules import When, read_when
+from phi_emulator.faults.values import RuleError, is_list, is_table, near, read_table, read_whole, shown
+from phi_emulator.models.printable import printable
+from phi_emulator.scripts.asked import Asked
+from phi_emulator.scripts.matching import CONDITIONS, Condition, read_condition
+from phi_emulator.scripts.replies import REPLIES, Reply, read_reply
+
+__all__ = ["FILE_KEYS", "MISSES", "RULE_KEYS", "Missed", "Rule", "Script", "ScriptError", "read_miss", "read_rule", "read_script"]
+
+ScriptError: TypeAlias = RuleError
+"""A rule of a script can't be used; the message says where and why."""
+
+Missed: TypeAlias = Literal["fail", "model"]
+"""What becomes of a request that no rule is about."""
+
+MISSES: Final[tuple[Missed, ...]] = ("fail", "model")
+MOST_RULES: Final = 1000
+_SHOWN: Final = 200
+RULE_KEYS: Final[Mapping[str, str]] = {
+    "when": "a table of conditions as [faults](faults.md#rules) have them: `surface`, `headers`, `scope`, `call`, …",
+    "times": "how often the rule answers at most",
+    "answers": "a list of texts, or of tables of the keys above, which are the answers one after the other",
+    "repeat": "`true`: after the last of `answers` the first one follows; else the rule answers no more",
+}
+"""What a rule may hold beside conditions and a reply."""
+FILE_KEYS: Final[Mapping[str, str]] = {
+    "rule": "the list of rules",
+    "miss": 'what becomes of a request that no rule is about: `"fail"`, or `"model"`, where one is loaded',
+}
+"""What a file holds."""
+
+
+@dataclass(frozen=True, slots=True, eq=False, kw_only=True)
+class Rule:
+    """Which requests are answered with what. Two rules are the same only if they are one object."""
+
+    conditions: Mapping[str, Condition]
+    replies: tuple[Reply, ...]
+    repeats: bool = False
+    """After the last reply the first one follows."""
+    when: When = When()
+    times: int | None = None
+    given: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    """The table that it was read from."""
+    place: str = ""
+    """Where it stands: `answers.toml:7`; empty for one that was added while the emulator ran."""
+
+    def fits(self, asked: Asked, before: int) -> bool:
+        """Whether it is about a request, after so many that it was about.
+
+        Raises:
+            SlowRegexError: it can't be said.
+        """
+        fault = self.reply(before).fault
+        return (
+            self.when.fits(asked.call)
+            and (fault is None or fault.suits(asked.call))
+            and all(condition.holds(asked) for condition in self.conditions.values())
+        )
+
+    def reply(self, before: int) -> Reply:
+        """The answer to the next request that it is about, after so many."""
+        return self.replies[before % len(self.replies)]
+
+    @property
+    def table(self) -> dict[str, Any]:
+        """What it asks of a request, to be shown, and how many answers it has. Values of headers are not shown."""
+        shown_here: dict[str, Any] = {
+            key: printable(value, _SHOWN) if isinstance(value, str) else value
+            for key, value in self.given.items()
+            if key in CONDITIONS
+        }
+        when = self.when.table
+        shown_here |= {"when": when} if when else {}
+        shown_here |= {} if self.times is None else {"times": self.times}
+        shown_here |= {"place": self.place} if self.place else {}
+        return {**shown_here, "answers": len(self.replies)}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Script:
+    """Rules in their order, and what becomes of a request that none is about; `None` leaves that to others."""
+
+    rules: tuple[Rule, ...] = ()
+    miss: Missed | None = None
+
+    @property
+    def model_needed_by(self) -> str | None:
+        """What in it needs a model, if something does."""
+        if self.miss == "model":
+            return "`miss`"
+        for number, rule in enumerate(self.rules, 1):
+            if any(reply.needs_model for reply in rule.replies):
+                return f"rule {number}"
+        return None
+
+    def in_scope(self, scope: str) -> Script:
+        """The same for one scope alone."""
+        own = (replace(rule, when=replace(rule.when, scope=scope)) for rule in self.rules)
+        return replace(self, rules=tuple(own))
+
+
+def read_script(document: object, place: Callable[[int], str] = lambda number: "") -> Script:  # noqa: ARG005 - its name
+    """The script in what was read from a file, or from the body of a request; `place` says where a rule stands.
+
+    Raises:
+        ScriptError: it holds something else.
+    """
+    if not is_table(document) or not is_list(document.get("rule")):
+        raise ScriptError("a list of rules is expected under `rule`: write `[[rule]]`")
+    for key in document:
+        if key not in FILE_KEYS:
+            raise ScriptError(f"there is nothing of that name{near(key, FILE_KEYS)}", key)
+    tables: list[Any] = document["rule"]
+    if len(tables) > MOST_RULES:
+        raise ScriptError(f"{len(tables)} rules, but {MOST_RULES} at most", "rule")
+    rules: list[Rule] = []
+    for number, table in enumerate(tables):
+        try:
+            rules.append(replace(read_rule(table), place=place(number)))
+        except RuleError as error:
+            raise error.under("rule", number) from None
+    return Script(rules=tuple(rules), miss=read_miss(document["miss"]) if "miss" in document else None)
+
+
+def read_miss(value: object) -> Missed:
+    """What becomes of a request that no rule is about.
+
+    Raises:
+        ScriptError: there is no such thing.
+    """
+    if value not in MISSES:
+        raise ScriptError(f"{shown(value)} is none of its values{near(value, MISSES)}", "miss")
+    return cast("Missed", value)
+
+
+def read_rule(table: object) -> Rule:
+    """The rule in a table.
+
+    Raises:
+        ScriptError: it has another form.
+    """
+    given = read_table(table)
+    known = (*CONDITIONS, *REPLIES, *RULE_KEYS)
+    for key in given:
+        if key not in known:
+            raise RuleError(f"there is nothing of that name{near(key, known)}", key)
+    try:
+        when = read_when(read_table(given.get("when", {})))
+    except RuleError as error:
+        raise error.under("when") from None
+    times = read_whole(given["times"], "times", least=1) if "times" in given else None
+    own = {key: value for key, value in given.items() if key in REPLIES}
+    if "answers" in given:
+        if own or times is not None:
+            other = next(iter(own), "times")
+            raise RuleError(f"`{other}` and `answers` can't both be: leave one out", other)
+        replies = _read_replies(given["answers"])
+    else:
+        replies = (read_reply(own),)
+    repeats = _read_repeat(given)
+    return Rule(
+        conditions={key: read_condition(key, value) for key, value in given.items() if key in CONDITIONS},
+        replies=replies,
+        repeats=repeats,
+        when=when,
+        times=len(replies) if "answers" in given and not repeats else times,
+        given=given,
+    )
+
+
+def _read_replies(value: object) -> tuple[Reply, ...]:
+    if not is_list(value) or not value:
+        raise RuleError("a list of answers is expected, with one at least", "answers")
+    replies: list[Reply] = []
+    for number, one in enumerate(value):
+        try:
+            replies.append(read_reply(one if is_table(one) else {"answer": one}))
+        except RuleError as error:
+            path = error.path if is_table(one) else ()
+            raise RuleError(error.reason, "answers", number, *path) from None
+    return tuple(replies)
+
+
+def _read_repeat(given: Mapping[str, Any]) -> bool:
+    if "repeat" not in given:
+        return False
+    if not isinstance(given["repeat"], bool):
+        raise RuleError(f"{shown(given['repeat'])} is neither `true` nor `false`", "repeat")
+    if "answers" not in given:
+        raise RuleError("it is about a list of `answers`; a single answer is given again and again", "repeat")
+    return given["repeat"]
