@@ -5,27 +5,18 @@ It must not count: what a rule has met so far is kept in `state`. Nor must it kn
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from types import MappingProxyType
-from typing import Any, Final, TypeAlias
+from typing import Any, Final
 
 from phi_client.contract.service import SURFACES
+from phi_emulator.documents import DocumentError, near, shown
 from phi_emulator.faults.catalogue import EFFECTS, ERRORS, Effect, Parameter, Value
 from phi_emulator.faults.duties import Duty
-from phi_emulator.faults.values import (
-    RuleError,
-    is_list,
-    listed,
-    near,
-    read_calls,
-    read_probability,
-    read_table,
-    read_text,
-    read_whole,
-    shown,
-)
+from phi_emulator.models.strict_json import list_of, object_of
 
 __all__ = [
     "MOST_RULES",
@@ -34,6 +25,7 @@ __all__ = [
     "FaultError",
     "Rule",
     "When",
+    "read_calls",
     "read_fault",
     "read_rule",
     "read_rules",
@@ -41,6 +33,8 @@ __all__ = [
 ]
 
 MOST_RULES: Final = 1000
+_MOST: Final = 1_000_000_000
+_RANGE: Final = re.compile(r"([0-9]{1,9})(-([0-9]{1,9})?)?")
 CONDITIONS: Final[Mapping[str, str]] = {
     "surface": "the surface that is asked: " + ", ".join(SURFACES),
     "route": "the surface's route, `*` stands for any characters",
@@ -55,8 +49,8 @@ CONDITIONS: Final[Mapping[str, str]] = {
 """What `when` may hold."""
 
 
-FaultError: TypeAlias = RuleError
-"""A rule for faults can't be used; the message says where and why."""
+class FaultError(DocumentError):
+    """A rule can't be used."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -144,7 +138,6 @@ class When:
             and all(call.headers.get(name) == value for name, value in self.headers.items())
         )
 
-
     @property
     def table(self) -> dict[str, Any]:
         """What it could be read from. Values of headers are not shown."""
@@ -177,13 +170,14 @@ class Rule:
         return table | ({"times": self.times} if self.times else {}) | ({"when": when} if when else {})
 
 
-def read_rules(tables: object) -> tuple[Rule, ...]:
+def read_rules(given: object) -> tuple[Rule, ...]:
     """The rules in a list of tables.
 
     Raises:
         FaultError: one of them can't be used.
     """
-    if not is_list(tables):
+    tables = list_of(given)
+    if tables is None:
         raise FaultError("a list of rules is expected")
     if len(tables) > MOST_RULES:
         raise FaultError(f"{len(tables)} rules, but {MOST_RULES} at most")
@@ -202,13 +196,13 @@ def read_rule(table: object) -> Rule:
     Raises:
         FaultError: it has another form.
     """
-    given = read_table(table)
+    given = _table(table)
     fault = read_fault({name: value for name, value in given.items() if name not in ("when", "times")})
     try:
-        when = read_when(read_table(given.get("when", {})))
+        when = read_when(_table(given.get("when", {})))
     except FaultError as error:
         raise error.under("when") from None
-    times = read_whole(given["times"], "times", least=1) if "times" in given else None
+    times = _whole(given["times"], "times", least=1) if "times" in given else None
     if when.surface is not None:
         reason = fault.reason_against(Call(surface=when.surface, streams=True, has_token=True))
         if reason is not None:
@@ -224,7 +218,7 @@ def read_fault(table: Mapping[str, object]) -> Fault:
     """
     name = table.get("effect")
     if name is None:
-        raise FaultError(f"`effect` is missing: one of {listed(EFFECTS)}", "effect")
+        raise FaultError(f"`effect` is missing: one of {', '.join(EFFECTS)}", "effect")
     if not isinstance(name, str) or name not in EFFECTS:
         raise FaultError(f"{shown(name)} is no effect{near(name, EFFECTS)}", "effect")
     effect = EFFECTS[name]
@@ -240,7 +234,7 @@ def read_fault(table: Mapping[str, object]) -> Fault:
         if parameter.name not in values:
             if parameter.default is None:
                 raise FaultError(
-                    f"`{parameter.name}` is missing: one of {listed(parameter.choices)}", parameter.name
+                    f"`{parameter.name}` is missing: one of {', '.join(parameter.choices)}", parameter.name
                 )
             values[parameter.name] = parameter.default
     return Fault(effect, MappingProxyType(values))
@@ -259,13 +253,13 @@ def read_when(table: Mapping[str, object]) -> When:
         elif key == "call":
             given[key] = read_calls(value)
         elif key == "every":
-            given[key] = read_whole(value, key, least=1)
+            given[key] = _whole(value, key, least=1)
         elif key == "seed":
-            given[key] = read_whole(value, key, least=0)
+            given[key] = _whole(value, key, least=0)
         elif key == "probability":
-            given[key] = read_probability(value)
+            given[key] = _probability(value)
         elif key in CONDITIONS:
-            given[key] = read_text(value, key)
+            given[key] = _text(value, key)
         else:
             raise FaultError(f"there is no such condition{near(key, CONDITIONS)}", key)
     surface = given.get("surface")
@@ -277,7 +271,7 @@ def read_when(table: Mapping[str, object]) -> When:
 def _value(parameter: Parameter, value: object) -> Value:
     name = parameter.name
     if parameter.kind is str:
-        text = read_text(value, name)
+        text = _text(value, name)
         if parameter.choices and text not in parameter.choices:
             raise FaultError(f"{shown(text)} is none of its values{near(text, parameter.choices)}", name)
         if not parameter.choices and (not text.isascii() or not text.isprintable() or not text.strip()):
@@ -294,9 +288,53 @@ def _value(parameter: Parameter, value: object) -> Value:
     return int(value)
 
 
+def read_calls(value: object, name: str = "call") -> tuple[int, int | None]:
+    """`3`, `"2-4"`, or `"3-"`, under the key `name`.
+
+    Raises:
+        FaultError: it is something else.
+    """
+    if not isinstance(value, str):
+        only = _whole(value, name, least=1)
+        return only, only
+    found = _RANGE.fullmatch(value.strip())
+    if found is None:
+        raise FaultError(f"{shown(value)} is no number of a {name}, and no range such as `2-4` or `3-`", name)
+    first = int(found[1])
+    last = first if found[2] is None else int(found[3]) if found[3] else None
+    if first < 1 or (last is not None and last < first):
+        raise FaultError(f"{shown(value)} holds no {name}: they are counted from 1", name)
+    return first, last
+
+
 def _headers(value: object) -> Mapping[str, str]:
     try:
-        given = {name.lower(): read_text(text, name) for name, text in read_table(value).items()}
+        given = {name.lower(): _text(text, name) for name, text in _table(value).items()}
     except FaultError as error:
         raise error.under("headers") from None
     return MappingProxyType(given)
+
+
+def _probability(value: object) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= 1:
+        raise FaultError(f"{shown(value)} is no number from 0 to 1", "probability")
+    return float(value)
+
+
+def _whole(value: object, name: str, *, least: int) -> int:
+    if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= _MOST:
+        raise FaultError(f"{shown(value)} is no whole number from {least} on", name)
+    return value
+
+
+def _text(value: object, name: str) -> str:
+    if not isinstance(value, str):
+        raise FaultError(f"{shown(value)} is not a text", name)
+    return value
+
+
+def _table(value: object) -> dict[str, Any]:
+    found = object_of(value)
+    if found is None:
+        raise FaultError("a table is expected")
+    return found

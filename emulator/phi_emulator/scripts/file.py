@@ -15,8 +15,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Final, NamedTuple
 
-from phi_emulator.faults.reading import read_rules_file
-from phi_emulator.scripts.rules import Script, ScriptError, read_script
+from phi_emulator.documents import DocumentError, read_document
+from phi_emulator.models.strict_json import list_of, object_of
+from phi_emulator.scripts.errors import ScriptError, script_error
+from phi_emulator.scripts.rules import Script, read_script
 from phi_emulator.scripts.traces import TRACES
 
 __all__ = ["MOST_BYTES", "TRACES_NAME", "ScriptFile", "of_traces", "read_file"]
@@ -100,17 +102,22 @@ def read_file(path: Path) -> Script:
         ScriptError: it can't be read, or is none. The message begins with file and line, as far as known.
     """
 
-    def read(document: object, text: str) -> Script:
-        places = [text.count("\n", 0, found.start()) + 1 for found in _HEADER.finditer(text)]
+    try:
+        document = read_document(path, MOST_BYTES)
+    except DocumentError as error:
+        raise script_error(error) from None
+    text = document.text
+    headers = [text.count("\n", 0, found.start()) + 1 for found in _HEADER.finditer(text)]
+    rules = list_of((object_of(document.value) or {}).get("rule")) or []
 
-        def place(number: int) -> str:
-            # Only if each of them is a rule's: such a line may stand in a text, too.
-            has_lines = isinstance(document, dict) and len(places) == len(document["rule"])
-            return f"{path.name}:{places[number]}" if has_lines else path.name
+    def place(number: int) -> str:
+        # Only if each of them is a rule's: such a line may stand in a text, too.
+        return f"{path.name}:{headers[number]}" if len(headers) == len(rules) else path.name
 
-        return read_script(document, place)
-
-    return read_rules_file(path, read, most_bytes=MOST_BYTES)
+    try:
+        return read_script(document.value, place)
+    except ScriptError as error:
+        raise document.placed(error) from None
 
 
 def of_traces() -> Script:

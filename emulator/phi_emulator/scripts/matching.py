@@ -13,9 +13,12 @@ from typing import Any, Final, NamedTuple, Protocol
 import jsonschema_rs
 import regex
 
-from phi_emulator.faults.values import RuleError, is_table, read_calls, read_text, shown
+from phi_emulator.documents import DocumentError, shown
+from phi_emulator.faults.rules import read_calls
 from phi_emulator.models.printable import printable
+from phi_emulator.models.strict_json import object_of
 from phi_emulator.scripts.asked import Asked
+from phi_emulator.scripts.errors import ScriptError, read_text, script_error
 
 __all__ = ["CONDITIONS", "Condition", "Miss", "SlowRegexError", "read_condition"]
 
@@ -131,7 +134,9 @@ class Regex:
             return Miss("`regex` would match if `.` took line breaks: begin it with `(?s)`", 0.95)
         for end in range(len(text) - 1, 0, -1)[:200]:
             if self._finds(text[:end], asked, 0):
-                return Miss(f"`regex` matches up to {_quoted(text[:end], from_end=True)}", end / len(text) * 0.9)
+                return Miss(
+                    f"`regex` matches up to {_quoted(text[:end], from_end=True)}", end / len(text) * 0.9
+                )
         return Miss("`regex` matches nowhere", 0)
 
     def _finds(self, pattern: str, asked: Asked, flags: int) -> bool:
@@ -164,7 +169,9 @@ class Schema:
             return Miss(f"`{self.name}` holds", 1)
         place = "".join(f"/{key}" for key in error.instance_path) or "/"
         rule = "/".join(str(key) for key in error.schema_path)
-        return Miss(f"`{self.name}` does not take what is at `{printable(place, 80)}`: {printable(rule, 80)}", 0.7)
+        return Miss(
+            f"`{self.name}` does not take what is at `{printable(place, 80)}`: {printable(rule, 80)}", 0.7
+        )
 
     def _value(self, asked: Asked) -> Any:
         return asked.value if self.name == "schema" else asked.body
@@ -190,7 +197,7 @@ def read_condition(name: str, value: object) -> Condition:
     """The condition under the key `name`.
 
     Raises:
-        RuleError: it can't be used.
+        ScriptError: it can't be used.
     """
     match name:
         case "exact":
@@ -200,33 +207,39 @@ def read_condition(name: str, value: object) -> Condition:
         case "regex":
             return Regex(_compiled(read_text(value, name)))
         case "turn":
-            return Turn(*read_calls(value, name))
+            try:
+                return Turn(*read_calls(value, name))
+            except DocumentError as error:
+                raise script_error(error) from None
         case _:
             return Schema(name, _validator(name, value))
 
 
 def _compiled(text: str) -> Any:
     if len(text) > _MOST_PATTERN:
-        raise RuleError(f"it has {len(text)} letters, but {_MOST_PATTERN} at most", "regex")
+        raise ScriptError(f"it has {len(text)} letters, but {_MOST_PATTERN} at most", "regex")
     try:
         return regex.compile(text)
     except (regex.error, RecursionError, OverflowError, ValueError) as error:
-        raise RuleError(f"{shown(text)} is no regular expression: {printable(str(error), 100)}", "regex") from None
+        raise ScriptError(
+            f"{shown(text)} is no regular expression: {printable(str(error), 100)}", "regex"
+        ) from None
 
 
 def _validator(name: str, value: object) -> Any:
-    if not is_table(value) and not isinstance(value, bool):
-        raise RuleError(f"{shown(value)} is no JSON Schema: a table is expected", name)
+    schema = value if isinstance(value, bool) else object_of(value)
+    if schema is None:
+        raise ScriptError(f"{shown(value)} is no JSON Schema: a table is expected", name)
     try:
         return jsonschema_rs.validator_for(
-            value,
+            schema,
             retriever=_fetch_nothing,
             mask="it",
             pattern_options=jsonschema_rs.FancyRegexOptions(backtrack_limit=_BACKTRACKS),
         )
     except (ValueError, TypeError, RecursionError) as error:
         reason = printable(str(error).partition("\n")[0], 200)
-        raise RuleError(f"it is no JSON Schema that can be used: {reason}", name) from None
+        raise ScriptError(f"it is no JSON Schema that can be used: {reason}", name) from None
 
 
 def _fetch_nothing(uri: str) -> Any:

@@ -9,12 +9,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from itertools import accumulate
 from types import MappingProxyType
-from typing import Any, Final
+from typing import Final
 
 from phi_client.contract.marks import THINK_CLOSE, THINK_OPEN
+from phi_emulator.documents import DocumentError, near, shown
 from phi_emulator.engine.protocol import EndReason, Recital
 from phi_emulator.faults.rules import Fault, read_fault
-from phi_emulator.faults.values import RuleError, is_list, near, read_table, read_text, read_whole, shown
+from phi_emulator.models.strict_json import list_of
+from phi_emulator.scripts.errors import ScriptError, read_table, read_text, read_whole, script_error
 from phi_emulator.scripts.traces import TRACES
 
 __all__ = ["REPLIES", "Reply", "read_reply"]
@@ -56,42 +58,47 @@ def read_reply(table: Mapping[str, object]) -> Reply:
     """The reply in a table.
 
     Raises:
-        RuleError: it has another form.
+        ScriptError: it has another form.
     """
     for key in table:
         if key not in REPLIES:
-            raise RuleError(f"there is nothing of that name{near(key, REPLIES)}", key)
+            raise ScriptError(f"there is nothing of that name{near(key, REPLIES)}", key)
     fault = _read_fault(table["fault"]) if "fault" in table else None
     recital = _read_recital(table)
     if "model" in table and table["model"] is not True:
-        raise RuleError(f"{shown(table['model'])} is not `true`; leave it out where a text is the answer", "model")
+        raise ScriptError(
+            f"{shown(table['model'])} is not `true`; leave it out where a text is the answer", "model"
+        )
     if recital is None and "model" not in table and (fault is None or fault.effect.name not in _IN_PLACE):
-        raise RuleError("it says no answer: `answer`, `reasoning`, `trace`, a list of `chunks`, or `model = true`")
+        raise ScriptError(
+            "it says no answer: `answer`, `reasoning`, `trace`, a list of `chunks`, or `model = true`"
+        )
     if recital is not None and "model" in table:
-        raise RuleError("the text and the model can't both be the answer: leave one out", "model")
+        raise ScriptError("the text and the model can't both be the answer: leave one out", "model")
     if recital is None:
         for key in ("chunks", "finish_reason"):
             if key in table:
-                raise RuleError("only the answer of a script can have it, and there is none", key)
+                raise ScriptError("only the answer of a script can have it, and there is none", key)
     return Reply(recital=recital, usage=_read_usage(table.get("usage", {})), fault=fault)
 
 
 def _read_recital(table: Mapping[str, object]) -> Recital | None:
     chunks = table.get("chunks", "token")
     sources = [key for key in ("trace", *_TEXTS) if key in table]
-    if is_list(chunks):
+    pieces = list_of(chunks)
+    if pieces is not None:
         if sources:
-            raise RuleError(f"a list of chunks is the whole answer: leave `{sources[0]}` out", "chunks")
-        texts = [_spoken(text, "chunks", number) for number, text in enumerate(chunks)]
+            raise ScriptError(f"a list of chunks is the whole answer: leave `{sources[0]}` out", "chunks")
+        texts = [read_text(text, "chunks", number) for number, text in enumerate(pieces)]
         if not all(texts):
-            raise RuleError("an empty chunk is none", "chunks", texts.index(""))
+            raise ScriptError("an empty chunk is none", "chunks", texts.index(""))
         found = Recital("".join(texts), tuple(accumulate(map(len, texts)))[:-1])
     elif "trace" in table:
         if len(sources) > 1:
-            raise RuleError(f"it is the whole answer: leave `{sources[1]}` out", "trace")
+            raise ScriptError(f"it is the whole answer: leave `{sources[1]}` out", "trace")
         name = read_text(table["trace"], "trace")
         if name not in TRACES:
-            raise RuleError(f"{shown(name)} is no trace{near(name, TRACES)}", "trace")
+            raise ScriptError(f"{shown(name)} is no trace{near(name, TRACES)}", "trace")
         found = TRACES[name].recital
         if "chunks" in table:
             found = Recital(found.text, _cuts(chunks, found.text), found.end)
@@ -106,10 +113,10 @@ def _read_recital(table: Mapping[str, object]) -> Recital | None:
 
 
 def _text_of(table: Mapping[str, object]) -> str:
-    answer = _spoken(table["answer"], "answer") if "answer" in table else ""
+    answer = read_text(table["answer"], "answer") if "answer" in table else ""
     if "reasoning" not in table:
         return answer
-    reasoning = f"{THINK_OPEN}\n{_spoken(table['reasoning'], 'reasoning')}\n{THINK_CLOSE}"
+    reasoning = f"{THINK_OPEN}\n{read_text(table['reasoning'], 'reasoning')}\n{THINK_CLOSE}"
     return f"{reasoning}\n\n{answer}" if answer else reasoning
 
 
@@ -117,7 +124,9 @@ def _cuts(chunks: object, text: str) -> range | None:
     if chunks == "token":
         return None
     if isinstance(chunks, str):
-        raise RuleError(f"{shown(chunks)} is not `token`, no number of letters and no list of texts", "chunks")
+        raise ScriptError(
+            f"{shown(chunks)} is not `token`, no number of letters and no list of texts", "chunks"
+        )
     letters = read_whole(chunks, "chunks", least=1)
     return range(letters, len(text), letters)
 
@@ -127,40 +136,22 @@ def _read_end(value: object) -> EndReason:
     try:
         return EndReason(name)
     except ValueError:
-        raise RuleError(f"{shown(name)} is no finish reason{near(name, [*EndReason])}", "finish_reason") from None
+        raise ScriptError(
+            f"{shown(name)} is no finish reason{near(name, [*EndReason])}", "finish_reason"
+        ) from None
 
 
 def _read_usage(value: object) -> Mapping[str, int]:
-    try:
-        table = read_table(value)
-    except RuleError as error:
-        raise error.under("usage") from None
     given: dict[str, int] = {}
-    for key, count in table.items():
+    for key, count in read_table(value, "usage").items():
         if key not in _USAGE:
-            raise RuleError(f"there is nothing of that name{near(key, _USAGE)}", "usage", key)
-        try:
-            given[key] = read_whole(count, key, least=0)
-        except RuleError as error:
-            raise error.under("usage") from None
+            raise ScriptError(f"there is nothing of that name{near(key, _USAGE)}", "usage", key)
+        given[key] = read_whole(count, "usage", key, least=0)
     return MappingProxyType(given)
 
 
 def _read_fault(value: object) -> Fault:
     try:
         return read_fault(read_table(value))
-    except RuleError as error:
-        raise error.under("fault") from None
-
-
-def _spoken(value: Any, *path: str | int) -> str:
-    """A text that tokens can say."""
-    if not isinstance(value, str):
-        raise RuleError(f"{shown(value)} is not a text: put it in quotes", *path)
-    if "\0" in value:
-        raise RuleError("it has a NUL, which no token stands for", *path)
-    try:
-        value.encode()
-    except UnicodeEncodeError:
-        raise RuleError("it has half of a surrogate pair, which no encoding has", *path) from None
-    return value
+    except DocumentError as error:
+        raise script_error(error, "fault") from None

@@ -15,17 +15,28 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Final, Literal, TypeAlias, cast
 
+from phi_emulator.documents import DocumentError, near, shown
 from phi_emulator.faults.rules import When, read_when
-from phi_emulator.faults.values import RuleError, is_list, is_table, near, read_table, read_whole, shown
 from phi_emulator.models.printable import printable
+from phi_emulator.models.strict_json import list_of, object_of
 from phi_emulator.scripts.asked import Asked
+from phi_emulator.scripts.errors import ScriptError, read_table, read_whole, script_error
 from phi_emulator.scripts.matching import CONDITIONS, Condition, read_condition
 from phi_emulator.scripts.replies import REPLIES, Reply, read_reply
 
-__all__ = ["FILE_KEYS", "MISSES", "RULE_KEYS", "Missed", "Rule", "Script", "ScriptError", "read_miss", "read_rule", "read_script"]
-
-ScriptError: TypeAlias = RuleError
-"""A rule of a script can't be used; the message says where and why."""
+__all__ = [
+    "FILE_KEYS",
+    "MISSES",
+    "RULE_KEYS",
+    "Missed",
+    "Rule",
+    "Script",
+    "ScriptError",
+    "ScriptRules",
+    "read_miss",
+    "read_rule",
+    "read_script",
+]
 
 Missed: TypeAlias = Literal["fail", "model"]
 """What becomes of a request that no rule is about."""
@@ -123,21 +134,22 @@ def read_script(document: object, place: Callable[[int], str] = lambda number: "
     Raises:
         ScriptError: it holds something else.
     """
-    if not is_table(document) or not is_list(document.get("rule")):
+    given = object_of(document) or {}
+    tables = list_of(given.get("rule"))
+    if tables is None:
         raise ScriptError("a list of rules is expected under `rule`: write `[[rule]]`")
-    for key in document:
+    for key in given:
         if key not in FILE_KEYS:
             raise ScriptError(f"there is nothing of that name{near(key, FILE_KEYS)}", key)
-    tables: list[Any] = document["rule"]
     if len(tables) > MOST_RULES:
         raise ScriptError(f"{len(tables)} rules, but {MOST_RULES} at most", "rule")
     rules: list[Rule] = []
     for number, table in enumerate(tables):
         try:
             rules.append(replace(read_rule(table), place=place(number)))
-        except RuleError as error:
+        except ScriptError as error:
             raise error.under("rule", number) from None
-    return Script(rules=tuple(rules), miss=read_miss(document["miss"]) if "miss" in document else None)
+    return Script(rules=tuple(rules), miss=read_miss(given["miss"]) if "miss" in given else None)
 
 
 def read_miss(value: object) -> Missed:
@@ -161,17 +173,17 @@ def read_rule(table: object) -> Rule:
     known = (*CONDITIONS, *REPLIES, *RULE_KEYS)
     for key in given:
         if key not in known:
-            raise RuleError(f"there is nothing of that name{near(key, known)}", key)
+            raise ScriptError(f"there is nothing of that name{near(key, known)}", key)
     try:
         when = read_when(read_table(given.get("when", {})))
-    except RuleError as error:
-        raise error.under("when") from None
+    except DocumentError as error:
+        raise script_error(error, "when") from None
     times = read_whole(given["times"], "times", least=1) if "times" in given else None
     own = {key: value for key, value in given.items() if key in REPLIES}
     if "answers" in given:
         if own or times is not None:
             other = next(iter(own), "times")
-            raise RuleError(f"`{other}` and `answers` can't both be: leave one out", other)
+            raise ScriptError(f"`{other}` and `answers` can't both be: leave one out", other)
         replies = _read_replies(given["answers"])
     else:
         replies = (read_reply(own),)
@@ -187,15 +199,17 @@ def read_rule(table: object) -> Rule:
 
 
 def _read_replies(value: object) -> tuple[Reply, ...]:
-    if not is_list(value) or not value:
-        raise RuleError("a list of answers is expected, with one at least", "answers")
+    given = list_of(value)
+    if not given:
+        raise ScriptError("a list of answers is expected, with one at least", "answers")
     replies: list[Reply] = []
-    for number, one in enumerate(value):
+    for number, one in enumerate(given):
+        table = object_of(one)
         try:
-            replies.append(read_reply(one if is_table(one) else {"answer": one}))
-        except RuleError as error:
-            path = error.path if is_table(one) else ()
-            raise RuleError(error.reason, "answers", number, *path) from None
+            replies.append(read_reply({"answer": one} if table is None else table))
+        except ScriptError as error:
+            path = () if table is None else error.path
+            raise ScriptError(error.reason, "answers", number, *path) from None
     return tuple(replies)
 
 
@@ -203,7 +217,29 @@ def _read_repeat(given: Mapping[str, Any]) -> bool:
     if "repeat" not in given:
         return False
     if not isinstance(given["repeat"], bool):
-        raise RuleError(f"{shown(given['repeat'])} is neither `true` nor `false`", "repeat")
+        raise ScriptError(f"{shown(given['repeat'])} is neither `true` nor `false`", "repeat")
     if "answers" not in given:
-        raise RuleError("it is about a list of `answers`; a single answer is given again and again", "repeat")
+        raise ScriptError(
+            "it is about a list of `answers`; a single answer is given again and again", "repeat"
+        )
     return given["repeat"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ScriptRules:
+    """All rules that hold now: those of the file, before them those that were added, before them those of one scope."""
+
+    file: Script = Script()
+    added: tuple[Rule, ...] = ()
+    misses: Mapping[str | None, Missed] = field(default_factory=dict[str | None, Missed])
+    """What becomes of requests that no rule is about, by their scope; `None` is any."""
+
+    def of_scope(self, scope: str) -> list[Rule]:
+        """The rules that a request of a scope may meet, in their order."""
+        every = (*self.added, *self.file.rules)
+        own = [rule for rule in every if rule.when.scope == scope]
+        return [*own, *(rule for rule in every if rule.when.scope is None)]
+
+    def miss_of(self, scope: str, otherwise: Missed) -> Missed:
+        """What becomes of a request of a scope that no rule is about."""
+        return self.misses.get(scope) or self.misses.get(None) or self.file.miss or otherwise

@@ -41,7 +41,9 @@ class Unmatched:
 
     def __str__(self) -> str:
         nearest = "; ".join(map(str, self.near)) or "none comes near"
-        counted = f"of {self.rules} rule{'s' if self.rules != 1 else ''} none is about turn {self.turn} with a last"
+        counted = (
+            f"of {self.rules} rule{'s' if self.rules != 1 else ''} none is about turn {self.turn} with a last"
+        )
         return f"{counted} message of {self.letters} letters: {nearest}"
 
 

@@ -44,9 +44,7 @@ def _trace(
     end: EndReason = EndReason.STOP,
 ) -> Trace:
     recital = Recital(text, cuts, end)
-    return Trace(
-        name=name, what=what, recital=recital, reasoning=reasoning, content=content, answer=answer
-    )
+    return Trace(name=name, what=what, recital=recital, reasoning=reasoning, content=content, answer=answer)
 
 
 def _thought(reasoning: str, content: str) -> str:
@@ -63,7 +61,9 @@ _FENCED: Final = f"""An answer should look like this:
 
 {_WORKED}"""
 _FIRST_THOUGHT: Final = "17 * 24 is about 400."
-_TWICE: Final = f"<think>\n{_FIRST_THOUGHT}\n</think>\n\n<think>\nMore exactly: {_WORKED}\n</think>\n\n{_SAID}"
+_TWICE: Final = (
+    f"<think>\n{_FIRST_THOUGHT}\n</think>\n\n<think>\nMore exactly: {_WORKED}\n</think>\n\n{_SAID}"
+)
 _CHINESE: Final = "17 乘以 24，先算 17 乘以 20 得 340，再算 17 乘以 4 得 68，一共是 408。"
 
 _ALL: Final = (
