@@ -44,6 +44,10 @@ _CACHE_BITS: Final = (8, 32)
 _MOST_RUNNING: Final = 64
 _TENANT: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9.-]{0,63}")
 _SCRIPTED: Final = "scripted:"
+TRACES: Final = "traces"
+"""In the place of a script's file: the canned traces."""
+NOTHING: Final = "nothing"
+"""In the place of a script's file: no rule but those that are added."""
 _YES: Final = ("yes", "y", "true", "on", "1")
 _NO: Final = ("no", "n", "false", "off", "0")
 DEVICE_NAMES: Final = (AUTO, *DEVICES)
@@ -84,7 +88,11 @@ class EmulatorConfig:
     token_seconds: int = 3600
     """How long the tokens that the emulator issues are good for."""
     model: str | None = None
-    """Name or folder of the model, or `scripted:FILE`; `None` is the bundled one, whatever else is on the machine."""
+    """Name or folder of the model, or `scripted:FILE`; `None` is the bundled one, whatever else is on the machine.
+
+    In the place of FILE `traces` stands for the canned traces, and `nothing` for no rules but those that are added."""
+    script: str | None = None
+    """TOML or JSON file of answers that are given before the model is asked; with `scripted:FILE` no model is."""
     home: str | None = None
     """Folder of the pulled models; `None` is the user's data folder."""
     device: str = AUTO
@@ -173,6 +181,8 @@ class EmulatorConfig:
             self.model,
             "name the script's file, as in scripted:answers.toml",
         )
+        both = self.script if not self.has_model else None
+        _require(both is None, "script", both, "the model is a script already: leave one of the two out")
         for name in (
             "requests_per_minute",
             "tokens_per_minute",
@@ -263,10 +273,14 @@ class EmulatorConfig:
         return replace(dialect, reasoning_in=self.reasoning, versions=fixed)
 
     @property
-    def script(self) -> Path | None:
-        """The file whose answers are given in the place of a model's; `None` where a model answers."""
-        model = self.model or ""
-        return Path(model.removeprefix(_SCRIPTED)).expanduser() if model.startswith(_SCRIPTED) else None
+    def has_model(self) -> bool:
+        """Whether a model answers; else only a script does."""
+        return not (self.model or "").startswith(_SCRIPTED)
+
+    @property
+    def script_name(self) -> str | None:
+        """The file of the script, if there is one, or what stands in its place."""
+        return self.script if self.has_model else (self.model or "").removeprefix(_SCRIPTED)
 
     @property
     def logging_level(self) -> int:

@@ -11,7 +11,7 @@ import threading
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Final, Generic, NamedTuple, Protocol, TypeVar
+from typing import Final, Generic, Protocol, TypeVar
 
 from phi_emulator.faults.rules import Call, Rule, When
 
@@ -45,7 +45,8 @@ class Counts:
     faults: int = 0
 
 
-class Taken(NamedTuple, Generic[R]):
+@dataclass(frozen=True, slots=True)
+class Taken(Generic[R]):
     """A rule that was chosen, and for how many calls it had been before."""
 
     rule: R

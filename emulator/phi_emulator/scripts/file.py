@@ -2,8 +2,8 @@
 
 It must not know what becomes of the rules.
 
-A change is looked for when somebody asks. A file that was written just now is waited for, so that no half of one is read,
-and so that two changes within a tick of the file system's clock are two.
+A change is looked for when somebody asks. A file that was written just now is waited for, so that no half of one is
+read, and so that two changes within a tick of the file system's clock are two.
 """
 
 from __future__ import annotations
@@ -21,12 +21,10 @@ from phi_emulator.scripts.errors import ScriptError, script_error
 from phi_emulator.scripts.rules import Script, read_script
 from phi_emulator.scripts.traces import TRACES
 
-__all__ = ["MOST_BYTES", "TRACES_NAME", "ScriptFile", "of_traces", "read_file"]
+__all__ = ["MOST_BYTES", "ScriptFile", "of_traces", "read_file"]
 
 MOST_BYTES: Final = 4 * 2**20
 """How large a file may be."""
-TRACES_NAME: Final = "traces"
-"""In the place of a file: a script of the canned traces."""
 _SETTLED_S: Final = 0.03
 _MOST_WAIT_S: Final = 1.0
 _HEADER: Final = re.compile(r"^[ \t]*\[\[[ \t]*rule[ \t]*\]\]", re.MULTILINE)
@@ -124,7 +122,7 @@ def of_traces() -> Script:
     """A script of the canned traces: a message that names one gets it, and others get them in turn."""
     named = [{"contains": name, "trace": name} for name in TRACES]
     in_turn = {"answers": [{"trace": name} for name in TRACES], "repeat": True}
-    return read_script({"rule": [*named, in_turn]}, lambda number: TRACES_NAME)  # noqa: ARG005 - all are of one place
+    return read_script({"rule": [*named, in_turn]}, lambda number: "traces")  # noqa: ARG005 - all are of one place
 
 
 def _signature(path: Path) -> _Signature | None:

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any, Final, Literal, TypeAlias, cast
+from typing import Any, Final, Literal, TypeAlias
 
 from phi_emulator.documents import DocumentError, near, shown
 from phi_emulator.faults.rules import When, read_when
@@ -66,9 +66,9 @@ class Rule:
     replies: tuple[Reply, ...]
     repeats: bool = False
     """After the last reply the first one follows."""
-    when: When = When()
+    when: When = field(default_factory=When)
     times: int | None = None
-    given: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    given: Mapping[str, Any] = field(default_factory=dict[str, Any], repr=False)
     """The table that it was read from."""
     place: str = ""
     """Where it stands: `answers.toml:7`; empty for one that was added while the emulator ran."""
@@ -160,7 +160,7 @@ def read_miss(value: object) -> Missed:
     """
     if value not in MISSES:
         raise ScriptError(f"{shown(value)} is none of its values{near(value, MISSES)}", "miss")
-    return cast("Missed", value)
+    return value
 
 
 def read_rule(table: object) -> Rule:
@@ -233,6 +233,13 @@ class ScriptRules:
     added: tuple[Rule, ...] = ()
     misses: Mapping[str | None, Missed] = field(default_factory=dict[str | None, Missed])
     """What becomes of requests that no rule is about, by their scope; `None` is any."""
+    follows_file: bool = False
+    """Whether a change of the file is one of these rules."""
+
+    @property
+    def is_used(self) -> bool:
+        """Whether anything may come of it."""
+        return bool(self.added or self.file.rules or self.follows_file)
 
     def of_scope(self, scope: str) -> list[Rule]:
         """The rules that a request of a scope may meet, in their order."""

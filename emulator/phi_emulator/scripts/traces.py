@@ -22,7 +22,7 @@ _CUT: Final = "17 * 24 is 17 * 20 + 17 * 4. The first one is 340, and the second
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Trace:
-    """A canned answer. `reasoning`, `content` and `answer` are what a person takes for each, white space at ends apart."""
+    """A canned answer. `reasoning`, `content` and `answer` are what a person takes for each, without blanks around."""
 
     name: str
     what: str
@@ -64,7 +64,7 @@ _FIRST_THOUGHT: Final = "17 * 24 is about 400."
 _TWICE: Final = (
     f"<think>\n{_FIRST_THOUGHT}\n</think>\n\n<think>\nMore exactly: {_WORKED}\n</think>\n\n{_SAID}"
 )
-_CHINESE: Final = "17 乘以 24，先算 17 乘以 20 得 340，再算 17 乘以 4 得 68，一共是 408。"
+_CHINESE: Final = "17 乘以 24。先算 17 乘以 20 得 340。再算 17 乘以 4 得 68。一共是 408。"
 
 _ALL: Final = (
     _trace(
@@ -84,9 +84,9 @@ _ALL: Final = (
     _trace(
         "two-boxes",
         "A first box is taken back by a second one.",
-        _thought(_WORKED, rf"The answer is \boxed{{398}}. No, 340 + 68 is \boxed{{408}}."),
+        _thought(_WORKED, r"The answer is \boxed{398}. No, 340 + 68 is \boxed{408}."),
         reasoning=_WORKED,
-        content=rf"The answer is \boxed{{398}}. No, 340 + 68 is \boxed{{408}}.",
+        content=r"The answer is \boxed{398}. No, 340 + 68 is \boxed{408}.",
         answer="408",
     ),
     _trace(

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 
 from phi_client.contract.service import SURFACES, Surface
 from phi_emulator.faults.rules import Rule
+from phi_emulator.scripts.rules import ScriptRules
 from phi_emulator.service.content_filter import ContentFilter
 from phi_emulator.service.rate_limits import Limits
 
@@ -36,6 +37,8 @@ class Behaviour:
     """Take any `api-version`."""
     faults: tuple[Rule, ...] = ()
     """What goes wrong with answers, and when."""
+    script: ScriptRules = field(default_factory=ScriptRules)
+    """What is answered in the place of the model, and when."""
 
 
 class CurrentBehaviour:

@@ -13,14 +13,19 @@ from typing import Final, TypeAlias
 from starlette.requests import Request
 from starlette.types import ASGIApp, Receive
 
-from phi_client.contract.emulator import EMULATOR_PLACE
+from phi_client.contract.emulator import EMULATOR_HEADERS, EMULATOR_PLACE
 from phi_client.contract.service import Surface
 from phi_client.contract.service.chat import ChatRequest
+from phi_client.contract.service.tokens import read_token
+from phi_emulator.faults.rules import Call, Fault
 from phi_emulator.service.behaviour import Behaviour
 from phi_emulator.service.errors import ServiceError
 from phi_emulator.service.responses import Answer
 
-__all__ = ["Exchange", "Handler", "Place"]
+__all__ = ["SCOPE_HEADER", "Exchange", "Handler", "Place"]
+
+SCOPE_HEADER: Final = f"{EMULATOR_HEADERS}scope"
+"""Request header with the scope whose rules and counts hold."""
 
 _MOST_PATH_BYTES: Final = 200
 """Of what is logged of a path."""
@@ -63,6 +68,10 @@ async def _nothing(request: ChatRequest) -> None:
     """What most exchanges wait for."""
 
 
+async def _no_fault(fault: Fault) -> None:
+    """What most exchanges meet."""
+
+
 @dataclass(slots=True)
 class Exchange:
     """A request with the place to which it leads, its dialect at the asked version, and an id that is always a GUID.
@@ -83,6 +92,8 @@ class Exchange:
     """What the client was told, once it was told."""
     answer: Answer | None = None
     deployment: str | None = None
+    meet: Callable[[Fault], Awaitable[None]] = _no_fault
+    """Awaited with the fault of a script's answer, before the engine is asked."""
     when_asked: Callable[[ChatRequest], Awaitable[None]] = _nothing
     """Awaited when the request was read, is good and its deployment is known, before the service is asked."""
 
@@ -100,6 +111,22 @@ class Exchange:
     def headers(self) -> Mapping[str, str]:
         """The request's headers."""
         return self.request.headers
+
+    @property
+    def scope(self) -> str:
+        """The scope whose rules and counts hold; empty without one."""
+        return self.headers.get(SCOPE_HEADER, "")
+
+    def call(self, *, streams: bool) -> Call:
+        """What rules know of the request, which was read."""
+        return Call(
+            surface=self.dialect.name,
+            route=self.place.route,
+            deployment=self.deployment,
+            headers=self.headers,
+            streams=streams,
+            has_token=read_token(self.headers) is not None,
+        )
 
     @property
     def receive(self) -> Receive:

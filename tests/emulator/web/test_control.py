@@ -1,4 +1,4 @@
-"""The routes under `/_emulator`: what changes anything is a POST, and every POST needs the key."""
+"""The routes under `/_emulator`: what changes anything needs the key, and is no GET."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from phi_emulator.service.behaviour import Behaviour, CurrentBehaviour
 from phi_emulator.service.chat import ChatService
 from phi_emulator.service.entra import Authority
 from phi_emulator.service.fault_rules import Faults
+from phi_emulator.service.scripts import Scripts
 from phi_emulator.web.app import App
 from phi_emulator.web.control import Control, ControlRoute
 from phi_emulator.web.entra import Entra
@@ -28,6 +29,7 @@ PATHS = [
     "/_emulator/status",
     "/_emulator/faults",
     "/_emulator/faults/reset",
+    "/_emulator/script",
     "/_emulator/entra/common/v2.0/.well-known/openid-configuration",
     "/_emulator/entra/common/.well-known/openid-configuration",
     "/_emulator/entra/common/discovery/v2.0/keys",
@@ -49,8 +51,11 @@ def service() -> Iterator[ChatService]:
 
 @pytest.fixture
 def table(service: ChatService) -> list[ControlRoute]:
-    faults = Faults(CurrentBehaviour(Behaviour()))
-    return [*Control(service, faults).table, *Entra(Authority(), secret=KEY).table]
+    behaviour = CurrentBehaviour(Behaviour())
+    return [
+        *Control(service, Faults(behaviour), Scripts(behaviour)).table,
+        *Entra(Authority(), secret=KEY).table,
+    ]
 
 
 def send(app: App, method: str, path: str, **options: object) -> httpx.Response:

@@ -1,7 +1,7 @@
 """Any engine, with the gift of reciting: where a sequence has a recital, that is said in the engine's place.
 
-The others run as ever, and all take their steps together. A recital costs no model step: with nothing but recitals open,
-the engine behind isn't asked. It must not know where recitals come from.
+The others run as ever, and all take their steps together. A recital costs no model step: with nothing but recitals
+open, the engine behind isn't asked. It must not know where recitals come from.
 """
 
 from __future__ import annotations
