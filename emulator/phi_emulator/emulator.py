@@ -32,9 +32,11 @@ from phi_emulator.forms.grammar import ANY_OBJECT, write_grammar
 from phi_emulator.web.listening import ListenError, listen, root_url
 
 if TYPE_CHECKING:
+    from phi_emulator.journal.journal import Journal
     from phi_emulator.scripts.file import ScriptFile
     from phi_emulator.scripts.rules import Script
     from phi_emulator.service.fault_rules import Faults
+    from phi_emulator.service.scopes import Scopes
     from phi_emulator.service.scripts import Scripts
     from phi_emulator.web.server import HttpServer
 
@@ -162,6 +164,8 @@ class Emulator:
         self._server: HttpServer | None = None
         self._faults: Faults | None = None
         self._script: Scripts | None = None
+        self._scopes: Scopes | None = None
+        self._journal: Journal | None = None
         self._thread: threading.Thread | None = None
 
     def start(self) -> Self:
@@ -219,6 +223,8 @@ class Emulator:
             has_model=config.has_model or self._make_engine is not None,
         )
         self._faults, self._script = app.faults, app.script
+        self._scopes = app.scopes
+        self._journal = app.journal
         self._server = HttpServer(app)
         self._thread = threading.Thread(
             target=self._server.serve_until_stopped,
@@ -278,6 +284,20 @@ class Emulator:
         if self._script is None:
             raise EmulatorError("the emulator was not started: call `start()` first")
         return self._script
+
+    @property
+    def scopes(self) -> Scopes:
+        """Whose requests are: keys that stand for scopes, so that tests that run side by side don't meet."""
+        if self._scopes is None:
+            raise EmulatorError("the emulator was not started: call `start()` first")
+        return self._scopes
+
+    @property
+    def journal(self) -> Journal:
+        """The last exchanges: what was asked, what became of it, and where the time went."""
+        if self._journal is None:
+            raise EmulatorError("the emulator was not started: call `start()` first")
+        return self._journal
 
     @property
     def key(self) -> str:

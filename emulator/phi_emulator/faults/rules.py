@@ -73,6 +73,11 @@ class Fault:
     values: Mapping[str, Value]
 
     @property
+    def table(self) -> dict[str, Any]:
+        """What it could be read from, with all its values."""
+        return {"effect": self.effect.name, **self.values}
+
+    @property
     def duty(self) -> Duty:
         """What a good client does with it."""
         return self.effect.duty_for(self.values)
@@ -166,8 +171,11 @@ class Rule:
     def table(self) -> dict[str, Any]:
         """What it could be read from, with all values of the fault. Values of headers are not shown."""
         when = self.when.table
-        table = {"effect": self.fault.effect.name, **self.fault.values}
-        return table | ({"times": self.times} if self.times else {}) | ({"when": when} if when else {})
+        return (
+            self.fault.table
+            | ({"times": self.times} if self.times else {})
+            | ({"when": when} if when else {})
+        )
 
 
 def read_rules(given: object) -> tuple[Rule, ...]:

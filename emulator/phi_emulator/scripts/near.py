@@ -14,7 +14,7 @@ from phi_emulator.scripts.asked import Asked
 from phi_emulator.scripts.matching import Miss, SlowRegexError
 from phi_emulator.scripts.rules import Rule
 
-__all__ = ["NearMiss", "near_misses"]
+__all__ = ["NearMiss", "near_misses", "rule_name"]
 
 _MOST: Final = 3
 _NEAR: Final = 0.5
@@ -25,16 +25,18 @@ _NEAR: Final = 0.5
 class NearMiss:
     """A rule that was nearly about a request."""
 
-    number: int
-    """Its place among the rules of its scope, from 1."""
-    place: str
-    """Its file and line; empty for one that was added while the emulator ran."""
+    rule: str
+    """Its number among the rules of its scope, from 1, and where it stands."""
     reasons: tuple[str, ...]
     """What kept it from it."""
 
     def __str__(self) -> str:
-        where = f" ({self.place})" if self.place else ""
-        return f"rule {self.number}{where}: {', '.join(self.reasons)}"
+        return f"{self.rule}: {', '.join(self.reasons)}"
+
+
+def rule_name(number: int, rule: Rule) -> str:
+    """A rule in a few words: its number among those of its scope, from 1, and its place if it has one."""
+    return f"rule {number} ({rule.place})" if rule.place else f"rule {number}"
 
 
 def near_misses(rules: Iterable[tuple[Rule, Counts]], asked: Asked) -> list[NearMiss]:
@@ -44,7 +46,7 @@ def near_misses(rules: Iterable[tuple[Rule, Counts]], asked: Asked) -> list[Near
         misses = [*_misses(rule, count, asked)]
         nearness = min((miss.nearness for miss in misses), default=1.0) - 0.01 * max(0, len(misses) - 1)
         if nearness >= _NEAR:
-            found.append((nearness, NearMiss(number, rule.place, tuple(miss.why for miss in misses))))
+            found.append((nearness, NearMiss(rule_name(number, rule), tuple(miss.why for miss in misses))))
     found.sort(key=lambda pair: -pair[0])
     return [near for _, near in found[:_MOST]]
 

@@ -26,11 +26,11 @@ REPLIES: Final[Mapping[str, str]] = {
     "reasoning": "its reasoning, which is said before it between `<think>` and `</think>`",
     "trace": "one of [the traces](#traces) in the place of both",
     "model": "`true`: the model answers",
-    "chunks": 'how the text is cut: `"token"`, which is the default, a number of letters, or a list of '
-    "texts that together are the whole answer",
+    "chunks": 'how the text is cut: `"token"`, which is the default, a number of letters, or a list '
+    "of texts that together are the whole answer",
     "finish_reason": f"what is said to have ended it: {', '.join(EndReason)}",
     "usage": "a table of `prompt_tokens`, `completion_tokens`, `total_tokens`, said in the place of what was counted",
-    "fault": "a table with an `effect` of [the faults](faults.md#effects) and its parameters; `error` and `retry_after` "
+    "fault": "a table with `effect`, one of [the faults](faults.md#effects) and its parameters; `error` and `retry_after` "
     "need no answer",
 }
 """What a reply may hold."""

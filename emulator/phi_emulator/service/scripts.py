@@ -17,6 +17,7 @@ from phi_emulator.scripts.asked import Asked
 from phi_emulator.scripts.errors import ScriptError
 from phi_emulator.scripts.file import ScriptFile
 from phi_emulator.scripts.matching import SlowRegexError
+from phi_emulator.scripts.near import rule_name
 from phi_emulator.scripts.replies import Reply
 from phi_emulator.scripts.rules import Missed, Rule, Script, ScriptRules, read_miss, read_rule
 from phi_emulator.scripts.state import ScriptState, Unmatched
@@ -45,6 +46,8 @@ class Cue:
     """The reply that a request gets."""
 
     reply: Reply
+    rule: str
+    """Whose it is, in a few words."""
     give_back: Callable[[], None]
     """Lets the reply be given again: nothing came of it."""
 
@@ -194,7 +197,8 @@ class Scripts:
         except SlowRegexError as error:
             raise UnscriptedError(str(error)) from None
         if taken is not None:
-            return Cue(taken.rule.reply(taken.before), partial(self._state.give_back, taken))
+            name = rule_name(rules.index(taken.rule) + 1, taken.rule)
+            return Cue(taken.rule.reply(taken.before), name, partial(self._state.give_back, taken))
         unmatched = await asyncio.to_thread(self._state.miss, rules, asked, request_id, miss)
         if miss == "fail":
             raise UnscriptedError(str(unmatched))

@@ -104,6 +104,7 @@ class Endpoints:
     async def _ask(self, exchange: Exchange, request: ChatRequest, size: int) -> None:
         """Have the request, which came in `size` bytes, answered by the deployment that it names."""
         behaviour, dialect = exchange.behaviour, exchange.dialect
+        exchange.asked = request
         if dialect.needs_model:
             exchange.deployment = request.model
         elif dialect.deployment_header is not None:
@@ -117,8 +118,10 @@ class Endpoints:
         async def script() -> Cue | None:
             asked = Asked(request, exchange.call(streams=bool(request.stream)), exchange.scope)
             cue = await self._scripts.cue(asked, exchange.request_id)
-            if cue is not None and cue.reply.fault is not None:
-                await exchange.meet(cue.reply.fault)
+            if cue is not None:
+                exchange.scripted = cue.rule
+                if cue.reply.fault is not None:
+                    await exchange.meet(cue.reply.fault)
             return cue
 
         exchange.answer = await self._service.answer(

@@ -8,7 +8,7 @@ from __future__ import annotations
 import uuid
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Final, TypeAlias
+from typing import Any, Final, TypeAlias
 
 from starlette.requests import Request
 from starlette.types import ASGIApp, Receive
@@ -25,7 +25,7 @@ from phi_emulator.service.responses import Answer
 __all__ = ["SCOPE_HEADER", "Exchange", "Handler", "Place"]
 
 SCOPE_HEADER: Final = f"{EMULATOR_HEADERS}scope"
-"""Request header with the scope whose rules and counts hold."""
+"""Request header with the scope of what a test sets, counts and finds again, so that parallel tests don't meet."""
 
 _MOST_PATH_BYTES: Final = 200
 """Of what is logged of a path."""
@@ -85,6 +85,8 @@ class Exchange:
     behaviour: Behaviour
     session: str
     clock: Callable[[], float]
+    scope: str = ""
+    """Whose rules and counts hold, and who finds it again: see `service.scopes`; without it the request's header."""
     request_id: str = field(default_factory=lambda: str(uuid.uuid4()))
     received: float = field(init=False)
     """When the request came in, by `clock`."""
@@ -94,11 +96,22 @@ class Exchange:
     deployment: str | None = None
     meet: Callable[[Fault], Awaitable[None]] = _no_fault
     """Awaited with the fault of a script's answer, before the engine is asked."""
+    asked: ChatRequest | None = None
+    """What is asked, once it was read and found good."""
+    fault: Mapping[str, Any] | None = None
+    """The fault that it meets, as a table, once that is known."""
+    scripted: str | None = None
+    """The rule of a script that answers, in a few words."""
+    latency: str | None = None
+    """The latency profile that it keeps to, in a few words."""
+    held_s: float = 0.0
+    """How long faults and profiles have held it back on purpose so far."""
     when_asked: Callable[[ChatRequest], Awaitable[None]] = _nothing
     """Awaited when the request was read, is good and its deployment is known, before the service is asked."""
 
     def __post_init__(self) -> None:
         self.received = self.clock()
+        self.scope = self.scope or self.request.headers.get(SCOPE_HEADER, "")
 
     @property
     def answered(self) -> Answer:
@@ -111,11 +124,6 @@ class Exchange:
     def headers(self) -> Mapping[str, str]:
         """The request's headers."""
         return self.request.headers
-
-    @property
-    def scope(self) -> str:
-        """The scope whose rules and counts hold; empty without one."""
-        return self.headers.get(SCOPE_HEADER, "")
 
     def call(self, *, streams: bool) -> Call:
         """What rules know of the request, which was read."""

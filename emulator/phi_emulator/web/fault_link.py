@@ -31,9 +31,9 @@ from phi_emulator.faults.state import FaultState
 from phi_emulator.service.errors import ServiceError
 from phi_emulator.web.chain import Step, abort
 from phi_emulator.web.disconnect import run_unless_gone
-from phi_emulator.web.exchange import SCOPE_HEADER, Exchange
+from phi_emulator.web.exchange import Exchange
 
-__all__ = ["FAULT_HEADER", "SCOPE_HEADER", "FaultLink", "bad_fault"]
+__all__ = ["FAULT_HEADER", "FaultLink", "bad_fault"]
 
 FAULT_HEADER: Final = f"{EMULATOR_HEADERS}fault"
 """Request header with the fault that this request shall meet, as a line."""
@@ -63,10 +63,12 @@ class FaultLink:
         async def asked(request: ChatRequest | None) -> None:
             fault = self._fault_of(exchange, streams=request is not None and bool(request.stream))
             if fault is not None:
+                exchange.fault = fault.table
                 await carrier.begin(machine_for(fault, exchange.dialect, self._unix))
 
         async def meet(fault: Fault) -> None:
             if not carrier.has_begun:
+                exchange.fault = fault.table
                 await carrier.begin(machine_for(fault, exchange.dialect, self._unix))
 
         exchange.when_asked, exchange.meet = asked, meet
@@ -171,7 +173,11 @@ class _Carrier:
                 return
 
     async def _wait(self, seconds: float) -> None:
-        await self._sleep(seconds)
+        begun = self._exchange.clock()
+        try:
+            await self._sleep(seconds)
+        finally:
+            self._exchange.held_s += self._exchange.clock() - begun
 
 
 def bad_fault(reason: str) -> ServiceError:
