@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Final, Self
 
 from phi_client.contract.dialects import DIALECTS, SERVERLESS
 from phi_client.contract.emulator import EMULATOR_ENTRA
-from phi_emulator.config import NOTHING, TRACES, EmulatorConfig
+from phi_emulator.config import EmulatorConfig
 from phi_emulator.engine.errors import EngineError, ModelLoadError
 from phi_emulator.engine.protocol import Engine, EngineInfo, Marks
 from phi_emulator.engine.scripted import Reciting
@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from phi_emulator.scripts.file import ScriptFile
     from phi_emulator.scripts.rules import Script
     from phi_emulator.service.fault_rules import Faults
+    from phi_emulator.service.latency import Latency
     from phi_emulator.service.scopes import Scopes
     from phi_emulator.service.scripts import Scripts
     from phi_emulator.web.server import HttpServer
@@ -44,6 +45,10 @@ __all__ = ["Emulator", "EmulatorError", "find_model", "find_script"]
 
 logger = logging.getLogger("phi_emulator")
 
+_TRACES: Final = "traces"
+"""In the place of a script's file: the canned traces."""
+_NOTHING: Final = "nothing"
+"""In the place of a script's file: no rules but those that are added while it runs."""
 _GRACE_S: Final = 2.0
 """How long requests whose generation was stopped may take to say so."""
 
@@ -96,12 +101,12 @@ def find_script(config: EmulatorConfig) -> tuple[ScriptFile | None, Script | Non
         EmulatorError: it can't be used.
     """
     name = config.script_name
-    if name is None or name == NOTHING:
+    if name is None or name == _NOTHING:
         return None, None
     from phi_emulator.scripts.errors import ScriptError  # noqa: PLC0415 - most emulators have none
     from phi_emulator.scripts.file import ScriptFile, of_traces  # noqa: PLC0415
 
-    if name == TRACES:
+    if name == _TRACES:
         return None, of_traces()
     try:
         file = ScriptFile(Path(name).expanduser())
@@ -164,6 +169,7 @@ class Emulator:
         self._server: HttpServer | None = None
         self._faults: Faults | None = None
         self._script: Scripts | None = None
+        self._latency: Latency | None = None
         self._scopes: Scopes | None = None
         self._journal: Journal | None = None
         self._thread: threading.Thread | None = None
@@ -223,8 +229,8 @@ class Emulator:
             has_model=config.has_model or self._make_engine is not None,
         )
         self._faults, self._script = app.faults, app.script
+        self._latency, self._journal = app.latency, app.journal
         self._scopes = app.scopes
-        self._journal = app.journal
         self._server = HttpServer(app)
         self._thread = threading.Thread(
             target=self._server.serve_until_stopped,
@@ -284,6 +290,13 @@ class Emulator:
         if self._script is None:
             raise EmulatorError("the emulator was not started: call `start()` first")
         return self._script
+
+    @property
+    def latency(self) -> Latency:
+        """How fast answers come: a profile that can be put in the place of another, and how it was kept."""
+        if self._latency is None:
+            raise EmulatorError("the emulator was not started: call `start()` first")
+        return self._latency
 
     @property
     def scopes(self) -> Scopes:

@@ -30,8 +30,8 @@ REPLIES: Final[Mapping[str, str]] = {
     "of texts that together are the whole answer",
     "finish_reason": f"what is said to have ended it: {', '.join(EndReason)}",
     "usage": "a table of `prompt_tokens`, `completion_tokens`, `total_tokens`, said in the place of what was counted",
-    "fault": "a table with `effect`, one of [the faults](faults.md#effects) and its parameters; `error` and `retry_after` "
-    "need no answer",
+    "fault": "a table with `effect`, one of [the faults](faults.md#effects) and its parameters; `error` and "
+    "`retry_after` need no answer",
 }
 """What a reply may hold."""
 

@@ -132,6 +132,7 @@ class Endpoints:
             deployment=name,
             size=size,
             received=exchange.received,
+            pace=exchange.pace(),
             script=script,
         )
 

@@ -16,6 +16,7 @@ from phi_emulator.service.behaviour import Behaviour, CurrentBehaviour
 from phi_emulator.service.chat import ChatService
 from phi_emulator.service.entra import Authority
 from phi_emulator.service.fault_rules import Faults
+from phi_emulator.service.latency import Latency
 from phi_emulator.service.scripts import Scripts
 from phi_emulator.web.app import App
 from phi_emulator.web.control import Control, ControlRoute
@@ -33,6 +34,8 @@ PATHS = [
     "/_emulator/faults",
     "/_emulator/faults/reset",
     "/_emulator/script",
+    "/_emulator/latency",
+    "/_emulator/latency/reset",
     "/_emulator/entra/common/v2.0/.well-known/openid-configuration",
     "/_emulator/entra/common/.well-known/openid-configuration",
     "/_emulator/entra/common/discovery/v2.0/keys",
@@ -56,7 +59,7 @@ def service() -> Iterator[ChatService]:
 def table(service: ChatService) -> list[ControlRoute]:
     behaviour = CurrentBehaviour(Behaviour())
     return [
-        *Control(service, Faults(behaviour), Scripts(behaviour), Journal()).table,
+        *Control(service, Faults(behaviour), Scripts(behaviour), Latency(behaviour), Journal()).table,
         *Entra(Authority(), secret=KEY).table,
     ]
 
