@@ -5,12 +5,12 @@ It must not know how any of these steps works.
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 from starlette.requests import Request
 from starlette.types import Receive, Scope, Send
 
+from phi_client.contract.clock.base import SYSTEM_CLOCK, Clock
 from phi_client.contract.emulator import EMULATOR_HEADERS, EMULATOR_KEY
 from phi_emulator.config import EmulatorConfig
 from phi_emulator.service.behaviour import Behaviour, CurrentBehaviour
@@ -35,7 +35,8 @@ __all__ = ["App"]
 class App:
     """The emulator as an ASGI application.
 
-    `authority` issues the tokens that are taken; `clock` tells seconds, and is the one of the source that answers.
+    `authority` issues the tokens that are taken; `clock` tells the time, and is the one of the source that
+    answers.
     Further links see either all bytes as they are on the wire (`outer`), or what has passed the checks, and its answer
     (`inner`).
     """
@@ -46,7 +47,7 @@ class App:
         config: EmulatorConfig,
         *,
         authority: Authority | None = None,
-        clock: Callable[[], float] = time.monotonic,
+        clock: Clock = SYSTEM_CLOCK,
         outer: Sequence[Link] = (),
         inner: Sequence[Link] = (),
     ) -> None:
@@ -57,7 +58,7 @@ class App:
         self._service = service
         self._clock = clock
         self._root = config.dialect
-        authority = authority or Authority(config.tenant, lifetime_s=config.token_seconds)
+        authority = authority or Authority(config.tenant, lifetime_s=config.token_seconds, clock=clock.unix)
         self._endpoints = Endpoints(service, max_body_bytes=config.max_body_bytes)
         self._control = Control(service, self.faults, key=config.key)
         self._entra = Entra(authority, secret=None if config.key == EMULATOR_KEY else config.key)
@@ -74,7 +75,7 @@ class App:
                 checked(_check_route),
                 checked(_check_version),
                 limit_time,
-                FaultLink(self.faults.state),
+                FaultLink(self.faults.state, clock),
                 *inner,
             ),
             _handle,

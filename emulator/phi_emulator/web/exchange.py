@@ -13,6 +13,7 @@ from typing import Final, TypeAlias
 from starlette.requests import Request
 from starlette.types import ASGIApp, Receive
 
+from phi_client.contract.clock.base import Clock
 from phi_client.contract.emulator import EMULATOR_PLACE
 from phi_client.contract.service import Surface
 from phi_client.contract.service.chat import ChatRequest
@@ -67,7 +68,7 @@ async def _nothing(request: ChatRequest) -> None:
 class Exchange:
     """A request with the place to which it leads, its dialect at the asked version, and an id that is always a GUID.
 
-    `clock` tells the time in seconds, from any beginning; `session` is the deployment's.
+    `clock` is what each wait of it goes through; `session` is the deployment's.
     """
 
     request: Request
@@ -75,7 +76,7 @@ class Exchange:
     dialect: Surface
     behaviour: Behaviour
     session: str
-    clock: Callable[[], float]
+    clock: Clock
     request_id: str = field(default_factory=lambda: str(uuid.uuid4()))
     received: float = field(init=False)
     """When the request came in, by `clock`."""
@@ -87,7 +88,7 @@ class Exchange:
     """Awaited when the request was read, is good and its deployment is known, before the service is asked."""
 
     def __post_init__(self) -> None:
-        self.received = self.clock()
+        self.received = self.clock.now()
 
     @property
     def answered(self) -> Answer:
@@ -109,7 +110,7 @@ class Exchange:
     @property
     def elapsed_ms(self) -> float:
         """Milliseconds since the request came in."""
-        return (self.clock() - self.received) * 1000
+        return (self.clock.now() - self.received) * 1000
 
     @property
     def path(self) -> str:
