@@ -6,6 +6,7 @@ It must not know how any of these steps works.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import chain
 
 from starlette.requests import Request
 from starlette.types import Receive, Scope, Send
@@ -13,6 +14,7 @@ from starlette.types import Receive, Scope, Send
 from phi_client.contract.clock.base import SYSTEM_CLOCK, Clock
 from phi_client.contract.emulator import EMULATOR_HEADERS, EMULATOR_KEY
 from phi_emulator.config import EmulatorConfig
+from phi_emulator.journal.journal import Journal
 from phi_emulator.service.behaviour import Behaviour, CurrentBehaviour
 from phi_emulator.service.chat import ChatService
 from phi_emulator.service.entra import Authority
@@ -26,6 +28,7 @@ from phi_emulator.web.exchange import Exchange
 from phi_emulator.web.fault_link import FaultLink
 from phi_emulator.web.guard import check_message, check_source
 from phi_emulator.web.home import is_browser
+from phi_emulator.web.journal_link import JournalLink
 from phi_emulator.web.links import checked, limit_time, log_exchange, say_stopping
 from phi_emulator.web.routes import Routes
 
@@ -48,6 +51,7 @@ class App:
         *,
         authority: Authority | None = None,
         clock: Clock = SYSTEM_CLOCK,
+        journal: Journal | None = None,
         outer: Sequence[Link] = (),
         inner: Sequence[Link] = (),
     ) -> None:
@@ -55,17 +59,24 @@ class App:
         """How exchanges that begin now are met."""
         self.faults = Faults(self.behaviour)
         """What goes wrong with them."""
+        self.journal = journal or Journal()
+        """What became of the last ones."""
         self._service = service
         self._clock = clock
         self._root = config.dialect
         authority = authority or Authority(config.tenant, lifetime_s=config.token_seconds, clock=clock.unix)
         self._endpoints = Endpoints(service, max_body_bytes=config.max_body_bytes)
-        self._control = Control(service, self.faults, key=config.key)
+        self._control = Control(service, self.faults, self.journal, key=config.key)
         self._entra = Entra(authority, secret=None if config.key == EMULATOR_KEY else config.key)
         self._routes = self._routes_of(self.behaviour.now)
         self._chain = chained(
             (
                 log_exchange,
+                JournalLink(
+                    self.journal,
+                    {config.key, *chain.from_iterable(config.surface_keys.values())},
+                    unix=clock.unix,
+                ),
                 say_stopping,
                 *outer,
                 checked(lambda exchange: check_message(exchange.request.scope)),
@@ -123,6 +134,6 @@ def _check_route(exchange: Exchange) -> None:
 
 def _check_version(exchange: Exchange) -> None:
     version = exchange.request.query_params.get("api-version")
-    if exchange.place.needs_key and not exchange.behaviour.loose:
+    if exchange.place.is_of_surface and not exchange.behaviour.loose:
         exchange.dialect.check_api_version(version)
     exchange.dialect = exchange.dialect.at_version(version)

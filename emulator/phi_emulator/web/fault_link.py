@@ -31,14 +31,12 @@ from phi_emulator.faults.state import FaultState
 from phi_emulator.service.errors import ServiceError
 from phi_emulator.web.chain import Step, abort
 from phi_emulator.web.disconnect import run_unless_gone
-from phi_emulator.web.exchange import Exchange
+from phi_emulator.web.exchange import SCOPE_HEADER, Exchange
 
 __all__ = ["FAULT_HEADER", "SCOPE_HEADER", "FaultLink", "bad_fault"]
 
 FAULT_HEADER: Final = f"{EMULATOR_HEADERS}fault"
 """Request header with the fault that this request shall meet, as a line."""
-SCOPE_HEADER: Final = f"{EMULATOR_HEADERS}scope"
-"""Request header with the scope whose rules and counts hold."""
 
 
 class FaultLink:
@@ -60,6 +58,7 @@ class FaultLink:
         async def asked(request: ChatRequest | None) -> None:
             fault = self._fault_of(exchange, streams=request is not None and bool(request.stream))
             if fault is not None:
+                exchange.fault = fault.table
                 await carrier.begin(machine_for(fault, exchange.dialect, self._clock.unix))
 
         exchange.when_asked = asked
@@ -83,7 +82,7 @@ class FaultLink:
         )
         line = headers.get(FAULT_HEADER)
         if line is None:
-            rule = self._state.choose(exchange.behaviour.faults, call, headers.get(SCOPE_HEADER, ""))
+            rule = self._state.choose(exchange.behaviour.faults, call, exchange.scope)
             return None if rule is None else rule.fault
         try:
             fault = read_line(line)
@@ -167,7 +166,11 @@ class _Carrier:
                 return
 
     async def _wait(self, seconds: float) -> None:
-        await self._clock.sleep_async(seconds)
+        begun = self._clock.now()
+        try:
+            await self._clock.sleep_async(seconds)
+        finally:
+            self._exchange.held_s += self._clock.now() - begun
 
 
 def bad_fault(reason: str) -> ServiceError:

@@ -10,11 +10,9 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import TracebackType
-from typing import TYPE_CHECKING, Self
+from typing import Self
 
-if TYPE_CHECKING:
-    from phi_client.contract.clock.parties import Waiter
-    from phi_client.contract.clock.virtual_time import VirtualTime
+from phi_client.contract.clock.parties import Time, Waiter
 
 __all__ = ["LoopPart", "VirtualTimeout"]
 
@@ -22,7 +20,7 @@ __all__ = ["LoopPart", "VirtualTimeout"]
 class LoopPart:
     """An event loop whose selector tells when it has nothing to do but to wait."""
 
-    def __init__(self, time: VirtualTime, lock: threading.Lock) -> None:
+    def __init__(self, time: Time, lock: threading.Lock) -> None:
         self._time = time
         self._lock = lock
         self._is_idle = False
@@ -49,7 +47,7 @@ class LoopPart:
 class VirtualTimeout:
     """As `asyncio.timeout`, by a virtual clock."""
 
-    def __init__(self, time: VirtualTime, seconds: float | None) -> None:
+    def __init__(self, time: Time, seconds: float | None) -> None:
         self._time = time
         self._seconds = seconds
         self._inner = asyncio.timeout(None)

@@ -11,14 +11,12 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
     import asyncio
 
-    from phi_client.contract.clock.virtual_time import VirtualTime
-
-__all__ = ["Errand", "Part", "Turn", "VirtualHold", "Waiter", "is_gone", "name_of", "party"]
+__all__ = ["Errand", "Part", "Time", "Turn", "Waiter", "is_gone", "name_of", "party"]
 
 
 class Part(Protocol):
@@ -89,30 +87,31 @@ class Waiter:
         self.is_over = True
 
 
-class VirtualHold:
-    """Keeps whoever took it last at work, until it is dropped."""
+class Time(Protocol):
+    """What moves, as those know it who wait by it."""
 
-    def __init__(self, time: VirtualTime) -> None:
-        self._time = time
-        self._by: object = None
+    def park(self, waiter: Waiter, seconds: float | None) -> None:
+        """Let a party be at work no more, for so long at most, or until it is told. `resume` must follow."""
+        ...
 
-    def take(self) -> None:
-        """This thread or task is at work."""
-        me = party()
-        if me is not self._by:
-            self._time.begin(me)
-            self.drop()
-            self._by = me
+    def resume(self, waiter: Waiter) -> None:
+        """The waiter has gone on, for whatever reason: it is at work as it was before."""
+        ...
 
-    def drop(self) -> None:
-        """Nobody is any more."""
-        by, self._by = self._by, None
-        if by is not None:
-            self._time.end(by)
+    def settle(self) -> None:
+        """Let go on who may."""
+        ...
 
-    def __del__(self) -> None:
-        if getattr(self, "_by", None) is not None:
-            self.drop()
+    def call_later(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        seconds: float,
+        call: Callable[[], Any],
+        *,
+        moves: bool = False,
+    ) -> Waiter:
+        """Have `call` called in `loop` after so many seconds; `moves` is whether time jumps for its sake."""
+        ...
 
 
 def party() -> object:

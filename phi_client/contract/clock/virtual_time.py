@@ -24,7 +24,7 @@ from contextlib import contextmanager, nullcontext, suppress
 from itertools import count
 from typing import TYPE_CHECKING, Any, Final
 
-from phi_client.contract.clock.parties import Errand, Part, Turn, VirtualHold, Waiter, is_gone, name_of, party
+from phi_client.contract.clock.parties import Errand, Part, Turn, Waiter, is_gone, name_of, party
 from phi_client.contract.clock.wires import Wires
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
     from phi_client.contract.clock.loops import LoopPart, VirtualTimeout
 
-__all__ = ["ClockError", "VirtualTime"]
+__all__ = ["ClockError", "VirtualHold", "VirtualTime"]
 
 logger = logging.getLogger("phi_client.clock")
 
@@ -400,6 +400,32 @@ class VirtualTime:
         """It in a few words."""
         still = self.why_still()
         return f"{self._now:g} s, {self.waiting} waiting{f', {still}' if still else ''}"
+
+
+class VirtualHold:
+    """Keeps whoever took it last at work, until it is dropped."""
+
+    def __init__(self, time: VirtualTime) -> None:
+        self._time = time
+        self._by: object = None
+
+    def take(self) -> None:
+        """This thread or task is at work."""
+        me = party()
+        if me is not self._by:
+            self._time.begin(me)
+            self.drop()
+            self._by = me
+
+    def drop(self) -> None:
+        """Nobody is any more."""
+        by, self._by = self._by, None
+        if by is not None:
+            self._time.end(by)
+
+    def __del__(self) -> None:
+        if getattr(self, "_by", None) is not None:
+            self.drop()
 
 
 class _Watch:

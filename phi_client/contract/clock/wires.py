@@ -10,12 +10,9 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from phi_client.contract.clock.parties import Waiter, party
-
-if TYPE_CHECKING:
-    from phi_client.contract.clock.virtual_time import VirtualTime
+from phi_client.contract.clock.parties import Time, Waiter, party
 
 __all__ = ["Wire", "Wires"]
 
@@ -119,7 +116,7 @@ class Wire:
 class Wires:
     """All wires of one clock: one of its parts."""
 
-    def __init__(self, time: VirtualTime, lock: threading.Lock) -> None:
+    def __init__(self, time: Time, lock: threading.Lock) -> None:
         self.time = time
         self.lock = lock
         self._open: dict[tuple[Any, ...], Wire] = {}
