@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 if TYPE_CHECKING:
     import asyncio
 
-__all__ = ["Errand", "Part", "Time", "Turn", "Waiter", "is_gone", "name_of", "party"]
+__all__ = ["Errand", "Part", "Time", "Turn", "Waiter", "is_gone", "name_of", "party", "runs_a_loop"]
 
 
 class Part(Protocol):
@@ -150,3 +150,15 @@ def name_of(one: object) -> str:
         return one.name
     name = getattr(one, "get_name", None)
     return f"the task {name() if name is not None else '?'!r}"
+
+
+def runs_a_loop() -> bool:
+    """Whether this thread runs an event loop."""
+    asyncio = sys.modules.get("asyncio")
+    if asyncio is None:
+        return False
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return False
+    return True

@@ -77,7 +77,7 @@ class VirtualClock(Clock):
     @property
     def waiting(self) -> int:
         """How many wait for a certain time."""
-        return self.time.waiting
+        return len(self.time.dues())
 
     def at_work(self) -> AbstractContextManager[object]:
         """While it is entered, the clock waits for this thread or task, but where that waits on the clock itself.
