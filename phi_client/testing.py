@@ -11,10 +11,11 @@ from typing import TypeVar
 
 from phi_client._call.client import BaseClient
 from phi_client._call.instant_retries import InstantRetries
+from phi_client._call.real_endpoints import RealEndpointError
 from phi_client.contract.clock.base import Clock
 from phi_client.contract.clock.virtual_clock import ClockError, VirtualClock
 
-__all__ = ["Clock", "ClockError", "VirtualClock", "instant_retries", "with_clock"]
+__all__ = ["Clock", "ClockError", "RealEndpointError", "VirtualClock", "instant_retries", "with_clock"]
 
 _C = TypeVar("_C", bound=BaseClient)
 

@@ -34,6 +34,7 @@ from phi_emulator.web.listening import ListenError, listen, root_url
 if TYPE_CHECKING:
     from phi_emulator.journal.journal import Journal
     from phi_emulator.service.fault_rules import Faults
+    from phi_emulator.service.scopes import Scopes
     from phi_emulator.web.server import HttpServer
 
 __all__ = ["Emulator", "EmulatorError", "find_model"]
@@ -132,6 +133,7 @@ class Emulator:
         self._source: AnswerSource | None = None
         self._server: HttpServer | None = None
         self._faults: Faults | None = None
+        self._scopes: Scopes | None = None
         self._journal: Journal | None = None
         self._thread: threading.Thread | None = None
 
@@ -181,6 +183,7 @@ class Emulator:
         authority = Authority(config.tenant, lifetime_s=config.token_seconds, clock=clock.unix)
         app = App(service, config, authority=authority, clock=clock)
         self._faults = app.faults
+        self._scopes = app.scopes
         self._journal = app.journal
         self._server = HttpServer(app, clock)
         self._thread = threading.Thread(
@@ -234,6 +237,13 @@ class Emulator:
         if self._faults is None:
             raise EmulatorError("the emulator was not started: call `start()` first")
         return self._faults
+
+    @property
+    def scopes(self) -> Scopes:
+        """Whose requests are: keys that stand for scopes, so that tests that run side by side don't meet."""
+        if self._scopes is None:
+            raise EmulatorError("the emulator was not started: call `start()` first")
+        return self._scopes
 
     @property
     def journal(self) -> Journal:
