@@ -170,7 +170,7 @@ class _Carrier:
         try:
             await self._clock.sleep_async(seconds)
         finally:
-            self._exchange.held_s += self._clock.now() - begun
+            self._exchange.put_off_s += self._clock.now() - begun
 
 
 def bad_fault(reason: str) -> ServiceError:
