@@ -5,13 +5,13 @@ It must not know how any of these steps works.
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from itertools import chain
 
 from starlette.requests import Request
 from starlette.types import Receive, Scope, Send
 
+from phi_client.contract.clock.base import SYSTEM_CLOCK, Clock
 from phi_client.contract.emulator import EMULATOR_HEADERS, EMULATOR_KEY
 from phi_client.contract.service import Surface
 from phi_client.contract.service.refusals import RefusedError
@@ -46,7 +46,8 @@ __all__ = ["App"]
 class App:
     """The emulator as an ASGI application.
 
-    `authority` issues the tokens that are taken; `clock` tells seconds, and is the one of the source that answers.
+    `authority` issues the tokens that are taken; `clock` tells the time, and is the one of the source that
+    answers.
     `script_file` is followed, and `script` what was read from it; `has_model` is whether the source is a model.
     Further links see either all bytes as they are on the wire (`outer`), or what has passed the checks, and its answer
     (`inner`).
@@ -58,7 +59,7 @@ class App:
         config: EmulatorConfig,
         *,
         authority: Authority | None = None,
-        clock: Callable[[], float] = time.monotonic,
+        clock: Clock = SYSTEM_CLOCK,
         script_file: ScriptFile | None = None,
         script: Script | None = None,
         has_model: bool = True,
@@ -81,7 +82,7 @@ class App:
         self._service = service
         self._clock = clock
         self._root = config.dialect
-        authority = authority or Authority(config.tenant, lifetime_s=config.token_seconds)
+        authority = authority or Authority(config.tenant, lifetime_s=config.token_seconds, clock=clock.unix)
         self._endpoints = Endpoints(service, self.script, max_body_bytes=config.max_body_bytes)
         self._control = Control(service, self.faults, self.script, self.latency, self.journal, key=config.key)
         self._entra = Entra(authority, secret=None if config.key == EMULATOR_KEY else config.key)
@@ -89,7 +90,11 @@ class App:
         self._chain = chained(
             (
                 log_exchange,
-                JournalLink(self.journal, {config.key, *chain.from_iterable(config.surface_keys.values())}),
+                JournalLink(
+                    self.journal,
+                    {config.key, *chain.from_iterable(config.surface_keys.values())},
+                    unix=clock.unix,
+                ),
                 say_stopping,
                 *outer,
                 checked(lambda exchange: check_message(exchange.request.scope)),
@@ -100,7 +105,7 @@ class App:
                 checked(_check_version),
                 limit_time,
                 LatencyLink(self.latency),
-                FaultLink(self.faults.state),
+                FaultLink(self.faults.state, clock),
                 *inner,
             ),
             _handle,
