@@ -64,7 +64,7 @@ class FaultLink:
         async def meet(fault: Fault) -> None:
             if not carrier.has_begun:
                 exchange.fault = fault.table
-                await carrier.begin(machine_for(fault, exchange.dialect, self._unix))
+                await carrier.begin(machine_for(fault, exchange.dialect, self._clock.unix))
 
         exchange.when_asked, exchange.meet = asked, meet
         try:
