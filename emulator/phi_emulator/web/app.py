@@ -5,28 +5,32 @@ It must not know how any of these steps works.
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from itertools import chain
 
 from starlette.requests import Request
 from starlette.types import Receive, Scope, Send
 
+from phi_client.contract.clock.base import SYSTEM_CLOCK, Clock
 from phi_client.contract.emulator import EMULATOR_HEADERS, EMULATOR_KEY
 from phi_client.contract.service import Surface
 from phi_client.contract.service.refusals import RefusedError
 from phi_emulator.config import EmulatorConfig
 from phi_emulator.journal.journal import Journal
+from phi_emulator.scripts.file import ScriptFile
+from phi_emulator.scripts.rules import Script
 from phi_emulator.service.behaviour import Behaviour, CurrentBehaviour
 from phi_emulator.service.chat import ChatService
 from phi_emulator.service.entra import Authority
 from phi_emulator.service.fault_rules import Faults
 from phi_emulator.service.latency import Latency
 from phi_emulator.service.scopes import Scopes
+from phi_emulator.service.scripts import Scripts
 from phi_emulator.service.settings import Settings
 from phi_emulator.web.auth import Gate
 from phi_emulator.web.chain import Link, chained, pass_through
 from phi_emulator.web.control import Control
+from phi_emulator.web.control_route import ControlRoute
 from phi_emulator.web.endpoints import Endpoints
 from phi_emulator.web.entra import Entra
 from phi_emulator.web.exchange import SCOPE_HEADER, Exchange
@@ -34,9 +38,13 @@ from phi_emulator.web.fault_link import FaultLink
 from phi_emulator.web.guard import check_message, check_source
 from phi_emulator.web.home import is_browser
 from phi_emulator.web.journal_link import JournalLink
+from phi_emulator.web.journal_routes import JournalRoutes
 from phi_emulator.web.latency_link import LatencyLink
+from phi_emulator.web.latency_routes import LatencyRoutes
 from phi_emulator.web.links import checked, limit_time, log_exchange, say_stopping
 from phi_emulator.web.routes import Routes
+from phi_emulator.web.script_routes import ScriptRoutes
+from phi_emulator.web.settings_routes import SettingsRoutes
 
 __all__ = ["App"]
 
@@ -44,7 +52,9 @@ __all__ = ["App"]
 class App:
     """The emulator as an ASGI application.
 
-    `authority` issues the tokens that are taken; `clock` tells seconds, and is the one of the source that answers.
+    `authority` issues the tokens that are taken; `clock` tells the time, and is the one of the source that
+    answers.
+    `script_file` is followed, and `script` what was read from it; `has_model` is whether the source is a model.
     Further links see either all bytes as they are on the wire (`outer`), or what has passed the checks, and its answer
     (`inner`).
     """
@@ -55,7 +65,10 @@ class App:
         config: EmulatorConfig,
         *,
         authority: Authority | None = None,
-        clock: Callable[[], float] = time.monotonic,
+        clock: Clock = SYSTEM_CLOCK,
+        script_file: ScriptFile | None = None,
+        script: Script | None = None,
+        has_model: bool = True,
         journal: Journal | None = None,
         outer: Sequence[Link] = (),
         inner: Sequence[Link] = (),
@@ -66,6 +79,8 @@ class App:
         """What goes wrong with them."""
         self.settings = Settings(self.behaviour)
         """What of their behaviour is set by name."""
+        self.script = Scripts(self.behaviour, file=script_file, first=script, has_model=has_model)
+        """What is answered in the place of the model."""
         self.latency = Latency(self.behaviour)
         """How fast they are answered."""
         self.scopes = Scopes()
@@ -75,17 +90,28 @@ class App:
         self._service = service
         self._clock = clock
         self._root = config.dialect
-        authority = authority or Authority(config.tenant, lifetime_s=config.token_seconds)
-        self._endpoints = Endpoints(service, max_body_bytes=config.max_body_bytes)
+        authority = authority or Authority(config.tenant, lifetime_s=config.token_seconds, clock=clock.unix)
+        self._endpoints = Endpoints(service, self.script, max_body_bytes=config.max_body_bytes)
         self._control = Control(
-            service, self.faults, self.latency, self.settings, self.journal, reset=self._reset, key=config.key
+            service,
+            self.faults,
+            ScriptRoutes(self.script),
+            LatencyRoutes(self.latency),
+            SettingsRoutes(self.settings, service.reset_limits),
+            JournalRoutes(self.journal),
+            reset=self.reset,
+            key=config.key,
         )
         self._entra = Entra(authority, secret=None if config.key == EMULATOR_KEY else config.key)
         self._routes = self._routes_of(self.behaviour.now)
         self._chain = chained(
             (
                 log_exchange,
-                JournalLink(self.journal, {config.key, *chain.from_iterable(config.surface_keys.values())}),
+                JournalLink(
+                    self.journal,
+                    {config.key, *chain.from_iterable(config.surface_keys.values())},
+                    unix=clock.unix,
+                ),
                 say_stopping,
                 *outer,
                 checked(lambda exchange: check_message(exchange.request.scope)),
@@ -96,25 +122,28 @@ class App:
                 checked(_check_version),
                 limit_time,
                 LatencyLink(self.latency),
-                FaultLink(self.faults.state),
+                FaultLink(self.faults.state, clock),
                 *inner,
             ),
             _handle,
         )
 
-    def reset(self, *, scope: str | None = None) -> None:
-        """Put all back to the start: settings, faults, latency, what was counted, the journal; or a scope's own.
+    @property
+    def control_routes(self) -> Sequence[ControlRoute]:
+        """All routes under `/_emulator`."""
+        return (*self._control.table, *self._entra.table)
+
+    def reset(self, scope: str | None = None) -> None:
+        """Put all back to the start: settings, faults, scripts, latency, counts, the journal; or what is a scope's own.
 
         From any thread. What runs goes on as it began.
         """
-        self.behaviour.reset(scope=scope)
+        self.settings.reset(scope=scope)
         self.faults.reset(scope=scope)
+        self.script.reset(scope=scope)
         self.latency.reset(scope=scope)
-        self._service.reset_limits(scope=scope)
+        self._service.reset_limits(scope)
         self.journal.clear(scope=scope)
-
-    def _reset(self, scope: str | None) -> None:
-        self.reset(scope=scope)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""

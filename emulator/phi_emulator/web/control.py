@@ -1,6 +1,6 @@
 """The routes under `/_emulator`, which no Azure surface has, as a table, and the page at `/`.
 
-It must not let anything be changed without the key: what changes something is a POST, and every POST needs the key.
+It must not let anything be changed without the key: what changes something is no GET, and all but GETs need the key.
 Those of `entra` are rows of the same kind, whose key has a place of its own in their protocol.
 """
 
@@ -15,17 +15,11 @@ from starlette.types import ASGIApp
 
 from phi_client.contract.emulator import EMULATOR_KEY
 from phi_emulator.faults.reading import read_body
-from phi_emulator.journal.journal import Journal
 from phi_emulator.service.chat import ChatService
 from phi_emulator.service.fault_rules import Faults
-from phi_emulator.service.latency import Latency
-from phi_emulator.service.settings import Settings
-from phi_emulator.web.control_route import ControlRoute, place, read_document, scope_of
+from phi_emulator.web.control_route import ControlRoute, RouteTable, place, read_document, scope_of
 from phi_emulator.web.exchange import Exchange
 from phi_emulator.web.home import is_browser, page_response, summary
-from phi_emulator.web.journal_routes import JournalRoutes
-from phi_emulator.web.latency_routes import LatencyRoutes
-from phi_emulator.web.settings_routes import SettingsRoutes
 
 __all__ = ["Control", "ControlRoute"]
 
@@ -35,25 +29,21 @@ _UNTOLD_KEY: Final = "YOUR-KEY"
 class Control:
     """The handlers of the control routes.
 
-    `reset` puts all back to the start, or a scope; `key` is the emulator's, and shown if it is the public one.
+    `further` are those of single subjects. `reset` puts all back to the start, or a scope; `key` is the emulator's, and
+    shown if it is the public one.
     """
 
     def __init__(
         self,
         service: ChatService,
         faults: Faults,
-        latency: Latency,
-        settings: Settings,
-        journal: Journal,
-        *,
+        *further: RouteTable,
         reset: Callable[[str | None], None],
         key: str = "",
     ) -> None:
         self._service = service
         self._faults = faults
-        self._latency = latency
-        self._settings = settings
-        self._journal = journal
+        self._further = further
         self._reset = reset
         self._key = key if key == EMULATOR_KEY else _UNTOLD_KEY
 
@@ -66,9 +56,7 @@ class Control:
             ControlRoute(place("faults"), "GET", self.faults),
             ControlRoute(place("faults"), "POST", self.set_faults),
             ControlRoute(place("faults/reset"), "POST", self.reset_faults),
-            *LatencyRoutes(self._latency).table,
-            *SettingsRoutes(self._settings, self._forget_counts).table,
-            *JournalRoutes(self._journal).table,
+            *(route for part in self._further for route in part.table),
             ControlRoute(place("reset"), "POST", self.reset),
         )
 
@@ -110,12 +98,9 @@ class Control:
         return await self.faults(exchange)
 
     async def reset(self, exchange: Exchange) -> ASGIApp:
-        """Put all back to the start: settings, faults, latency, counts, the journal; or the request's scope alone."""
+        """Put all back to the start: settings, faults, scripts, latency, counts, journal; or the request's scope."""
         self._reset(scope_of(exchange))
         return JSONResponse({})
-
-    def _forget_counts(self, scope: str | None) -> None:
-        self._service.reset_limits(scope=scope)
 
     async def home(self, exchange: Exchange) -> ASGIApp:
         """The page at `/`, or the same as JSON."""

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import Callable
-from typing import Final, Literal, NamedTuple, TypeVar
+from collections.abc import Callable, Sequence
+from typing import Final, Literal, NamedTuple, Protocol, TypeVar
 
 from phi_client.contract.emulator import EMULATOR_PLACE
 from phi_emulator.models.printable import printable
@@ -17,11 +17,20 @@ from phi_emulator.service.errors import bad_request
 from phi_emulator.web.body import read_json_body
 from phi_emulator.web.exchange import Exchange, Handler
 
-__all__ = ["ControlRoute", "count_in_query", "place", "read_document", "scope_of"]
+__all__ = ["ControlRoute", "RouteTable", "count_in_query", "place", "read_document", "scope_of"]
 
 T = TypeVar("T")
 
 _MOST_DIGITS: Final = 15
+
+
+class RouteTable(Protocol):
+    """Handlers of control routes that belong together."""
+
+    @property
+    def table(self) -> Sequence[ControlRoute]:
+        """Their routes."""
+        ...
 
 
 class ControlRoute(NamedTuple):
@@ -65,13 +74,15 @@ def count_in_query(exchange: Exchange, name: str) -> int | None:
     return int(given)
 
 
-async def read_document(exchange: Exchange, read: Callable[[object], T]) -> T:
+async def read_document(
+    exchange: Exchange, read: Callable[[object], T], *, most_bytes: int = MOST_BYTES
+) -> T:
     """What `read` makes of the JSON in the body, in a thread.
 
     Raises:
         ServiceError: 400 with the reason, where it is no JSON or `read` raises a `ValueError`; as `read_json_body`.
     """
-    body = await read_json_body(exchange.request, exchange.dialect, MOST_BYTES)
+    body = await read_json_body(exchange.request, exchange.dialect, most_bytes, clock=exchange.clock)
     try:
         return await asyncio.to_thread(lambda: read(parse_json(body)))
     except ValueError as error:
