@@ -9,7 +9,7 @@ import importlib.util
 import sys
 from typing import Final
 
-from phi_emulator.platforms import lenient_output
+from phi_emulator.platforms import end_by_signal_as_first_process, lenient_output
 
 __all__ = ["main"]
 
@@ -30,10 +30,12 @@ _NEEDED: Final = (
 )
 _INSTALL: Final = 'python -m pip install "phi-client[emulator]"'
 _USAGE_ERROR: Final = 2
+_LIGHT: Final = "wait"
 
 
 def main() -> None:
     """Run the command line; exits with its status."""
+    end_by_signal_as_first_process()
     missing = [name for name in _NEEDED if importlib.util.find_spec(name) is None]
     if missing:
         print(
@@ -41,6 +43,11 @@ def main() -> None:
             file=sys.stderr,
         )
         sys.exit(_USAGE_ERROR)
+    if sys.argv[1:2] == [_LIGHT]:
+        # A container's check of its health, every few seconds: the other commands take a second to import.
+        from phi_emulator.command_line.waiting import wait  # noqa: PLC0415 - needs click
+
+        wait(sys.argv[2:], prog_name=f"phi-emulator {_LIGHT}")
     from phi_emulator.command_line.commands import phi_emulator  # noqa: PLC0415 - needs click
 
     lenient_output(sys.stdout)

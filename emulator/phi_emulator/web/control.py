@@ -15,7 +15,7 @@ from typing import Final, Literal, NamedTuple
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp
 
-from phi_client.contract.emulator import EMULATOR_KEY, EMULATOR_PLACE
+from phi_client.contract.emulator import EMULATOR_KEY, EMULATOR_LIVE, EMULATOR_PLACE, EMULATOR_READY
 from phi_client.contract.service.refusals import container_error
 from phi_emulator.faults.reading import read_body
 from phi_emulator.journal.journal import Journal
@@ -28,6 +28,7 @@ from phi_emulator.service.fault_rules import Faults
 from phi_emulator.web.body import read_json_body
 from phi_emulator.web.exchange import SCOPE_HEADER, Exchange, Handler
 from phi_emulator.web.fault_link import bad_fault
+from phi_emulator.web.health import live_answer, ready_answer
 from phi_emulator.web.home import is_browser, page_response, summary
 
 __all__ = ["Control", "ControlRoute"]
@@ -67,6 +68,8 @@ class Control:
         """All of them."""
         return (
             ControlRoute(re.escape(f"{EMULATOR_PLACE}/health"), "GET", self.health),
+            ControlRoute(re.escape(EMULATOR_LIVE), "GET", self.live),
+            ControlRoute(re.escape(EMULATOR_READY), "GET", self.ready),
             ControlRoute(re.escape(f"{EMULATOR_PLACE}/status"), "GET", self.status),
             ControlRoute(re.escape(f"{EMULATOR_PLACE}/journal"), "GET", self.journal, is_private=True),
             ControlRoute(re.escape(f"{EMULATOR_PLACE}/journal"), "DELETE", self.clear_journal),
@@ -88,6 +91,19 @@ class Control:
         if health.trouble:
             said |= {"reloads": health.reloads, "trouble": health.trouble}
         return JSONResponse(said, 200 if said["status"] == "healthy" else 503)
+
+    async def live(self, exchange: Exchange) -> ASGIApp:  # noqa: ARG002 - a handler's signature
+        """200 unless only a new start would help."""
+        return live_answer(self._state)
+
+    async def ready(self, exchange: Exchange) -> ASGIApp:  # noqa: ARG002 - a handler's signature
+        """200 while requests are answered."""
+        return ready_answer(self._state)
+
+    @property
+    def _state(self) -> str:
+        health = self._service.health
+        return "broken" if health.is_broken else "reloading" if health.is_reloading else "ready"
 
     async def status(self, exchange: Exchange) -> ASGIApp:  # noqa: ARG002 - a handler's signature
         """Which model answers, from where, on what, and how busy it is."""

@@ -26,6 +26,8 @@ from starlette.types import ASGIApp
 KEY = "a-key-of-its-own"
 PATHS = [
     "/_emulator/health",
+    "/_emulator/live",
+    "/_emulator/ready",
     "/_emulator/status",
     "/_emulator/journal",
     "/_emulator/journal/a-request",
