@@ -9,9 +9,7 @@ import importlib.util
 import sys
 from typing import Final
 
-from phi_emulator.platforms import end_by_signal_as_first_process, lenient_output
-
-__all__ = ["main"]
+__all__ = ["main", "what_is_missing"]
 
 _NEEDED: Final = (
     "click",
@@ -33,15 +31,25 @@ _USAGE_ERROR: Final = 2
 _LIGHT: Final = "wait"
 
 
+def what_is_missing() -> str:
+    """What an emulator needs that is not installed, and how to install it; nothing where all is there."""
+    missing = [name for name in _NEEDED if importlib.util.find_spec(name) is None]
+    if not missing:
+        return ""
+    return f"needs {', '.join(missing)}, which the plain package leaves out: run  {_INSTALL}"
+
+
 def main() -> None:
     """Run the command line; exits with its status."""
+    from phi_emulator.platforms import (  # noqa: PLC0415 - whoever asks what is missing needs none
+        end_by_signal_as_first_process,
+        lenient_output,
+    )
+
     end_by_signal_as_first_process()
-    missing = [name for name in _NEEDED if importlib.util.find_spec(name) is None]
-    if missing:
-        print(
-            f"phi-emulator needs {', '.join(missing)}, which the plain package leaves out: run  {_INSTALL}",
-            file=sys.stderr,
-        )
+    reason = what_is_missing()
+    if reason:
+        print(f"phi-emulator {reason}", file=sys.stderr)
         sys.exit(_USAGE_ERROR)
     if sys.argv[1:2] == [_LIGHT]:
         # A container's check of its health, every few seconds: the other commands take a second to import.

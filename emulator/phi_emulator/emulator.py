@@ -33,6 +33,7 @@ from phi_emulator.web.listening import ListenError, listen, root_url
 if TYPE_CHECKING:
     from phi_emulator.journal.journal import Journal
     from phi_emulator.service.fault_rules import Faults
+    from phi_emulator.service.scopes import Scopes
     from phi_emulator.web.health import Opening
     from phi_emulator.web.server import HttpServer
 
@@ -133,6 +134,7 @@ class Emulator:
         self._opening: Opening | None = None
         self._server: HttpServer | None = None
         self._faults: Faults | None = None
+        self._scopes: Scopes | None = None
         self._journal: Journal | None = None
         self._thread: threading.Thread | None = None
 
@@ -183,6 +185,7 @@ class Emulator:
         authority = Authority(config.tenant, lifetime_s=config.token_seconds, clock=self._clock or time.time)
         app = App(service, config, authority=authority, clock=clock)
         self._faults = app.faults
+        self._scopes = app.scopes
         self._journal = app.journal
         assert self._opening is not None  # noqa: S101 - opened above
         self._opening.decide(app, self.event_loop)
@@ -256,6 +259,13 @@ class Emulator:
         if self._faults is None:
             raise EmulatorError("the emulator was not started: call `start()` first")
         return self._faults
+
+    @property
+    def scopes(self) -> Scopes:
+        """Whose requests are: keys that stand for scopes, so that tests that run side by side don't meet."""
+        if self._scopes is None:
+            raise EmulatorError("the emulator was not started: call `start()` first")
+        return self._scopes
 
     @property
     def journal(self) -> Journal:

@@ -130,14 +130,3 @@ def test_a_check_of_health_imports_no_server_and_no_engine() -> None:
     loaded = set(done.stdout.split())
     assert "phi_emulator.command_line.waiting" in loaded
     assert not loaded & {"starlette", "uvicorn", "numpy", "onnx", "onnxruntime_genai", "huggingface_hub"}
-
-
-@pytest.mark.parametrize(("pid", "status"), [(1, 128 + 15), (2, -15)])
-def test_sigterm_ends_a_first_process_that_has_no_handler_yet(pid: int, status: int) -> None:
-    # As a first process the second one would go on: the kernel drops what has no handler there. `make image` sees that.
-    script = (
-        "import os, signal; from phi_emulator.platforms import end_by_signal_as_first_process as end\n"
-        f"end({pid}); os.kill(os.getpid(), signal.SIGTERM); print('went on')"
-    )
-    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
-    assert (done.returncode, done.stdout) == (status, "")

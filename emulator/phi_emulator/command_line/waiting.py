@@ -35,13 +35,12 @@ def _read_url(_context: click.Context, _option: click.Parameter, text: str | Non
     text = _default_url() if text is None else EMULATOR_ENDPOINT if text == EMULATOR_ALIAS else text
     try:
         url = urlsplit(text)
-        is_url = url.scheme in ("http", "https") and bool(url.hostname) and url.port != 0
+        # Not repeated: it may hold a name and a password.
+        if url.scheme in ("http", "https") and url.hostname and url.port != 0 and "@" not in url.netloc:
+            return url
     except ValueError:
-        is_url = False
-    # Not repeated: it may hold a name and a password.
-    if not is_url or "@" in url.netloc:
-        raise click.BadParameter(f"give a URL such as {EMULATOR_ENDPOINT}, or `{EMULATOR_ALIAS}`")
-    return url
+        pass
+    raise click.BadParameter(f"give a URL such as {EMULATOR_ENDPOINT}, or `{EMULATOR_ALIAS}`")
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})

@@ -26,7 +26,7 @@ from phi_emulator.service.chat import ChatService
 from phi_emulator.service.errors import ServiceError
 from phi_emulator.service.fault_rules import Faults
 from phi_emulator.web.body import read_json_body
-from phi_emulator.web.exchange import SCOPE_HEADER, Exchange, Handler
+from phi_emulator.web.exchange import Exchange, Handler
 from phi_emulator.web.fault_link import bad_fault
 from phi_emulator.web.health import live_answer, ready_answer
 from phi_emulator.web.home import is_browser, page_response, summary
@@ -112,7 +112,7 @@ class Control:
     async def journal(self, exchange: Exchange) -> ASGIApp:
         """The last exchanges, of one scope if the request has one or `scope` names one, else of all."""
         query = exchange.request.query_params
-        scope = query.get("scope", exchange.headers.get(SCOPE_HEADER))
+        scope = query.get("scope", exchange.scope or None)
         after, limit = (_count(query.get(name), name) for name in ("after", "limit"))
         journal = self._journal
         found = journal.exchanges(scope=scope, after=after or 0, limit=limit)
@@ -135,7 +135,7 @@ class Control:
 
     async def clear_journal(self, exchange: Exchange) -> ASGIApp:
         """Forget what has ended, of the request's scope or of all."""
-        self._journal.clear(scope=exchange.headers.get(SCOPE_HEADER))
+        self._journal.clear(scope=exchange.scope or None)
         return JSONResponse({"last": self._journal.last})
 
     async def faults(self, exchange: Exchange) -> ASGIApp:
@@ -156,12 +156,12 @@ class Control:
             rules = await asyncio.to_thread(lambda: read_body(parse_json(body)))
         except ValueError as error:
             raise bad_fault(printable(str(error))) from None
-        self._faults.set(rules, scope=exchange.headers.get(SCOPE_HEADER))
+        self._faults.set(rules, scope=exchange.scope or None)
         return await self.faults(exchange)
 
     async def reset_faults(self, exchange: Exchange) -> ASGIApp:
         """Go back to the rules of the start, or forget those of the request's scope."""
-        self._faults.reset(scope=exchange.headers.get(SCOPE_HEADER))
+        self._faults.reset(scope=exchange.scope or None)
         return await self.faults(exchange)
 
     async def home(self, exchange: Exchange) -> ASGIApp:

@@ -79,6 +79,8 @@ class Exchange:
     behaviour: Behaviour
     session: str
     clock: Callable[[], float]
+    scope: str = ""
+    """Whose rules and counts hold, and who finds it again: see `service.scopes`; without it the request's header."""
     request_id: str = field(default_factory=lambda: str(uuid.uuid4()))
     received: float = field(init=False)
     """When the request came in, by `clock`."""
@@ -101,6 +103,7 @@ class Exchange:
 
     def __post_init__(self) -> None:
         self.received = self.clock()
+        self.scope = self.scope or self.request.headers.get(SCOPE_HEADER, "")
 
     @property
     def answered(self) -> Answer:
@@ -118,11 +121,6 @@ class Exchange:
     def receive(self) -> Receive:
         """How the request's body comes."""
         return self.request.receive
-
-    @property
-    def scope(self) -> str:
-        """The scope in which the request is; empty without one."""
-        return self.request.headers.get(SCOPE_HEADER, "")
 
     @property
     def elapsed_ms(self) -> float:

@@ -31,9 +31,9 @@ from phi_emulator.faults.state import FaultState
 from phi_emulator.service.errors import ServiceError
 from phi_emulator.web.chain import Step, abort
 from phi_emulator.web.disconnect import run_unless_gone
-from phi_emulator.web.exchange import SCOPE_HEADER, Exchange
+from phi_emulator.web.exchange import Exchange
 
-__all__ = ["FAULT_HEADER", "SCOPE_HEADER", "FaultLink", "bad_fault"]
+__all__ = ["FAULT_HEADER", "FaultLink", "bad_fault"]
 
 FAULT_HEADER: Final = f"{EMULATOR_HEADERS}fault"
 """Request header with the fault that this request shall meet, as a line."""
