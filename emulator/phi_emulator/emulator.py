@@ -19,6 +19,7 @@ from concurrent.futures import ThreadPoolExecutor
 from types import TracebackType
 from typing import TYPE_CHECKING, Final, Self
 
+from phi_client.contract.clock.base import SYSTEM_CLOCK, Clock
 from phi_client.contract.dialects import DIALECTS, SERVERLESS
 from phi_client.contract.emulator import EMULATOR_ENTRA
 from phi_emulator.config import EmulatorConfig
@@ -33,6 +34,7 @@ from phi_emulator.web.listening import ListenError, listen, root_url
 if TYPE_CHECKING:
     from phi_emulator.journal.journal import Journal
     from phi_emulator.service.fault_rules import Faults
+    from phi_emulator.service.latency import Latency
     from phi_emulator.service.scopes import Scopes
     from phi_emulator.web.health import Opening
     from phi_emulator.web.server import HttpServer
@@ -111,9 +113,9 @@ class Emulator:
     """An emulator in this process; a context manager that starts and stops it.
 
     Without `config` it takes the defaults and a free port. `make_engine` is called on the engine's thread and stands
-    for the model or script that `config` names. `clock` tells seconds: when a request came to what, how long one may
-    wait, what counts for a limit, when tokens expire; without it `time.monotonic`, and `time.time` for tokens. Both are
-    meant for tests.
+    for the model or script that `config` names. `clock` tells the time and is what every wait goes through: of faults,
+    of latency, for a limit's window, for a place in the queue, until an answer has taken too long, until a token
+    expires. With a `phi_client.testing.VirtualClock` none of them takes time. Both are meant for tests.
     """
 
     def __init__(
@@ -121,7 +123,7 @@ class Emulator:
         config: EmulatorConfig | None = None,
         *,
         make_engine: Callable[[], Engine] | None = None,
-        clock: Callable[[], float] | None = None,
+        clock: Clock = SYSTEM_CLOCK,
     ) -> None:
         self.config = EmulatorConfig(port=0) if config is None else config
         self.description = ""
@@ -134,6 +136,7 @@ class Emulator:
         self._opening: Opening | None = None
         self._server: HttpServer | None = None
         self._faults: Faults | None = None
+        self._latency: Latency | None = None
         self._scopes: Scopes | None = None
         self._journal: Journal | None = None
         self._thread: threading.Thread | None = None
@@ -160,7 +163,7 @@ class Emulator:
             make_engine,
             queue_size=self.config.queue_size,
             queue_seconds=self.config.queue_seconds,
-            clock=self._clock or time.monotonic,
+            clock=self._clock.now,
         )
         try:
             # The model loads on the worker's thread while the server's modules are imported on this one, and then while
@@ -180,13 +183,12 @@ class Emulator:
             self._give_up()
             raise
         self._source = source
-        clock, config = self._clock or time.monotonic, self.config
+        clock, config = self._clock, self.config
         service = ChatService(source, has_extensions=config.extensions, clock=clock)
-        authority = Authority(config.tenant, lifetime_s=config.token_seconds, clock=self._clock or time.time)
+        authority = Authority(config.tenant, lifetime_s=config.token_seconds, clock=clock.unix)
         app = App(service, config, authority=authority, clock=clock)
-        self._faults = app.faults
+        self._faults, self._latency, self._journal = app.faults, app.latency, app.journal
         self._scopes = app.scopes
-        self._journal = app.journal
         assert self._opening is not None  # noqa: S101 - opened above
         self._opening.decide(app, self.event_loop)
         return self
@@ -197,7 +199,7 @@ class Emulator:
         from phi_emulator.web.server import HttpServer  # noqa: PLC0415
 
         self._opening = Opening()
-        self._server = HttpServer(self._opening)
+        self._server = HttpServer(self._opening, self._clock)
         self._thread = threading.Thread(
             target=self._server.serve_until_stopped,
             args=(self._socket,),
@@ -259,6 +261,13 @@ class Emulator:
         if self._faults is None:
             raise EmulatorError("the emulator was not started: call `start()` first")
         return self._faults
+
+    @property
+    def latency(self) -> Latency:
+        """How fast answers come: a profile that can be put in the place of another, and how it was kept."""
+        if self._latency is None:
+            raise EmulatorError("the emulator was not started: call `start()` first")
+        return self._latency
 
     @property
     def scopes(self) -> Scopes:
