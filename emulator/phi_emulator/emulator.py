@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     from phi_emulator.service.scripts import Scripts
     from phi_emulator.service.settings import Settings
     from phi_emulator.web.app import App
+    from phi_emulator.web.health import Opening
     from phi_emulator.web.server import HttpServer
 
 __all__ = ["Emulator", "EmulatorError", "find_model", "find_script"]
@@ -169,6 +170,7 @@ class Emulator:
         self._socket: socket.socket | None = None
         self._bound_port = 0
         self._source: AnswerSource | None = None
+        self._opening: Opening | None = None
         self._server: HttpServer | None = None
         self._app: App | None = None
         self._thread: threading.Thread | None = None
@@ -199,20 +201,21 @@ class Emulator:
             clock=self._clock.now,
         )
         try:
-            # The model loads on the worker's thread while the server's modules are imported on this one.
+            # The model loads on the worker's thread while the server's modules are imported on this one, and then while
+            # whoever asks is told that it loads.
             with ThreadPoolExecutor(1) as pool:
                 loading = pool.submit(source.start)
+                self._open()
                 from phi_emulator.service.chat import ChatService  # noqa: PLC0415
                 from phi_emulator.service.entra import Authority  # noqa: PLC0415
                 from phi_emulator.web.app import App  # noqa: PLC0415
-                from phi_emulator.web.server import HttpServer  # noqa: PLC0415
 
                 loading.result()
         except ModelLoadError as error:
-            self._socket.close()
+            self._give_up()
             raise EmulatorError(f"the model can't be loaded: {error}") from error
         except BaseException:
-            self._socket.close()
+            self._give_up()
             raise
         self._source = source
         clock, config = self._clock, self.config
@@ -227,7 +230,17 @@ class Emulator:
             script=script,
             has_model=config.has_model or self._make_engine is not None,
         )
-        self._server = HttpServer(app, clock)
+        assert self._opening is not None  # noqa: S101 - opened above
+        self._opening.decide(app, self.event_loop)
+        return self
+
+    def _open(self) -> None:
+        """Serve from now on: whether it lives and is ready, and the rest once that is decided."""
+        from phi_emulator.web.health import Opening  # noqa: PLC0415 - the server's modules are slow to import
+        from phi_emulator.web.server import HttpServer  # noqa: PLC0415
+
+        self._opening = Opening()
+        self._server = HttpServer(self._opening, self._clock)
         self._thread = threading.Thread(
             target=self._server.serve_until_stopped,
             args=(self._socket,),
@@ -236,7 +249,17 @@ class Emulator:
         )
         self._thread.start()
         self._server.ready.wait()
-        return self
+
+    def _give_up(self) -> None:
+        """Refuse whoever waited for a model that does not come, and free the port."""
+        if self._opening is not None and self._server is not None and self._thread is not None:
+            if self._server.event_loop is not None:
+                self._opening.decide(None, self._server.event_loop)
+            self._server.config.timeout_graceful_shutdown = math.ceil(_GRACE_S)
+            self._server.should_exit = True
+            self._thread.join()
+        if self._socket is not None:
+            self._socket.close()
 
     def stop(self, *, drain_seconds: float | None = None) -> None:
         """Refuse new connections, let running requests go on for `drain_seconds`, then end them. Blocks.

@@ -6,6 +6,7 @@ Those of `entra` are rows of the same kind, whose key has a place of its own in 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from typing import Final
@@ -13,12 +14,13 @@ from typing import Final
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp
 
-from phi_client.contract.emulator import EMULATOR_KEY
+from phi_client.contract.emulator import EMULATOR_KEY, EMULATOR_LIVE, EMULATOR_READY
 from phi_emulator.faults.reading import read_body
 from phi_emulator.service.chat import ChatService
 from phi_emulator.service.fault_rules import Faults
 from phi_emulator.web.control_route import ControlRoute, RouteTable, place, read_document, scope_of
 from phi_emulator.web.exchange import Exchange
+from phi_emulator.web.health import live_answer, ready_answer
 from phi_emulator.web.home import is_browser, page_response, summary
 
 __all__ = ["Control", "ControlRoute"]
@@ -52,6 +54,8 @@ class Control:
         """All of them."""
         return (
             ControlRoute(place("health"), "GET", self.health),
+            ControlRoute(re.escape(EMULATOR_LIVE), "GET", self.live),
+            ControlRoute(re.escape(EMULATOR_READY), "GET", self.ready),
             ControlRoute(place("status"), "GET", self.status),
             ControlRoute(place("faults"), "GET", self.faults),
             ControlRoute(place("faults"), "POST", self.set_faults),
@@ -70,6 +74,19 @@ class Control:
         if health.trouble:
             said |= {"reloads": health.reloads, "trouble": health.trouble}
         return JSONResponse(said, 200 if said["status"] == "healthy" else 503)
+
+    async def live(self, exchange: Exchange) -> ASGIApp:  # noqa: ARG002 - a handler's signature
+        """200 unless only a new start would help."""
+        return live_answer(self._state)
+
+    async def ready(self, exchange: Exchange) -> ASGIApp:  # noqa: ARG002 - a handler's signature
+        """200 while requests are answered."""
+        return ready_answer(self._state)
+
+    @property
+    def _state(self) -> str:
+        health = self._service.health
+        return "broken" if health.is_broken else "reloading" if health.is_reloading else "ready"
 
     async def status(self, exchange: Exchange) -> ASGIApp:  # noqa: ARG002 - a handler's signature
         """Which model answers, from where, on what, and how busy it is."""

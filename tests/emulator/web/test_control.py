@@ -22,6 +22,8 @@ from starlette.types import ASGIApp
 KEY = "a-key-of-its-own"
 PATHS = [
     "/_emulator/health",
+    "/_emulator/live",
+    "/_emulator/ready",
     "/_emulator/status",
     "/_emulator/limits",
     "/_emulator/filter",
