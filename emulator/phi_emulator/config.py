@@ -43,6 +43,7 @@ _MAX_PORT: Final = 65_535
 _LEAST_CACHE_MB: Final = 64
 _CACHE_BITS: Final = (8, 32)
 _MOST_RUNNING: Final = 64
+_MOST_ENTRIES: Final = 100_000
 _TENANT: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9.-]{0,63}")
 _SCRIPTED: Final = "scripted:"
 _YES: Final = ("yes", "y", "true", "on", "1")
@@ -142,6 +143,10 @@ class EmulatorConfig:
     """Take what the hosted model has not: answers in a form (`response_format`) and tools."""
     loose: bool = False
     """Take any `api-version`; else those that the surface takes."""
+    journal_size: int = 1000
+    """Exchanges of each scope that the journal keeps; 0 keeps none."""
+    journal_texts: bool = False
+    """Keep in the journal what was asked and answered; without it heads, figures and times."""
     request_timeout_ms: int | None = None
     """How long an answer may take before 408, or before its stream is broken off; `None` is no limit."""
     drain_seconds: float = 10.0
@@ -199,6 +204,8 @@ class EmulatorConfig:
         _require(fits, "max_running", running, f"give 1 to {_MOST_RUNNING}, or leave it out")
         bits = self.cache_bits
         _require(bits in (None, *_CACHE_BITS), "cache_bits", bits, "give 8 or 32, or leave it out")
+        size = self.journal_size
+        _require(0 <= size <= _MOST_ENTRIES, "journal_size", size, f"give 0 to {_MOST_ENTRIES}")
         limit = self.request_timeout_ms
         _require(limit is None or limit > 0, "request_timeout_ms", limit, "give a number of milliseconds")
         _require(self.context is None or self.context > 0, "context", self.context, "give a number of tokens")
@@ -352,6 +359,8 @@ def names(text: str) -> tuple[str, ...]:
 READERS: Final[Mapping[str, Callable[[str], object]]] = {
     "extensions": yes_or_no,
     "loose": yes_or_no,
+    "journal_texts": yes_or_no,
+    "journal_size": int,
     "deterministic": yes_or_no,
     "help_text": yes_or_no,
     "deployments": names,

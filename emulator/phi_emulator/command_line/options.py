@@ -194,6 +194,10 @@ def _settings(*, without_model: str, port: str | None, log_level: str | None) ->
         switch("extensions", "Take what the hosted model has not: response_format and tools.", _SURFACES),
         switch("loose", "Take any api-version.", _SURFACES),
         _option(
+            "journal_size", "Exchanges of each scope that the journal keeps; 0 keeps none.", group=_SURFACES
+        ),
+        switch("journal_texts", "Keep in the journal what was asked and answered.", _SURFACES),
+        _option(
             "requests_per_minute", "Requests a minute of a deployment before 429.", "COUNT", group=_LIMITS
         ),
         _option("tokens_per_minute", "Tokens a minute of a deployment before 429.", "COUNT", group=_LIMITS),
