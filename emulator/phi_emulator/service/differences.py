@@ -125,9 +125,8 @@ _MET: Final[Mapping[str, Callable[[Facts], bool]]] = {
     "extensions": _is_extended,
     "extra-parameters": _ignores_parameters,
     "full-queue": _never,
-    "content-safety": lambda facts: (
-        facts.is_answer and (facts.behaviour.content_filter.is_on or facts.surface.annotates)
-    ),
+    # What is harmless is annotated so on Azure too.
+    "content-safety": lambda facts: facts.asked is not None and facts.behaviour.content_filter.is_on,
     "api-version": _takes_any_version,
     "time-limit": lambda facts: (
         _is_managed(facts)
