@@ -61,7 +61,7 @@ class Facts:
 
 def deviations_met(facts: Facts) -> tuple[Deviation, ...]:
     """The deviations, in the order of the documentation."""
-    return tuple(one for one in DEVIATIONS if one.id == facts.differs or _MET.get(one.id, _never)(facts))
+    return tuple(one for one, name, is_met in _DEVIATIONS if name == facts.differs or is_met(facts))
 
 
 def _never(_: Facts) -> bool:
@@ -154,3 +154,5 @@ _MET: Final[Mapping[str, Callable[[Facts], bool]]] = {
     ),
     "sampling": lambda facts: facts.is_answer and facts.asked is not None and facts.asked.seed is not None,
 }
+
+_DEVIATIONS: Final = tuple((one, one.id, _MET.get(one.id, _never)) for one in DEVIATIONS)

@@ -12,12 +12,13 @@ from typing import Any, Final
 
 from starlette.types import Message, Receive, Send
 
+from phi_client.contract.secrets import letters_in
 from phi_client.contract.service.chat import ChatRequest
 from phi_client.contract.service.tokens import read_token
 from phi_emulator.journal.entry import Difference, Ending, JournalEntry, Texts, TokensUsed
 from phi_emulator.journal.journal import Journal
 from phi_emulator.journal.said import Said, read_said
-from phi_emulator.journal.secrets import Cleaner
+from phi_emulator.journal.secrets import Cleaner, Harmless
 from phi_emulator.journal.spent import Spent
 from phi_emulator.journal.timeline import Timeline
 from phi_emulator.service.differences import Facts, deviations_met
@@ -31,8 +32,8 @@ _REFUSED: Final = 400
 """The first status of an error."""
 _MOST_KEPT: Final = 128 * 1024
 """Bytes of an answer that are kept to be read at its end: where there are more, the last ones."""
-_MOST_TEXT: Final = 1024 * 1024
-"""Bytes of a body whose texts are kept."""
+_MOST_TEXT: Final = 512 * 1024
+"""Bytes of a body that are read for its texts."""
 _MOST_SHOWN: Final = 64 * 1024
 """Characters of a text that is kept."""
 _MOST_CODE: Final = 100
@@ -46,7 +47,8 @@ class JournalLink:
         self, journal: Journal, keys: Collection[str] = (), *, unix: Callable[[], float] = time.time
     ) -> None:
         self._journal = journal
-        self._keys = keys
+        self._keys = {letters_in(key) for key in keys}
+        self._harmless = Harmless()
         self._unix = unix
 
     async def __call__(self, following: Step, exchange: Exchange, receive: Receive, send: Send) -> None:
@@ -55,7 +57,11 @@ class JournalLink:
         if journal.most <= 0 or not exchange.place.is_of_surface:
             await following(exchange, receive, send)
             return
-        note = _Note(exchange, self._keys, self._unix(), keeps_texts=journal.keeps_texts)
+
+        def cleaner() -> Cleaner:
+            return Cleaner(self._keys, exchange.headers.items(), self._harmless)
+
+        note = _Note(exchange, cleaner, self._unix(), keeps_texts=journal.keeps_texts)
         journal.begin(note, note.entry)
 
         async def received() -> Message:
@@ -78,11 +84,13 @@ class JournalLink:
 class _Note:
     """What is noted of one exchange so far."""
 
-    def __init__(self, exchange: Exchange, keys: Collection[str], began: float, *, keeps_texts: bool) -> None:
+    def __init__(
+        self, exchange: Exchange, cleaner: Callable[[], Cleaner], began: float, *, keeps_texts: bool
+    ) -> None:
         self._exchange = exchange
         self._clock = exchange.clock.now
         self._received = exchange.received
-        self._keys = keys
+        self._cleaner = cleaner
         self._began = began
         self._over: float | None = None
         self._ending: Ending = "running"
@@ -139,7 +147,13 @@ class _Note:
         """How it stands."""
         exchange = self._exchange
         request, asked, answer = exchange.request, exchange.asked, exchange.answer
-        clean = Cleaner(self._keys, exchange.headers)
+        query = request.query_params
+        deployment = None if exchange.deployment is None else exchange.deployment[:_LONG_NAME]
+        clean = self._cleaner()
+        version = query.get("api-version", "")[:_MOST_CODE]
+        others = (exchange.path, exchange.scope, exchange.place.route, request.method, version)
+        answers = "\n".join(map("\n".join, self._headers))
+        clean.clears(*others, deployment or "", exchange.scripted or "", answers)
         said = self._said()
         spent = self._spent()
         budget = None if answer is None else answer.sampling.max_tokens
@@ -153,14 +167,14 @@ class _Note:
             path=clean.text(exchange.path),
             surface=exchange.dialect.name,
             route=clean.text(exchange.place.route),
-            request_headers=clean.head(exchange.headers.items()),
-            api_version=clean.text(request.query_params.get("api-version", "")[:_MOST_CODE]) or None,
-            deployment=None if exchange.deployment is None else clean.text(exchange.deployment[:_LONG_NAME]),
+            request_headers=clean.head(),
+            api_version=clean.text(version) or None,
+            deployment=None if deployment is None else clean.text(deployment),
             streamed=asked is not None and bool(asked.stream),
             sampling=_sampling(asked, budget),
             status=self._status,
             error_code=self._error_code(said, clean),
-            response_headers=clean.head(self._headers),
+            response_headers=clean.answers_head(self._headers),
             usage=self._usage(),
             finish_reason=self._finish_reason(said),
             fault=exchange.fault,
@@ -174,7 +188,7 @@ class _Note:
             request_bytes=self._request_bytes,
             response_bytes=self._response_bytes,
             timeline=self._timeline.copy(),
-            texts=self._texts(said, clean),
+            texts=self._texts(said),
         )
 
     @property
@@ -199,15 +213,16 @@ class _Note:
         exchange = self._exchange
         return read_said(exchange.dialect, exchange.place.route, bytes(self._told), is_error=self._is_error)
 
-    def _texts(self, said: Said, clean: Cleaner) -> Texts | None:
+    def _texts(self, said: Said) -> Texts | None:
         if not self._keeps_texts:
             return None
 
         def shown(text: str) -> str:
             # Before the cut: half a secret would be found by nobody.
-            cleaned = clean.text(text)
+            cleaned = whole.text(text)
             return cleaned if len(cleaned) <= _MOST_SHOWN else cleaned[: _MOST_SHOWN - 1] + "…"
 
+        whole = self._cleaner()
         answer = said.content if said.is_read else bytes(self._told).decode(errors="replace")
         return Texts(shown(bytes(self._asked).decode(errors="replace")), shown(answer), shown(said.reasoning))
 
