@@ -3,7 +3,7 @@
 It must not know files or HTTP.
 
     first = "800ms"                        first=800ms, rate=40/s, jitter=0.2, seed=7
-    rate = "40/s"                          azure-phi-4, seed=7           a preset, with another seed
+    rate = "40/s"                          phi-4-mini-azure, seed=7      a preset, with another seed
     jitter = 0.2                           off                           as fast as the model
 """
 
@@ -93,7 +93,7 @@ def read_table(table: Mapping[str, object]) -> Profile:
             raise error.under(key) from None
     if "rate" in table and "gap" in table:
         raise LatencyError("it says the same as `rate`: give one of them", "gap")
-    if not {"preset", "first", "prompt", "rate", "gap"} & table.keys():
+    if "preset" not in table and not _TIMES & table.keys():
         raise LatencyError(f"neither a preset nor a time is given; write it as `{EXAMPLE}`")
     if "jitter" in changes and "first_jitter" not in changes:
         changes["first_jitter"] = changes["jitter"]
@@ -105,22 +105,24 @@ def table_of(profile: Profile) -> dict[str, str | float | int]:
     plain, table = Profile(), dict[str, str | float | int]()
     for key in KEYS:
         value = getattr(profile, key.field)
-        # A gap that no rate says is written as it is.
-        is_other = key.name == ("gap" if value >= 1 / _MOST_RATE else "rate") and key.field == "gap_s"
-        if value != getattr(plain, key.field) and not is_other:
+        if value != getattr(plain, key.field):
             table[key.name] = key.write(value)
+    if "gap" in table:
+        # One of them, the shorter one.
+        is_rate = profile.gap_s >= 1 / _MOST_RATE and len(str(table["rate"])) <= len(str(table["gap"]))
+        del table["gap" if is_rate else "rate"]
     if profile.first_jitter == profile.jitter:
         table.pop("first_jitter", None)
     elif not profile.first_jitter:
         table["first_jitter"] = 0
-    return table
+    return table if _TIMES & table.keys() else {"first": "0ms", **table}
 
 
 def write_line(profile: Profile | None) -> str:
     """A profile as a line."""
     if profile is None:
         return OFF
-    return ", ".join(f"{key}={value}" for key, value in table_of(profile).items()) or "first=0ms"
+    return ", ".join(f"{key}={value}" for key, value in table_of(profile).items())
 
 
 def _preset(value: object) -> Profile:
@@ -210,5 +212,6 @@ KEYS: Final[tuple[Key, ...]] = (
     Key("seed", "of the jitter", "0", "seed", _whole(0, _MOST_SEED), _same),
 )  # fmt: skip
 """What a profile may hold, beside `preset` and `source`."""
+_TIMES: Final = frozenset(("first", "prompt", "rate", "gap"))
 _OTHERS: Final = ("preset", "source")
 _BY_NAME: Final = {key.name: key for key in KEYS}
