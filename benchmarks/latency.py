@@ -118,7 +118,7 @@ def measure(place: Place, profile: str, *, streams: int, tokens: int, scope: str
 
 @contextmanager
 def bare_server(tokens: int) -> Iterator[int]:
-    """A server on a thread of its own that waits for each token's time and writes it: what the machine itself is off."""
+    """A server on a thread of its own that waits for each token's time and writes it: the machine's own part."""
 
     async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         head = (await reader.readuntil(b"\r\n\r\n")).decode()

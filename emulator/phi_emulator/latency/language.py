@@ -28,7 +28,7 @@ _WHOLE: Final = re.compile(r"[0-9]{1,19}", re.ASCII)
 _LEAST_RATE: Final = 1 / MOST_S
 _MOST_RATE: Final = 1e6
 _AMOUNT: Final = re.compile(r"((?:[0-9]+\.?|[0-9]*\.[0-9]+)(?:[eE][+-]?[0-9]+)?) ?([a-zµ/]*)")
-_SECONDS: Final = {"us": 1e-6, "µs": 1e-6, "ms": 1e-3, "s": 1.0, "": 1.0}
+_IN_A_SECOND: Final = {"us": 1_000_000, "µs": 1_000_000, "ms": 1000, "s": 1, "": 1}
 
 
 class LatencyError(DocumentError):
@@ -134,9 +134,9 @@ def _preset(value: object) -> Profile:
 
 def _seconds(value: object) -> float:
     amount, unit = _amount(value)
-    if amount is None or unit not in _SECONDS:
+    if amount is None or unit not in _IN_A_SECOND:
         raise LatencyError(f"{shown(value)} is no time such as `800ms` or `1.5s`")
-    seconds = amount * _SECONDS[unit]
+    seconds = amount / _IN_A_SECOND[unit]
     if seconds > MOST_S:
         raise LatencyError(f"{shown(value)} is longer than {MOST_S:.0f} s")
     return seconds
@@ -160,10 +160,10 @@ def _ratio(value: object) -> float:
 
 def _whole(least: int, most: int) -> Callable[[object], int]:
     def read(value: object) -> int:
-        is_whole = type(value) is int or (isinstance(value, str) and _WHOLE.fullmatch(value))
-        if not is_whole or not least <= int(str(value)) <= most:
+        number = int(value) if isinstance(value, str) and _WHOLE.fullmatch(value) else value
+        if not isinstance(number, int) or isinstance(number, bool) or not least <= number <= most:
             raise LatencyError(f"{shown(value)} is no whole number from {least} to {most}")
-        return int(str(value))
+        return number
 
     return read
 
