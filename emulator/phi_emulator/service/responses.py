@@ -5,7 +5,6 @@ It must not know routes, HTTP or who listens.
 
 from __future__ import annotations
 
-import time
 from collections.abc import AsyncIterator, Iterator, Mapping
 from typing import Any
 
@@ -36,7 +35,8 @@ class Answer:
     """One answer. Ask for `complete()` or for `events()`, once, and call `cancel()` in the end in any case.
 
     `prompt_found` is what the content filter found in the prompt, `watch` what it does to the answer, `reader` finds
-    the calls of tools in it. With a `pace` it comes no faster than that.
+    the calls of tools in it. `usage` is told in the place of what was counted. With a `pace` it comes no faster than
+    that.
     """
 
     def __init__(
@@ -53,7 +53,9 @@ class Answer:
         prompt_found: Mapping[str, str],
         watch: AnswerFilter | None,
         includes_usage: bool,
+        created: int,
         reader: ToolCallReader | None = None,
+        usage: Mapping[str, int] | None = None,
         pace: Pace | None = None,
         prompt_tokens: int = 0,
     ) -> None:
@@ -68,11 +70,12 @@ class Answer:
         self._id = f"chatcmpl-{request_id}"
         self._model = model
         self._fingerprint = fingerprint
-        self._created = int(time.time())
+        self._created = created
         self._prompt_results = prompt_filter_results(prompt_found)
         self._watch = watch
         self._includes_usage = includes_usage
         self._reader = reader
+        self._told = usage or {}
         self.pace = pace
         self._prompt_tokens = prompt_tokens
 
@@ -219,10 +222,18 @@ class Answer:
             completion_tokens=outcome.completion_tokens,
             total_tokens=outcome.prompt_tokens + outcome.completion_tokens,
         )
+        if self._told:
+            usage = usage.model_copy(update={"total_tokens": self._total(usage)} | dict(self._told))
         if not self._dialect.tells_details:
             return usage
         cached = {"cached_tokens": outcome.cached_prompt_tokens}
         return usage.model_copy(update={"prompt_tokens_details": cached})
+
+    def _total(self, counted: WireUsage) -> int:
+        """Of what is told, as far as it is told."""
+        return self._told.get("prompt_tokens", counted.prompt_tokens) + self._told.get(
+            "completion_tokens", counted.completion_tokens
+        )
 
     async def _found(self, *, whole: bool) -> AsyncIterator[list[Found]]:
         """Text and calls as they come, all that is there at a time."""

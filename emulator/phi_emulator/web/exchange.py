@@ -13,9 +13,12 @@ from typing import Any, Final, TypeAlias
 from starlette.requests import Request
 from starlette.types import ASGIApp, Receive
 
+from phi_client.contract.clock.base import Clock
 from phi_client.contract.emulator import EMULATOR_HEADERS, EMULATOR_PLACE
 from phi_client.contract.service import Surface
 from phi_client.contract.service.chat import ChatRequest
+from phi_client.contract.service.tokens import read_token
+from phi_emulator.faults.rules import Call, Fault
 from phi_emulator.service.behaviour import Behaviour
 from phi_emulator.service.errors import ServiceError
 from phi_emulator.service.pacing import Pace
@@ -67,11 +70,15 @@ async def _nothing(request: ChatRequest) -> None:
     """What most exchanges wait for."""
 
 
+async def _no_fault(fault: Fault) -> None:
+    """What most exchanges meet."""
+
+
 @dataclass(slots=True)
 class Exchange:
     """A request with the place to which it leads, its dialect at the asked version, and an id that is always a GUID.
 
-    `clock` tells the time in seconds, from any beginning; `session` is the deployment's.
+    `clock` is what each wait of it goes through; `session` is the deployment's.
     """
 
     request: Request
@@ -79,7 +86,7 @@ class Exchange:
     dialect: Surface
     behaviour: Behaviour
     session: str
-    clock: Callable[[], float]
+    clock: Clock
     scope: str = ""
     """Whose rules and counts hold, and who finds it again: see `service.scopes`; without it the request's header."""
     request_id: str = field(default_factory=lambda: str(uuid.uuid4()))
@@ -89,6 +96,8 @@ class Exchange:
     """What the client was told, once it was told."""
     answer: Answer | None = None
     deployment: str | None = None
+    meet: Callable[[Fault], Awaitable[None]] = _no_fault
+    """Awaited with the fault of a script's answer, before the engine is asked."""
     asked: ChatRequest | None = None
     """What is asked, once it was read and found good."""
     fault: Mapping[str, Any] | None = None
@@ -103,7 +112,7 @@ class Exchange:
     """How fast the answer may come, asked for once the service is."""
 
     def __post_init__(self) -> None:
-        self.received = self.clock()
+        self.received = self.clock.now()
         self.scope = self.scope or self.request.headers.get(SCOPE_HEADER, "")
 
     @property
@@ -130,6 +139,17 @@ class Exchange:
         """The request's headers."""
         return self.request.headers
 
+    def call(self, *, streams: bool) -> Call:
+        """What rules know of the request, which was read."""
+        return Call(
+            surface=self.dialect.name,
+            route=self.place.route,
+            deployment=self.deployment,
+            headers=self.headers,
+            streams=streams,
+            has_token=read_token(self.headers) is not None,
+        )
+
     @property
     def receive(self) -> Receive:
         """How the request's body comes."""
@@ -138,7 +158,7 @@ class Exchange:
     @property
     def elapsed_ms(self) -> float:
         """Milliseconds since the request came in."""
-        return (self.clock() - self.received) * 1000
+        return (self.clock.now() - self.received) * 1000
 
     @property
     def path(self) -> str:
