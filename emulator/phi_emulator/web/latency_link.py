@@ -50,8 +50,7 @@ class LatencyLink:
                 wanted,
                 1 if line is not None else self._latency.next_number(scope),
                 begun=lambda: exchange.received + exchange.put_off_s,
-                clock=exchange.clock.now,
-                sleep=exchange.clock.sleep_async,
+                clock=exchange.clock,
             )
 
         exchange.pace = pace
