@@ -27,6 +27,7 @@ _MOST_SEED: Final = 2**63 - 1
 _WHOLE: Final = re.compile(r"[0-9]{1,19}", re.ASCII)
 _LEAST_RATE: Final = 1 / MOST_S
 _MOST_RATE: Final = 1e6
+_SHORT_RATE: Final = len("1000/s")
 _AMOUNT: Final = re.compile(r"((?:[0-9]+\.?|[0-9]*\.[0-9]+)(?:[eE][+-]?[0-9]+)?) ?([a-zµ/]*)")
 _IN_A_SECOND: Final = {"us": 1_000_000, "µs": 1_000_000, "ms": 1000, "s": 1, "": 1}
 
@@ -108,8 +109,9 @@ def table_of(profile: Profile) -> dict[str, str | float | int]:
         if value != getattr(plain, key.field):
             table[key.name] = key.write(value)
     if "gap" in table:
-        # One of them, the shorter one.
-        is_rate = profile.gap_s >= 1 / _MOST_RATE and len(str(table["rate"])) <= len(str(table["gap"]))
+        # One of them: the rate, unless it takes many digits.
+        is_short = len(str(table["rate"])) <= max(len(str(table["gap"])), _SHORT_RATE)
+        is_rate = profile.gap_s >= 1 / _MOST_RATE and is_short
         del table["gap" if is_rate else "rate"]
     if profile.first_jitter == profile.jitter:
         table.pop("first_jitter", None)
