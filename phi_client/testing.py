@@ -11,8 +11,9 @@ from typing import TypeVar
 
 from phi_client._call.client import BaseClient
 from phi_client._call.clock import Clock, InstantRetries
+from phi_client._call.real_endpoints import RealEndpointError
 
-__all__ = ["Clock", "instant_retries", "with_clock"]
+__all__ = ["Clock", "RealEndpointError", "instant_retries", "with_clock"]
 
 _C = TypeVar("_C", bound=BaseClient)
 

@@ -31,7 +31,9 @@ from phi_emulator.forms.grammar import ANY_OBJECT, write_grammar
 from phi_emulator.web.listening import ListenError, listen, root_url
 
 if TYPE_CHECKING:
+    from phi_emulator.journal.journal import Journal
     from phi_emulator.service.fault_rules import Faults
+    from phi_emulator.service.scopes import Scopes
     from phi_emulator.web.server import HttpServer
 
 __all__ = ["Emulator", "EmulatorError", "find_model"]
@@ -130,6 +132,8 @@ class Emulator:
         self._source: AnswerSource | None = None
         self._server: HttpServer | None = None
         self._faults: Faults | None = None
+        self._scopes: Scopes | None = None
+        self._journal: Journal | None = None
         self._thread: threading.Thread | None = None
 
     def start(self) -> Self:
@@ -178,6 +182,8 @@ class Emulator:
         authority = Authority(config.tenant, lifetime_s=config.token_seconds, clock=self._clock or time.time)
         app = App(service, config, authority=authority, clock=clock)
         self._faults = app.faults
+        self._scopes = app.scopes
+        self._journal = app.journal
         self._server = HttpServer(app)
         self._thread = threading.Thread(
             target=self._server.serve_until_stopped,
@@ -230,6 +236,20 @@ class Emulator:
         if self._faults is None:
             raise EmulatorError("the emulator was not started: call `start()` first")
         return self._faults
+
+    @property
+    def scopes(self) -> Scopes:
+        """Whose requests are: keys that stand for scopes, so that tests that run side by side don't meet."""
+        if self._scopes is None:
+            raise EmulatorError("the emulator was not started: call `start()` first")
+        return self._scopes
+
+    @property
+    def journal(self) -> Journal:
+        """The last exchanges: what was asked, what became of it, and where the time went."""
+        if self._journal is None:
+            raise EmulatorError("the emulator was not started: call `start()` first")
+        return self._journal
 
     @property
     def key(self) -> str:

@@ -135,6 +135,7 @@ class ChatService:
             request_id=request_id,
             model=self._model,
             fingerprint=self._engine_info.fingerprint,
+            sampling=sampling,
             admission=admission,
             limits=limits,
             prompt_found=found,

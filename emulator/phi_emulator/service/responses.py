@@ -21,8 +21,8 @@ from phi_client.contract.service.chat import (
 from phi_client.contract.service.filter_results import prompt_filter_results
 from phi_client.contract.service.stream import StreamWriter
 from phi_emulator.engine.errors import EngineError
-from phi_emulator.engine.protocol import EndReason
-from phi_emulator.engine.serving.generation import Generation, Outcome, Times
+from phi_emulator.engine.protocol import EndReason, Sampling
+from phi_emulator.engine.serving.generation import Generation, Outcome, Progress, Times
 from phi_emulator.forms.tool_calls import CallArguments, CallBegin, Found, SaidText, ToolCallReader
 from phi_emulator.service.content_filter import AnswerFilter
 from phi_emulator.service.errors import error_of_engine
@@ -46,6 +46,7 @@ class Answer:
         request_id: str,
         model: str,
         fingerprint: str,
+        sampling: Sampling,
         admission: Admission,
         limits: RateLimits,
         prompt_found: Mapping[str, str],
@@ -53,6 +54,8 @@ class Answer:
         includes_usage: bool,
         reader: ToolCallReader | None = None,
     ) -> None:
+        self.sampling = sampling
+        """How its tokens are chosen, and how many it may have."""
         self.admission = admission
         self._limits = limits
         self._is_refused = False
@@ -73,6 +76,16 @@ class Answer:
         """Tokens, once the answer is through."""
         outcome = self._generation.outcome
         return None if outcome is None else self._usage(outcome)
+
+    @property
+    def progress(self) -> Progress:
+        """How far it has come, also where it never comes to its end."""
+        return self._generation.progress
+
+    @property
+    def finish_reason(self) -> FinishReason | None:
+        """What was said of its end, once the answer is through."""
+        return None if self._generation.outcome is None else self._ending()[1]
 
     @property
     def times(self) -> Times | None:

@@ -101,6 +101,7 @@ class Endpoints:
     async def _ask(self, exchange: Exchange, request: ChatRequest, size: int) -> None:
         """Have the request, which came in `size` bytes, answered by the deployment that it names."""
         behaviour, dialect = exchange.behaviour, exchange.dialect
+        exchange.asked = request
         if dialect.needs_model:
             exchange.deployment = request.model
         elif dialect.deployment_header is not None:

@@ -8,19 +8,22 @@ from __future__ import annotations
 import uuid
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Final, TypeAlias
+from typing import Any, Final, TypeAlias
 
 from starlette.requests import Request
 from starlette.types import ASGIApp, Receive
 
-from phi_client.contract.emulator import EMULATOR_PLACE
+from phi_client.contract.emulator import EMULATOR_HEADERS, EMULATOR_PLACE
 from phi_client.contract.service import Surface
 from phi_client.contract.service.chat import ChatRequest
 from phi_emulator.service.behaviour import Behaviour
 from phi_emulator.service.errors import ServiceError
 from phi_emulator.service.responses import Answer
 
-__all__ = ["Exchange", "Handler", "Place"]
+__all__ = ["SCOPE_HEADER", "Exchange", "Handler", "Place"]
+
+SCOPE_HEADER: Final = f"{EMULATOR_HEADERS}scope"
+"""Request header with the scope of what a test sets, counts and finds again, so that parallel tests don't meet."""
 
 _MOST_PATH_BYTES: Final = 200
 """Of what is logged of a path."""
@@ -76,6 +79,8 @@ class Exchange:
     behaviour: Behaviour
     session: str
     clock: Callable[[], float]
+    scope: str = ""
+    """Whose rules and counts hold, and who finds it again: see `service.scopes`; without it the request's header."""
     request_id: str = field(default_factory=lambda: str(uuid.uuid4()))
     received: float = field(init=False)
     """When the request came in, by `clock`."""
@@ -83,11 +88,22 @@ class Exchange:
     """What the client was told, once it was told."""
     answer: Answer | None = None
     deployment: str | None = None
+    asked: ChatRequest | None = None
+    """What is asked, once it was read and found good."""
+    fault: Mapping[str, Any] | None = None
+    """The fault that it meets, as a table, once that is known."""
+    scripted: str | None = None
+    """The rule of a script that answers, in a few words."""
+    latency: str | None = None
+    """The latency profile that it keeps to, in a few words."""
+    held_s: float = 0.0
+    """How long faults and profiles have held it back on purpose so far."""
     when_asked: Callable[[ChatRequest], Awaitable[None]] = _nothing
     """Awaited when the request was read, is good and its deployment is known, before the service is asked."""
 
     def __post_init__(self) -> None:
         self.received = self.clock()
+        self.scope = self.scope or self.request.headers.get(SCOPE_HEADER, "")
 
     @property
     def answered(self) -> Answer:

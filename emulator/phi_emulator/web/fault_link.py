@@ -33,12 +33,10 @@ from phi_emulator.web.chain import Step, abort
 from phi_emulator.web.disconnect import run_unless_gone
 from phi_emulator.web.exchange import Exchange
 
-__all__ = ["FAULT_HEADER", "SCOPE_HEADER", "FaultLink", "bad_fault"]
+__all__ = ["FAULT_HEADER", "FaultLink", "bad_fault"]
 
 FAULT_HEADER: Final = f"{EMULATOR_HEADERS}fault"
 """Request header with the fault that this request shall meet, as a line."""
-SCOPE_HEADER: Final = f"{EMULATOR_HEADERS}scope"
-"""Request header with the scope whose rules and counts hold."""
 
 Sleep = Callable[[float], Awaitable[None]]
 
@@ -65,6 +63,7 @@ class FaultLink:
         async def asked(request: ChatRequest | None) -> None:
             fault = self._fault_of(exchange, streams=request is not None and bool(request.stream))
             if fault is not None:
+                exchange.fault = fault.table
                 await carrier.begin(machine_for(fault, exchange.dialect, self._unix))
 
         exchange.when_asked = asked
@@ -88,7 +87,7 @@ class FaultLink:
         )
         line = headers.get(FAULT_HEADER)
         if line is None:
-            rule = self._state.choose(exchange.behaviour.faults, call, headers.get(SCOPE_HEADER, ""))
+            rule = self._state.choose(exchange.behaviour.faults, call, exchange.scope)
             return None if rule is None else rule.fault
         try:
             fault = read_line(line)
@@ -172,7 +171,11 @@ class _Carrier:
                 return
 
     async def _wait(self, seconds: float) -> None:
-        await self._sleep(seconds)
+        begun = self._exchange.clock()
+        try:
+            await self._sleep(seconds)
+        finally:
+            self._exchange.held_s += self._exchange.clock() - begun
 
 
 def bad_fault(reason: str) -> ServiceError:

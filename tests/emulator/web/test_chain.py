@@ -10,6 +10,7 @@ import json
 import logging
 import threading
 from collections.abc import Callable
+from itertools import chain, repeat
 from typing import Any
 
 import pytest
@@ -294,7 +295,7 @@ def test_the_elapsed_time_in_the_log_is_of_the_clock_that_was_given(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     caplog.set_level(logging.INFO, "phi_emulator.web")
-    seconds = iter([100.0, 112.5])
+    seconds = chain([100.0], repeat(112.5))
     with serving(clock=lambda: next(seconds)) as served:
         served.ask(served.whole(ASK))
     assert f"POST {CHAT} 200 12500 ms tokens=2+5" in caplog.text

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
+from itertools import chain, repeat
 from typing import Any
 
 import httpx
@@ -104,7 +105,7 @@ def test_a_source_without_an_engine_is_served() -> None:
 
 def test_the_log_tells_times_of_one_clock(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level("INFO", "phi_emulator.web")
-    parrot, now = Parrot(), iter([1.5, 9.0])
+    parrot, now = Parrot(), chain([1.5], repeat(9.0))
 
     async def ask(http: httpx.AsyncClient) -> None:
         await http.post("/chat/completions", json=BODY)

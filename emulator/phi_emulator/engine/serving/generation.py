@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass
 from typing import NamedTuple
 
 from phi_emulator.engine.errors import EngineError
 from phi_emulator.engine.protocol import EndReason
 from phi_emulator.engine.serving.delivery import Delivery
 
-__all__ = ["Generation", "Outcome", "Times"]
+__all__ = ["Generation", "Outcome", "Progress", "Times"]
 
 
 class Times(NamedTuple):
@@ -28,6 +29,23 @@ class Times(NamedTuple):
     first_token: float | None
     """None where the answer has none."""
     ended: float
+
+
+@dataclass(slots=True)
+class Progress:
+    """How far a request has come: as `Times`, `None` for what has not come about, and the tokens so far.
+
+    The worker's thread writes it, anybody may read it: also of a request that never came to its end.
+    """
+
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+    cached_prompt_tokens: int = 0
+    """Known in the end."""
+    queued: float | None = None
+    admitted: float | None = None
+    first_token: float | None = None
+    ended: float | None = None
 
 
 class Outcome(NamedTuple):
@@ -56,6 +74,7 @@ class Generation:
         self._has_begun = False
         self._received: list[str | Outcome | EngineError] = []
         self._arrived = asyncio.Event()
+        self.progress = Progress()
         self.outcome: Outcome | None = None
         """Set once the iteration is through."""
 

@@ -315,7 +315,7 @@ class Worker:
             self._refuse_the_late()
             admitted = self._books.admit()
             for _, state in admitted:
-                state.admitted = self._clock()
+                state.progress.admitted = self._clock()
             running = self._books.running > 0
             self._steps += running
         for sequence, state in admitted:
@@ -348,9 +348,11 @@ class Worker:
         state = self._books.find(step.sequence)
         if state is None:
             return
-        state.completion_tokens += step.token is not None
-        if state.first_token is None and step.token is not None:
-            state.first_token = self._clock()
+        if step.token is not None:
+            progress = state.progress
+            progress.completion_tokens += 1
+            if progress.first_token is None:
+                progress.first_token = self._clock()
         state.drafted_tokens += step.drafted_tokens
         state.accepted_tokens += step.accepted_tokens
         try:
