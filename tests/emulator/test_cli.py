@@ -207,7 +207,7 @@ def test_no_setting_of_the_client_is_missed() -> None:
     assert {"PHI_ENDPOINT", "PHI_DIALECT", "PHI_MODEL", "PHI_API_VERSION", "PHI_DEPLOYMENT"} <= words
     set_before = dict.fromkeys(words, "azures")
     left = client_environment(set_before, endpoint="http://127.0.0.1:1", key="k")
-    assert {name for name, value in left.items() if value == "azures"} <= {"PHI_LOG"}
+    assert {name for name, value in left.items() if value == "azures"} <= {"PHI_LOG", "PHI_ALLOW_REAL"}
 
 
 def curl(line: str) -> httpx.Response:
