@@ -21,6 +21,8 @@ from phi_emulator.documents import DocumentError
 from phi_emulator.engine.machine.devices import AUTO, DEVICES
 from phi_emulator.faults.rules import Rule as FaultRule
 from phi_emulator.faults.rules import read_rules as fault_rules_of
+from phi_emulator.latency.language import read_table as latency_of
+from phi_emulator.latency.profile import Profile
 from phi_emulator.service.behaviour import Behaviour
 from phi_emulator.service.content_filter import DEFAULT_RULES, ContentFilter, Rule, read_rules, rules_of
 from phi_emulator.service.entra import DEFAULT_TENANT
@@ -28,7 +30,15 @@ from phi_emulator.service.rate_limits import Limits
 from phi_emulator.settings.kinds import Choice, FilePath, Number, Switch, Text, Texts, Whole
 from phi_emulator.settings.setting import Group, Setting, environment_name, setting, settings_of
 from phi_emulator.settings.sources import Sources
-from phi_emulator.settings.values import SCRIPTED, FaultRules, FilterRules, Key, ModelName, SurfaceKeys
+from phi_emulator.settings.values import (
+    SCRIPTED,
+    FaultRules,
+    FilterRules,
+    Key,
+    LatencyProfile,
+    ModelName,
+    SurfaceKeys,
+)
 
 __all__ = ["SETTINGS", "ConfigError", "EmulatorConfig", "read_sources"]
 
@@ -148,6 +158,17 @@ class EmulatorConfig:
     """TOML or JSON file of faults, rules under `faults`, or these rules; `None` is a service without any."""
     fault_rules: tuple[FaultRule, ...] = field(init=False, repr=False)
     """What `faults` names, read once."""
+    latency: str | Mapping[str, Any] | None = setting(
+        None,
+        LatencyProfile(),
+        "How fast answers come: a preset of `phi-emulator latency`, a TOML or JSON file, or a line such as "
+        '"first=800ms, rate=40/s, jitter=0.2".',
+        Group.SURFACES,
+        without="as the model",
+    )
+    """How fast answers come: a preset, a TOML or JSON file, `first=800ms, rate=40/s`, or that as a table."""
+    latency_profile: Profile | None = field(init=False, repr=False)
+    """What `latency` names, read once."""
     help_text: bool = setting(
         default=False,
         kind=Switch(),
@@ -254,6 +275,8 @@ class EmulatorConfig:
             object.__setattr__(self, "rules", _rules(self.content_filter))
         with _about("faults"):
             object.__setattr__(self, "fault_rules", _fault_rules(self.faults))
+        with _about("latency"):
+            object.__setattr__(self, "latency_profile", _latency_profile(self.latency))
         taken = {self.key}.union(*self.surface_keys.values())
         if not is_loopback(self.host) and EMULATOR_KEY in taken:
             raise ConfigError(
@@ -312,6 +335,7 @@ class EmulatorConfig:
             answer_seconds=None if self.request_timeout_ms is None else self.request_timeout_ms / 1000,
             loose=self.loose,
             faults=self.fault_rules,
+            latency=self.latency_profile,
         )
 
     @property
@@ -387,3 +411,11 @@ def _fault_rules(faults: str | Sequence[Mapping[str, Any]] | None) -> tuple[Faul
     from phi_emulator.faults.reading import read_file  # noqa: PLC0415 - most emulators have none
 
     return read_file(Path(faults)) if isinstance(faults, str) else fault_rules_of([*faults])
+
+
+def _latency_profile(latency: str | Mapping[str, Any] | None) -> Profile | None:
+    if latency is None:
+        return None
+    from phi_emulator.latency.reading import read_setting  # noqa: PLC0415 - most emulators have none
+
+    return read_setting(latency) if isinstance(latency, str) else latency_of(latency)

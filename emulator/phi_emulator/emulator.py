@@ -33,6 +33,7 @@ from phi_emulator.web.listening import ListenError, listen, root_url
 if TYPE_CHECKING:
     from phi_emulator.journal.journal import Journal
     from phi_emulator.service.fault_rules import Faults
+    from phi_emulator.service.latency import Latency
     from phi_emulator.service.scopes import Scopes
     from phi_emulator.web.server import HttpServer
 
@@ -132,6 +133,7 @@ class Emulator:
         self._source: AnswerSource | None = None
         self._server: HttpServer | None = None
         self._faults: Faults | None = None
+        self._latency: Latency | None = None
         self._scopes: Scopes | None = None
         self._journal: Journal | None = None
         self._thread: threading.Thread | None = None
@@ -181,9 +183,8 @@ class Emulator:
         service = ChatService(source, has_extensions=config.extensions, clock=clock)
         authority = Authority(config.tenant, lifetime_s=config.token_seconds, clock=self._clock or time.time)
         app = App(service, config, authority=authority, clock=clock)
-        self._faults = app.faults
+        self._faults, self._latency, self._journal = app.faults, app.latency, app.journal
         self._scopes = app.scopes
-        self._journal = app.journal
         self._server = HttpServer(app)
         self._thread = threading.Thread(
             target=self._server.serve_until_stopped,
@@ -236,6 +237,13 @@ class Emulator:
         if self._faults is None:
             raise EmulatorError("the emulator was not started: call `start()` first")
         return self._faults
+
+    @property
+    def latency(self) -> Latency:
+        """How fast answers come: a profile that can be put in the place of another, and how it was kept."""
+        if self._latency is None:
+            raise EmulatorError("the emulator was not started: call `start()` first")
+        return self._latency
 
     @property
     def scopes(self) -> Scopes:

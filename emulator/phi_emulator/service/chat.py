@@ -23,6 +23,7 @@ from phi_emulator.service.behaviour import Behaviour
 from phi_emulator.service.content_filter import ContentFilter
 from phi_emulator.service.errors import ServiceError, error_of_engine, error_of_limit
 from phi_emulator.service.extensions import AnswerPlan, plan_answer
+from phi_emulator.service.pacing import Pace
 from phi_emulator.service.rate_limits import Deployments, LimitExceededError
 from phi_emulator.service.responses import Answer
 
@@ -91,11 +92,13 @@ class ChatService:
         deployment: str | None = None,
         size: int = 0,
         received: float | None = None,
+        pace: Pace | None = None,
     ) -> Answer:
         """Queue a request; the answer is in the making when this returns.
 
         `deployment` is who is asked, by name. `size` is in how many bytes the request came: none waits for much larger
         ones. `received` is when it came in, by the source's clock; without it that is when it is queued.
+        With a `pace` it comes no faster than that.
 
         Raises:
             ServiceError: a limit is reached, the prompt is blocked or too long, the queue is full, or the engine can't.
@@ -142,6 +145,8 @@ class ChatService:
             watch=watch,
             includes_usage=request.wants_usage,
             reader=plan.reader,
+            pace=pace,
+            prompt_tokens=len(prompt),
         )
 
     async def _plan(self, dialect: Surface, request: ChatRequest, size: int) -> AnswerPlan:

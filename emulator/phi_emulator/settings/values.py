@@ -15,11 +15,12 @@ from phi_client.contract.service.filter_results import SEVERITIES
 from phi_client.contract.tokens import is_token
 from phi_emulator.documents import DocumentError, items_of, near, table
 from phi_emulator.faults.rules import read_rules as read_fault_rules
+from phi_emulator.latency.reading import is_file as is_latency_file
 from phi_emulator.models.strict_json import object_of
 from phi_emulator.service.content_filter import CATEGORIES, rules_of
 from phi_emulator.settings.kinds import FilePath, Kind
 
-__all__ = ["SCRIPTED", "FaultRules", "FilterRules", "Key", "ModelName", "SurfaceKeys"]
+__all__ = ["SCRIPTED", "FaultRules", "FilterRules", "Key", "LatencyProfile", "ModelName", "SurfaceKeys"]
 
 SCRIPTED: Final = "scripted:"
 """What stands before the file of a script, in the place of a model's name."""
@@ -142,6 +143,40 @@ class FilterRules(FilePath):
 
     def shown(self, value: object) -> str:
         return value if isinstance(value, str) else f"{len(rules_of(value))} words"
+
+
+class LatencyProfile(FilePath):
+    """A preset, a file whose name ends so, or a profile as a line; in a file also as a table."""
+
+    @property
+    def schema(self) -> Mapping[str, Any]:
+        from phi_emulator.latency.language import KEYS  # noqa: PLC0415 - for editors alone
+        from phi_emulator.latency.presets import PRESETS  # noqa: PLC0415
+
+        words = {key.name: {"type": ["string", "number"], "description": key.meaning} for key in KEYS}
+        named: dict[str, Any] = {"preset": {"enum": [*PRESETS]}, "source": {"type": "string"}}
+        profile = {"type": "object", "properties": named | words, "additionalProperties": False}
+        return {"anyOf": [{"type": "string", "minLength": 1}, profile]}
+
+    def read(self, value: object) -> Any:
+        from phi_emulator.latency.language import read_line, read_table  # noqa: PLC0415 - most emulators have none
+
+        found = object_of(value)
+        if found is not None:
+            read_table(found)
+            return found
+        word = FilePath.read(self, value)
+        if not is_latency_file(word):
+            read_line(word)
+        return word
+
+    def located(self, value: Any, folder: Path) -> Any:
+        is_path = isinstance(value, str) and is_latency_file(value)
+        return FilePath.located(self, value, folder) if is_path else value
+
+    def shown(self, value: object) -> str:
+        found = object_of(value)
+        return str(value) if found is None else ", ".join(f"{name}={one}" for name, one in found.items())
 
 
 class FaultRules(FilePath):

@@ -21,6 +21,7 @@ from phi_emulator.service.behaviour import Behaviour, CurrentBehaviour
 from phi_emulator.service.chat import ChatService
 from phi_emulator.service.entra import Authority
 from phi_emulator.service.fault_rules import Faults
+from phi_emulator.service.latency import Latency
 from phi_emulator.service.scopes import Scopes
 from phi_emulator.web.auth import Gate
 from phi_emulator.web.chain import Link, chained, pass_through
@@ -32,6 +33,7 @@ from phi_emulator.web.fault_link import FaultLink
 from phi_emulator.web.guard import check_message, check_source
 from phi_emulator.web.home import is_browser
 from phi_emulator.web.journal_link import JournalLink
+from phi_emulator.web.latency_link import LatencyLink
 from phi_emulator.web.links import checked, limit_time, log_exchange, say_stopping
 from phi_emulator.web.routes import Routes
 
@@ -61,6 +63,8 @@ class App:
         """How exchanges that begin now are met."""
         self.faults = Faults(self.behaviour)
         """What goes wrong with them."""
+        self.latency = Latency(self.behaviour)
+        """How fast they are answered."""
         self.scopes = Scopes()
         """Whose they are."""
         self.journal = journal or Journal()
@@ -70,7 +74,7 @@ class App:
         self._root = config.dialect
         authority = authority or Authority(config.tenant, lifetime_s=config.token_seconds)
         self._endpoints = Endpoints(service, max_body_bytes=config.max_body_bytes)
-        self._control = Control(service, self.faults, self.journal, key=config.key)
+        self._control = Control(service, self.faults, self.latency, self.journal, key=config.key)
         self._entra = Entra(authority, secret=None if config.key == EMULATOR_KEY else config.key)
         self._routes = self._routes_of(self.behaviour.now)
         self._chain = chained(
@@ -86,6 +90,7 @@ class App:
                 checked(_check_route),
                 checked(_check_version),
                 limit_time,
+                LatencyLink(self.latency),
                 FaultLink(self.faults.state),
                 *inner,
             ),

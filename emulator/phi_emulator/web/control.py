@@ -20,11 +20,14 @@ from phi_client.contract.service.refusals import container_error
 from phi_emulator.faults.reading import read_body
 from phi_emulator.journal.journal import Journal
 from phi_emulator.journal.pages import to_json
+from phi_emulator.latency.language import OFF, table_of
+from phi_emulator.latency.reading import read_body as read_profile
 from phi_emulator.models.printable import printable
 from phi_emulator.models.strict_json import MOST_BYTES, parse_json
 from phi_emulator.service.chat import ChatService
 from phi_emulator.service.errors import ServiceError
 from phi_emulator.service.fault_rules import Faults
+from phi_emulator.service.latency import Latency
 from phi_emulator.web.body import read_json_body
 from phi_emulator.web.exchange import Exchange, Handler
 from phi_emulator.web.fault_link import bad_fault
@@ -56,9 +59,12 @@ class ControlRoute(NamedTuple):
 class Control:
     """The handlers of the control routes; `key` is the emulator's, and shown if it is the public one."""
 
-    def __init__(self, service: ChatService, faults: Faults, journal: Journal, *, key: str = "") -> None:
+    def __init__(
+        self, service: ChatService, faults: Faults, latency: Latency, journal: Journal, *, key: str = ""
+    ) -> None:
         self._service = service
         self._faults = faults
+        self._latency = latency
         self._journal = journal
         self._key = key if key == EMULATOR_KEY else _UNTOLD_KEY
 
@@ -76,6 +82,9 @@ class Control:
             ControlRoute(re.escape(f"{EMULATOR_PLACE}/faults"), "GET", self.faults),
             ControlRoute(re.escape(f"{EMULATOR_PLACE}/faults"), "POST", self.set_faults),
             ControlRoute(re.escape(f"{EMULATOR_PLACE}/faults/reset"), "POST", self.reset_faults),
+            ControlRoute(re.escape(f"{EMULATOR_PLACE}/latency"), "GET", self.latency),
+            ControlRoute(re.escape(f"{EMULATOR_PLACE}/latency"), "POST", self.set_latency),
+            ControlRoute(re.escape(f"{EMULATOR_PLACE}/latency/reset"), "POST", self.reset_latency),
         )
 
     async def health(self, exchange: Exchange) -> ASGIApp:  # noqa: ARG002 - a handler's signature
@@ -147,6 +156,32 @@ class Control:
         """Go back to the rules of the start, or forget those of the request's scope."""
         self._faults.reset(scope=exchange.scope or None)
         return await self.faults(exchange)
+
+    async def latency(self, exchange: Exchange) -> ASGIApp:
+        """The profile of latency that holds in the request's scope, and how it was kept there."""
+        scope = exchange.scope
+        profile = self._latency.profile(scope=scope)
+        return JSONResponse(
+            {
+                "latency": OFF if profile is None else table_of(profile),
+                "counted": asdict(self._latency.count(scope=scope)),
+            }
+        )
+
+    async def set_latency(self, exchange: Exchange) -> ASGIApp:
+        """Put another profile in the place of the one of all, or of the request's scope."""
+        body = await read_json_body(exchange.request, exchange.dialect, MOST_BYTES)
+        try:
+            profile = read_profile(parse_json(body))
+        except ValueError as error:
+            raise bad_fault(printable(str(error))) from None
+        self._latency.set(profile, scope=exchange.scope or None)
+        return await self.latency(exchange)
+
+    async def reset_latency(self, exchange: Exchange) -> ASGIApp:
+        """Go back to the profile of the start, or forget that of the request's scope."""
+        self._latency.reset(scope=exchange.scope or None)
+        return await self.latency(exchange)
 
     async def home(self, exchange: Exchange) -> ASGIApp:
         """The page at `/`, or the same as JSON."""

@@ -119,6 +119,7 @@ class Endpoints:
             deployment=name,
             size=size,
             received=exchange.received,
+            pace=exchange.pace(),
         )
 
     async def _read(

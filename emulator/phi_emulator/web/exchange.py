@@ -18,6 +18,7 @@ from phi_client.contract.service import Surface
 from phi_client.contract.service.chat import ChatRequest
 from phi_emulator.service.behaviour import Behaviour
 from phi_emulator.service.errors import ServiceError
+from phi_emulator.service.pacing import Pace
 from phi_emulator.service.responses import Answer
 
 __all__ = ["SCOPE_HEADER", "Exchange", "Handler", "Place"]
@@ -94,12 +95,12 @@ class Exchange:
     """The fault that it meets, as a table, once that is known."""
     scripted: str | None = None
     """The rule of a script that answers, in a few words."""
-    latency: str | None = None
-    """The latency profile that it keeps to, in a few words."""
-    held_s: float = 0.0
-    """How long faults and profiles have held it back on purpose so far."""
+    put_off_s: float = 0.0
+    """How long a fault has held it back so far; a profile counts on from there."""
     when_asked: Callable[[ChatRequest], Awaitable[None]] = _nothing
     """Awaited when the request was read, is good and its deployment is known, before the service is asked."""
+    pace: Callable[[], Pace | None] = lambda: None
+    """How fast the answer may come, asked for once the service is."""
 
     def __post_init__(self) -> None:
         self.received = self.clock()
@@ -111,6 +112,18 @@ class Exchange:
         if self.answer is None:
             raise RuntimeError("the service was not asked yet")
         return self.answer
+
+    @property
+    def latency(self) -> str | None:
+        """The profile of latency that its answer keeps to, and by how much it is late, in a few words."""
+        pace = None if self.answer is None else self.answer.pace
+        return None if pace is None else pace.told
+
+    @property
+    def held_s(self) -> float:
+        """How long a fault and a profile of latency have held it back on purpose so far."""
+        pace = None if self.answer is None else self.answer.pace
+        return self.put_off_s + (0.0 if pace is None else pace.held_s)
 
     @property
     def headers(self) -> Mapping[str, str]:

@@ -175,7 +175,7 @@ class _Carrier:
         try:
             await self._sleep(seconds)
         finally:
-            self._exchange.held_s += self._exchange.clock() - begun
+            self._exchange.put_off_s += self._exchange.clock() - begun
 
 
 def bad_fault(reason: str) -> ServiceError:

@@ -94,4 +94,8 @@ def _told(answer: Answer) -> str:
         "" if times.first_token is None else f" first={(times.first_token - times.received) * 1000:.0f} ms"
     )
     waited = (times.admitted - times.queued) * 1000
-    return f" tokens={usage.prompt_tokens}+{usage.completion_tokens} waited={waited:.0f} ms{first}"
+    late = answer.pace.lateness.told if answer.pace is not None else ""
+    return (
+        f" tokens={usage.prompt_tokens}+{usage.completion_tokens} waited={waited:.0f} ms{first}"
+        f"{late and f' ({late})'}"
+    )

@@ -13,7 +13,7 @@ from phi_emulator import EmulatorConfig
 from phi_emulator.engine.errors import GuidanceError
 from phi_emulator.engine.protocol import EndReason, EngineInfo, Message, Sampling
 from phi_emulator.engine.scripted import ScriptedEngine
-from phi_emulator.engine.serving.generation import Generation, Outcome, Times
+from phi_emulator.engine.serving.generation import Generation, Outcome, Piece, Times
 from phi_emulator.engine.serving.source import AnswerSource, Counts, SourceStatus
 from phi_emulator.engine.serving.text import TextMachine
 from phi_emulator.engine.serving.worker import Worker
@@ -63,8 +63,8 @@ class Parrot:
         self.received.append(received)
         generation = Generation(1, lambda _sequence: None)
         said = [chr(letter) for letter in prompt[: sampling.max_tokens]]
-        for letter in said:
-            generation.send(letter)
+        for number, letter in enumerate(said, 1):
+            generation.send(Piece(letter, number))
         times = Times(received or 0.0, 2.0, 3.0, 4.0, 5.0)
         generation.send(Outcome(EndReason.STOP, len(prompt), len(said), 0, times))
         return generation
