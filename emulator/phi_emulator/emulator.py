@@ -31,6 +31,8 @@ from phi_emulator.forms.grammar import ANY_OBJECT, write_grammar
 from phi_emulator.web.listening import ListenError, listen, root_url
 
 if TYPE_CHECKING:
+    from opentelemetry.trace import TracerProvider
+
     from phi_emulator.journal.journal import Journal
     from phi_emulator.service.fault_rules import Faults
     from phi_emulator.service.latency import Latency
@@ -113,7 +115,7 @@ class Emulator:
     Without `config` it takes the defaults and a free port. `make_engine` is called on the engine's thread and stands
     for the model or script that `config` names. `clock` tells seconds: when a request came to what, how long one may
     wait, what counts for a limit, when tokens expire; without it `time.monotonic`, and `time.time` for tokens. Both are
-    meant for tests.
+    meant for tests. Spans go to `tracer_provider`, without it to the one of the application, if it has set one.
     """
 
     def __init__(
@@ -122,12 +124,14 @@ class Emulator:
         *,
         make_engine: Callable[[], Engine] | None = None,
         clock: Callable[[], float] | None = None,
+        tracer_provider: TracerProvider | None = None,
     ) -> None:
         self.config = EmulatorConfig(port=0) if config is None else config
         self.description = ""
         """A phrase on the model that answers; empty until started, and for an engine of your own."""
         self._make_engine = make_engine
         self._clock = clock
+        self._tracer_provider = tracer_provider
         self._socket: socket.socket | None = None
         self._bound_port = 0
         self._source: AnswerSource | None = None
@@ -182,7 +186,7 @@ class Emulator:
         clock, config = self._clock or time.monotonic, self.config
         service = ChatService(source, has_extensions=config.extensions, clock=clock)
         authority = Authority(config.tenant, lifetime_s=config.token_seconds, clock=self._clock or time.time)
-        app = App(service, config, authority=authority, clock=clock)
+        app = App(service, config, authority=authority, clock=clock, tracer_provider=self._tracer_provider)
         self._faults, self._latency, self._journal = app.faults, app.latency, app.journal
         self._scopes = app.scopes
         self._server = HttpServer(app)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping, Sequence
 from itertools import chain
+from typing import TYPE_CHECKING
 
 from starlette.requests import Request
 from starlette.types import Receive, Scope, Send
@@ -23,6 +24,8 @@ from phi_emulator.service.entra import Authority
 from phi_emulator.service.fault_rules import Faults
 from phi_emulator.service.latency import Latency
 from phi_emulator.service.scopes import Scopes
+from phi_emulator.telemetry.metrics import Metrics
+from phi_emulator.telemetry.spans import Spans
 from phi_emulator.web.auth import Gate
 from phi_emulator.web.chain import Link, chained, pass_through
 from phi_emulator.web.control import Control
@@ -36,6 +39,10 @@ from phi_emulator.web.journal_link import JournalLink
 from phi_emulator.web.latency_link import LatencyLink
 from phi_emulator.web.links import checked, limit_time, log_exchange, say_stopping
 from phi_emulator.web.routes import Routes
+from phi_emulator.web.telemetry_link import TelemetryLink
+
+if TYPE_CHECKING:
+    from opentelemetry.trace import TracerProvider
 
 __all__ = ["App"]
 
@@ -56,6 +63,7 @@ class App:
         authority: Authority | None = None,
         clock: Callable[[], float] = time.monotonic,
         journal: Journal | None = None,
+        tracer_provider: TracerProvider | None = None,
         outer: Sequence[Link] = (),
         inner: Sequence[Link] = (),
     ) -> None:
@@ -69,18 +77,29 @@ class App:
         """Whose they are."""
         self.journal = journal or Journal()
         """What became of the last ones."""
+        self.metrics = Metrics()
+        """What is counted of all of them."""
+        keys = {config.key, *chain.from_iterable(config.surface_keys.values())}
         self._service = service
         self._clock = clock
         self._root = config.dialect
         authority = authority or Authority(config.tenant, lifetime_s=config.token_seconds)
         self._endpoints = Endpoints(service, max_body_bytes=config.max_body_bytes)
-        self._control = Control(service, self.faults, self.latency, self.journal, key=config.key)
+        self._control = Control(
+            service, self.faults, self.latency, self.journal, metrics=self.metrics, key=config.key
+        )
         self._entra = Entra(authority, secret=None if config.key == EMULATOR_KEY else config.key)
         self._routes = self._routes_of(self.behaviour.now)
         self._chain = chained(
             (
                 log_exchange,
-                JournalLink(self.journal, {config.key, *chain.from_iterable(config.surface_keys.values())}),
+                JournalLink(self.journal, keys),
+                TelemetryLink(
+                    self.metrics,
+                    Spans(tracer_provider),
+                    lambda: service.model,
+                    keys,
+                ),
                 say_stopping,
                 *outer,
                 checked(lambda exchange: check_message(exchange.request.scope)),

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Final, Literal, NamedTuple
 
-from starlette.responses import JSONResponse
+from starlette.responses import JSONResponse, Response
 from starlette.types import ASGIApp
 
 from phi_client.contract.emulator import EMULATOR_KEY, EMULATOR_PLACE
@@ -28,6 +28,7 @@ from phi_emulator.service.chat import ChatService
 from phi_emulator.service.errors import ServiceError
 from phi_emulator.service.fault_rules import Faults
 from phi_emulator.service.latency import Latency
+from phi_emulator.telemetry.metrics import Gauges, Metrics
 from phi_emulator.web.body import read_json_body
 from phi_emulator.web.exchange import Exchange, Handler
 from phi_emulator.web.fault_link import bad_fault
@@ -60,12 +61,20 @@ class Control:
     """The handlers of the control routes; `key` is the emulator's, and shown if it is the public one."""
 
     def __init__(
-        self, service: ChatService, faults: Faults, latency: Latency, journal: Journal, *, key: str = ""
+        self,
+        service: ChatService,
+        faults: Faults,
+        latency: Latency,
+        journal: Journal,
+        *,
+        metrics: Metrics | None = None,
+        key: str = "",
     ) -> None:
         self._service = service
         self._faults = faults
         self._latency = latency
         self._journal = journal
+        self._metrics = metrics or Metrics()
         self._key = key if key == EMULATOR_KEY else _UNTOLD_KEY
 
     @property
@@ -74,6 +83,7 @@ class Control:
         return (
             ControlRoute(re.escape(f"{EMULATOR_PLACE}/health"), "GET", self.health),
             ControlRoute(re.escape(f"{EMULATOR_PLACE}/status"), "GET", self.status),
+            ControlRoute(re.escape(f"{EMULATOR_PLACE}/metrics"), "GET", self.metrics),
             ControlRoute(re.escape(f"{EMULATOR_PLACE}/journal"), "GET", self.journal, is_private=True),
             ControlRoute(re.escape(f"{EMULATOR_PLACE}/journal"), "DELETE", self.clear_journal),
             ControlRoute(
@@ -101,6 +111,24 @@ class Control:
     async def status(self, exchange: Exchange) -> ASGIApp:  # noqa: ARG002 - a handler's signature
         """Which model answers, from where, on what, and how busy it is."""
         return JSONResponse(asdict(self._service.status))
+
+    async def metrics(self, exchange: Exchange) -> ASGIApp:
+        """What was counted so far, as Prometheus reads it."""
+        status, health = self._service.status, self._service.health
+        gauges = Gauges(
+            model=status.model,
+            execution_provider=status.execution_provider,
+            running=status.running,
+            waiting=status.waiting,
+            steps=status.counts.steps,
+            reloads=health.reloads,
+            is_up=status.healthy,
+            drafted_tokens=status.counts.drafted_tokens,
+            accepted_tokens=status.counts.accepted_tokens,
+        )
+        write = self._metrics.page(gauges, exchange.headers.get("accept"))
+        page = await asyncio.to_thread(write)
+        return Response(page.body, headers={"Content-Type": page.content_type})
 
     async def journal(self, exchange: Exchange) -> ASGIApp:
         """The last exchanges, of one scope if the request has one or `scope` names one, else of all."""
