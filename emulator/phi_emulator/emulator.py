@@ -19,6 +19,7 @@ from concurrent.futures import ThreadPoolExecutor
 from types import TracebackType
 from typing import TYPE_CHECKING, Final, Self
 
+from phi_client.contract.clock.base import SYSTEM_CLOCK, Clock
 from phi_client.contract.dialects import DIALECTS, SERVERLESS
 from phi_client.contract.emulator import EMULATOR_ENTRA
 from phi_emulator.config import EmulatorConfig
@@ -113,9 +114,10 @@ class Emulator:
     """An emulator in this process; a context manager that starts and stops it.
 
     Without `config` it takes the defaults and a free port. `make_engine` is called on the engine's thread and stands
-    for the model or script that `config` names. `clock` tells seconds: when a request came to what, how long one may
-    wait, what counts for a limit, when tokens expire; without it `time.monotonic`, and `time.time` for tokens. Both are
-    meant for tests. Spans go to `tracer_provider`, without it to the one of the application, if it has set one.
+    for the model or script that `config` names. `clock` tells the time and is what every wait goes through: of faults,
+    of latency, for a limit's window, for a place in the queue, until an answer has taken too long, until a token
+    expires. With a `phi_client.testing.VirtualClock` none of them takes time. Both are meant for tests.
+    Spans go to `tracer_provider`, without it to the one of the application, if it has set one.
     """
 
     def __init__(
@@ -123,7 +125,7 @@ class Emulator:
         config: EmulatorConfig | None = None,
         *,
         make_engine: Callable[[], Engine] | None = None,
-        clock: Callable[[], float] | None = None,
+        clock: Clock = SYSTEM_CLOCK,
         tracer_provider: TracerProvider | None = None,
     ) -> None:
         self.config = EmulatorConfig(port=0) if config is None else config
@@ -164,7 +166,7 @@ class Emulator:
             make_engine,
             queue_size=self.config.queue_size,
             queue_seconds=self.config.queue_seconds,
-            clock=self._clock or time.monotonic,
+            clock=self._clock.now,
         )
         try:
             # The model loads on the worker's thread while the server's modules are imported on this one.
@@ -183,13 +185,13 @@ class Emulator:
             self._socket.close()
             raise
         self._source = source
-        clock, config = self._clock or time.monotonic, self.config
+        clock, config = self._clock, self.config
         service = ChatService(source, has_extensions=config.extensions, clock=clock)
-        authority = Authority(config.tenant, lifetime_s=config.token_seconds, clock=self._clock or time.time)
+        authority = Authority(config.tenant, lifetime_s=config.token_seconds, clock=clock.unix)
         app = App(service, config, authority=authority, clock=clock, tracer_provider=self._tracer_provider)
         self._faults, self._latency, self._journal = app.faults, app.latency, app.journal
         self._scopes = app.scopes
-        self._server = HttpServer(app)
+        self._server = HttpServer(app, clock)
         self._thread = threading.Thread(
             target=self._server.serve_until_stopped,
             args=(self._socket,),

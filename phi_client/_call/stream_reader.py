@@ -13,13 +13,13 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from phi_client._call.building import CompletionBuilder
-from phi_client._call.clock import Clock
 from phi_client._call.completion import Completion, CompletionChunk
 from phi_client._call.deadline import Limits
 from phi_client._call.errors import APIConnectionError, APIResponseError
 from phi_client._call.exchange import Answer, Exchange, bare, without_echoes
 from phi_client._call.interruptions import StreamInterruptedError
 from phi_client._call.telemetry import CallTrace
+from phi_client.contract.clock.base import Clock
 from phi_client.contract.error_body import ErrorBody
 from phi_client.contract.events import DONE, MAX_EVENT_BYTES, EventDecoder, ServerSentEvent, are_events
 from phi_client.contract.wire import ContractError

@@ -6,10 +6,11 @@ It must not know HTTP. What differs between surfaces it asks the dialect.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from phi_client.contract.clock.base import SYSTEM_CLOCK, Clock
 from phi_client.contract.model_info import ModelInfo
 from phi_client.contract.service import Surface
 from phi_client.contract.service.chat import ChatRequest
@@ -65,7 +66,8 @@ class ServiceStatus:
 class ChatService:
     """Chat completions from one started source of answers, within the limits of each deployment.
 
-    `has_extensions` is told, and decided by the dialects of the requests. `clock` tells the seconds of the limits.
+    `has_extensions` is told, and decided by the dialects of the requests. `clock` tells the seconds of
+    the limits, and when an answer was made.
     """
 
     def __init__(
@@ -73,14 +75,15 @@ class ChatService:
         source: AnswerSource,
         *,
         has_extensions: bool = False,
-        clock: Callable[[], float] = time.monotonic,
+        clock: Clock = SYSTEM_CLOCK,
     ) -> None:
         self._source = source
         self.lanes = Lanes()
         """Threads for what takes time with the size of a request."""
         self._has_extensions = has_extensions
-        self._deployments = Deployments(now=clock)
-        self._started = time.gmtime()
+        self._clock = clock
+        self._deployments = Deployments(now=clock.now)
+        self._started = time.gmtime(clock.unix())
 
     async def answer(
         self,
@@ -144,6 +147,7 @@ class ChatService:
             prompt_found=found,
             watch=watch,
             includes_usage=request.wants_usage,
+            created=int(self._clock.unix()),
             reader=plan.reader,
             pace=pace,
             prompt_tokens=len(prompt),

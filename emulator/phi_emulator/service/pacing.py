@@ -8,7 +8,6 @@ It must not know who listens. Times are counted from the request: a token that i
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from dataclasses import dataclass
 from math import inf
@@ -67,7 +66,7 @@ class Pace:
         *,
         begun: Callable[[], float],
         clock: Callable[[], float],
-        sleep: Callable[[float], Awaitable[object]] = asyncio.sleep,
+        sleep: Callable[[float], Awaitable[object]],
     ) -> None:
         self.profile = profile
         self.number = number

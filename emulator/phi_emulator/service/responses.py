@@ -5,7 +5,6 @@ It must not know routes, HTTP or who listens.
 
 from __future__ import annotations
 
-import time
 from collections.abc import AsyncIterator, Iterator, Mapping
 from typing import Any
 
@@ -53,6 +52,7 @@ class Answer:
         prompt_found: Mapping[str, str],
         watch: AnswerFilter | None,
         includes_usage: bool,
+        created: int,
         reader: ToolCallReader | None = None,
         pace: Pace | None = None,
         prompt_tokens: int = 0,
@@ -68,7 +68,7 @@ class Answer:
         self._id = f"chatcmpl-{request_id}"
         self._model = model
         self._fingerprint = fingerprint
-        self._created = int(time.time())
+        self._created = created
         self._prompt_results = prompt_filter_results(prompt_found)
         self._watch = watch
         self._includes_usage = includes_usage

@@ -36,14 +36,14 @@ _STATE: Final = "tracestate"
 class Spans:
     """Makes spans by `provider`; without one by that of the application, if it has set one by then.
 
-    `unix_ns` tells nanoseconds since 1970.
+    `unix` tells the seconds since 1970.
     """
 
     def __init__(
-        self, provider: TracerProvider | None = None, *, unix_ns: Callable[[], int] = time.time_ns
+        self, provider: TracerProvider | None = None, *, unix: Callable[[], float] = time.time
     ) -> None:
         self._provider = provider
-        self._unix_ns = unix_ns
+        self._unix = unix
 
     def begin(self, method: str, route: str, headers: Sequence[tuple[str, str]]) -> Trace | None:
         """The span of a request that came in just now; none where nobody listens. Names of headers are small."""
@@ -53,7 +53,7 @@ class Spans:
         from opentelemetry import trace  # noqa: PLC0415 - somebody has set it up
 
         tracer = trace.get_tracer(_NAME, tracer_provider=provider, schema_url=genai.SCHEMA_URL)
-        began = self._unix_ns()
+        began = round(self._unix() * 1e9)
         span = tracer.start_span(
             f"{method} {route}",
             context=_context_of(headers),

@@ -5,14 +5,14 @@ It must not know how any of these steps works.
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from itertools import chain
 from typing import TYPE_CHECKING
 
 from starlette.requests import Request
 from starlette.types import Receive, Scope, Send
 
+from phi_client.contract.clock.base import SYSTEM_CLOCK, Clock
 from phi_client.contract.emulator import EMULATOR_HEADERS, EMULATOR_KEY
 from phi_client.contract.service import Surface
 from phi_client.contract.service.refusals import RefusedError
@@ -50,7 +50,8 @@ __all__ = ["App"]
 class App:
     """The emulator as an ASGI application.
 
-    `authority` issues the tokens that are taken; `clock` tells seconds, and is the one of the source that answers.
+    `authority` issues the tokens that are taken; `clock` tells the time, and is the one of the source that
+    answers.
     Further links see either all bytes as they are on the wire (`outer`), or what has passed the checks, and its answer
     (`inner`).
     """
@@ -61,7 +62,7 @@ class App:
         config: EmulatorConfig,
         *,
         authority: Authority | None = None,
-        clock: Callable[[], float] = time.monotonic,
+        clock: Clock = SYSTEM_CLOCK,
         journal: Journal | None = None,
         tracer_provider: TracerProvider | None = None,
         outer: Sequence[Link] = (),
@@ -83,7 +84,7 @@ class App:
         self._service = service
         self._clock = clock
         self._root = config.dialect
-        authority = authority or Authority(config.tenant, lifetime_s=config.token_seconds)
+        authority = authority or Authority(config.tenant, lifetime_s=config.token_seconds, clock=clock.unix)
         self._endpoints = Endpoints(service, max_body_bytes=config.max_body_bytes)
         self._control = Control(
             service, self.faults, self.latency, self.journal, metrics=self.metrics, key=config.key
@@ -93,12 +94,9 @@ class App:
         self._chain = chained(
             (
                 log_exchange,
-                JournalLink(self.journal, keys),
+                JournalLink(self.journal, keys, unix=clock.unix),
                 TelemetryLink(
-                    self.metrics,
-                    Spans(tracer_provider),
-                    lambda: service.model,
-                    keys,
+                    self.metrics, Spans(tracer_provider, unix=clock.unix), lambda: service.model, keys
                 ),
                 say_stopping,
                 *outer,
@@ -110,7 +108,7 @@ class App:
                 checked(_check_version),
                 limit_time,
                 LatencyLink(self.latency),
-                FaultLink(self.faults.state),
+                FaultLink(self.faults.state, clock),
                 *inner,
             ),
             _handle,

@@ -172,7 +172,7 @@ class Control:
 
     async def set_faults(self, exchange: Exchange) -> ASGIApp:
         """Put other rules in the place of all, or of those of the request's scope."""
-        body = await read_json_body(exchange.request, exchange.dialect, MOST_BYTES)
+        body = await read_json_body(exchange.request, exchange.dialect, MOST_BYTES, clock=exchange.clock)
         try:
             rules = await asyncio.to_thread(lambda: read_body(parse_json(body)))
         except ValueError as error:

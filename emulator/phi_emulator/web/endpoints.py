@@ -131,7 +131,9 @@ class Endpoints:
         return await self._service.lanes.run(len(body), lambda: read(*given, **named))
 
     async def _read_body(self, exchange: Exchange, hold: Callable[[int], None]) -> bytes:
-        return await read_json_body(exchange.request, exchange.dialect, self._max_body_bytes, hold=hold)
+        return await read_json_body(
+            exchange.request, exchange.dialect, self._max_body_bytes, hold=hold, clock=exchange.clock
+        )
 
     def _json(self, exchange: Exchange, body: bytes, usage: WireUsage | None = None) -> Response:
         return Response(body, 200, self._headers(exchange, usage), media_type=_JSON)

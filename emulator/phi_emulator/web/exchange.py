@@ -13,6 +13,7 @@ from typing import Any, Final, TypeAlias
 from starlette.requests import Request
 from starlette.types import ASGIApp, Receive
 
+from phi_client.contract.clock.base import Clock
 from phi_client.contract.emulator import EMULATOR_HEADERS, EMULATOR_PLACE
 from phi_client.contract.service import Surface
 from phi_client.contract.service.chat import ChatRequest
@@ -78,7 +79,7 @@ async def _nothing(request: ChatRequest) -> None:
 class Exchange:
     """A request with the place to which it leads, its dialect at the asked version, and an id that is always a GUID.
 
-    `clock` tells the time in seconds, from any beginning; `session` is the deployment's.
+    `clock` is what each wait of it goes through; `session` is the deployment's.
     """
 
     request: Request
@@ -86,7 +87,7 @@ class Exchange:
     dialect: Surface
     behaviour: Behaviour
     session: str
-    clock: Callable[[], float]
+    clock: Clock
     scope: str = ""
     """Whose rules and counts hold, and who finds it again: see `service.scopes`; without it the request's header."""
     request_id: str = field(default_factory=lambda: str(uuid.uuid4()))
@@ -110,7 +111,7 @@ class Exchange:
     """How fast the answer may come, asked for once the service is."""
 
     def __post_init__(self) -> None:
-        self.received = self.clock()
+        self.received = self.clock.now()
         self.scope = self.scope or self.request.headers.get(SCOPE_HEADER, "")
 
     @property
@@ -145,7 +146,7 @@ class Exchange:
     @property
     def elapsed_ms(self) -> float:
         """Milliseconds since the request came in."""
-        return (self.clock() - self.received) * 1000
+        return (self.clock.now() - self.received) * 1000
 
     @property
     def path(self) -> str:

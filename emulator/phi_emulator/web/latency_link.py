@@ -5,8 +5,6 @@ It must not know how a pace is kept. A fault comes on top: what it waits puts of
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Awaitable, Callable
 from typing import Final
 
 from starlette.types import Receive, Send
@@ -26,13 +24,10 @@ LATENCY_HEADER: Final = f"{EMULATOR_HEADERS}latency"
 
 
 class LatencyLink:
-    """The link. `sleep` waits so many seconds of the exchange's clock."""
+    """The link. Its waits are those of the exchange's clock."""
 
-    def __init__(
-        self, latency: Latency, *, sleep: Callable[[float], Awaitable[object]] = asyncio.sleep
-    ) -> None:
+    def __init__(self, latency: Latency) -> None:
         self._latency = latency
-        self._sleep = sleep
 
     async def __call__(self, following: Step, exchange: Exchange, receive: Receive, send: Send) -> None:
         """Let an exchange pass, at the pace of its profile if it has one."""
@@ -55,8 +50,8 @@ class LatencyLink:
                 wanted,
                 1 if line is not None else self._latency.next_number(scope),
                 begun=lambda: exchange.received + exchange.put_off_s,
-                clock=exchange.clock,
-                sleep=self._sleep,
+                clock=exchange.clock.now,
+                sleep=exchange.clock.sleep_async,
             )
 
         exchange.pace = pace

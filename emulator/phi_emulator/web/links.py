@@ -79,7 +79,7 @@ async def limit_time(following: Step, exchange: Exchange, receive: Receive, send
     """Answer 408 for what takes longer than it may, or break the answer off; the engine is free then."""
     seconds = exchange.behaviour.answer_seconds
     try:
-        async with asyncio.timeout(seconds):
+        async with exchange.clock.timeout(seconds):
             await following(exchange, receive, send)
     except TimeoutError:
         raise ServiceError(exchange.dialect.timed_out, f"it took longer than {seconds} s") from None

@@ -99,7 +99,7 @@ class TelemetryLink:
             admitted=None if progress is None else progress.admitted,
             first_token=None if progress is None else progress.first_token,
             ended=None if progress is None else progress.ended,
-            over=exchange.clock(),
+            over=exchange.clock.now(),
             parameters=lambda: _parameters(exchange),
             content=lambda: self._content(exchange),
         )

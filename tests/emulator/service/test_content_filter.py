@@ -128,5 +128,5 @@ def test_a_file_that_holds_no_rules_is_refused(tmp_path: Path, text: str) -> Non
 
 
 def test_a_file_that_is_not_there_is_refused() -> None:
-    with pytest.raises(ConfigError, match="^content_filter: "):
+    with pytest.raises(ConfigError, match=r"^content_filter: "):
         EmulatorConfig(content_filter="nowhere.json")

@@ -20,6 +20,8 @@ from phi_emulator.engine.serving.worker import Worker
 from phi_emulator.service.chat import ChatService
 from phi_emulator.web.app import App
 
+from phi_client.contract.clock.base import Clock
+
 
 class Parrot:
     """Says what it was told, letter by letter, as fast as it is asked."""
@@ -110,7 +112,7 @@ def test_the_log_tells_times_of_one_clock(caplog: pytest.LogCaptureFixture) -> N
     async def ask(http: httpx.AsyncClient) -> None:
         await http.post("/chat/completions", json=BODY)
 
-    served(parrot, ask, clock=lambda: next(now))
+    served(parrot, ask, clock=Clock(now=lambda: next(now)))
     assert parrot.received == [1.5]
     assert caplog.messages == ["POST /chat/completions 200 7500 ms tokens=5+5 waited=1000 ms first=2500 ms"]
 
