@@ -28,6 +28,7 @@ KEY = "a-key-of-its-own"
 PATHS = [
     "/_emulator/health",
     "/_emulator/status",
+    "/_emulator/metrics",
     "/_emulator/journal",
     "/_emulator/journal/a-request",
     "/_emulator/faults",
