@@ -9,22 +9,19 @@ from __future__ import annotations
 import logging
 from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final, Literal, Self
 
 from phi_client.contract.dialects import DIALECTS, SERVERLESS
 from phi_client.contract.emulator import EMULATOR_HOST, EMULATOR_KEY, EMULATOR_PORT
 from phi_client.contract.loopback import is_loopback
-from phi_client.contract.service import MANAGED_COMPUTE_OLDER, SURFACES, Surface
 from phi_emulator.documents import DocumentError
 from phi_emulator.engine.machine.devices import AUTO, DEVICES
 from phi_emulator.faults.rules import Rule as FaultRule
-from phi_emulator.faults.rules import read_rules as fault_rules_of
-from phi_emulator.latency.language import read_table as latency_of
 from phi_emulator.latency.profile import Profile
-from phi_emulator.service.behaviour import Behaviour
-from phi_emulator.service.content_filter import DEFAULT_RULES, ContentFilter, Rule, read_rules, rules_of
+from phi_emulator.service.behaviour import Behaviour, spoken_surfaces
+from phi_emulator.service.content_filter import ContentFilter, Rule
 from phi_emulator.service.entra import DEFAULT_TENANT
 from phi_emulator.service.rate_limits import Limits
 from phi_emulator.settings.kinds import Choice, FilePath, Number, Switch, Text, Texts, Whole
@@ -37,6 +34,7 @@ from phi_emulator.settings.values import (
     Key,
     LatencyProfile,
     ModelName,
+    ScriptName,
     SurfaceKeys,
 )
 
@@ -94,6 +92,14 @@ class EmulatorConfig:
         without="the bundled model",
     )
     """Name or folder of the model, or `scripted:FILE`; `None` is the bundled one, whatever else is on the machine."""
+    script: str | None = setting(
+        None,
+        ScriptName(),
+        "TOML or JSON file of answers that are given before the model is asked, or `traces`.",
+        Group.MODEL,
+        without="none",
+    )
+    """TOML or JSON file of answers that are given before the model is asked, `traces` or `nothing`."""
     home: str | None = setting(
         None,
         FilePath("FOLDER"),
@@ -271,12 +277,15 @@ class EmulatorConfig:
             with _about(one.name):
                 # Frozen for everyone else.
                 object.__setattr__(self, one.name, one.read(getattr(self, one.name)))
-        with _about("content_filter"):
-            object.__setattr__(self, "rules", _rules(self.content_filter))
-        with _about("faults"):
-            object.__setattr__(self, "fault_rules", _fault_rules(self.faults))
-        with _about("latency"):
-            object.__setattr__(self, "latency_profile", _latency_profile(self.latency))
+        for loaded, name in (
+            ("rules", "content_filter"),
+            ("fault_rules", "faults"),
+            ("latency_profile", "latency"),
+        ):
+            with _about(name):
+                object.__setattr__(self, loaded, SETTINGS[name].kind.load(getattr(self, name)))
+        if self.script is not None and not self.has_model:
+            raise ConfigError("the model is a script already: leave one of the two out", "script")
         taken = {self.key}.union(*self.surface_keys.values())
         if not is_loopback(self.host) and EMULATOR_KEY in taken:
             raise ConfigError(
@@ -323,7 +332,12 @@ class EmulatorConfig:
     def behaviour(self) -> Behaviour:
         """What of this may be changed while the emulator runs."""
         return Behaviour(
-            dialects=self._dialects,
+            dialects=spoken_surfaces(
+                image=self.image,
+                reasoning=self.reasoning,
+                help_text=self.help_text,
+                extensions=self.extensions,
+            ),
             limits=Limits(
                 requests_per_minute=self.requests_per_minute,
                 tokens_per_minute=self.tokens_per_minute,
@@ -339,28 +353,14 @@ class EmulatorConfig:
         )
 
     @property
-    def _dialects(self) -> Mapping[str, Surface]:
-        """The dialects as this emulator speaks them."""
-        spoken = dict(SURFACES)
-        if self.image == "older":
-            spoken[MANAGED_COMPUTE_OLDER.name] = MANAGED_COMPUTE_OLDER
-        return {name: self._spoken(dialect) for name, dialect in spoken.items()}
-
-    def _spoken(self, dialect: Surface) -> Surface:
-        has_help_text = dialect.has_help_text or self.help_text
-        dialect = replace(dialect, has_help_text=has_help_text, has_extensions=self.extensions)
-        if self.reasoning is None:
-            return dialect
-        # In one place, whatever the api-version.
-        known = dialect.versions
-        fixed = None if known is None else replace(known, with_reasoning_field=())
-        return replace(dialect, reasoning_in=self.reasoning, versions=fixed)
+    def has_model(self) -> bool:
+        """Whether a model answers; else only a script does."""
+        return not (self.model or "").startswith(SCRIPTED)
 
     @property
-    def script(self) -> Path | None:
-        """The file whose answers are given in the place of a model's; `None` where a model answers."""
-        model = self.model or ""
-        return Path(model.removeprefix(SCRIPTED)).expanduser() if model.startswith(SCRIPTED) else None
+    def script_name(self) -> str | None:
+        """The file of the script, if there is one, or what stands in its place."""
+        return self.script if self.has_model else (self.model or "").removeprefix(SCRIPTED)
 
     @property
     def logging_level(self) -> int:
@@ -397,25 +397,3 @@ def _about(name: str) -> Generator[None]:
         # What a file of its own has wrong is said with the place there.
         found = ConfigError(str(error), name) if error.place else ConfigError(error.reason, name, *error.path)
         raise found from error
-
-
-def _rules(content_filter: str | Mapping[str, Mapping[str, str]]) -> tuple[Rule, ...]:
-    if content_filter in ("off", "default"):
-        return DEFAULT_RULES if content_filter == "default" else ()
-    return read_rules(Path(content_filter)) if isinstance(content_filter, str) else rules_of(content_filter)
-
-
-def _fault_rules(faults: str | Sequence[Mapping[str, Any]] | None) -> tuple[FaultRule, ...]:
-    if faults is None:
-        return ()
-    from phi_emulator.faults.reading import read_file  # noqa: PLC0415 - most emulators have none
-
-    return read_file(Path(faults)) if isinstance(faults, str) else fault_rules_of([*faults])
-
-
-def _latency_profile(latency: str | Mapping[str, Any] | None) -> Profile | None:
-    if latency is None:
-        return None
-    from phi_emulator.latency.reading import read_setting  # noqa: PLC0415 - most emulators have none
-
-    return read_setting(latency) if isinstance(latency, str) else latency_of(latency)

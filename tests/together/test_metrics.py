@@ -68,9 +68,11 @@ def test_tokens_and_times_of_a_foreign_clients_stream_are_counted_once_it_has_re
     running = start_emulator()
     endpoint = running.emulator.endpoint_of("openai_v1")
     with openai.OpenAI(base_url=endpoint, api_key=running.emulator.key_of("openai_v1")) as client:
-        options = {"include_usage": True}
         stream = client.chat.completions.create(
-            model="phi", messages=[{"role": "user", "content": "x"}], stream=True, stream_options=options
+            model="phi",
+            messages=[{"role": "user", "content": "x"}],
+            stream=True,
+            stream_options={"include_usage": True},
         )
         usage = [chunk.usage for chunk in stream if chunk.usage is not None][-1]
     wanted = {"surface": "openai_v1"}

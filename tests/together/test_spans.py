@@ -97,7 +97,10 @@ def test_each_attempt_of_the_client_is_the_parent_of_a_span_of_the_emulator(
 
 
 def test_the_parts_of_an_answer_lie_within_it_one_after_the_other(running: Running, told: Told) -> None:
-    with PhiClient(running.emulator.endpoint, running.emulator.key) as client, client.stream(PROMPT) as stream:
+    with (
+        PhiClient(running.emulator.endpoint, running.emulator.key) as client,
+        client.stream(PROMPT) as stream,
+    ):
         assert list(stream)
     server = told.server()
     parts = [span for span in told.spans(SpanKind.INTERNAL) if ids(span)[1]]

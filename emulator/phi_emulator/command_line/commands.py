@@ -183,7 +183,7 @@ def bench(
     )
     settings = _given({name: given.pop(name) for name in names})
     config = _configure({"port": 0, "log_level": "warning"} | settings)
-    if config.script is not None:
+    if not config.has_model:
         raise click.UsageError("a script has no speed: name a model to measure")
     try:
         report = run_benchmark(config, _given(given), tell=lambda line: click.echo(line, err=True))

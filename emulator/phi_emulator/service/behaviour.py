@@ -7,15 +7,17 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from typing import Literal
 
-from phi_client.contract.service import SURFACES, Surface
+from phi_client.contract.service import MANAGED_COMPUTE_OLDER, SURFACES, Surface
 from phi_emulator.faults.rules import Rule
 from phi_emulator.latency.profile import Profile
+from phi_emulator.scripts.rules import ScriptRules
 from phi_emulator.service.content_filter import ContentFilter
 from phi_emulator.service.rate_limits import Limits
 
-__all__ = ["Behaviour", "CurrentBehaviour"]
+__all__ = ["Behaviour", "CurrentBehaviour", "spoken_surfaces"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,6 +39,8 @@ class Behaviour:
     """Take any `api-version`."""
     faults: tuple[Rule, ...] = ()
     """What goes wrong with answers, and when."""
+    script: ScriptRules = field(default_factory=ScriptRules)
+    """What is answered in the place of the model, and when."""
     latency: Profile | None = None
     """How fast answers come at most; `None` is as fast as the model."""
     scoped_latency: Mapping[str, Profile | None] = field(default_factory=dict[str, "Profile | None"])
@@ -67,3 +71,25 @@ class CurrentBehaviour:
         with self._changing:
             self._now = edit(self._now)
             return self._now
+
+
+def spoken_surfaces(
+    *,
+    image: str,
+    reasoning: Literal["content", "reasoning_content"] | None,
+    help_text: bool,
+    extensions: bool,
+) -> Mapping[str, Surface]:
+    """The surfaces as an emulator of these settings speaks them, by name."""
+    spoken = dict(SURFACES)
+    if image == "older":
+        spoken[MANAGED_COMPUTE_OLDER.name] = MANAGED_COMPUTE_OLDER
+    for name, surface in spoken.items():
+        has_help_text = surface.has_help_text or help_text
+        spoken[name] = replace(surface, has_help_text=has_help_text, has_extensions=extensions)
+        if reasoning is not None:
+            # In one place, whatever the api-version.
+            known = surface.versions
+            fixed = None if known is None else replace(known, with_reasoning_field=())
+            spoken[name] = replace(spoken[name], reasoning_in=reasoning, versions=fixed)
+    return spoken

@@ -60,6 +60,14 @@ class Kind:
         """
         return text(value)
 
+    def load(self, value: Any) -> Any:
+        """What the value names, where it names something that is read once.
+
+        Raises:
+            DocumentError: it can't be.
+        """
+        return value
+
     def located(self, value: Any, folder: Path) -> Any:  # noqa: ARG002 - for those that name files
         """The value, as it is meant in a file in `folder`."""
         return value

@@ -14,13 +14,26 @@ from phi_client.contract.dialects import DIALECTS
 from phi_client.contract.service.filter_results import SEVERITIES
 from phi_client.contract.tokens import is_token
 from phi_emulator.documents import DocumentError, items_of, near, table
+from phi_emulator.faults.rules import Rule as FaultRule
 from phi_emulator.faults.rules import read_rules as read_fault_rules
+from phi_emulator.latency.profile import Profile
 from phi_emulator.latency.reading import is_file as is_latency_file
 from phi_emulator.models.strict_json import object_of
-from phi_emulator.service.content_filter import CATEGORIES, rules_of
+from phi_emulator.service.content_filter import CATEGORIES, DEFAULT_RULES, rules_of
+from phi_emulator.service.content_filter import Rule as FilterRule
+from phi_emulator.service.content_filter import read_rules as read_filter_rules
 from phi_emulator.settings.kinds import FilePath, Kind
 
-__all__ = ["SCRIPTED", "FaultRules", "FilterRules", "Key", "LatencyProfile", "ModelName", "SurfaceKeys"]
+__all__ = [
+    "SCRIPTED",
+    "FaultRules",
+    "FilterRules",
+    "Key",
+    "LatencyProfile",
+    "ModelName",
+    "ScriptName",
+    "SurfaceKeys",
+]
 
 SCRIPTED: Final = "scripted:"
 """What stands before the file of a script, in the place of a model's name."""
@@ -93,6 +106,16 @@ class SurfaceKeys(Kind):
         return found
 
 
+@dataclass(frozen=True, slots=True)
+class ScriptName(FilePath):
+    """The file of a script, or a word in its place."""
+
+    words: tuple[str, ...] = ("traces", "nothing")
+
+    def located(self, value: Any, folder: Path) -> Any:
+        return value if value in self.words else FilePath.located(self, value, folder)
+
+
 class ModelName(FilePath):
     """The name of a model, the path of its folder, or the file of a script in its place."""
 
@@ -109,7 +132,7 @@ class ModelName(FilePath):
     def located(self, value: Any, folder: Path) -> str:
         name = str(value)
         if name.startswith(SCRIPTED):
-            return f"{SCRIPTED}{FilePath.located(self, name.removeprefix(SCRIPTED), folder)}"
+            return f"{SCRIPTED}{ScriptName().located(name.removeprefix(SCRIPTED), folder)}"
         is_path = "/" in name or "\\" in name or name.startswith(("~", "."))
         return str(FilePath.located(self, name, folder)) if is_path else name
 
@@ -140,6 +163,11 @@ class FilterRules(FilePath):
     def located(self, value: Any, folder: Path) -> Any:
         is_path = isinstance(value, str) and value not in self.words
         return FilePath.located(self, value, folder) if is_path else value
+
+    def load(self, value: Any) -> tuple[FilterRule, ...]:
+        if value in self.words:
+            return DEFAULT_RULES if value == "default" else ()
+        return read_filter_rules(Path(value)) if isinstance(value, str) else rules_of(value)
 
     def shown(self, value: object) -> str:
         return value if isinstance(value, str) else f"{len(rules_of(value))} words"
@@ -174,6 +202,14 @@ class LatencyProfile(FilePath):
         is_path = isinstance(value, str) and is_latency_file(value)
         return FilePath.located(self, value, folder) if is_path else value
 
+    def load(self, value: Any) -> Profile | None:
+        from phi_emulator.latency.language import read_table  # noqa: PLC0415 - as above
+        from phi_emulator.latency.reading import read_setting  # noqa: PLC0415
+
+        if value is None:
+            return None
+        return read_setting(value) if isinstance(value, str) else read_table(value)
+
     def shown(self, value: object) -> str:
         found = object_of(value)
         return str(value) if found is None else ", ".join(f"{name}={one}" for name, one in found.items())
@@ -201,6 +237,13 @@ class FaultRules(FilePath):
 
     def located(self, value: Any, folder: Path) -> Any:
         return FilePath.located(self, value, folder) if isinstance(value, str) else value
+
+    def load(self, value: Any) -> tuple[FaultRule, ...]:
+        from phi_emulator.faults.reading import read_file  # noqa: PLC0415 - most emulators have none
+
+        if value is None:
+            return ()
+        return read_file(Path(value)) if isinstance(value, str) else read_fault_rules([*value])
 
     def shown(self, value: object) -> str:
         tables = items_of(value)

@@ -18,12 +18,15 @@ from phi_client.contract.service import Surface
 from phi_client.contract.service.refusals import RefusedError
 from phi_emulator.config import EmulatorConfig
 from phi_emulator.journal.journal import Journal
+from phi_emulator.scripts.file import ScriptFile
+from phi_emulator.scripts.rules import Script
 from phi_emulator.service.behaviour import Behaviour, CurrentBehaviour
 from phi_emulator.service.chat import ChatService
 from phi_emulator.service.entra import Authority
 from phi_emulator.service.fault_rules import Faults
 from phi_emulator.service.latency import Latency
 from phi_emulator.service.scopes import Scopes
+from phi_emulator.service.scripts import Scripts
 from phi_emulator.telemetry.metrics import Metrics
 from phi_emulator.telemetry.spans import Spans
 from phi_emulator.web.auth import Gate
@@ -52,6 +55,7 @@ class App:
 
     `authority` issues the tokens that are taken; `clock` tells the time, and is the one of the source that
     answers.
+    `script_file` is followed, and `script` what was read from it; `has_model` is whether the source is a model.
     Further links see either all bytes as they are on the wire (`outer`), or what has passed the checks, and its answer
     (`inner`).
     """
@@ -63,6 +67,9 @@ class App:
         *,
         authority: Authority | None = None,
         clock: Clock = SYSTEM_CLOCK,
+        script_file: ScriptFile | None = None,
+        script: Script | None = None,
+        has_model: bool = True,
         journal: Journal | None = None,
         tracer_provider: TracerProvider | None = None,
         outer: Sequence[Link] = (),
@@ -72,6 +79,8 @@ class App:
         """How exchanges that begin now are met."""
         self.faults = Faults(self.behaviour)
         """What goes wrong with them."""
+        self.script = Scripts(self.behaviour, file=script_file, first=script, has_model=has_model)
+        """What is answered in the place of the model."""
         self.latency = Latency(self.behaviour)
         """How fast they are answered."""
         self.scopes = Scopes()
@@ -85,9 +94,15 @@ class App:
         self._clock = clock
         self._root = config.dialect
         authority = authority or Authority(config.tenant, lifetime_s=config.token_seconds, clock=clock.unix)
-        self._endpoints = Endpoints(service, max_body_bytes=config.max_body_bytes)
+        self._endpoints = Endpoints(service, self.script, max_body_bytes=config.max_body_bytes)
         self._control = Control(
-            service, self.faults, self.latency, self.journal, metrics=self.metrics, key=config.key
+            service,
+            self.faults,
+            self.script,
+            self.latency,
+            self.journal,
+            metrics=self.metrics,
+            key=config.key,
         )
         self._entra = Entra(authority, secret=None if config.key == EMULATOR_KEY else config.key)
         self._routes = self._routes_of(self.behaviour.now)

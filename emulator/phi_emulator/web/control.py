@@ -1,6 +1,6 @@
 """The routes under `/_emulator`, which no Azure surface has, as a table, and the page at `/`.
 
-It must not let anything be changed without the key: what changes something is a POST, and every POST needs the key.
+It must not let anything be changed without the key: what changes something is no GET, and all but GETs need the key.
 Those of `entra` are rows of the same kind, whose key has a place of its own in their protocol.
 """
 
@@ -24,10 +24,13 @@ from phi_emulator.latency.language import OFF, table_of
 from phi_emulator.latency.reading import read_body as read_profile
 from phi_emulator.models.printable import printable
 from phi_emulator.models.strict_json import MOST_BYTES, parse_json
+from phi_emulator.scripts.file import MOST_BYTES as MOST_SCRIPT_BYTES
+from phi_emulator.scripts.rules import read_script
 from phi_emulator.service.chat import ChatService
 from phi_emulator.service.errors import ServiceError
 from phi_emulator.service.fault_rules import Faults
 from phi_emulator.service.latency import Latency
+from phi_emulator.service.scripts import Scripts
 from phi_emulator.telemetry.metrics import Gauges, Metrics
 from phi_emulator.web.body import read_json_body
 from phi_emulator.web.exchange import Exchange, Handler
@@ -64,6 +67,7 @@ class Control:
         self,
         service: ChatService,
         faults: Faults,
+        scripts: Scripts,
         latency: Latency,
         journal: Journal,
         *,
@@ -72,6 +76,7 @@ class Control:
     ) -> None:
         self._service = service
         self._faults = faults
+        self._scripts = scripts
         self._latency = latency
         self._journal = journal
         self._metrics = metrics or Metrics()
@@ -92,6 +97,10 @@ class Control:
             ControlRoute(re.escape(f"{EMULATOR_PLACE}/faults"), "GET", self.faults),
             ControlRoute(re.escape(f"{EMULATOR_PLACE}/faults"), "POST", self.set_faults),
             ControlRoute(re.escape(f"{EMULATOR_PLACE}/faults/reset"), "POST", self.reset_faults),
+            ControlRoute(re.escape(f"{EMULATOR_PLACE}/script"), "GET", self.script),
+            ControlRoute(re.escape(f"{EMULATOR_PLACE}/script"), "POST", self.set_script),
+            ControlRoute(re.escape(f"{EMULATOR_PLACE}/script"), "PUT", self.set_script),
+            ControlRoute(re.escape(f"{EMULATOR_PLACE}/script"), "DELETE", self.reset_script),
             ControlRoute(re.escape(f"{EMULATOR_PLACE}/latency"), "GET", self.latency),
             ControlRoute(re.escape(f"{EMULATOR_PLACE}/latency"), "POST", self.set_latency),
             ControlRoute(re.escape(f"{EMULATOR_PLACE}/latency/reset"), "POST", self.reset_latency),
@@ -184,6 +193,40 @@ class Control:
         """Go back to the rules of the start, or forget those of the request's scope."""
         self._faults.reset(scope=exchange.scope or None)
         return await self.faults(exchange)
+
+    async def script(self, exchange: Exchange) -> ASGIApp:
+        """The rules for answers that hold in the request's scope, how often they did, and what they were not about."""
+        await asyncio.to_thread(self._scripts.look_again)
+        file, scope = self._scripts.file, exchange.scope
+        of_file = file and {"path": str(file.path), "reloads": file.reloads, "trouble": file.trouble}
+        return JSONResponse(
+            {
+                "rules": [
+                    {**one.rule, "counted": {"calls": one.calls, "answers": one.answers}}
+                    for one in self._scripts.counts(scope=scope)
+                ],
+                "miss": self._scripts.miss(scope=scope),
+                "unmatched": [
+                    asdict(one) | {"said": str(one)} for one in self._scripts.unmatched(scope=scope)
+                ],
+                "file": of_file,
+            }
+        )
+
+    async def set_script(self, exchange: Exchange) -> ASGIApp:
+        """Put other rules in the place of all, or of those of the request's scope."""
+        body = await read_json_body(exchange.request, exchange.dialect, MOST_SCRIPT_BYTES)
+        try:
+            script = await asyncio.to_thread(lambda: read_script(parse_json(body)))
+            self._scripts.set(script, scope=exchange.scope or None)
+        except ValueError as error:
+            raise bad_fault(printable(str(error))) from None
+        return await self.script(exchange)
+
+    async def reset_script(self, exchange: Exchange) -> ASGIApp:
+        """Go back to the rules of the file, or forget those of the request's scope."""
+        self._scripts.reset(scope=exchange.scope or None)
+        return await self.script(exchange)
 
     async def latency(self, exchange: Exchange) -> ASGIApp:
         """The profile of latency that holds in the request's scope, and how it was kept there."""

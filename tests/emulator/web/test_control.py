@@ -1,4 +1,4 @@
-"""The routes under `/_emulator`: what changes anything is a POST, and every POST needs the key."""
+"""The routes under `/_emulator`: what changes anything needs the key, and is no GET."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from phi_emulator.service.chat import ChatService
 from phi_emulator.service.entra import Authority
 from phi_emulator.service.fault_rules import Faults
 from phi_emulator.service.latency import Latency
+from phi_emulator.service.scripts import Scripts
 from phi_emulator.web.app import App
 from phi_emulator.web.control import Control, ControlRoute
 from phi_emulator.web.entra import Entra
@@ -33,6 +34,7 @@ PATHS = [
     "/_emulator/journal/a-request",
     "/_emulator/faults",
     "/_emulator/faults/reset",
+    "/_emulator/script",
     "/_emulator/latency",
     "/_emulator/latency/reset",
     "/_emulator/entra/common/v2.0/.well-known/openid-configuration",
@@ -58,7 +60,7 @@ def service() -> Iterator[ChatService]:
 def table(service: ChatService) -> list[ControlRoute]:
     behaviour = CurrentBehaviour(Behaviour())
     return [
-        *Control(service, Faults(behaviour), Latency(behaviour), Journal()).table,
+        *Control(service, Faults(behaviour), Scripts(behaviour), Latency(behaviour), Journal()).table,
         *Entra(Authority(), secret=KEY).table,
     ]
 
