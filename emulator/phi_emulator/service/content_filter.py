@@ -34,7 +34,7 @@ __all__ = [
     "RulesError",
     "Verdict",
     "read_rules",
-    "rules_of",
+    "rules_in",
 ]
 
 CATEGORIES: Final = tuple(sorted({*PROMPT_CATEGORIES, *COMPLETION_CATEGORIES}))
@@ -81,6 +81,7 @@ class ContentFilter:
     def __init__(self, rules: Sequence[Rule] = ()) -> None:
         self._of_prompts = tuple(rule for rule in rules if rule.category in PROMPT_CATEGORIES)
         self._of_answers = tuple(rule for rule in rules if rule.category in COMPLETION_CATEGORIES)
+        self.rules = tuple(rules)
         self.is_on = bool(rules)
 
     def judge_prompt(self, text: str) -> Verdict:
@@ -154,12 +155,12 @@ def read_rules(path: Path) -> tuple[Rule, ...]:
     except DocumentError as error:
         raise RulesError(error.reason, place=error.place) from None
     try:
-        return rules_of(document.value)
+        return rules_in(document.value)
     except RulesError as error:
         raise document.placed(error) from None
 
 
-def rules_of(value: object) -> tuple[Rule, ...]:
+def rules_in(value: object) -> tuple[Rule, ...]:
     """The rules in a table of categories, each with a table of words and severities.
 
     Raises:

@@ -19,7 +19,7 @@ from phi_emulator.faults.rules import read_rules as read_fault_rules
 from phi_emulator.latency.profile import Profile
 from phi_emulator.latency.reading import is_file as is_latency_file
 from phi_emulator.models.strict_json import object_of
-from phi_emulator.service.content_filter import CATEGORIES, DEFAULT_RULES, rules_of
+from phi_emulator.service.content_filter import CATEGORIES, DEFAULT_RULES, rules_in
 from phi_emulator.service.content_filter import Rule as FilterRule
 from phi_emulator.service.content_filter import read_rules as read_filter_rules
 from phi_emulator.settings.kinds import FilePath, Kind
@@ -157,7 +157,7 @@ class FilterRules(FilePath):
         found = object_of(value)
         if found is None:
             return FilePath.read(self, value)
-        rules_of(found)
+        rules_in(found)
         return found
 
     def located(self, value: Any, folder: Path) -> Any:
@@ -167,10 +167,10 @@ class FilterRules(FilePath):
     def load(self, value: Any) -> tuple[FilterRule, ...]:
         if value in self.words:
             return DEFAULT_RULES if value == "default" else ()
-        return read_filter_rules(Path(value)) if isinstance(value, str) else rules_of(value)
+        return read_filter_rules(Path(value)) if isinstance(value, str) else rules_in(value)
 
     def shown(self, value: object) -> str:
-        return value if isinstance(value, str) else f"{len(rules_of(value))} words"
+        return value if isinstance(value, str) else f"{len(rules_in(value))} words"
 
 
 class LatencyProfile(FilePath):
