@@ -148,7 +148,7 @@ def test_the_route_tells_and_changes_what_holds(start_emulator: StartEmulator) -
         "most_late_s": 0.0,
     }
     assert running.http.post("/_emulator/latency", json={"latency": "off"}).json()["latency"] == "off"
-    reset = running.http.post("/_emulator/latency/reset").json()
+    reset = running.http.delete("/_emulator/latency").json()
     assert reset["latency"]["rate"] == "1000/s"
     assert reset["counted"]["answers"] == 0
 
@@ -187,7 +187,7 @@ def test_each_scope_has_its_own_profile_numbers_and_counts(start_emulator: Start
     assert profile_of(running, x_phi_scope="mine")["counted"]["answers"] == 1
     assert profile_of(running)["counted"]["answers"] == 0
     assert profile_of(running, x_phi_scope="other")["latency"] == {"first": "3600s"}
-    running.http.post("/_emulator/latency/reset", headers={"x-phi-scope": "other"})
+    running.http.delete("/_emulator/latency", headers={"x-phi-scope": "other"})
     assert profile_of(running, x_phi_scope="other")["latency"]["seed"] == 7
 
 

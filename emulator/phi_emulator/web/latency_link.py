@@ -35,7 +35,7 @@ class LatencyLink:
             await following(exchange, receive, send)
             return
         scope = exchange.scope
-        profile = exchange.behaviour.latency_in(scope)
+        profile = exchange.behaviour.latency
         line = exchange.headers.get(LATENCY_HEADER)
         if line is not None:
             try:
