@@ -121,7 +121,7 @@ def test_a_header_takes_the_place_of_what_holds(start_emulator: StartEmulator) -
 
 @pytest.mark.parametrize("line", ["frist=1s", "", "profile.toml", "/etc/passwd.json", "first=1s é"])
 def test_a_header_that_is_no_profile_is_refused_in_words(running: Running, line: str) -> None:
-    headers = {"x-phi-latency": line.encode("latin-1")}
+    headers = [(b"x-phi-latency", line.encode("latin-1"))]
     response = running.http.post("/chat/completions", json=ASK, headers=headers)
     assert response.status_code == 400
     assert "x-phi-latency: " in response.text

@@ -77,7 +77,7 @@ def measure(exchanges: Iterable[RecordedExchange]) -> Measured:
     after = sum(stream.tokens - stream.each for stream in streams)
     gap_ms = sum(gaps) / after if after else 0.0
     chunk = sum(stream.tokens for stream in streams) / sum(len(stream.moments) for stream in streams)
-    jitter = _spread(gaps) / statistics.fmean(gaps) if len(gaps) > 1 and sum(gaps) else 0.0
+    jitter = _spread(gaps) / statistics.fmean(gaps) if len(gaps) > 1 and any(gaps) else 0.0
     profile = Profile(
         first_s=min(round(first_ms, 1) / 1000, MOST_S),
         prompt_s=round(prompt_ms, 4) / 1000,
