@@ -229,7 +229,7 @@ def test_a_model_that_is_slower_is_told_everywhere(
     [exchange] = running.emulator.journal.exchanges()
     assert exchange.latency is not None
     assert "tokens late, by" in exchange.latency
-    assert "tokens late, by" in caplog.text
+    eventually(lambda: "tokens late, by" in caplog.text)
 
 
 def test_errors_are_not_held(start_emulator: StartEmulator) -> None:
@@ -252,7 +252,7 @@ def test_a_client_that_leaves_leaves_nothing_behind(
 def test_bad_settings_end_the_start_with_their_place(tmp_path: Path) -> None:
     file = tmp_path / "slow.toml"
     file.write_text('[latency]\nfirst = "1s"\nrate = "fast"\n', encoding="utf-8")
-    with pytest.raises(ConfigError, match=r"`latency` can't be used: .*slow\.toml:3: latency\.rate: `fast`"):
+    with pytest.raises(ConfigError, match=r"latency: .*slow\.toml:3: latency\.rate: `fast`"):
         EmulatorConfig(latency=str(file))
     with pytest.raises(ConfigError, match="did you mean `phi-4-mini-azure`"):
         EmulatorConfig.from_environment({"PHI_EMULATOR_LATENCY": "phi-4-mini-azur"})
