@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import threading
 from pathlib import Path
 
@@ -107,12 +106,9 @@ def test_however_it_is_written_only_whole_scripts_are_taken(path: Path) -> None:
             number += 1
             text = texts[number % 2].encode()
             if number % 3:
-                # In two halves, as a buffer that is full is written.
-                with path.open("wb") as open_file:
-                    open_file.write(text[: len(text) // 2])
-                    open_file.flush()
-                    os.fsync(open_file.fileno())
-                    open_file.write(text[len(text) // 2 :])
+                # In its place: for a moment it is empty.
+                with path.open("wb", buffering=0) as open_file:
+                    open_file.write(text)
             else:
                 replaced(path, text.decode())
             stop.wait(0.045)
