@@ -28,8 +28,8 @@ def emulator(request: pytest.FixtureRequest) -> Iterator[Emulator]:
 
 @pytest.fixture(scope="module")
 def client(emulator: Emulator) -> Iterator[PhiClient]:
-    with PhiClient(emulator.endpoint, emulator.key, on_truncation="return") as client:
-        yield client
+    with PhiClient(emulator.endpoint, emulator.key) as client:
+        yield client.with_options(on_truncation="return")
 
 
 def expected(trace: Trace) -> tuple[str, str, str | None, str]:
@@ -84,10 +84,10 @@ def test_the_async_client_reads_them_all(emulator: Emulator) -> None:
     readable = {name: trace for name, trace in TRACES.items() if can_be_read(emulator, trace)}
 
     async def read() -> dict[str, Any]:
-        async with AsyncPhiClient(emulator.endpoint, emulator.key, on_truncation="return") as client:
+        async with AsyncPhiClient(emulator.endpoint, emulator.key) as client:
             found: dict[str, Any] = {}
             for name in readable:
-                async with client.stream(name) as stream:
+                async with client.stream(name, on_truncation="return") as stream:
                     await stream.until_done()
                     found[name] = read_by(stream.so_far)
             return found
