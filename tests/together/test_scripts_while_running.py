@@ -11,7 +11,6 @@ from typing import Any
 import httpx
 import pytest
 from azure.ai.inference import ChatCompletionsClient
-from azure.ai.inference.models import UserMessage
 from azure.core.credentials import AzureKeyCredential
 from azure.core.exceptions import HttpResponseError
 from openai import BadRequestError as OpenAIBadRequest
@@ -69,7 +68,8 @@ def control(
 
 def said_by(openai: OpenAI, text: str, **more: Any) -> str | None:
     answer = openai.chat.completions.create(model="phi", messages=[{"role": "user", "content": text}], **more)
-    return answer.choices[0].message.content
+    text: str | None = answer.choices[0].message.content
+    return text
 
 
 def test_a_script_over_the_model_answers_what_it_is_about_and_leaves_the_rest(
@@ -230,10 +230,10 @@ def test_a_miss_that_fails_says_what_nearly_matched_to_any_client(emulator: Emul
     emulator.script.set([{"exact": "What is 2 + 2?", "answer": "4"}], miss="fail")
     azure = ChatCompletionsClient(emulator.endpoint, AzureKeyCredential(emulator.key))
     with azure, pytest.raises(HttpResponseError, match="differs in upper and lower case alone") as caught:
-        azure.complete(messages=[UserMessage("what is 2 + 2?")])
+        azure.complete(messages=[{"role": "user", "content": "what is 2 + 2?"}])
     [missed] = emulator.script.unmatched()
-    assert caught.value.response is not None
-    assert missed.request_id == caught.value.response.headers["x-request-id"]
+    response: Any = caught.value.response
+    assert missed.request_id == response.headers["x-request-id"]
     with openai_of(emulator) as openai, pytest.raises(OpenAIBadRequest) as other:
         said_by(openai, "Who?")
     assert "none comes near" in str(other.value)

@@ -10,9 +10,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from phi_emulator.engine.protocol import EndReason, Recital
+from phi_emulator.faults.state import Taken
 from phi_emulator.scripts.errors import ScriptError
 from phi_emulator.scripts.file import of_traces, read_file
-from phi_emulator.scripts.rules import ScriptRules, read_rule, read_script
+from phi_emulator.scripts.rules import Rule, ScriptRules, read_rule, read_script
 from phi_emulator.scripts.state import ScriptState
 from phi_emulator.scripts.traces import TRACES
 
@@ -166,14 +167,18 @@ def test_whatever_stands_in_a_rule_it_is_one_or_an_error_of_one(fields: dict[str
     script.rules[0].fits(ask("a"), 0)
 
 
+def text_of(taken: Taken[Rule]) -> str:
+    recital = taken.rule.reply(taken.before).recital
+    return "" if recital is None else recital.text
+
+
 def taken(*tables: dict[str, Any], questions: str = "x") -> list[str | None]:
     """Which answers a row of requests gets."""
     state, rules = ScriptState(), [read_rule(table) for table in tables]
     found: list[str | None] = []
     for question in questions:
         one = state.take(rules, ask(question))
-        reply = one and one.rule.reply(one.before).recital
-        found.append(reply and reply.text)
+        found.append(None if one is None else text_of(one))
     return found
 
 
@@ -204,8 +209,7 @@ def test_the_rules_of_a_scope_are_asked_first_and_counted_apart() -> None:
     found = []
     for scope, question in (("one", "x"), ("one", "y"), ("two", "x"), ("two", "x")):
         one = state.take(rules.of_scope(scope), ask(question, scope=scope))
-        reply = one and one.rule.reply(one.before).recital
-        found.append(reply and reply.text)
+        found.append(None if one is None else text_of(one))
     assert found == ["own", "file", "file", None]
     assert (rules.miss_of("one", "model"), rules.miss_of("two", "model")) == ("fail", "model")
 
@@ -227,9 +231,7 @@ def test_the_traces_are_a_script_by_name_and_in_turn() -> None:
     def text(question: str) -> str:
         one = state.take(rules, ask(question))
         assert one is not None
-        reply = one.rule.reply(one.before).recital
-        assert reply is not None
-        return reply.text
+        return text_of(one)
 
     for name, trace in TRACES.items():
         assert text(f"Give me {name}.") == trace.recital.text
