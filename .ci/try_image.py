@@ -16,7 +16,6 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import yaml
-
 from phi_emulator.containers import ContainerError, PhiEmulatorContainer
 
 from phi_client import PhiClient, RateLimitError
@@ -35,7 +34,7 @@ SERVE = ("--no-healthcheck", "-p", f"127.0.0.1:{PORT}:16180", "-e", f"PHI_EMULAT
 
 def podman(*arguments: str, may_fail: bool = False) -> str:
     """What podman says on its standard output, with the status before it where it may fail."""
-    done = subprocess.run(["podman", *arguments], capture_output=True, text=True, timeout=120, check=False)  # noqa: S607
+    done = subprocess.run(["podman", *arguments], capture_output=True, text=True, timeout=120, check=False)
     if may_fail:
         return f"{done.returncode} {done.stdout}{done.stderr}"
     assert done.returncode == 0, done.stderr
@@ -78,9 +77,8 @@ def answers_with_nothing_to_write_to_and_no_rights() -> None:
         started = time.perf_counter()
         podman("exec", name, *health)
         assert podman("exec", "-e", "PHI_EMULATOR_PORT=1", name, *health, may_fail=True).startswith("1 ")
-        said(
-            f"its check of health, `{' '.join(health)}`, tells ready from not ({time.perf_counter() - started:.1f} s for two)"
-        )
+        took = f"{time.perf_counter() - started:.1f} s for two"
+        said(f"its check of health, `{' '.join(health)}`, tells ready from not ({took})")
 
 
 def lets_a_running_stream_end() -> None:
@@ -170,7 +168,7 @@ def docker_api() -> Iterator[None]:
     socket = WORK / "api.sock"
     service = subprocess.Popen(
         ["podman", "system", "service", "--time", "0", f"unix://{socket}"], stderr=subprocess.DEVNULL
-    )  # noqa: S607
+    )
     try:
         while not socket.exists():
             time.sleep(0.05)
