@@ -33,6 +33,8 @@ from phi_emulator.forms.grammar import ANY_OBJECT, write_grammar
 from phi_emulator.web.listening import ListenError, listen, root_url
 
 if TYPE_CHECKING:
+    from opentelemetry.trace import TracerProvider
+
     from phi_emulator.journal.journal import Journal
     from phi_emulator.scripts.file import ScriptFile
     from phi_emulator.scripts.rules import Script
@@ -40,6 +42,8 @@ if TYPE_CHECKING:
     from phi_emulator.service.latency import Latency
     from phi_emulator.service.scopes import Scopes
     from phi_emulator.service.scripts import Scripts
+    from phi_emulator.service.settings import Settings
+    from phi_emulator.web.app import App
     from phi_emulator.web.health import Opening
     from phi_emulator.web.server import HttpServer
 
@@ -151,6 +155,7 @@ class Emulator:
     for the model or script that `config` names. `clock` tells the time and is what every wait goes through: of faults,
     of latency, for a limit's window, for a place in the queue, until an answer has taken too long, until a token
     expires. With a `phi_client.testing.VirtualClock` none of them takes time. Both are meant for tests.
+    Spans go to `tracer_provider`, without it to the one of the application, if it has set one.
     """
 
     def __init__(
@@ -159,22 +164,20 @@ class Emulator:
         *,
         make_engine: Callable[[], Engine] | None = None,
         clock: Clock = SYSTEM_CLOCK,
+        tracer_provider: TracerProvider | None = None,
     ) -> None:
         self.config = EmulatorConfig(port=0) if config is None else config
         self.description = ""
         """A phrase on the model that answers; empty until started, and for an engine of your own."""
         self._make_engine = make_engine
         self._clock = clock
+        self._tracer_provider = tracer_provider
         self._socket: socket.socket | None = None
         self._bound_port = 0
         self._source: AnswerSource | None = None
         self._opening: Opening | None = None
         self._server: HttpServer | None = None
-        self._faults: Faults | None = None
-        self._script: Scripts | None = None
-        self._latency: Latency | None = None
-        self._scopes: Scopes | None = None
-        self._journal: Journal | None = None
+        self._app: App | None = None
         self._thread: threading.Thread | None = None
 
     def start(self) -> Self:
@@ -223,18 +226,16 @@ class Emulator:
         clock, config = self._clock, self.config
         service = ChatService(source, has_extensions=config.extensions, clock=clock)
         authority = Authority(config.tenant, lifetime_s=config.token_seconds, clock=clock.unix)
-        app = App(
+        self._app = app = App(
             service,
             config,
             authority=authority,
             clock=clock,
+            tracer_provider=self._tracer_provider,
             script_file=script_file,
             script=script,
             has_model=config.has_model or self._make_engine is not None,
         )
-        self._faults, self._script = app.faults, app.script
-        self._latency, self._journal = app.latency, app.journal
-        self._scopes = app.scopes
         assert self._opening is not None  # noqa: S101 - opened above
         self._opening.decide(app, self.event_loop)
         return self
@@ -304,37 +305,39 @@ class Emulator:
     @property
     def faults(self) -> Faults:
         """What goes wrong with answers: rules that can be added, replaced and counted while it runs."""
-        if self._faults is None:
-            raise EmulatorError("the emulator was not started: call `start()` first")
-        return self._faults
+        return self._started.faults
+
+    @property
+    def settings(self) -> Settings:
+        """Limits, content filter and what else may be set by name while it runs, for all or for a scope."""
+        return self._started.settings
+
+    def reset(self, *, scope: str | None = None) -> None:
+        """Put all back to the start: settings, faults, scripts, latency, counts, the journal; or what is a scope's own.
+
+        From any thread. What runs goes on as it began.
+        """
+        self._started.reset(scope)
 
     @property
     def script(self) -> Scripts:
         """What is answered in the place of the model: rules that can be added, replaced and counted while it runs."""
-        if self._script is None:
-            raise EmulatorError("the emulator was not started: call `start()` first")
-        return self._script
+        return self._started.script
 
     @property
     def latency(self) -> Latency:
         """How fast answers come: a profile that can be put in the place of another, and how it was kept."""
-        if self._latency is None:
-            raise EmulatorError("the emulator was not started: call `start()` first")
-        return self._latency
+        return self._started.latency
 
     @property
     def scopes(self) -> Scopes:
         """Whose requests are: keys that stand for scopes, so that tests that run side by side don't meet."""
-        if self._scopes is None:
-            raise EmulatorError("the emulator was not started: call `start()` first")
-        return self._scopes
+        return self._started.scopes
 
     @property
     def journal(self) -> Journal:
         """The last exchanges: what was asked, what became of it, and where the time went."""
-        if self._journal is None:
-            raise EmulatorError("the emulator was not started: call `start()` first")
-        return self._journal
+        return self._started.journal
 
     @property
     def key(self) -> str:
@@ -374,6 +377,12 @@ class Emulator:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.stop()
+
+    @property
+    def _started(self) -> App:
+        if self._app is None:
+            raise EmulatorError("the emulator was not started: call `start()` first")
+        return self._app
 
     @property
     def _port(self) -> int:

@@ -100,6 +100,7 @@ class ChatService:
         request_id: str,
         *,
         deployment: str | None = None,
+        scope: str = "",
         size: int = 0,
         received: float | None = None,
         script: Callable[[], Awaitable[Cue | None]] = _no_script,
@@ -107,16 +108,16 @@ class ChatService:
     ) -> Answer:
         """Queue a request; the answer is in the making when this returns.
 
-        `deployment` is who is asked, by name. `size` is in how many bytes the request came: none waits for much larger
-        ones. `received` is when it came in, by the source's clock; without it that is when it is queued. `script` is
-        asked last, for what is answered in the place of the model.
-        With a `pace` it comes no faster than that.
+        `deployment` is who is asked, by name; in each `scope` its limits count apart. `size` is in how many bytes the
+        request came: none waits for much larger ones. `received` is when it came in, by the source's clock; without it
+        that is when it is queued. `script` is asked last, for what is answered in the place of the model. With a `pace`
+        it comes no faster than that.
 
         Raises:
             ServiceError: a limit is reached, the prompt is blocked or too long, the queue is full, or the engine can't.
         """
         # Names are the callers' own, and may be as long as a body.
-        limits = self._deployments.of((dialect.name, (deployment or "")[:_MOST_NAME]))
+        limits = self._deployments.of((dialect.name, (deployment or "")[:_MOST_NAME]), scope)
         try:
             plan = await self._plan(dialect, request, size)
             prompt = await self._source.encode(plan.messages)
@@ -149,7 +150,7 @@ class ChatService:
             generation,
             dialect,
             request_id=request_id,
-            model=self._model,
+            model=self.model,
             fingerprint=self._engine_info.fingerprint,
             sampling=sampling,
             admission=admission,
@@ -223,15 +224,19 @@ class ChatService:
             raise ServiceError(dialect.prompt_filtered(filter_results(PROMPT_CATEGORIES, verdict.found)))
         return verdict.found
 
+    def reset_limits(self, scope: str | None = None) -> None:
+        """Forget what counted for the limits so far, in a scope or in all. From any thread."""
+        self._deployments.reset(scope=scope)
+
     @property
     def session(self) -> str:
         """The deployment's session, in the recorded form `dep-<model>-<yymmddhhmmss>`."""
-        return f"dep-{self._model}-{time.strftime('%y%m%d%H%M%S', self._started)}"
+        return f"dep-{self.model}-{time.strftime('%y%m%d%H%M%S', self._started)}"
 
     @property
     def info(self) -> ModelInfo:
         """What the info route says: the model that really answers, under its own name."""
-        model = self._model
+        model = self.model
         return ModelInfo(
             model_name=model,
             model_type="chat-completion",
@@ -251,7 +256,7 @@ class ChatService:
         info, load = self._engine_info, self._source.status
         return ServiceStatus(
             healthy=not (load.is_broken or load.is_reloading),
-            model=self._model,
+            model=self.model,
             source=_sound(info.source),
             execution_provider=info.execution_provider,
             context_length=info.context_length,
@@ -269,7 +274,7 @@ class ChatService:
         )
 
     @property
-    def _model(self) -> str:
+    def model(self) -> str:
         """The model's name: that of a folder, which may be any bytes."""
         return _sound(self._engine_info.model)
 
