@@ -14,7 +14,7 @@ import math
 import socket
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from types import TracebackType
 from typing import TYPE_CHECKING, Final, Self
@@ -32,6 +32,7 @@ from phi_emulator.web.listening import ListenError, listen, root_url
 
 if TYPE_CHECKING:
     from phi_emulator.service.fault_rules import Faults
+    from phi_emulator.web.chain import Link
     from phi_emulator.web.server import HttpServer
 
 __all__ = ["Emulator", "EmulatorError", "find_model"]
@@ -109,8 +110,8 @@ class Emulator:
 
     Without `config` it takes the defaults and a free port. `make_engine` is called on the engine's thread and stands
     for the model or script that `config` names. `clock` tells seconds: when a request came to what, how long one may
-    wait, what counts for a limit, when tokens expire; without it `time.monotonic`, and `time.time` for tokens. Both are
-    meant for tests.
+    wait, what counts for a limit, when tokens expire; without it `time.monotonic`, and `time.time` for tokens. `links` see
+    all bytes of each exchange; faults wait by `sleep` and tell dates by `unix`. All these are meant for tests.
     """
 
     def __init__(
@@ -119,12 +120,18 @@ class Emulator:
         *,
         make_engine: Callable[[], Engine] | None = None,
         clock: Callable[[], float] | None = None,
+        links: Sequence[Link] = (),
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+        unix: Callable[[], float] = time.time,
     ) -> None:
         self.config = EmulatorConfig(port=0) if config is None else config
         self.description = ""
         """A phrase on the model that answers; empty until started, and for an engine of your own."""
         self._make_engine = make_engine
         self._clock = clock
+        self._links = links
+        self._sleep = sleep
+        self._unix = unix
         self._socket: socket.socket | None = None
         self._bound_port = 0
         self._source: AnswerSource | None = None
@@ -176,7 +183,15 @@ class Emulator:
         clock, config = self._clock or time.monotonic, self.config
         service = ChatService(source, has_extensions=config.extensions, clock=clock)
         authority = Authority(config.tenant, lifetime_s=config.token_seconds, clock=self._clock or time.time)
-        app = App(service, config, authority=authority, clock=clock)
+        app = App(
+            service,
+            config,
+            authority=authority,
+            clock=clock,
+            outer=self._links,
+            sleep=self._sleep,
+            unix=self._unix,
+        )
         self._faults = app.faults
         self._server = HttpServer(app)
         self._thread = threading.Thread(

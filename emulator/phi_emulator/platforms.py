@@ -29,6 +29,7 @@ __all__ = [
     "find_program",
     "is_in_foreground",
     "is_windows",
+    "kill_group",
     "kills_for_memory",
     "launch_line",
     "lenient_output",
@@ -115,6 +116,15 @@ def apart(platform: str = sys.platform) -> dict[str, Any]:
     if platform == _WINDOWS:
         return {"creationflags": getattr(subprocess, "CREATE_NEW_PROCESS_GROUP", 0)}
     return {"process_group": 0}
+
+
+def kill_group(child: subprocess.Popen[Any], platform: str = sys.platform) -> None:
+    """End a child that was started `apart`, and whoever it started; on Windows the child alone."""
+    with suppress(OSError):
+        if platform == _WINDOWS:
+            child.kill()
+        else:
+            os.killpg(child.pid, signal.SIGKILL)
 
 
 def send(child: subprocess.Popen[Any], number: int, platform: str = sys.platform) -> None:

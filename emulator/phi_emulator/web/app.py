@@ -5,8 +5,9 @@ It must not know how any of these steps works.
 
 from __future__ import annotations
 
+import asyncio
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 
 from starlette.requests import Request
 from starlette.types import Receive, Scope, Send
@@ -37,7 +38,7 @@ class App:
 
     `authority` issues the tokens that are taken; `clock` tells seconds, and is the one of the source that answers.
     Further links see either all bytes as they are on the wire (`outer`), or what has passed the checks, and its answer
-    (`inner`).
+    (`inner`). Faults wait by `sleep` and tell dates by `unix`.
     """
 
     def __init__(
@@ -49,6 +50,8 @@ class App:
         clock: Callable[[], float] = time.monotonic,
         outer: Sequence[Link] = (),
         inner: Sequence[Link] = (),
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+        unix: Callable[[], float] = time.time,
     ) -> None:
         self.behaviour = CurrentBehaviour(config.behaviour)
         """How exchanges that begin now are met."""
@@ -74,7 +77,7 @@ class App:
                 checked(_check_route),
                 checked(_check_version),
                 limit_time,
-                FaultLink(self.faults.state),
+                FaultLink(self.faults.state, sleep=sleep, unix=unix),
                 *inner,
             ),
             _handle,
