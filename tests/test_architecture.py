@@ -41,6 +41,7 @@ EMULATORS_THIRD_PARTIES = {
     "web": {"starlette", "uvicorn", "h11"},
     "recordings": {"azure", "httpx", "starlette"},
     "bench": {"httpx"},
+    "containers": {"testcontainers"},
     "platforms": {"psutil"},
     "doctor": {"click", "numpy", "onnx", "onnxruntime"},
     "command_line": {"click", "tqdm"},

@@ -11,17 +11,16 @@ It must not know what becomes of them.
 from __future__ import annotations
 
 import shlex
-import tomllib
-from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
+from phi_emulator.documents import DocumentError, read_document
 from phi_emulator.faults.catalogue import EFFECTS
 from phi_emulator.faults.rules import Fault, FaultError, Rule, read_fault, read_rules
 from phi_emulator.models.printable import printable
-from phi_emulator.models.strict_json import list_of, object_of, parse_json, read_plain
+from phi_emulator.models.strict_json import object_of
 
-__all__ = ["FILE_KEY", "read_document", "read_file", "read_line"]
+__all__ = ["FILE_KEY", "read_body", "read_file", "read_line"]
 
 FILE_KEY: Final = "faults"
 """Of the list of rules in a file."""
@@ -34,21 +33,17 @@ def read_file(path: Path) -> tuple[Rule, ...]:
     Raises:
         FaultError: it can't be read, or holds something else. The message begins with file and line, as far as known.
     """
-    text = _read(path)
-    is_json = path.suffix.lower() == ".json"
     try:
-        document = parse_json(text) if is_json else tomllib.loads(text)
-    except (ValueError, RecursionError) as error:
-        # Both say line and column.
-        raise FaultError(f"{path}: {error or 'nested too deeply'}") from None
+        document = read_document(path)
+    except DocumentError as error:
+        raise FaultError(error.reason, place=error.place) from None
     try:
-        return read_document(document)
+        return read_body(document.value)
     except FaultError as error:
-        line = None if is_json else _line_of(text, error.path)
-        raise FaultError(f"{path}{'' if line is None else f':{line}'}: {error}") from None
+        raise document.placed(error) from None
 
 
-def read_document(document: object) -> tuple[Rule, ...]:
+def read_body(document: object) -> tuple[Rule, ...]:
     """The rules under `faults` in what was read from a file or from the body of a request.
 
     Raises:
@@ -95,61 +90,3 @@ def _number(text: str) -> int | float | str:
         except ValueError:
             pass
     return text
-
-
-def _read(path: Path) -> str:
-    try:
-        return read_plain(path).decode("utf-8-sig")
-    except OSError as error:
-        raise FaultError(f"{path}: {error.strerror or error}") from None
-    except UnicodeDecodeError:
-        raise FaultError(f"{path}: it is not UTF-8") from None
-    except ValueError as error:
-        raise FaultError(f"{path}: {error}") from None
-
-
-def _line_of(text: str, path: Sequence[str | int]) -> int | None:
-    """The line on which the statement ends that sets what `path` leads to, or its table begins.
-
-    Found by reading ever shorter beginnings of the file: so it is TOML's own reader that says what a line means.
-    """
-    lines = text.splitlines(keepends=True)
-    while path and not _has(lines, len(lines), path):
-        # What is missing has no line: that of its table is said.
-        path = path[:-1]
-    if not path:
-        return None
-    least, most = 0, len(lines)
-    while most - least > 1:
-        middle = (least + most) // 2
-        if _has(lines, middle, path):
-            most = middle
-        else:
-            least = middle
-    return most
-
-
-def _has(lines: Sequence[str], count: int, path: Sequence[str | int]) -> bool:
-    """Whether the first lines set what `path` leads to. Those that end within a value count up to what is before it."""
-    for end in range(count, 0, -1):
-        try:
-            found: Any = tomllib.loads("".join(lines[:end]))
-        except tomllib.TOMLDecodeError:
-            continue
-        return _leads_somewhere(found, path)
-    return False
-
-
-def _leads_somewhere(found: Any, path: Sequence[str | int]) -> bool:
-    for key in path:
-        if isinstance(key, int):
-            items = list_of(found) or []
-            if len(items) <= key:
-                return False
-            found = items[key]
-        else:
-            table = object_of(found) or {}
-            if key not in table:
-                return False
-            found = table[key]
-    return True

@@ -5,18 +5,18 @@ It must not count: what a rule has met so far is kept in `state`. Nor must it kn
 
 from __future__ import annotations
 
-import difflib
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from types import MappingProxyType
-from typing import Any, Final, TypeGuard
+from typing import Any, Final
 
 from phi_client.contract.service import SURFACES
+from phi_emulator.documents import DocumentError, near, shown
 from phi_emulator.faults.catalogue import EFFECTS, ERRORS, Effect, Parameter, Value
 from phi_emulator.faults.duties import Duty
-from phi_emulator.models.printable import printable
+from phi_emulator.models.strict_json import list_of, object_of
 
 __all__ = [
     "MOST_RULES",
@@ -32,7 +32,6 @@ __all__ = [
 
 MOST_RULES: Final = 1000
 _MOST: Final = 1_000_000_000
-_SHOWN: Final = 60
 _RANGE: Final = re.compile(r"([0-9]{1,9})(-([0-9]{1,9})?)?")
 CONDITIONS: Final[Mapping[str, str]] = {
     "surface": "the surface that is asked: " + ", ".join(SURFACES),
@@ -48,18 +47,8 @@ CONDITIONS: Final[Mapping[str, str]] = {
 """What `when` may hold."""
 
 
-class FaultError(ValueError):
-    """A rule can't be used; the message says where and why. `path` are the keys that lead there."""
-
-    def __init__(self, reason: str, *path: str | int) -> None:
-        self.reason = reason
-        self.path = path
-        where = "".join(f"[{key}]" if isinstance(key, int) else f".{printable(key, _SHOWN)}" for key in path)
-        super().__init__(f"{where.removeprefix('.')}: {reason}" if where else reason)
-
-    def under(self, *path: str | int) -> FaultError:
-        """The same, seen from further out."""
-        return FaultError(self.reason, *path, *self.path)
+class FaultError(DocumentError):
+    """A rule can't be used."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -174,13 +163,14 @@ class Rule:
         return table | ({"times": self.times} if self.times else {}) | ({"when": when} if when else {})
 
 
-def read_rules(tables: object) -> tuple[Rule, ...]:
+def read_rules(given: object) -> tuple[Rule, ...]:
     """The rules in a list of tables.
 
     Raises:
         FaultError: one of them can't be used.
     """
-    if not _is_list(tables):
+    tables = list_of(given)
+    if tables is None:
         raise FaultError("a list of rules is expected")
     if len(tables) > MOST_RULES:
         raise FaultError(f"{len(tables)} rules, but {MOST_RULES} at most")
@@ -221,9 +211,9 @@ def read_fault(table: Mapping[str, object]) -> Fault:
     """
     name = table.get("effect")
     if name is None:
-        raise FaultError(f"`effect` is missing: one of {_list(EFFECTS)}", "effect")
+        raise FaultError(f"`effect` is missing: one of {', '.join(EFFECTS)}", "effect")
     if not isinstance(name, str) or name not in EFFECTS:
-        raise FaultError(f"{_shown(name)} is no effect{_near(name, EFFECTS)}", "effect")
+        raise FaultError(f"{shown(name)} is no effect{near(name, EFFECTS)}", "effect")
     effect = EFFECTS[name]
     known = {parameter.name: parameter for parameter in effect.parameters}
     values: dict[str, Value] = {}
@@ -232,12 +222,12 @@ def read_fault(table: Mapping[str, object]) -> Fault:
             values[key] = _value(known[key], value)
         elif key != "effect":
             others = (*known, "when", "times")
-            raise FaultError(f"`{name}` has no such parameter{_near(key, others)}", key)
+            raise FaultError(f"`{name}` has no such parameter{near(key, others)}", key)
     for parameter in effect.parameters:
         if parameter.name not in values:
             if parameter.default is None:
                 raise FaultError(
-                    f"`{parameter.name}` is missing: one of {_list(parameter.choices)}", parameter.name
+                    f"`{parameter.name}` is missing: one of {', '.join(parameter.choices)}", parameter.name
                 )
             values[parameter.name] = parameter.default
     return Fault(effect, MappingProxyType(values))
@@ -259,10 +249,10 @@ def _read_when(table: Mapping[str, object]) -> When:
         elif key in CONDITIONS:
             given[key] = _text(value, key)
         else:
-            raise FaultError(f"there is no such condition{_near(key, CONDITIONS)}", key)
+            raise FaultError(f"there is no such condition{near(key, CONDITIONS)}", key)
     surface = given.get("surface")
     if surface is not None and surface not in SURFACES:
-        raise FaultError(f"{_shown(surface)} is no surface{_near(surface, SURFACES)}", "surface")
+        raise FaultError(f"{shown(surface)} is no surface{near(surface, SURFACES)}", "surface")
     return When(**given)
 
 
@@ -271,18 +261,18 @@ def _value(parameter: Parameter, value: object) -> Value:
     if parameter.kind is str:
         text = _text(value, name)
         if parameter.choices and text not in parameter.choices:
-            raise FaultError(f"{_shown(text)} is none of its values{_near(text, parameter.choices)}", name)
+            raise FaultError(f"{shown(text)} is none of its values{near(text, parameter.choices)}", name)
         if not parameter.choices and (not text.isascii() or not text.isprintable() or not text.strip()):
             raise FaultError("it travels in a header: printable ASCII is expected", name)
         return text
     if not isinstance(value, int | float) or isinstance(value, bool):
-        raise FaultError(f"{_shown(value)} is no number", name)
+        raise FaultError(f"{shown(value)} is no number", name)
     if not parameter.least <= value <= parameter.most:
-        raise FaultError(f"{_shown(value)} is not within {parameter.least:g} to {parameter.most:.0f}", name)
+        raise FaultError(f"{shown(value)} is not within {parameter.least:g} to {parameter.most:.0f}", name)
     if parameter.kind is float:
         return float(value)
     if value != int(value):
-        raise FaultError(f"{_shown(value)} is no whole number", name)
+        raise FaultError(f"{shown(value)} is no whole number", name)
     return int(value)
 
 
@@ -293,13 +283,11 @@ def _calls(value: object) -> tuple[int, int | None]:
         return only, only
     found = _RANGE.fullmatch(value.strip())
     if found is None:
-        raise FaultError(
-            f"{_shown(value)} is no number of a call, and no range such as `2-4` or `3-`", "call"
-        )
+        raise FaultError(f"{shown(value)} is no number of a call, and no range such as `2-4` or `3-`", "call")
     first = int(found[1])
     last = first if found[2] is None else int(found[3]) if found[3] else None
     if first < 1 or (last is not None and last < first):
-        raise FaultError(f"{_shown(value)} holds no call: they are counted from 1", "call")
+        raise FaultError(f"{shown(value)} holds no call: they are counted from 1", "call")
     return first, last
 
 
@@ -313,46 +301,24 @@ def _headers(value: object) -> Mapping[str, str]:
 
 def _probability(value: object) -> float:
     if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= 1:
-        raise FaultError(f"{_shown(value)} is no number from 0 to 1", "probability")
+        raise FaultError(f"{shown(value)} is no number from 0 to 1", "probability")
     return float(value)
 
 
 def _whole(value: object, name: str, *, least: int) -> int:
     if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= _MOST:
-        raise FaultError(f"{_shown(value)} is no whole number from {least} on", name)
+        raise FaultError(f"{shown(value)} is no whole number from {least} on", name)
     return value
 
 
 def _text(value: object, name: str) -> str:
     if not isinstance(value, str):
-        raise FaultError(f"{_shown(value)} is not a text", name)
+        raise FaultError(f"{shown(value)} is not a text", name)
     return value
 
 
 def _table(value: object) -> dict[str, Any]:
-    if not _is_table(value):
+    found = object_of(value)
+    if found is None:
         raise FaultError("a table is expected")
-    return value
-
-
-def _is_table(value: object) -> TypeGuard[dict[str, Any]]:
-    return isinstance(value, dict)
-
-
-def _is_list(value: object) -> TypeGuard[list[Any]]:
-    return isinstance(value, list)
-
-
-def _shown(value: object) -> str:
-    return f"`{printable(str(value), _SHOWN)}`"
-
-
-def _list(names: Iterable[str]) -> str:
-    return ", ".join(names)
-
-
-def _near(word: object, known: Iterable[str]) -> str:
-    """What was perhaps meant; else all that there is."""
-    names = [*known]
-    near = difflib.get_close_matches(str(word)[:_SHOWN].lower(), names, n=1)
-    return f": did you mean `{near[0]}`?" if near else f": known are {_list(names)}"
+    return found

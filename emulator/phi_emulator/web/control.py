@@ -16,7 +16,7 @@ from starlette.responses import JSONResponse
 from starlette.types import ASGIApp
 
 from phi_client.contract.emulator import EMULATOR_KEY, EMULATOR_PLACE
-from phi_emulator.faults.reading import read_document
+from phi_emulator.faults.reading import read_body
 from phi_emulator.models.printable import printable
 from phi_emulator.models.strict_json import MOST_BYTES, parse_json
 from phi_emulator.service.chat import ChatService
@@ -95,7 +95,7 @@ class Control:
         """Put other rules in the place of all, or of those of the request's scope."""
         body = await read_json_body(exchange.request, exchange.dialect, MOST_BYTES)
         try:
-            rules = await asyncio.to_thread(lambda: read_document(parse_json(body)))
+            rules = await asyncio.to_thread(lambda: read_body(parse_json(body)))
         except ValueError as error:
             raise bad_fault(printable(str(error))) from None
         self._faults.set(rules, scope=exchange.headers.get(SCOPE_HEADER))
