@@ -118,13 +118,13 @@ def apart(platform: str = sys.platform) -> dict[str, Any]:
     return {"process_group": 0}
 
 
-def kill_group(child: subprocess.Popen[Any], platform: str = sys.platform) -> None:
-    """End a child that was started `apart`, and whoever it started; on Windows the child alone."""
+def kill_group(leader: int, platform: str = sys.platform) -> None:
+    """End a process that was started `apart`, and whoever it started; on Windows the process alone."""
     with suppress(OSError):
         if platform == _WINDOWS:
-            child.kill()
+            os.kill(leader, signal.SIGTERM)  # there it can't be caught
         else:
-            os.killpg(child.pid, signal.SIGKILL)
+            os.killpg(leader, signal.SIGKILL)
 
 
 def send(child: subprocess.Popen[Any], number: int, platform: str = sys.platform) -> None:

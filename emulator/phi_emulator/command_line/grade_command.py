@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from phi_emulator.emulator import Emulator
     from phi_emulator.grading.grader import Grade
 
-__all__ = ["grade"]
+__all__ = ["environment", "grade"]
 
 _FOUND: Final = 1
 _NOT_GRADABLE: Final = 2
@@ -94,7 +94,10 @@ def _names(_context: click.Context, option: click.Parameter, text: str | None) -
     "--json", "json_file", type=click.Path(dir_okay=False, path_type=Path), help="Write all of it here."
 )
 @click.option(
-    "--junit", "junit_file", type=click.Path(dir_okay=False, path_type=Path), help="Write a report for CI here."
+    "--junit",
+    "junit_file",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="Write a report for CI here.",
 )
 @click.option("--quiet", is_flag=True, help="Tell nothing of the trials.")
 @click.option(
@@ -146,7 +149,7 @@ def grade(
     status = 0
     result: Grade | None = None
     try:
-        with staged(command, config, _environment) as stage:
+        with staged(command, config, environment) as stage:
             grader = Grader(stage, plan, tell=_silent if quiet else _tell)
             result = grader.grade
             try:
@@ -176,7 +179,7 @@ def _silent(_line: str) -> None:
     pass
 
 
-def _environment(emulator: Emulator) -> Mapping[str, str]:
+def environment(emulator: Emulator) -> Mapping[str, str]:
     """What leads clients of all makes to the emulator."""
     key, model = emulator.key, emulator.info.model
     needed = model if SURFACES[emulator.config.dialect].needs_model else None

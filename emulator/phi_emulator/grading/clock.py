@@ -48,6 +48,11 @@ class TrialClock:
         """Where a program finds the clock."""
         return f"{self.address[0]}:{self.address[1]}:{self.token}"
 
+    @property
+    def jumped(self) -> float:
+        """How many seconds of the trial were jumped over: what was waited for, and not what took its time."""
+        return self._offset
+
     def now(self) -> float:
         """Seconds, from any beginning."""
         return self._real() + self._offset

@@ -30,6 +30,8 @@ _TIMES_THE_FIRST: Final = 10
 _SHRINKING: Final = 0.25
 """The share of the time that the shrinking of one finding may take."""
 _MOST_SHRINKING: Final = 40
+_WHOLE_PIECES: Final = 1000
+"""So that nothing of an answer is cut anywhere: what is subtly wrong must not look like a program without an answer."""
 
 
 class NotGradableError(Exception):
@@ -96,7 +98,6 @@ class Grader:
         self._begun = clock()
         self._within_s = 3 * _LEAST_WITHIN_S
         self._habit = Habit((), None)
-        self._scope = Scope(streams=False, body=1, patience=None, short=_SHORT_REAL_S)
 
     def search(self) -> Grade:
         """Search until the time is over, or all verdicts are found.
@@ -106,10 +107,10 @@ class Grader:
             CannotStartError: the program can't be started.
         """
         self._learn()
+        scope = self._look_around()
         wanted = VERDICTS.keys() - self._plan.ignored - set(self.grade.unjudged)
         seed = self._plan.seed
-        fixed = fixed_trials(self._scope, seed + 1)
-        for trial in itertools.chain(fixed, random_trials(self._scope, seed)):
+        for trial in itertools.chain(fixed_trials(scope, seed + 1), random_trials(scope, seed)):
             if not self._has_time or wanted <= self.grade.findings.keys():
                 break
             for verdict, proof in self._try(trial).items():
@@ -127,7 +128,7 @@ class Grader:
             CannotStartError: the program can't be started.
         """
         self._learn()
-        for verdict, proof in self._try(trial).items():
+        for verdict, proof in self._try(trial, apart=True).items():
             self.grade.findings[verdict] = Finding(verdict, trial, proof)
         self.grade.seconds = self._passed
         self.grade.is_through = True
@@ -143,7 +144,7 @@ class Grader:
 
     def _learn(self) -> None:
         """See what the program does with nothing wrong."""
-        outcome = self._stage.run(Trial(), within_s=self._within_s)
+        outcome = self._stage.run(Trial(pieces=_WHOLE_PIECES), within_s=self._within_s)
         last = outcome.last
         if last is None:
             raise NotGradableError(f"the program asked nothing: {_said(outcome)}")
@@ -157,24 +158,31 @@ class Grader:
                 f"the program printed nothing of the answer {last.content!r}: it must print its answer to stdout "
                 f"({_said(outcome)})"
             )
-        patience = PATIENCE_S if outcome.is_virtual and self._plan.patience is None else self._plan.patience
+        is_virtual, plan = outcome.is_virtual, self._plan
+        patience = PATIENCE_S if is_virtual and plan.patience is None else plan.patience
         self._habit = Habit(answer, patience)
-        self._scope = Scope(
-            streams=last.streams,
-            body=len(last.sent),
-            patience=patience,
-            short=_SHORT_S if outcome.is_virtual else _SHORT_REAL_S,
-        )
         self._within_s = max(_LEAST_WITHIN_S, _TIMES_THE_FIRST * outcome.run.seconds)
-        if not outcome.is_virtual and patience is not None:
+        if not is_virtual and patience is not None:
             self._within_s += 2 * patience
-        self.grade.is_virtual, self.grade.is_streaming = outcome.is_virtual, last.streams
+        self.grade.is_virtual, self.grade.is_streaming = is_virtual, last.streams
         self.grade.unjudged = () if patience is not None else ("no-read-limit",)
-        kind = "virtual" if outcome.is_virtual else "real"
-        self._tell(f"{'streams' if last.streams else 'whole answers'}, {kind} time")
+        self._tell(
+            f"{'streams' if last.streams else 'whole answers'}, {'virtual' if is_virtual else 'real'} time"
+        )
 
-    def _try(self, trial: Trial) -> dict[str, str]:
-        outcome = self._stage.run(trial, within_s=self._within_s)
+    def _look_around(self) -> Scope:
+        """What there is to try: an answer in small pieces, with nothing wrong, shows it."""
+        self._stage.warm_up(within_s=self._within_s)
+        last = self._stage.run(Trial(), within_s=self._within_s, apart=False).last
+        if last is None:
+            raise NotGradableError("the program asks nothing the second time")
+        ends = last.event_ends
+        short = _SHORT_S if self.grade.is_virtual else _SHORT_REAL_S
+        tokens = len(ends) if last.streams else len(last.content.split())
+        return Scope(last.streams, len(last.sent), tokens, ends, self._habit.patience, short)
+
+    def _try(self, trial: Trial, *, apart: bool = False) -> dict[str, str]:
+        outcome = self._stage.run(trial, within_s=self._within_s, apart=apart)
         self.grade.trials += 1
         self.grade.stuck += outcome.run.status is None
         self.grade.seconds = self._passed
@@ -185,10 +193,9 @@ class Grader:
         """Make a finding simple, and see that it shows each time."""
         verdict = finding.verdict
         self._tell(f"{VERDICTS[verdict].title}: {finding.proof}")
-        found = self._shrunk(finding)
-        for candidate in dict.fromkeys((found, finding)):
-            proofs = [self._try(candidate.trial).get(verdict) for _ in range(self._plan.repeats)]
-            if all(proofs):
+        for candidate in dict.fromkeys((self._shrunk(finding), finding)):
+            repeats = (self._try(candidate.trial, apart=True) for _ in range(self._plan.repeats))
+            if all(verdict in found for found in repeats):
                 self.grade.findings[verdict] = candidate
                 self.grade.unsteady.pop(verdict, None)
                 return

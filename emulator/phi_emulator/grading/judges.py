@@ -31,6 +31,8 @@ _DATE_S: Final = 1.05
 _AT_ONCE_S: Final = 0.02
 _RUSH: Final = 5
 _RUSH_S: Final = 1.0
+_BUSY_S: Final = 1.0
+"""How long a program on a busy machine may be busy between two requests."""
 _MOST_REQUESTS: Final = 10
 _WORDS_SHOWN: Final = 24
 """Letters of the service's words that are enough."""
@@ -99,20 +101,26 @@ def _storm(outcome: Outcome, _habit: Habit) -> Iterator[str]:
     for number, (one, following) in enumerate(pairwise(seen), 1):
         if one.status in _HOPELESS and _is_same(one, following):
             yield f"request {number} was answered with {one.status}, and request {number + 1} is the same again"
-    failed = [
-        (one.ended_at, following.at, one) for one, following in pairwise(seen) if _may_pass(one, following)
+    failed = [pair for pair in pairwise(seen) if _may_pass(*pair)]
+    rushed = [
+        _waited(one, following, outcome) < _AT_ONCE_S and not _says_at_once(one) for one, following in failed
     ]
-    waits = [came - ended for ended, came, one in failed if not _says_at_once(one)]
-    for first, second in pairwise(waits):
-        if max(first, second) < _AT_ONCE_S:
-            yield f"two waits in a row of {first * 1000:.0f} and {second * 1000:.0f} ms before the same request"
-    for start in range(len(seen) - _RUSH + 1):
-        took = seen[start + _RUSH - 1].at - seen[start].at
-        if took < _RUSH_S and all(_is_same(seen[start], one) for one in seen[start : start + _RUSH]):
-            yield f"{_RUSH} times the same request within {took:.2f} s"
-    unasked = [one for _, _, one in failed if one.asks_to_wait is None]
+    if any(first and second for first, second in pairwise(rushed)):
+        yield f"two waits in a row of less than {_AT_ONCE_S * 1000:.0f} ms before the same request"
+    for start in range(len(failed) - _RUSH + 2):
+        took = sum(_waited(*pair, outcome) for pair in failed[start : start + _RUSH - 1])
+        if took < _RUSH_S and len(failed[start : start + _RUSH - 1]) == _RUSH - 1:
+            yield f"{_RUSH} times the same request with waits of {took:.2f} s in all"
+    unasked = [one for one, _ in failed if one.asks_to_wait is None]
     if len(unasked) >= _MOST_REQUESTS:
         yield f"{len(seen)} times the same request, and the service asked for none of it"
+
+
+def _waited(one: Seen, following: Seen, outcome: Outcome) -> float:
+    """How long a program waited between two requests. What it was busy with meanwhile is no wait, if that is known."""
+    passed = following.at - one.ended_at
+    jumped = following.jumped - one.ended_jumped
+    return jumped if outcome.is_virtual and passed - jumped < _BUSY_S else passed
 
 
 def _may_pass(one: Seen, following: Seen) -> bool:

@@ -26,7 +26,13 @@ from phi_emulator.web.transport import ABORT
 
 __all__ = ["Observer"]
 
-_CREDENTIALS: Final = ("authorization", "api-key", "x-api-key", "ocp-apim-subscription-key", "azureml-api-key")
+_CREDENTIALS: Final = (
+    "authorization",
+    "api-key",
+    "x-api-key",
+    "ocp-apim-subscription-key",
+    "azureml-api-key",
+)
 _CHAT: Final = re.compile(r"/(chat/completions|score)$")
 _MOST_HEAD: Final = 64 * 1024
 _MOST_BODY: Final = 4 * 1024 * 1024
@@ -72,6 +78,7 @@ class Observer:
     async def _watch(self, following: Step, exchange: Exchange, receive: Receive, send: Send) -> None:
         seen = Seen(
             at=self.clock.now(),
+            jumped=self.clock.jumped,
             path=exchange.request.url.path,
             credentials=frozenset(filter(None, (exchange.headers.get(name) for name in _CREDENTIALS))),
         )
@@ -119,6 +126,7 @@ class Observer:
 
     def _end(self, seen: Seen) -> None:
         seen.ended_at = self.clock.now()
+        seen.ended_jumped = self.clock.jumped
         seen.ended_unix = self.clock.unix()
 
     async def _lead_elsewhere(

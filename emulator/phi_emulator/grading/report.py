@@ -42,9 +42,7 @@ def to_text(grade: Grade, command: Sequence[str]) -> str:
     time = "virtual" if grade.is_virtual else "real"
     found = f"{len(grade.findings)} found" if grade.findings else "nothing found"
     over = "" if grade.is_through else ", not through"
-    lines.append(
-        f"{found} in {grade.trials} trials and {grade.seconds:.0f} s ({kinds}, {time} time{over})"
-    )
+    lines.append(f"{found} in {grade.trials} trials and {grade.seconds:.0f} s ({kinds}, {time} time{over})")
     return "\n".join(lines)
 
 

@@ -22,18 +22,20 @@ _STEPS: Final = (
     "1- error error=engine_failed",
     "1 cut_body bytes={half} how=end",
     "1 no_end without=both",
-    "1 finish reason=length tokens=3",
+    "1 finish reason=length tokens={late}",
     "1 redirect status=307 to=port",
     "1- stall tokens=3 seconds={silence}",
     "1- wait seconds={silence}",
-    "1 error_in_stream tokens=3 form=object",
+    "1 error_in_stream tokens={late} form=object",
     "1 retry_after form=date seconds={short}",
     "1- error error=wrong_key",
     "1 cut_body bytes={half} how=reset",
+    "1 cut_body bytes={most} how=end",
     "1- retry_after form=absent",
     "1- comments_only tokens=3 every={beat} seconds={silence}",
-    "1 finish reason=content_filter tokens=3",
-    "1 malformed_event tokens=3",
+    "1 finish reason=content_filter tokens={late}",
+    "1 malformed_event tokens={late}",
+    "1 error_in_stream tokens=3 form=object",
     "1 redirect status=308 to=host",
     "1 error error=engine_failed | 2 cut_body bytes={most} how=end",
     "1- error error=content_filter",
@@ -43,6 +45,7 @@ _STEPS: Final = (
     "1 other_sse form=crlf",
     "1 not_a_completion form=empty_object",
     "1 not_a_completion form=html",
+    "1 finish reason=length tokens=3",
     "1 redirect status=302 to=port",
     "1 error_in_stream tokens=3 form=event",
     "1 error error=timed_out",
@@ -59,11 +62,14 @@ _ERRORS_THAT_PASS: Final = (
 _FORMS: Final = ("seconds", "date", "huge", "absent", "garbage", "zero", "past_date", "negative")
 _PIECES: Final = (1, 2, 3, 4, 5, 6, 7, 8, 9, 11, 13, 17, 23, 40, 400)
 _MOST_LINE: Final = 3
+_LATE: Final = 88
+"""Percent of an answer of which the thoughts are over."""
 
 
 @dataclass(frozen=True, slots=True)
 class Scope:
-    """What there is to try with a program. `body` is how many bytes a whole answer has, with nothing wrong.
+    """What there is to try with a program. An answer with nothing wrong has so many bytes of `body` and `tokens`, and
+    its events end after the bytes in `ends`.
 
     `patience` is how many seconds of silence are too many, `None` where that can't be judged; `short` a wait that is
     short enough to be waited for.
@@ -71,6 +77,8 @@ class Scope:
 
     streams: bool
     body: int
+    tokens: int
+    ends: Sequence[int]
     patience: float | None
     short: float
 
@@ -86,7 +94,8 @@ def fixed_trials(scope: Scope, seed: int) -> Iterator[Trial]:
     numbers = {
         "short": f"{scope.short:g}",
         "half": scope.body // 2,
-        "most": max(scope.body * 3 // 4, 1),
+        "most": max(scope.body * _LATE // 100, 1),
+        "late": scope.tokens * _LATE // 100,
         "silence": f"{scope.patience or 0:g}",
         "beat": f"{max((scope.patience or 0) / 120, 0.05):g}",
     }
@@ -122,8 +131,12 @@ def random_trials(scope: Scope, seed: int) -> Iterator[Trial]:
 
 
 def _random_fault(chance: Random, scope: Scope) -> str:
-    tokens = chance.choice((0, 1, 2, 3, 5, 8, 13, 21, 34))
-    place = chance.randrange(1, max(scope.body, 2))
+    tokens = chance.choice(
+        (0, 1, 2, 3, 5, 8, 13, scope.tokens // 2, scope.tokens * _LATE // 100, scope.tokens)
+    )
+    place = chance.choice(
+        (chance.randrange(1, max(scope.body, 2)), *([chance.choice(scope.ends)] if scope.ends else []))
+    )
     silence = f"{scope.patience or 0:g}"
     return chance.choice(
         (
@@ -136,7 +149,7 @@ def _random_fault(chance: Random, scope: Scope) -> str:
             lambda: f"malformed_event tokens={tokens}",
             lambda: f"error_in_stream tokens={tokens} form={chance.choice(('object', 'event'))}",
             lambda: (
-                f"finish reason={chance.choice(('length', 'content_filter'))} tokens={chance.randrange(1, 40)}"
+                f"finish reason={chance.choice(('length', 'content_filter'))} tokens={tokens}"
             ),
             lambda: f"split bytes={chance.choice((1, 2, 3, 7, 64, 511))}",
             lambda: f"other_sse form={chance.choice(('crlf', 'comments'))}",

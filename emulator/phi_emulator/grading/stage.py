@@ -9,10 +9,11 @@ import asyncio
 import itertools
 import math
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Final
 
 from phi_emulator.config import EmulatorConfig
@@ -25,6 +26,7 @@ from phi_emulator.grading.clock import TrialClock
 from phi_emulator.grading.observer import Observer
 from phi_emulator.grading.program import Program, Run
 from phi_emulator.grading.trials import Trial
+from phi_emulator.grading.warm import WarmProgram
 from phi_emulator.grading.wire import Seen
 
 __all__ = ["Outcome", "Stage", "budget_of", "staged"]
@@ -78,11 +80,22 @@ class Stage:
         self._observer = observer
         self._teller = teller
         self._program = program
+        self._warm = WarmProgram(program)
         self.most_tokens = _MOST_PIECES
         """Of an answer, so that the program's own budget doesn't cut it."""
 
-    def run(self, trial: Trial, *, within_s: float) -> Outcome:
+    def warm_up(self, *, within_s: float) -> bool:
+        """Let the program import once for many runs, if it can be."""
+        return self._warm.start(_warping(self._observer.clock), within_s=within_s)
+
+    def cool_down(self) -> None:
+        """Let it import again for each run."""
+        self._warm.close()
+
+    def run(self, trial: Trial, *, within_s: float, apart: bool = True) -> Outcome:
         """Run the program in a trial; it is killed after so many seconds of real time.
+
+        `apart` is a process that shares nothing with others; else a warm one will do, where there is one.
 
         Raises:
             CannotStartError: it can't be started.
@@ -92,7 +105,10 @@ class Stage:
         self._call(lambda: self._observer.begin(trial))
         clock = self._observer.clock
         begun = clock.now()
-        run = self._program.run(PROMPT, _warping(clock), within_s=within_s)
+        warped = _warping(clock)
+        run = None if apart else self._warm.run(warped, within_s=within_s)
+        if run is None:
+            run = self._program.run({**warped, **self._warm.learning}, within_s=within_s)
         self._settle()
         seconds = clock.now() - begun
         leaks = [*self._observer.leaks]
@@ -168,7 +184,7 @@ def _warping(clock: TrialClock) -> Mapping[str, str]:
 @contextmanager
 def staged(
     command: Sequence[str], config: EmulatorConfig, environ_of: Callable[[Emulator], Mapping[str, str]]
-) -> Iterator[Stage]:
+) -> Generator[Stage]:
     """A stage for a command, with an emulator of its own.
 
     Raises:
@@ -187,7 +203,13 @@ def staged(
             asyncio.run_coroutine_threadsafe(listening(), loop).result()
         try:
             places = {"endpoint": emulator.endpoint, "key": emulator.key, "model": emulator.info.model}
-            yield Stage(emulator, observer, teller, Program(command, environ_of(emulator), places))
+            with TemporaryDirectory(prefix="phi-grade-") as folder:
+                program = Program(command, PROMPT, environ_of(emulator), places, Path(folder))
+                stage = Stage(emulator, observer, teller, program)
+                try:
+                    yield stage
+                finally:
+                    stage.cool_down()
         finally:
             for closing in (observer.close, clock.close):
                 asyncio.run_coroutine_threadsafe(closing(), loop).result()

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
 from functools import cached_property
@@ -53,9 +53,13 @@ class _Parsed:
 
 @dataclass(kw_only=True)
 class Seen:
-    """One request for an answer, and what was sent for it. `at` and `ended_at` are told by the trial's clock."""
+    """One request for an answer, and what was sent for it.
+
+    `at` and `ended_at` are told by the trial's clock, `jumped` and `ended_jumped` are what of it was jumped over.
+    """
 
     at: float
+    jumped: float
     path: str
     credentials: frozenset[str]
     body: bytes = b""
@@ -64,6 +68,7 @@ class Seen:
     sent: bytearray = field(default_factory=bytearray)
     ending: Ending = Ending.OPEN
     ended_at: float = 0.0
+    ended_jumped: float = 0.0
     ended_unix: float = 0.0
 
     @cached_property
@@ -75,6 +80,11 @@ class Seen:
     def streams(self) -> bool:
         """Whether a stream was asked for."""
         return self.asked.get("stream") is True
+
+    @property
+    def event_ends(self) -> Sequence[int]:
+        """After how many bytes each of its events ends."""
+        return [found.end() for found in re.finditer(rb"\n\n", self.sent)] if self.streams else []
 
     @property
     def messages(self) -> str:
