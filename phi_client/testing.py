@@ -10,9 +10,12 @@ from contextlib import contextmanager
 from typing import TypeVar
 
 from phi_client._call.client import BaseClient
-from phi_client._call.clock import Clock, InstantRetries
+from phi_client._call.instant_retries import InstantRetries
+from phi_client._call.real_endpoints import RealEndpointError
+from phi_client.contract.clock.base import Clock
+from phi_client.contract.clock.virtual_clock import ClockError, VirtualClock
 
-__all__ = ["Clock", "instant_retries", "with_clock"]
+__all__ = ["Clock", "ClockError", "RealEndpointError", "VirtualClock", "instant_retries", "with_clock"]
 
 _C = TypeVar("_C", bound=BaseClient)
 
@@ -31,7 +34,11 @@ def instant_retries() -> Generator[None]:
 
 
 def with_clock(client: _C, clock: Clock) -> _C:
-    """`client`, whose deadlines, waits and chance are `clock`'s from here on, so that tests never sleep."""
+    """`client`, whose limits, waits and chance are `clock`'s from here on, so that tests never sleep.
+
+    With a `Clock` the limits of what is read from a socket stay real seconds. With a `VirtualClock` they are that
+    clock's too, where the server is an `Emulator(clock=…)` on the same one.
+    """
     client._clock = clock  # pyright: ignore[reportPrivateUsage]  # of the same package
     for lane in client._lanes:  # pyright: ignore[reportPrivateUsage]
         if lane.tokens is not None:

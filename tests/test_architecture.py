@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).parents[1]
 CLIENT = ROOT / "phi_client"
 EMULATOR = ROOT / "emulator" / "phi_emulator"
+PLUGIN = ROOT / "pytest_phi"
 
 # Third parties by package of the client; a package that is not named here imports none.
 THIRD_PARTIES = {
@@ -56,11 +57,12 @@ THE_ENGINES = {
 
 CLIENT_FILES = sorted(CLIENT.rglob("*.py"))
 EMULATOR_FILES = sorted(EMULATOR.rglob("*.py"))
+PLUGIN_FILES = sorted(PLUGIN.rglob("*.py"))
 EMULATOR_MODULES = {
     ".".join(path.relative_to(ROOT / "emulator").with_suffix("").parts).removesuffix(".__init__")
     for path in EMULATOR_FILES
 }
-ALL_FILES = [*CLIENT_FILES, *EMULATOR_FILES, *sorted((ROOT / "tests").rglob("*.py"))]
+ALL_FILES = [*CLIENT_FILES, *EMULATOR_FILES, *PLUGIN_FILES, *sorted((ROOT / "tests").rglob("*.py"))]
 
 
 def name_of(path: Path) -> str:
@@ -213,6 +215,17 @@ def test_the_emulator_imports_only_what_its_drawing_allows(path: Path) -> None:
     assert third_parties(path) <= EMULATORS_THIRD_PARTIES.get(room, set())
 
 
+@pytest.mark.parametrize("path", [*CLIENT_FILES, *EMULATOR_FILES], ids=name_of)
+def test_nothing_imports_the_plugin(path: Path) -> None:
+    heads = {module.partition(".")[0] for module, _ in imports_of(path)}
+    assert not heads & {"pytest_phi", "pytest"}
+
+
+@pytest.mark.parametrize("path", PLUGIN_FILES, ids=name_of)
+def test_the_plugin_imports_of_others_only_pytest(path: Path) -> None:
+    assert third_parties(path) - {"pytest_phi"} <= {"pytest"}
+
+
 def test_one_module_alone_makes_a_worker_and_all_others_know_a_source_of_answers() -> None:
     worker = "phi_emulator.engine.serving.worker"
     makers = {name_of(path) for path in EMULATOR_FILES if worker in {name for name, _ in imports_of(path)}}
@@ -235,7 +248,7 @@ def test_the_emulator_is_never_imported_by_its_folder(path: Path) -> None:
     assert not [module for module, _ in imports_of(path) if module.startswith("emulator.phi_emulator")]
 
 
-@pytest.mark.parametrize("path", [*CLIENT_FILES, *EMULATOR_FILES], ids=name_of)
+@pytest.mark.parametrize("path", [*CLIENT_FILES, *EMULATOR_FILES, *PLUGIN_FILES], ids=name_of)
 def test_each_module_says_what_it_is_and_is_short(path: Path) -> None:
     source = path.read_text(encoding="utf-8")
     assert not source.strip() or ast.get_docstring(ast.parse(source)), f"{name_of(path)} has no docstring"
@@ -299,6 +312,10 @@ def test_the_emulators_server_loads_no_cryptography_before_the_first_token() -> 
     loaded = loaded_after("import phi_emulator.web.server, phi_emulator.service.entra")
     assert "uvicorn" in loaded
     assert not [module for module in loaded if module.partition(".")[0] in ("jwt", "cryptography", "azure")]
+
+
+def test_loading_the_plugin_loads_nothing_that_pytest_does_not() -> None:
+    assert loaded_after("import pytest, pytest_phi") - loaded_after("import pytest") == {"pytest_phi"}
 
 
 def test_the_contract_loads_neither_http_nor_retries() -> None:

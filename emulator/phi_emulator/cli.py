@@ -9,9 +9,7 @@ import importlib.util
 import sys
 from typing import Final
 
-from phi_emulator.platforms import lenient_output
-
-__all__ = ["main"]
+__all__ = ["main", "what_is_missing"]
 
 _NEEDED: Final = (
     "click",
@@ -32,16 +30,22 @@ _INSTALL: Final = 'python -m pip install "phi-client[emulator]"'
 _USAGE_ERROR: Final = 2
 
 
+def what_is_missing() -> str:
+    """What an emulator needs that is not installed, and how to install it; nothing where all is there."""
+    missing = [name for name in _NEEDED if importlib.util.find_spec(name) is None]
+    if not missing:
+        return ""
+    return f"needs {', '.join(missing)}, which the plain package leaves out: run  {_INSTALL}"
+
+
 def main() -> None:
     """Run the command line; exits with its status."""
-    missing = [name for name in _NEEDED if importlib.util.find_spec(name) is None]
-    if missing:
-        print(
-            f"phi-emulator needs {', '.join(missing)}, which the plain package leaves out: run  {_INSTALL}",
-            file=sys.stderr,
-        )
+    reason = what_is_missing()
+    if reason:
+        print(f"phi-emulator {reason}", file=sys.stderr)
         sys.exit(_USAGE_ERROR)
     from phi_emulator.command_line.commands import phi_emulator  # noqa: PLC0415 - needs click
+    from phi_emulator.platforms import lenient_output  # noqa: PLC0415 - whoever asks what is missing needs none
 
     lenient_output(sys.stdout)
     phi_emulator(prog_name="phi-emulator")

@@ -14,11 +14,12 @@ import math
 import socket
 import threading
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from types import TracebackType
 from typing import TYPE_CHECKING, Final, Self
 
+from phi_client.contract.clock.base import SYSTEM_CLOCK, Clock
 from phi_client.contract.dialects import DIALECTS, SERVERLESS
 from phi_client.contract.emulator import EMULATOR_ENTRA
 from phi_emulator.config import EmulatorConfig
@@ -31,7 +32,10 @@ from phi_emulator.forms.grammar import ANY_OBJECT, write_grammar
 from phi_emulator.web.listening import ListenError, listen, root_url
 
 if TYPE_CHECKING:
+    from phi_emulator.journal.journal import Journal
     from phi_emulator.service.fault_rules import Faults
+    from phi_emulator.service.latency import Latency
+    from phi_emulator.service.scopes import Scopes
     from phi_emulator.web.chain import Link
     from phi_emulator.web.server import HttpServer
 
@@ -109,9 +113,10 @@ class Emulator:
     """An emulator in this process; a context manager that starts and stops it.
 
     Without `config` it takes the defaults and a free port. `make_engine` is called on the engine's thread and stands
-    for the model or script that `config` names. `clock` tells seconds: when a request came to what, how long one may
-    wait, what counts for a limit, when tokens expire; without it `time.monotonic`, and `time.time` for tokens. `links` see
-    all bytes of each exchange; faults wait by `sleep` and tell dates by `unix`. All these are meant for tests.
+    for the model or script that `config` names. `clock` tells the time and is what every wait goes through: of faults,
+    of latency, for a limit's window, for a place in the queue, until an answer has taken too long, until a token
+    expires. With a `phi_client.testing.VirtualClock` none of them takes time. `links` see all bytes of
+    each exchange, outside of all else. All three are meant for tests.
     """
 
     def __init__(
@@ -119,10 +124,8 @@ class Emulator:
         config: EmulatorConfig | None = None,
         *,
         make_engine: Callable[[], Engine] | None = None,
-        clock: Callable[[], float] | None = None,
+        clock: Clock = SYSTEM_CLOCK,
         links: Sequence[Link] = (),
-        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
-        unix: Callable[[], float] = time.time,
     ) -> None:
         self.config = EmulatorConfig(port=0) if config is None else config
         self.description = ""
@@ -130,13 +133,14 @@ class Emulator:
         self._make_engine = make_engine
         self._clock = clock
         self._links = links
-        self._sleep = sleep
-        self._unix = unix
         self._socket: socket.socket | None = None
         self._bound_port = 0
         self._source: AnswerSource | None = None
         self._server: HttpServer | None = None
         self._faults: Faults | None = None
+        self._latency: Latency | None = None
+        self._scopes: Scopes | None = None
+        self._journal: Journal | None = None
         self._thread: threading.Thread | None = None
 
     def start(self) -> Self:
@@ -161,7 +165,7 @@ class Emulator:
             make_engine,
             queue_size=self.config.queue_size,
             queue_seconds=self.config.queue_seconds,
-            clock=self._clock or time.monotonic,
+            clock=self._clock.now,
         )
         try:
             # The model loads on the worker's thread while the server's modules are imported on this one.
@@ -180,20 +184,13 @@ class Emulator:
             self._socket.close()
             raise
         self._source = source
-        clock, config = self._clock or time.monotonic, self.config
+        clock, config = self._clock, self.config
         service = ChatService(source, has_extensions=config.extensions, clock=clock)
-        authority = Authority(config.tenant, lifetime_s=config.token_seconds, clock=self._clock or time.time)
-        app = App(
-            service,
-            config,
-            authority=authority,
-            clock=clock,
-            outer=self._links,
-            sleep=self._sleep,
-            unix=self._unix,
-        )
-        self._faults = app.faults
-        self._server = HttpServer(app)
+        authority = Authority(config.tenant, lifetime_s=config.token_seconds, clock=clock.unix)
+        app = App(service, config, authority=authority, clock=clock, outer=self._links)
+        self._faults, self._latency, self._journal = app.faults, app.latency, app.journal
+        self._scopes = app.scopes
+        self._server = HttpServer(app, clock)
         self._thread = threading.Thread(
             target=self._server.serve_until_stopped,
             args=(self._socket,),
@@ -245,6 +242,27 @@ class Emulator:
         if self._faults is None:
             raise EmulatorError("the emulator was not started: call `start()` first")
         return self._faults
+
+    @property
+    def latency(self) -> Latency:
+        """How fast answers come: a profile that can be put in the place of another, and how it was kept."""
+        if self._latency is None:
+            raise EmulatorError("the emulator was not started: call `start()` first")
+        return self._latency
+
+    @property
+    def scopes(self) -> Scopes:
+        """Whose requests are: keys that stand for scopes, so that tests that run side by side don't meet."""
+        if self._scopes is None:
+            raise EmulatorError("the emulator was not started: call `start()` first")
+        return self._scopes
+
+    @property
+    def journal(self) -> Journal:
+        """The last exchanges: what was asked, what became of it, and where the time went."""
+        if self._journal is None:
+            raise EmulatorError("the emulator was not started: call `start()` first")
+        return self._journal
 
     @property
     def key(self) -> str:

@@ -10,7 +10,6 @@ from collections.abc import Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any, NoReturn, Self, Unpack
 
-from phi_client._call.clock import SYSTEM_CLOCK, Clock
 from phi_client._call.deadline import Deadline
 from phi_client._call.errors import ConfigurationError
 from phi_client._call.exchange import Exchange, chat_exchange, info_exchange
@@ -20,6 +19,7 @@ from phi_client._call.options import CallOptions, CompletionOptions
 from phi_client._call.retrying import RetryHook
 from phi_client._call.targets import Settings
 from phi_client._call.wrong_words import missing_attribute
+from phi_client.contract.clock.base import SYSTEM_CLOCK, Clock
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -14,6 +14,7 @@ import httpx
 
 from phi_client._call.deadline import Limits
 from phi_client._call.errors import ConfigurationError, PhiError
+from phi_client._call.real_endpoints import trace_for
 from phi_client._call.steps import Send
 from phi_client._wire.connection_state import END_LIMIT_S, bounded
 from phi_client._wire.faults import Attempt, translated
@@ -47,13 +48,16 @@ class Given:
 
         Raises:
             APIConnectionError: there is no answer, or a limit was reached.
-            ConfigurationError: the client is closed.
+            ConfigurationError: the client is closed, or a real endpoint is not to be asked.
         """
         attempt = Attempt(step.limits, step.secrets)
         watch = _Watch(step.limits)
         try:
             request = given_request(self._http, step)
-            if step.limits.deadline.limit_s is not None:
+            trace = trace_for(step.url)
+            if trace is not None:
+                request.extensions["trace"] = trace
+            elif step.limits.deadline.limit_s is not None:
                 request.extensions["trace"] = watch.trace
             response = self._http.send(request, stream=True, follow_redirects=False)
         except (

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, cast
 
 from phi_client._call.errors import ConfigurationError, CredentialError
 from phi_client._call.fork_lock import ForkSafeLock, renew_in_children
+from phi_client._call.real_endpoints import refuse_entra
 from phi_client._call.tokens import (
     USUAL,
     AccessToken,
@@ -114,7 +115,9 @@ class Credentials:
         Raises:
             CredentialError: there is none.
             APITimeoutError: the deadline passed first.
+            RealEndpointError: Entra ID is not to be asked.
         """
+        refuse_entra(self._credential)
         seen, deadline = self.tokens.current, step.limits.deadline
         while True:
             deadline.check(request_sent=False)
@@ -160,8 +163,9 @@ class AsyncCredentials:
         Raises:
             CredentialError: there is none.
             APITimeoutError: the deadline passed first.
-            ConfigurationError: no event loop of asyncio runs.
+            ConfigurationError: no event loop of asyncio runs, or Entra ID is not to be asked.
         """
+        refuse_entra(self._credential)
         from phi_client._wire.async_waiting import finished, running_loop  # noqa: PLC0415  # asyncio
 
         loop = running_loop()

@@ -33,7 +33,7 @@ _LOOPBACK: Final = ("127.0.0.1", "localhost")
 _CLIENTS: Final = "PHI_"
 _NOT_OF_AN_ENDPOINT: Final = ("PHI_EMULATOR_", "PHI_LIVE_")
 """Groups of variables that are not the client's: this emulator's own, and those of tests against Azure."""
-_NOT_OF_ITS_ENDPOINT: Final = frozenset({"PHI_LOG"})
+_NOT_OF_ITS_ENDPOINT: Final = frozenset({"PHI_LOG", "PHI_ALLOW_REAL"})
 """What the client reads besides, and what is true of it whatever it asks."""
 
 

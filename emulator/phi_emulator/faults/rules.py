@@ -71,6 +71,11 @@ class Fault:
     values: Mapping[str, Value]
 
     @property
+    def table(self) -> dict[str, Any]:
+        """What it could be read from, with all its values."""
+        return {"effect": self.effect.name, **self.values}
+
+    @property
     def duty(self) -> Duty:
         """What a good client does with it."""
         return self.effect.duty_for(self.values)
@@ -159,8 +164,11 @@ class Rule:
             for name in CONDITIONS
             if getattr(self.when, name) != getattr(plain, name)
         }
-        table = {"effect": self.fault.effect.name, **self.fault.values}
-        return table | ({"times": self.times} if self.times else {}) | ({"when": when} if when else {})
+        return (
+            self.fault.table
+            | ({"times": self.times} if self.times else {})
+            | ({"when": when} if when else {})
+        )
 
 
 def read_rules(given: object) -> tuple[Rule, ...]:

@@ -16,6 +16,8 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Final
 
+from phi_client.contract.clock.base import Clock
+
 __all__ = ["TrialClock"]
 
 _TURNS: Final = 8
@@ -42,6 +44,11 @@ class TrialClock:
         self._asked: dict[asyncio.StreamWriter, float] = {}
         self._dues: dict[asyncio.StreamWriter, float | None] = {}
         self._server: asyncio.Server | None = None
+
+    @property
+    def shared(self) -> Clock:
+        """This clock as the emulator takes it."""
+        return Clock(now=self.now, sleep_async=self.sleep, unix=self.unix)
 
     @property
     def place(self) -> str:

@@ -148,9 +148,7 @@ def _random_fault(chance: Random, scope: Scope) -> str:
             lambda: f"no_end without={chance.choice(('both', 'finish_reason', 'done'))}",
             lambda: f"malformed_event tokens={tokens}",
             lambda: f"error_in_stream tokens={tokens} form={chance.choice(('object', 'event'))}",
-            lambda: (
-                f"finish reason={chance.choice(('length', 'content_filter'))} tokens={tokens}"
-            ),
+            lambda: f"finish reason={chance.choice(('length', 'content_filter'))} tokens={tokens}",
             lambda: f"split bytes={chance.choice((1, 2, 3, 7, 64, 511))}",
             lambda: f"other_sse form={chance.choice(('crlf', 'comments'))}",
             lambda: (

@@ -195,7 +195,7 @@ def staged(
     observer = Observer(clock)
     teller = _Teller()
     engine = lambda: ScriptedEngine(teller.reply, pieces=teller.pieces, context_length=65_536)  # noqa: E731
-    emulator = Emulator(config, make_engine=engine, links=[observer.link], sleep=clock.sleep, unix=clock.unix)
+    emulator = Emulator(config, make_engine=engine, clock=clock.shared, links=[observer.link])
     with emulator:
         observer.key = emulator.key
         loop = emulator.event_loop

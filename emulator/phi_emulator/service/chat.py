@@ -6,10 +6,11 @@ It must not know HTTP. What differs between surfaces it asks the dialect.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from phi_client.contract.clock.base import SYSTEM_CLOCK, Clock
 from phi_client.contract.model_info import ModelInfo
 from phi_client.contract.service import Surface
 from phi_client.contract.service.chat import ChatRequest
@@ -23,6 +24,7 @@ from phi_emulator.service.behaviour import Behaviour
 from phi_emulator.service.content_filter import ContentFilter
 from phi_emulator.service.errors import ServiceError, error_of_engine, error_of_limit
 from phi_emulator.service.extensions import AnswerPlan, plan_answer
+from phi_emulator.service.pacing import Pace
 from phi_emulator.service.rate_limits import Deployments, LimitExceededError
 from phi_emulator.service.responses import Answer
 
@@ -64,7 +66,8 @@ class ServiceStatus:
 class ChatService:
     """Chat completions from one started source of answers, within the limits of each deployment.
 
-    `has_extensions` is told, and decided by the dialects of the requests. `clock` tells the seconds of the limits.
+    `has_extensions` is told, and decided by the dialects of the requests. `clock` tells the seconds of
+    the limits, and when an answer was made.
     """
 
     def __init__(
@@ -72,14 +75,15 @@ class ChatService:
         source: AnswerSource,
         *,
         has_extensions: bool = False,
-        clock: Callable[[], float] = time.monotonic,
+        clock: Clock = SYSTEM_CLOCK,
     ) -> None:
         self._source = source
         self.lanes = Lanes()
         """Threads for what takes time with the size of a request."""
         self._has_extensions = has_extensions
-        self._deployments = Deployments(now=clock)
-        self._started = time.gmtime()
+        self._clock = clock
+        self._deployments = Deployments(now=clock.now)
+        self._started = time.gmtime(clock.unix())
 
     async def answer(
         self,
@@ -91,11 +95,13 @@ class ChatService:
         deployment: str | None = None,
         size: int = 0,
         received: float | None = None,
+        pace: Pace | None = None,
     ) -> Answer:
         """Queue a request; the answer is in the making when this returns.
 
         `deployment` is who is asked, by name. `size` is in how many bytes the request came: none waits for much larger
         ones. `received` is when it came in, by the source's clock; without it that is when it is queued.
+        With a `pace` it comes no faster than that.
 
         Raises:
             ServiceError: a limit is reached, the prompt is blocked or too long, the queue is full, or the engine can't.
@@ -135,12 +141,16 @@ class ChatService:
             request_id=request_id,
             model=self._model,
             fingerprint=self._engine_info.fingerprint,
+            sampling=sampling,
             admission=admission,
             limits=limits,
             prompt_found=found,
             watch=watch,
             includes_usage=request.wants_usage,
+            created=int(self._clock.unix()),
             reader=plan.reader,
+            pace=pace,
+            prompt_tokens=len(prompt),
         )
 
     async def _plan(self, dialect: Surface, request: ChatRequest, size: int) -> AnswerPlan:

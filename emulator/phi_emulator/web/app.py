@@ -5,28 +5,35 @@ It must not know how any of these steps works.
 
 from __future__ import annotations
 
-import asyncio
-import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Mapping, Sequence
+from itertools import chain
 
 from starlette.requests import Request
 from starlette.types import Receive, Scope, Send
 
+from phi_client.contract.clock.base import SYSTEM_CLOCK, Clock
 from phi_client.contract.emulator import EMULATOR_HEADERS, EMULATOR_KEY
+from phi_client.contract.service import Surface
+from phi_client.contract.service.refusals import RefusedError
 from phi_emulator.config import EmulatorConfig
+from phi_emulator.journal.journal import Journal
 from phi_emulator.service.behaviour import Behaviour, CurrentBehaviour
 from phi_emulator.service.chat import ChatService
 from phi_emulator.service.entra import Authority
 from phi_emulator.service.fault_rules import Faults
+from phi_emulator.service.latency import Latency
+from phi_emulator.service.scopes import Scopes
 from phi_emulator.web.auth import Gate
 from phi_emulator.web.chain import Link, chained, pass_through
 from phi_emulator.web.control import Control
 from phi_emulator.web.endpoints import Endpoints
 from phi_emulator.web.entra import Entra
-from phi_emulator.web.exchange import Exchange
+from phi_emulator.web.exchange import SCOPE_HEADER, Exchange
 from phi_emulator.web.fault_link import FaultLink
 from phi_emulator.web.guard import check_message, check_source
 from phi_emulator.web.home import is_browser
+from phi_emulator.web.journal_link import JournalLink
+from phi_emulator.web.latency_link import LatencyLink
 from phi_emulator.web.links import checked, limit_time, log_exchange, say_stopping
 from phi_emulator.web.routes import Routes
 
@@ -36,9 +43,10 @@ __all__ = ["App"]
 class App:
     """The emulator as an ASGI application.
 
-    `authority` issues the tokens that are taken; `clock` tells seconds, and is the one of the source that answers.
+    `authority` issues the tokens that are taken; `clock` tells the time, and is the one of the source that
+    answers.
     Further links see either all bytes as they are on the wire (`outer`), or what has passed the checks, and its answer
-    (`inner`). Faults wait by `sleep` and tell dates by `unix`.
+    (`inner`).
     """
 
     def __init__(
@@ -47,37 +55,48 @@ class App:
         config: EmulatorConfig,
         *,
         authority: Authority | None = None,
-        clock: Callable[[], float] = time.monotonic,
+        clock: Clock = SYSTEM_CLOCK,
+        journal: Journal | None = None,
         outer: Sequence[Link] = (),
         inner: Sequence[Link] = (),
-        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
-        unix: Callable[[], float] = time.time,
     ) -> None:
         self.behaviour = CurrentBehaviour(config.behaviour)
         """How exchanges that begin now are met."""
         self.faults = Faults(self.behaviour)
         """What goes wrong with them."""
+        self.latency = Latency(self.behaviour)
+        """How fast they are answered."""
+        self.scopes = Scopes()
+        """Whose they are."""
+        self.journal = journal or Journal()
+        """What became of the last ones."""
         self._service = service
         self._clock = clock
         self._root = config.dialect
-        authority = authority or Authority(config.tenant, lifetime_s=config.token_seconds)
+        authority = authority or Authority(config.tenant, lifetime_s=config.token_seconds, clock=clock.unix)
         self._endpoints = Endpoints(service, max_body_bytes=config.max_body_bytes)
-        self._control = Control(service, self.faults, key=config.key)
+        self._control = Control(service, self.faults, self.latency, self.journal, key=config.key)
         self._entra = Entra(authority, secret=None if config.key == EMULATOR_KEY else config.key)
         self._routes = self._routes_of(self.behaviour.now)
         self._chain = chained(
             (
                 log_exchange,
+                JournalLink(
+                    self.journal,
+                    {config.key, *chain.from_iterable(config.surface_keys.values())},
+                    unix=clock.unix,
+                ),
                 say_stopping,
                 *outer,
                 checked(lambda exchange: check_message(exchange.request.scope)),
                 checked(lambda exchange: check_source(exchange.headers, config.host)),
-                Gate(config.key, authority, config.surface_keys),
+                Gate(config.key, authority, config.surface_keys, self.scopes.lets_in),
                 checked(_check_headers),
                 checked(_check_route),
                 checked(_check_version),
                 limit_time,
-                FaultLink(self.faults.state, sleep=sleep, unix=unix),
+                LatencyLink(self.latency),
+                FaultLink(self.faults.state, clock),
                 *inner,
             ),
             _handle,
@@ -98,7 +117,11 @@ class App:
             self._routes = self._routes_of(behaviour)
         by_browser = is_browser(request.headers)
         place = self._routes.place_of(request.method, request.scope["path"], by_browser=by_browser)
-        return Exchange(request, place, place.dialect, behaviour, self._service.session, self._clock)
+        scope = self.scopes.scope_of(
+            request.headers.get(SCOPE_HEADER), _key_of(place.dialect, request.headers)
+        )
+        session = self._service.session
+        return Exchange(request, place, place.dialect, behaviour, session, self._clock, scope=scope)
 
     def _routes_of(self, behaviour: Behaviour) -> Routes:
         return Routes(behaviour.dialects, self._root, self._endpoints, self._control, self._entra)
@@ -115,6 +138,13 @@ async def _handle(exchange: Exchange, receive: Receive, send: Send) -> None:
         exchange.close()
 
 
+def _key_of(dialect: Surface, headers: Mapping[str, str]) -> str:
+    try:
+        return dialect.read_key(headers)
+    except RefusedError:
+        return ""
+
+
 def _check_headers(exchange: Exchange) -> None:
     exchange.dialect.check_headers(name for name in exchange.headers if not name.startswith(EMULATOR_HEADERS))
 
@@ -125,6 +155,6 @@ def _check_route(exchange: Exchange) -> None:
 
 def _check_version(exchange: Exchange) -> None:
     version = exchange.request.query_params.get("api-version")
-    if exchange.place.needs_key and not exchange.behaviour.loose:
+    if exchange.place.is_of_surface and not exchange.behaviour.loose:
         exchange.dialect.check_api_version(version)
     exchange.dialect = exchange.dialect.at_version(version)

@@ -101,6 +101,7 @@ class Endpoints:
     async def _ask(self, exchange: Exchange, request: ChatRequest, size: int) -> None:
         """Have the request, which came in `size` bytes, answered by the deployment that it names."""
         behaviour, dialect = exchange.behaviour, exchange.dialect
+        exchange.asked = request
         if dialect.needs_model:
             exchange.deployment = request.model
         elif dialect.deployment_header is not None:
@@ -118,6 +119,7 @@ class Endpoints:
             deployment=name,
             size=size,
             received=exchange.received,
+            pace=exchange.pace(),
         )
 
     async def _read(
@@ -129,7 +131,9 @@ class Endpoints:
         return await self._service.lanes.run(len(body), lambda: read(*given, **named))
 
     async def _read_body(self, exchange: Exchange, hold: Callable[[int], None]) -> bytes:
-        return await read_json_body(exchange.request, exchange.dialect, self._max_body_bytes, hold=hold)
+        return await read_json_body(
+            exchange.request, exchange.dialect, self._max_body_bytes, hold=hold, clock=exchange.clock
+        )
 
     def _json(self, exchange: Exchange, body: bytes, usage: WireUsage | None = None) -> Response:
         return Response(body, 200, self._headers(exchange, usage), media_type=_JSON)

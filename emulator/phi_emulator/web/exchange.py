@@ -8,19 +8,24 @@ from __future__ import annotations
 import uuid
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Final, TypeAlias
+from typing import Any, Final, TypeAlias
 
 from starlette.requests import Request
 from starlette.types import ASGIApp, Receive
 
-from phi_client.contract.emulator import EMULATOR_PLACE
+from phi_client.contract.clock.base import Clock
+from phi_client.contract.emulator import EMULATOR_HEADERS, EMULATOR_PLACE
 from phi_client.contract.service import Surface
 from phi_client.contract.service.chat import ChatRequest
 from phi_emulator.service.behaviour import Behaviour
 from phi_emulator.service.errors import ServiceError
+from phi_emulator.service.pacing import Pace
 from phi_emulator.service.responses import Answer
 
-__all__ = ["Exchange", "Handler", "Place"]
+__all__ = ["SCOPE_HEADER", "Exchange", "Handler", "Place"]
+
+SCOPE_HEADER: Final = f"{EMULATOR_HEADERS}scope"
+"""Request header with the scope of what a test sets, counts and finds again, so that parallel tests don't meet."""
 
 _MOST_PATH_BYTES: Final = 200
 """Of what is logged of a path."""
@@ -67,7 +72,7 @@ async def _nothing(request: ChatRequest) -> None:
 class Exchange:
     """A request with the place to which it leads, its dialect at the asked version, and an id that is always a GUID.
 
-    `clock` tells the time in seconds, from any beginning; `session` is the deployment's.
+    `clock` is what each wait of it goes through; `session` is the deployment's.
     """
 
     request: Request
@@ -75,7 +80,9 @@ class Exchange:
     dialect: Surface
     behaviour: Behaviour
     session: str
-    clock: Callable[[], float]
+    clock: Clock
+    scope: str = ""
+    """Whose rules and counts hold, and who finds it again: see `service.scopes`; without it the request's header."""
     request_id: str = field(default_factory=lambda: str(uuid.uuid4()))
     received: float = field(init=False)
     """When the request came in, by `clock`."""
@@ -83,11 +90,22 @@ class Exchange:
     """What the client was told, once it was told."""
     answer: Answer | None = None
     deployment: str | None = None
+    asked: ChatRequest | None = None
+    """What is asked, once it was read and found good."""
+    fault: Mapping[str, Any] | None = None
+    """The fault that it meets, as a table, once that is known."""
+    scripted: str | None = None
+    """The rule of a script that answers, in a few words."""
+    put_off_s: float = 0.0
+    """How long a fault has held it back so far; a profile counts on from there."""
     when_asked: Callable[[ChatRequest], Awaitable[None]] = _nothing
     """Awaited when the request was read, is good and its deployment is known, before the service is asked."""
+    pace: Callable[[], Pace | None] = lambda: None
+    """How fast the answer may come, asked for once the service is."""
 
     def __post_init__(self) -> None:
-        self.received = self.clock()
+        self.received = self.clock.now()
+        self.scope = self.scope or self.request.headers.get(SCOPE_HEADER, "")
 
     @property
     def answered(self) -> Answer:
@@ -95,6 +113,18 @@ class Exchange:
         if self.answer is None:
             raise RuntimeError("the service was not asked yet")
         return self.answer
+
+    @property
+    def latency(self) -> str | None:
+        """The profile of latency that its answer keeps to, and by how much it is late, in a few words."""
+        pace = None if self.answer is None else self.answer.pace
+        return None if pace is None else pace.told
+
+    @property
+    def held_s(self) -> float:
+        """How long a fault and a profile of latency have held it back on purpose so far."""
+        pace = None if self.answer is None else self.answer.pace
+        return self.put_off_s + (0.0 if pace is None else pace.held_s)
 
     @property
     def headers(self) -> Mapping[str, str]:
@@ -109,7 +139,7 @@ class Exchange:
     @property
     def elapsed_ms(self) -> float:
         """Milliseconds since the request came in."""
-        return (self.clock() - self.received) * 1000
+        return (self.clock.now() - self.received) * 1000
 
     @property
     def path(self) -> str:

@@ -10,14 +10,14 @@ itself is refused before, and is counted by no rule.
 from __future__ import annotations
 
 import asyncio
-import time
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import replace
 from typing import Final
 
 from starlette.requests import ClientDisconnect
 from starlette.types import Message, Receive, Send
 
+from phi_client.contract.clock.base import SYSTEM_CLOCK, Clock
 from phi_client.contract.emulator import EMULATOR_HEADERS
 from phi_client.contract.service.chat import ChatRequest
 from phi_client.contract.service.refusals import container_error
@@ -33,25 +33,18 @@ from phi_emulator.web.chain import Step, abort
 from phi_emulator.web.disconnect import run_unless_gone
 from phi_emulator.web.exchange import Exchange
 
-__all__ = ["FAULT_HEADER", "SCOPE_HEADER", "FaultLink", "bad_fault"]
+__all__ = ["FAULT_HEADER", "FaultLink", "bad_fault"]
 
 FAULT_HEADER: Final = f"{EMULATOR_HEADERS}fault"
 """Request header with the fault that this request shall meet, as a line."""
-SCOPE_HEADER: Final = f"{EMULATOR_HEADERS}scope"
-"""Request header with the scope whose rules and counts hold."""
-
-Sleep = Callable[[float], Awaitable[None]]
 
 
 class FaultLink:
-    """The link. `sleep` waits so many seconds, `unix` tells the seconds since 1970."""
+    """The link. Its waits are `clock`'s, and so are the dates that it sends."""
 
-    def __init__(
-        self, state: FaultState, *, sleep: Sleep = asyncio.sleep, unix: Callable[[], float] = time.time
-    ) -> None:
+    def __init__(self, state: FaultState, clock: Clock = SYSTEM_CLOCK) -> None:
         self._state = state
-        self._sleep = sleep
-        self._unix = unix
+        self._clock = clock
 
     async def __call__(self, following: Step, exchange: Exchange, receive: Receive, send: Send) -> None:
         """Let an exchange pass, with its fault if it meets one."""
@@ -60,12 +53,13 @@ class FaultLink:
         ):
             await following(exchange, receive, send)
             return
-        carrier = _Carrier(exchange, receive, send, self._sleep)
+        carrier = _Carrier(exchange, receive, send, self._clock)
 
         async def asked(request: ChatRequest | None) -> None:
             fault = self._fault_of(exchange, streams=request is not None and bool(request.stream))
             if fault is not None:
-                await carrier.begin(machine_for(fault, exchange.dialect, self._unix))
+                exchange.fault = fault.table
+                await carrier.begin(machine_for(fault, exchange.dialect, self._clock.unix))
 
         exchange.when_asked = asked
         try:
@@ -88,7 +82,7 @@ class FaultLink:
         )
         line = headers.get(FAULT_HEADER)
         if line is None:
-            rule = self._state.choose(exchange.behaviour.faults, call, headers.get(SCOPE_HEADER, ""))
+            rule = self._state.choose(exchange.behaviour.faults, call, exchange.scope)
             return None if rule is None else rule.fault
         try:
             fault = read_line(line)
@@ -103,11 +97,11 @@ class FaultLink:
 class _Carrier:
     """Carries out what a machine says of one answer; without a machine it lets everything pass."""
 
-    def __init__(self, exchange: Exchange, receive: Receive, send: Send, sleep: Sleep) -> None:
+    def __init__(self, exchange: Exchange, receive: Receive, send: Send, clock: Clock) -> None:
         self._exchange = exchange
         self._receive = receive
         self._send = send
-        self._sleep = sleep
+        self._clock = clock
         self._machine: Machine | None = None
         self.is_over = False
         """Whether the answer has ended, perhaps before whoever gives it knew."""
@@ -172,7 +166,11 @@ class _Carrier:
                 return
 
     async def _wait(self, seconds: float) -> None:
-        await self._sleep(seconds)
+        begun = self._clock.now()
+        try:
+            await self._clock.sleep_async(seconds)
+        finally:
+            self._exchange.put_off_s += self._clock.now() - begun
 
 
 def bad_fault(reason: str) -> ServiceError:

@@ -10,6 +10,7 @@ import json
 import logging
 import threading
 from collections.abc import Callable
+from itertools import chain, repeat
 from typing import Any
 
 import pytest
@@ -19,6 +20,7 @@ from phi_emulator.web.chain import Step, abort
 from phi_emulator.web.exchange import Exchange
 from starlette.types import Message, Receive, Send
 
+from phi_client.contract.clock.base import Clock
 from tests.emulator.web.serving import ASK, CHAT, SECONDS, STREAM, listen, serving
 
 
@@ -294,8 +296,8 @@ def test_the_elapsed_time_in_the_log_is_of_the_clock_that_was_given(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     caplog.set_level(logging.INFO, "phi_emulator.web")
-    seconds = iter([100.0, 112.5])
-    with serving(clock=lambda: next(seconds)) as served:
+    seconds = chain([100.0], repeat(112.5))
+    with serving(clock=Clock(now=lambda: next(seconds))) as served:
         served.ask(served.whole(ASK))
     assert f"POST {CHAT} 200 12500 ms tokens=2+5" in caplog.text
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 
 from phi_emulator.engine.errors import QueueFullError
 from phi_emulator.engine.protocol import EndReason, EngineInfo, Sampling, Step
-from phi_emulator.engine.serving.generation import Generation, Outcome, Times
+from phi_emulator.engine.serving.generation import Generation, Outcome, Progress, Times
 from phi_emulator.engine.serving.scheduler import Scheduler
 from phi_emulator.engine.serving.source import Counts
 from phi_emulator.engine.serving.text import TextMachine
@@ -28,16 +28,22 @@ class SequenceState:
     machines: Sequence[TextMachine]
     received: float
     queued: float
-    admitted: float | None = None
-    first_token: float | None = None
-    completion_tokens: int = 0
     drafted_tokens: int = 0
     accepted_tokens: int = 0
+
+    def __post_init__(self) -> None:
+        self.progress.queued = self.queued
+        self.progress.prompt_tokens = len(self.prompt)
+
+    @property
+    def progress(self) -> Progress:
+        """How far it has come; whoever waits for it may look."""
+        return self.generation.progress
 
     @property
     def is_running(self) -> bool:
         """Whether it has its place beside the others."""
-        return self.admitted is not None
+        return self.progress.admitted is not None
 
     @property
     def most_tokens(self) -> int:
@@ -49,16 +55,18 @@ class SequenceState:
         return {
             "prompt_tokens": len(self.prompt),
             "cached_prompt_tokens": cached,
-            "completion_tokens": self.completion_tokens,
+            "completion_tokens": self.progress.completion_tokens,
             "drafted_tokens": self.drafted_tokens,
             "accepted_tokens": self.accepted_tokens,
         }
 
     def outcome(self, reason: EndReason, cached: int, now: float) -> Outcome:
         """How it has ended; it was running."""
-        admitted = now if self.admitted is None else self.admitted
-        times = Times(self.received, self.queued, admitted, self.first_token, now)
-        return Outcome(reason, len(self.prompt), self.completion_tokens, cached, times)
+        progress = self.progress
+        progress.ended, progress.cached_prompt_tokens = now, cached
+        admitted = now if progress.admitted is None else progress.admitted
+        times = Times(self.received, self.queued, admitted, progress.first_token, now)
+        return Outcome(reason, len(self.prompt), progress.completion_tokens, cached, times)
 
     def show(self, step: Step) -> tuple[str, EndReason | None]:
         """What its text machines make of a step, and how the text ended if it did."""

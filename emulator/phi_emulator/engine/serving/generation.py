@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass
 from typing import NamedTuple
 
 from phi_emulator.engine.errors import EngineError
 from phi_emulator.engine.protocol import EndReason
 from phi_emulator.engine.serving.delivery import Delivery
 
-__all__ = ["Generation", "Outcome", "Times"]
+__all__ = ["Generation", "Outcome", "Piece", "Progress", "Times"]
 
 
 class Times(NamedTuple):
@@ -30,6 +31,23 @@ class Times(NamedTuple):
     ended: float
 
 
+@dataclass(slots=True)
+class Progress:
+    """How far a request has come: as `Times`, `None` for what has not come about, and the tokens so far.
+
+    The worker's thread writes it, anybody may read it: also of a request that never came to its end.
+    """
+
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+    cached_prompt_tokens: int = 0
+    """Known in the end."""
+    queued: float | None = None
+    admitted: float | None = None
+    first_token: float | None = None
+    ended: float | None = None
+
+
 class Outcome(NamedTuple):
     """How a generation ended, counted in real tokens, and when it came to what."""
 
@@ -38,6 +56,14 @@ class Outcome(NamedTuple):
     completion_tokens: int
     cached_prompt_tokens: int
     times: Times
+
+
+class Piece(NamedTuple):
+    """A piece of an answer's text."""
+
+    text: str
+    tokens: int
+    """The answer's tokens up to here. Some complete no text: the piece after them counts them too."""
 
 
 class Generation:
@@ -54,17 +80,18 @@ class Generation:
         self._cancel = cancel
         self._delivery = delivery or Delivery(asyncio.get_running_loop())
         self._has_begun = False
-        self._received: list[str | Outcome | EngineError] = []
+        self._received: list[Piece | Outcome | EngineError] = []
         self._arrived = asyncio.Event()
+        self.progress = Progress()
         self.outcome: Outcome | None = None
         """Set once the iteration is through."""
 
     async def __aiter__(self) -> AsyncIterator[str]:
         """Yield the text as it comes; raises as `batches`."""
-        async for texts in self.batches(1):
-            yield texts[0]
+        async for pieces in self.batches(1):
+            yield pieces[0].text
 
-    async def batches(self, most: int | None = None) -> AsyncIterator[list[str]]:
+    async def batches(self, most: int | None = None) -> AsyncIterator[list[Piece]]:
         """Yield the text as it comes, all pieces that are there at a time, or `most`. What isn't taken stays.
 
         Raises:
@@ -77,9 +104,9 @@ class Generation:
             del self._received[:most]
             if not self._received:
                 self._arrived.clear()
-            texts = [one for one in received if isinstance(one, str)]
-            if texts:
-                yield texts
+            pieces = [one for one in received if isinstance(one, Piece)]
+            if pieces:
+                yield pieces
             match received[-1]:  # nothing follows an end
                 case EngineError() as error:
                     raise error
@@ -93,11 +120,11 @@ class Generation:
         if self.outcome is None:
             self._cancel(self._sequence)
 
-    def send(self, item: str | Outcome | EngineError) -> None:
+    def send(self, item: Piece | Outcome | EngineError) -> None:
         """Hand an item over, from the worker's thread. The first text and the end don't wait for others."""
-        self._delivery.post(self._receive, item, urgent=not (self._has_begun and isinstance(item, str)))
+        self._delivery.post(self._receive, item, urgent=not (self._has_begun and isinstance(item, Piece)))
         self._has_begun = True
 
-    def _receive(self, item: str | Outcome | EngineError) -> None:
+    def _receive(self, item: Piece | Outcome | EngineError) -> None:
         self._received.append(item)
         self._arrived.set()

@@ -38,7 +38,7 @@ from phi_emulator.engine.protocol import Engine, EngineInfo, Message, Sampling, 
 from phi_emulator.engine.serving.bookkeeping import Books, SequenceState
 from phi_emulator.engine.serving.calls import Call
 from phi_emulator.engine.serving.delivery import Deliveries
-from phi_emulator.engine.serving.generation import Generation
+from phi_emulator.engine.serving.generation import Generation, Piece
 from phi_emulator.engine.serving.lanes import SMALL, Lanes
 from phi_emulator.engine.serving.restarts import MOST_RESTARTS, Restarts, trouble_of
 from phi_emulator.engine.serving.source import Counts, SourceStatus
@@ -315,7 +315,7 @@ class Worker:
             self._refuse_the_late()
             admitted = self._books.admit()
             for _, state in admitted:
-                state.admitted = self._clock()
+                state.progress.admitted = self._clock()
             running = self._books.running > 0
             self._steps += running
         for sequence, state in admitted:
@@ -348,9 +348,11 @@ class Worker:
         state = self._books.find(step.sequence)
         if state is None:
             return
-        state.completion_tokens += step.token is not None
-        if state.first_token is None and step.token is not None:
-            state.first_token = self._clock()
+        if step.token is not None:
+            progress = state.progress
+            progress.completion_tokens += 1
+            if progress.first_token is None:
+                progress.first_token = self._clock()
         state.drafted_tokens += step.drafted_tokens
         state.accepted_tokens += step.accepted_tokens
         try:
@@ -363,7 +365,7 @@ class Worker:
             self._drop(step.sequence, step.error)
             return
         if text:
-            state.generation.send(text)
+            state.generation.send(Piece(text, state.progress.completion_tokens))
         if end is not None:
             cut = engine.release(step.sequence)
             cached = cut if step.end is None else step.cached_prompt_tokens

@@ -1,0 +1,118 @@
+"""One exchange as the journal has it: what was asked, what became of it, and where the time went.
+
+It must not know HTTP or how an exchange comes about. `pages` makes JSON and text of it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal, TypeAlias
+
+from phi_emulator.journal.spent import Spent
+from phi_emulator.journal.timeline import Timeline
+
+__all__ = ["Difference", "Ending", "JournalEntry", "Texts", "TokensUsed"]
+
+Ending: TypeAlias = Literal["running", "answered", "refused", "cut", "hung up"]
+"""How an exchange ended: with an answer, with an error, cut by the emulator, or left by the client."""
+
+
+@dataclass(frozen=True, slots=True)
+class TokensUsed:
+    """Tokens of one exchange."""
+
+    prompt: int
+    completion: int
+    cached: int = 0
+    """Of the prompt, those that were not computed again."""
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """Where the exchange went otherwise than on Azure."""
+
+    subject: str
+    emulator: str
+    """What the emulator does."""
+    link: str
+    """Where the documentation says more, from the repository's root."""
+
+
+@dataclass(frozen=True, slots=True)
+class Texts:
+    """What was said; kept only where it was asked for. What is too long is cut, and ends with `…`."""
+
+    request: str
+    """The body of the request."""
+    answer: str = ""
+    """What the answer says, without its reasoning, as the client got it."""
+    reasoning: str = ""
+    """The reasoning, where the surface has a field of its own for it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JournalEntry:
+    """One exchange. Credentials are in none of it, texts only where they were asked for."""
+
+    number: int | None
+    """The place in the order of ends, from 1; `None` while it runs. A number is never given twice."""
+    id: str
+    """The request id that the client was told."""
+    scope: str
+    """The request's `x-phi-scope`; empty without one."""
+    began: float
+    """When the request came in, in seconds since 1970."""
+    ending: Ending
+    method: str
+    path: str
+    """As it was asked for, without what is behind `?`."""
+    surface: str
+    route: str
+    """The path as the surface calls it."""
+    request_headers: Mapping[str, str]
+    """Names in small letters; `[secret]` stands for credentials."""
+    api_version: str | None = None
+    deployment: str | None = None
+    """The deployment or model that was asked for."""
+    streamed: bool = False
+    sampling: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    """`temperature`, `top_p`, `seed`, `max_tokens` as asked for; `budget` is how many tokens the answer might have."""
+    status: int | None = None
+    """`None` where the client was told none."""
+    error_code: str | None = None
+    """`code` of the error, as the client got it; where an error has none its status."""
+    response_headers: Mapping[str, str] = field(default_factory=dict[str, str])
+    usage: TokensUsed | None = None
+    finish_reason: str | None = None
+    fault: Mapping[str, Any] | None = None
+    """The fault that it met, as a table."""
+    scripted: str | None = None
+    """The rule of a script that answered."""
+    latency: str | None = None
+    """The latency profile that it kept to."""
+    differences: tuple[Difference, ...] = ()
+    """Where it went otherwise than on Azure."""
+    spent: Spent
+    """Where the time went."""
+    request_bytes: int = 0
+    """Of the body, as far as it was read."""
+    response_bytes: int = 0
+    """Of the body, as far as it was sent."""
+    timeline: Timeline = field(repr=False)
+    """The pieces of the answer's body."""
+    texts: Texts | None = field(default=None, repr=False)
+
+    @property
+    def is_over(self) -> bool:
+        """Whether nothing more comes of it."""
+        return self.ending != "running"
+
+    def describe(self) -> str:
+        """What it was, for people, on a few lines."""
+        from phi_emulator.journal.pages import describe  # noqa: PLC0415 - pages are made of entries
+
+        return describe(self)
+
+    def __str__(self) -> str:
+        return self.describe()

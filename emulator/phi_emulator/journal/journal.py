@@ -1,0 +1,203 @@
+"""The last exchanges, within bounds of number and memory, for each scope apart. Threads may ask at any time.
+
+It must not know how an exchange becomes an entry: whoever begins one says how it stands, and how it ended.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import OrderedDict, deque
+from collections.abc import Callable, Iterator
+from typing import Final, TypeAlias
+
+from phi_emulator.journal.entry import JournalEntry
+
+__all__ = ["Journal", "JournalTimeoutError"]
+
+_MOST_BYTES: Final = 64 * 1024 * 1024
+_MOST_SCOPES: Final = 1000
+_OF_AN_ENTRY: Final = 4 * 1024
+"""Bytes that an entry takes without its texts and its timeline."""
+
+MakeEntry: TypeAlias = Callable[[int | None], JournalEntry]
+"""An exchange as it stands now, with the number that it has, or without one while it runs."""
+
+
+class JournalTimeoutError(TimeoutError):
+    """As many exchanges as were waited for did not end in time; the message says which there are."""
+
+
+class Journal:
+    """The exchanges of one emulator: of each scope the last `most`, of all together as many as fit into `most_bytes`.
+
+    A scope that fills its part drops its own oldest ones: so tests side by side don't push each other out. Of a
+    thousand scopes the one that was not used for longest is forgotten.
+    """
+
+    def __init__(self, *, most: int = 1000, most_bytes: int = _MOST_BYTES, keeps_texts: bool = False) -> None:
+        self.most = most
+        """Of each scope; 0 keeps none."""
+        self.keeps_texts = keeps_texts
+        """Whether what was asked and answered is kept."""
+        self._most_bytes = most_bytes
+        self._changed = threading.Condition()
+        self._running: dict[object, MakeEntry] = {}
+        self._scopes: OrderedDict[str, _Kept] = OrderedDict()
+        self._last = 0
+        self._bytes = 0
+        self._dropped = 0
+
+    @property
+    def last(self) -> int:
+        """The number of the exchange that ended last; 0 where none has."""
+        return self._last
+
+    @property
+    def dropped(self) -> int:
+        """How many were let go because there was no room for them."""
+        return self._dropped
+
+    def exchanges(
+        self, *, scope: str | None = None, after: int = 0, limit: int | None = None
+    ) -> tuple[JournalEntry, ...]:
+        """The exchanges that the journal has, in the order of their ends, and behind them those that still run.
+
+        `scope` is an `x-phi-scope`, empty for requests without one; `None` is all. Of those that have ended only those
+        `after` a number; of all that fit the last `limit`.
+
+        A client may have read the last byte of a stream a moment before the exchange ends here: so look for its usage
+        and its text in any case, and for its ending after `wait_for`.
+        """
+        with self._changed:
+            found = [*self._ended(scope, after), *self._still_running(scope)]
+        return tuple(found if limit is None else found[max(0, len(found) - limit) :])
+
+    def find(self, request_id: str) -> JournalEntry | None:
+        """The exchange with this request id, as the client was told."""
+        return next((one for one in reversed(self.exchanges()) if one.id == request_id), None)
+
+    def wait_for(
+        self, count: int = 1, *, scope: str | None = None, after: int = 0, seconds: float = 10.0
+    ) -> tuple[JournalEntry, ...]:
+        """Wait until so many exchanges have ended that fit, and return all of those.
+
+        Raises:
+            JournalTimeoutError: they didn't within so many `seconds`.
+        """
+        end = time.monotonic() + seconds
+        with self._changed:
+            while len(found := tuple(self._ended(scope, after))) < count:
+                left = end - time.monotonic()
+                if left <= 0 or not self._changed.wait(left):
+                    running = "".join(f"\n{one.describe()}" for one in self._still_running(scope))
+                    raise JournalTimeoutError(
+                        f"{len(found)} of {count} exchanges have ended after {seconds:g} s"
+                        f"{'; these still run:' if running else ''}{running}"
+                    )
+        return found
+
+    def clear(self, *, scope: str | None = None) -> None:
+        """Forget what has ended, of one scope or of all. Numbers go on where they are."""
+        with self._changed:
+            for name in [*self._scopes] if scope is None else [scope]:
+                self._forget_scope(name)
+
+    def __iter__(self) -> Iterator[JournalEntry]:
+        return iter(self.exchanges())
+
+    def __len__(self) -> int:
+        with self._changed:
+            return sum(len(kept.entries) for kept in self._scopes.values()) + len(self._running)
+
+    def __repr__(self) -> str:
+        return f"<Journal of {len(self)} exchanges>"
+
+    # What follows is for whoever sees the exchanges.
+
+    def begin(self, key: object, snapshot: MakeEntry) -> None:
+        """An exchange has begun; `snapshot` says at any time, on any thread, how it stands."""
+        with self._changed:
+            self._running[key] = snapshot
+
+    def end(self, key: object) -> None:
+        """It is over. Does no harm twice."""
+        with self._changed:
+            snapshot = self._running.pop(key, None)
+            if snapshot is None or self.most <= 0:
+                return
+            self._last += 1
+            self._keep(snapshot(self._last))
+            self._changed.notify_all()
+
+    def _keep(self, entry: JournalEntry) -> None:
+        kept = self._scopes.setdefault(entry.scope, _Kept())
+        self._scopes.move_to_end(entry.scope)
+        self._bytes += kept.add(entry)
+        if len(kept.entries) > self.most:
+            self._drop(kept)
+        if len(self._scopes) > _MOST_SCOPES:
+            self._dropped += self._forget_scope(next(iter(self._scopes)))
+        while self._bytes > self._most_bytes and self._scopes:
+            largest = max(self._scopes.values(), key=lambda one: one.size)
+            self._drop(largest)
+
+    def _drop(self, kept: _Kept) -> None:
+        self._bytes -= kept.drop()
+        self._dropped += 1
+
+    def _forget_scope(self, scope: str) -> int:
+        kept = self._scopes.pop(scope, None)
+        if kept is None:
+            return 0
+        self._bytes -= kept.size
+        return len(kept.entries)
+
+    def _ended(self, scope: str | None, after: int) -> list[JournalEntry]:
+        names = [*self._scopes] if scope is None else [scope]
+        found: list[JournalEntry] = []
+        for name in names:
+            kept = self._scopes.get(name)
+            for entry in reversed(kept.entries) if kept is not None else ():
+                if (entry.number or 0) <= after:
+                    break
+                found.append(entry)
+        found.sort(key=lambda one: one.number or 0)
+        return found
+
+    def _still_running(self, scope: str | None) -> list[JournalEntry]:
+        found = [snapshot(None) for snapshot in self._running.values()]
+        return [one for one in found if scope in (None, one.scope)]
+
+
+class _Kept:
+    """The entries of one scope, the oldest first."""
+
+    __slots__ = ("entries", "size")
+
+    def __init__(self) -> None:
+        self.entries: deque[JournalEntry] = deque()
+        self.size = 0
+
+    def add(self, entry: JournalEntry) -> int:
+        self.entries.append(entry)
+        size = _size_of(entry)
+        self.size += size
+        return size
+
+    def drop(self) -> int:
+        size = _size_of(self.entries.popleft())
+        self.size -= size
+        return size
+
+
+def _size_of(entry: JournalEntry) -> int:
+    heads = sum(
+        len(name) + len(value)
+        for head in (entry.request_headers, entry.response_headers)
+        for name, value in head.items()
+    )
+    said = 0
+    if entry.texts is not None:
+        said = 4 * (len(entry.texts.request) + len(entry.texts.answer) + len(entry.texts.reasoning))
+    return _OF_AN_ENTRY + heads + len(entry.scope) + said + entry.timeline.memory

@@ -1,0 +1,121 @@
+"""An exchange as text for people, and as JSON for programs. It must not know where exchanges come from."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import asdict
+from typing import Any, Final
+
+from phi_emulator.journal.entry import JournalEntry
+from phi_emulator.models.printable import printable
+
+__all__ = ["describe", "to_json"]
+
+_MOST_SHOWN: Final = 400
+"""Characters of a text that are shown."""
+
+
+def describe(entry: JournalEntry) -> str:
+    """What an exchange was, on a few lines, the first of which says most."""
+    lines = [
+        _headline(entry),
+        *(f"  {name:<9} {printable(text, _MOST_SHOWN)}" for name, text in _rows(entry)),
+    ]
+    return "\n".join(lines)
+
+
+def _headline(entry: JournalEntry) -> str:
+    told = "no status" if entry.status is None else str(entry.status)
+    code = "" if entry.error_code in (None, told) else f" {printable(entry.error_code or '', 60)}"
+    number = "" if entry.number is None else f"#{entry.number} "
+    path = printable(entry.path, 120)
+    return f"{number}{printable(entry.method, 20)} {path}: {told}{code}, {entry.ending}, {_ms(entry.spent.total_ms)}"
+
+
+def _rows(entry: JournalEntry) -> Iterator[tuple[str, str]]:
+    yield "id", entry.id + (f", scope {entry.scope}" if entry.scope else "")
+    version = "" if entry.api_version is None else f", api-version {entry.api_version}"
+    yield "asked", entry.surface + (f", {entry.deployment}" if entry.deployment else "") + version
+    sampling = ", ".join(f"{name} {value}" for name, value in entry.sampling.items() if value is not None)
+    if sampling:
+        yield "sampling", sampling + (", streamed" if entry.streamed else "")
+    if entry.fault is not None:
+        effect, *values = entry.fault.items()
+        yield "fault", " ".join((str(effect[1]), *(f"{name}={value}" for name, value in values)))
+    if entry.scripted is not None:
+        yield "script", entry.scripted
+    if entry.latency is not None:
+        yield "latency", entry.latency
+    if entry.usage is not None:
+        cached = f" ({entry.usage.cached} cached)" if entry.usage.cached else ""
+        ended = "" if entry.finish_reason is None else f", finish reason {entry.finish_reason}"
+        yield "tokens", f"{entry.usage.prompt}{cached} + {entry.usage.completion}{ended}"
+    yield "time", _times(entry)
+    yield "bytes", f"{entry.request_bytes:,} in, {entry.response_bytes:,} out in {len(entry.timeline)} pieces"
+    for one in entry.differences:
+        yield "differs", f"{one.subject}: {one.emulator} ({one.link})"
+    if entry.texts is not None:
+        yield "request", entry.texts.request
+        if entry.texts.reasoning:
+            yield "reasoning", entry.texts.reasoning
+        yield "answer", entry.texts.answer
+
+
+def to_json(entry: JournalEntry, *, whole: bool = False) -> dict[str, Any]:
+    """An exchange as JSON has it; `whole` is with its heads, its texts and its timeline."""
+    told: dict[str, Any] = {
+        name: getattr(entry, name)
+        for name in (
+            "number",
+            "id",
+            "scope",
+            "began",
+            "ending",
+            "method",
+            "path",
+            "surface",
+            "route",
+            "api_version",
+            "deployment",
+            "streamed",
+            "sampling",
+            "status",
+            "error_code",
+            "finish_reason",
+            "fault",
+            "scripted",
+            "latency",
+            "request_bytes",
+            "response_bytes",
+        )
+    }
+    told["usage"] = None if entry.usage is None else asdict(entry.usage)
+    told["differences"] = [asdict(one) for one in entry.differences]
+    told["spent"] = {name: round(ms, 3) for name, ms in asdict(entry.spent).items()} | {
+        "total_ms": round(entry.spent.total_ms, 3)
+    }
+    told["chunks"] = len(entry.timeline)
+    if whole:
+        told["request_headers"] = dict(entry.request_headers)
+        told["response_headers"] = dict(entry.response_headers)
+        told["timeline"] = [[round(chunk.ms, 3), chunk.size, chunk.events] for chunk in entry.timeline]
+        told["texts"] = None if entry.texts is None else asdict(entry.texts)
+    return told
+
+
+def _ms(ms: float) -> str:
+    if ms < 10:  # noqa: PLR2004 - below it the digit behind the point counts
+        return f"{ms:.1f} ms"
+    return f"{ms:.0f} ms" if ms < 10_000 else f"{ms / 1000:.1f} s"  # noqa: PLR2004
+
+
+def _times(entry: JournalEntry) -> str:
+    spent = entry.spent
+    parts = (
+        ("queue", spent.queue_ms),
+        ("prefill", spent.prefill_ms),
+        ("decode", spent.decode_ms),
+        ("web", spent.web_ms),
+    )
+    held = f"; {_ms(spent.held_ms)} of it waited on purpose" if spent.held_ms else ""
+    return ", ".join(f"{name} {_ms(ms)}" for name, ms in parts) + held

@@ -1,0 +1,67 @@
+"""Where the time of an exchange went: one line of marks, cut into parts that add up to the whole.
+
+It must not know a clock: it is told when what happened.
+
+    received    queued     admitted   first token    last token   over
+       ├── web ───┼── queue ──┼── prefill ──┼── decode ──┼── web ──┤
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Self
+
+__all__ = ["Spent"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Spent:
+    """Milliseconds of each part; they add up to `total_ms`."""
+
+    queue_ms: float = 0.0
+    """Waited for a place beside those that run."""
+    prefill_ms: float = 0.0
+    """From the place to the first token: the prompt was computed."""
+    decode_ms: float = 0.0
+    """From the first token to the last one."""
+    web_ms: float = 0.0
+    """All else: the body was read and checked, the prompt encoded, the answer written; also waits on purpose."""
+    held_ms: float = 0.0
+    """How long a fault or a latency profile waited on purpose. It runs beside the parts and is none of them."""
+
+    @property
+    def total_ms(self) -> float:
+        """From the request's head to the end of the answer."""
+        return self.queue_ms + self.prefill_ms + self.decode_ms + self.web_ms
+
+    @classmethod
+    def between(
+        cls,
+        received: float,
+        over: float,
+        *,
+        queued: float | None = None,
+        admitted: float | None = None,
+        first_token: float | None = None,
+        ended: float | None = None,
+        held: float = 0.0,
+    ) -> Self:
+        """The parts of what was `received` and is `over`; all in seconds of one clock.
+
+        What has not come about, `None`, never did: a request that left while it waited spent all of that in the queue.
+        """
+        over = max(received, over)
+        if queued is None:
+            return cls(web_ms=(over - received) * 1000, held_ms=held * 1000)
+        marks = [received, queued]
+        for mark in (admitted, first_token, ended):
+            # An engine may go on after the client has left, which is no time of the exchange.
+            marks.append(min(over if mark is None else max(mark, marks[-1]), over))
+        begun, queued, admitted, first_token, ended = marks
+        return cls(
+            queue_ms=(admitted - queued) * 1000,
+            prefill_ms=(first_token - admitted) * 1000,
+            decode_ms=(ended - first_token) * 1000,
+            web_ms=(queued - begun + over - ended) * 1000,
+            held_ms=held * 1000,
+        )

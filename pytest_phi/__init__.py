@@ -1,0 +1,103 @@
+"""The pytest plugin: an emulator for a run of tests, and what a test says to it.
+
+Every run of pytest loads this file, wherever the package is installed. It must not import anything but pytest: what a
+test uses is imported when it is collected.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, Final
+
+import pytest
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from pytest_phi.emulator import FaultsOfTest, PhiEmulator
+    from pytest_phi.run import Run
+
+_ALLOW_REAL: Final = "PHI_ALLOW_REAL"
+_FIXTURES: Final = frozenset({"phi_emulator", "phi_faults"})
+_MARKS: Final = {
+    "phi_real": "phi_real: let this test ask real endpoints, which are refused otherwise.",
+}
+_RUN: Final = pytest.StashKey["Run"]()
+_GUARD: Final = pytest.StashKey[pytest.MonkeyPatch]()
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """The options and settings of the plugin."""
+    group = parser.getgroup("phi", "Phi-4-mini-reasoning: emulator, faults and recordings")
+    group.addoption(
+        "--phi-model",
+        metavar="NAME",
+        help="What answers: a model's name or folder, or scripted:FILE; else the ini's `phi_model`, "
+        "PHI_EMULATOR_MODEL, or the bundled model.",
+    )
+    group.addoption(
+        "--phi-real",
+        action="store_true",
+        help="Let tests ask real endpoints, as PHI_ALLOW_REAL=1 and the ini's `phi_real` do.",
+    )
+    parser.addini("phi_model", "What answers: a model's name or folder, or scripted:FILE.")
+    parser.addini("phi_real", "Whether tests may ask real endpoints.", type="bool", default=False)
+    parser.addini(
+        "phi_outliving",
+        "Whose requests of a client are that was made in a test that is over: `join` the test that runs, or `refuse`.",
+        default="join",
+    )
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Refuse real endpoints from here on, in this process and in those that it starts, unless they are allowed."""
+    for line in _MARKS.values():
+        config.addinivalue_line("markers", line)
+    guard = config.stash[_GUARD] = pytest.MonkeyPatch()
+    if config.getoption("--phi-real") or config.getini("phi_real"):
+        guard.setenv(_ALLOW_REAL, "1")
+    elif not os.environ.get(_ALLOW_REAL):
+        guard.setenv(_ALLOW_REAL, "0")
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    """Leave the environment as it was."""
+    if _GUARD in config.stash:
+        config.stash[_GUARD].undo()
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Have something happen around tests only where one of them needs it."""
+    if any(_is_ours(item) for item in items):
+        _run_of(config)
+
+
+def _is_ours(item: pytest.Item) -> bool:
+    names: Iterable[str] = getattr(item, "fixturenames", ())
+    return not _FIXTURES.isdisjoint(names) or any(item.get_closest_marker(name) for name in _MARKS)
+
+
+def _run_of(config: pytest.Config) -> Run:
+    run = config.stash.get(_RUN, None)
+    if run is None:
+        from pytest_phi.run import Run  # noqa: PLC0415 - for runs in which a test asks for it
+
+        run = config.stash[_RUN] = Run(config, _FIXTURES)
+        config.pluginmanager.register(run, "phi-run")
+    return run
+
+
+@pytest.fixture(scope="session")
+def phi_emulator(pytestconfig: pytest.Config) -> PhiEmulator:
+    """An emulator, one for all tests of this process, started when the first one needs it.
+
+    While a test that uses it runs, `PHI_ENDPOINT` and `PHI_API_KEY` lead there. What is said to it is forgotten after
+    the test.
+    """
+    return _run_of(pytestconfig).emulator
+
+
+@pytest.fixture
+def phi_faults(phi_emulator: PhiEmulator) -> FaultsOfTest:
+    """What goes wrong with the answers to this test: `phi_faults.add("error", error="rate_limited", times=1)`."""
+    return phi_emulator.faults
