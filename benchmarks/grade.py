@@ -11,6 +11,7 @@ import argparse
 import sys
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
@@ -42,7 +43,7 @@ def find(name: str, verdict: str, *, seconds: float, replays: int) -> bool:
                 f"| `{name}` | {verdict} | **not found** in {took:.0f} s, {grader.grade.trials} trials | | |"
             )
             return False
-        again = sum(verdict in Grader(stage, plan).replay(found.trial).findings for _ in range(replays))
+        again = Grader(stage, replace(plan, repeats=replays)).replay(found.trial).shown.get(verdict, 0)
         print(
             f"| `{name}` | {verdict} | {took:.0f} s, {grader.grade.trials} trials | `{found.trial}` "
             f"| {again} of {replays} |",

@@ -1,7 +1,7 @@
 """The command `phi-emulator grade`: options in, a grade, reports and an exit status out.
 
-Exit statuses: 0 nothing found · 1 something found · 2 wrong usage, or a program that can't be graded · 130 Ctrl-C, after
-what was found so far.
+Exit statuses: 0 nothing found · 1 something found · 2 wrong usage, or a program that can't be graded · 130 Ctrl-C,
+after what was found so far.
 """
 
 from __future__ import annotations
@@ -33,6 +33,7 @@ _INTERRUPTED: Final = 130
 _OPENAI: Final = "openai_v1"
 _OLDER_VERSION: Final = "2024-10-21"
 _SHOWN: Final = 160
+_REPEATS: Final = 3
 
 
 def _verdicts() -> list[str]:
@@ -83,9 +84,8 @@ def _names(_context: click.Context, option: click.Parameter, text: str | None) -
 @click.option(
     "--repeats",
     type=click.IntRange(1, 1000),
-    default=3,
     metavar="COUNT",
-    help="How often a finding must show again. [3]",
+    help="How often a finding must show again [3], or a trial is made by --replay [1].",
 )
 @click.option(
     "--dialect", type=click.Choice([*SURFACES]), default="serverless", help="What PHI_ENDPOINT speaks."
@@ -109,7 +109,7 @@ def _names(_context: click.Context, option: click.Parameter, text: str | None) -
     help="Show all verdicts, and what proves each.",
 )
 @click.argument("command", nargs=-1, required=True, type=click.UNPROCESSED)
-def grade(
+def grade(  # noqa: PLR0917 - click's
     command: tuple[str, ...],
     seed: int,
     seconds: float,
@@ -117,7 +117,7 @@ def grade(
     only: frozenset[str],
     ignore: frozenset[str],
     line: str | None,
-    repeats: int,
+    repeats: int | None,
     dialect: str,
     json_file: Path | None,
     junit_file: Path | None,
@@ -144,7 +144,13 @@ def grade(
     except TrialError as error:
         raise click.BadParameter(str(error), param_hint="--replay") from error
     ignored = ignore | (frozenset(_verdicts()) - only if only else frozenset())
-    plan = Plan(seed=seed, seconds=seconds, patience=patience, repeats=repeats, ignored=ignored)
+    plan = Plan(
+        seed=seed,
+        seconds=seconds,
+        patience=patience,
+        repeats=repeats or (_REPEATS if trial is None else 1),
+        ignored=ignored,
+    )
     config = EmulatorConfig(port=0, dialect=dialect, log_level="error")
     status = 0
     result: Grade | None = None

@@ -68,6 +68,8 @@ class Grade:
     findings: dict[str, Finding] = field(default_factory=dict[str, Finding])
     unsteady: dict[str, Finding] = field(default_factory=dict[str, Finding])
     """What showed once, and not each time again."""
+    shown: dict[str, int] = field(default_factory=dict[str, int])
+    """How often each verdict showed in a replay."""
     trials: int = 0
     stuck: int = 0
     """Trials in which the program had to be killed."""
@@ -121,15 +123,23 @@ class Grader:
         return self.grade
 
     def replay(self, trial: Trial) -> Grade:
-        """Make one trial alone.
+        """Make one trial alone, as often as the plan repeats; what doesn't show each time is unsteady.
 
         Raises:
             NotGradableError: there is no answer with nothing wrong.
             CannotStartError: the program can't be started.
         """
         self._learn()
-        for verdict, proof in self._try(trial, apart=True).items():
-            self.grade.findings[verdict] = Finding(verdict, trial, proof)
+        for number in range(self._plan.repeats):
+            found = self._try(trial, apart=True)
+            for verdict, proof in found.items():
+                self.grade.shown[verdict] = self.grade.shown.get(verdict, 0) + 1
+                self.grade.findings.setdefault(verdict, Finding(verdict, trial, proof))
+            self.grade.seconds = self._passed
+            self._tell(f"{number + 1} of {self._plan.repeats}: {', '.join(found) or 'nothing'}")
+        for verdict, times in self.grade.shown.items():
+            if times < self._plan.repeats:
+                self.grade.unsteady[verdict] = self.grade.findings.pop(verdict)
         self.grade.seconds = self._passed
         self.grade.is_through = True
         return self.grade

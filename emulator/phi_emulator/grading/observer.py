@@ -92,23 +92,7 @@ class Observer:
             return message
 
         async def sent(message: Message) -> None:
-            self.clock.serial += 1
-            match message["type"]:
-                case "http.response.start":
-                    seen.status = message["status"]
-                    seen.headers = {
-                        name.decode("latin-1").lower(): value.decode("latin-1")
-                        for name, value in message["headers"]
-                    }
-                case "http.response.body":
-                    seen.sent += message.get("body", b"")
-                    if not message.get("more_body", False):
-                        seen.ending = Ending.WHOLE
-                        self._end(seen)
-                case kind if kind == ABORT:
-                    seen.ending = Ending.CUT
-                case _:
-                    pass
+            self._note(seen, message)
             await send(message)
 
         try:
@@ -123,6 +107,21 @@ class Observer:
         finally:
             if seen.ending is not Ending.WHOLE:
                 self._end(seen)
+
+    def _note(self, seen: Seen, message: Message) -> None:
+        """What is sent."""
+        self.clock.serial += 1
+        if message["type"] == "http.response.start":
+            seen.status = message["status"]
+            pairs = ((name.decode("latin-1"), value.decode("latin-1")) for name, value in message["headers"])
+            seen.headers = {name.lower(): value for name, value in pairs}
+        elif message["type"] == "http.response.body":
+            seen.sent += message.get("body", b"")
+            if not message.get("more_body", False):
+                seen.ending = Ending.WHOLE
+                self._end(seen)
+        elif message["type"] == ABORT:
+            seen.ending = Ending.CUT
 
     def _end(self, seen: Seen) -> None:
         seen.ended_at = self.clock.now()

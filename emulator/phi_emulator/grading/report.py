@@ -25,17 +25,16 @@ def to_text(grade: Grade, command: Sequence[str]) -> str:
         lines += [
             f"{finding.verdict}: {printable(finding.proof, _SHOWN)}",
             f"    a good client {verdict.good}",
+            *_shown(grade, finding),
             f"    {replay_line(finding, command)}",
             "",
         ]
     for finding in grade.unsteady.values():
-        lines += [f"not each time: {finding.verdict} in `{finding.trial}`", ""]
+        lines += [f"not each time: {finding.verdict} in `{finding.trial}`", *_shown(grade, finding), ""]
     if grade.unjudged:
-        lines += [
-            f"not judged: {', '.join(grade.unjudged)}. The program's time is real: `--patience SECONDS` says when "
-            "it must have given up",
-            "",
-        ]
+        names = ", ".join(grade.unjudged)
+        why = "The program's time is real: `--patience SECONDS` says when it must have given up"
+        lines += [f"not judged: {names}. {why}", ""]
     if grade.stuck:
         lines += [f"{grade.stuck} trials did not end and were killed", ""]
     kinds = "streams" if grade.is_streaming else "whole answers"
@@ -44,6 +43,11 @@ def to_text(grade: Grade, command: Sequence[str]) -> str:
     over = "" if grade.is_through else ", not through"
     lines.append(f"{found} in {grade.trials} trials and {grade.seconds:.0f} s ({kinds}, {time} time{over})")
     return "\n".join(lines)
+
+
+def _shown(grade: Grade, finding: Finding) -> Iterator[str]:
+    if finding.verdict in grade.shown:
+        yield f"    shown {grade.shown[finding.verdict]} times of {grade.trials}"
 
 
 def replay_line(finding: Finding, command: Sequence[str]) -> str:

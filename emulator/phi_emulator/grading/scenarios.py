@@ -62,6 +62,7 @@ _ERRORS_THAT_PASS: Final = (
 _FORMS: Final = ("seconds", "date", "huge", "absent", "garbage", "zero", "past_date", "negative")
 _PIECES: Final = (1, 2, 3, 4, 5, 6, 7, 8, 9, 11, 13, 17, 23, 40, 400)
 _MOST_LINE: Final = 3
+_OFTEN, _SELDOM = 0.2, 0.05
 _LATE: Final = 88
 """Percent of an answer of which the thoughts are over."""
 
@@ -118,14 +119,14 @@ def random_trials(scope: Scope, seed: int) -> Iterator[Trial]:
         steps: list[Step] = []
         call = 1
         for _ in range(chance.choice((0, 1, 1, 1, 1, 1, 2, 2, 2, _MOST_LINE))):
-            goes_on = chance.random() < 0.2
+            goes_on = chance.random() < _OFTEN
             step = read_step(f"{call}{'-' if goes_on else ''} {_random_fault(chance, scope)}")
             if scope.allows(step):
                 steps.append(step)
                 call += 1
             if goes_on:
                 break
-        if chance.random() < 0.05:
+        if chance.random() < _SELDOM:
             kind, steps = "cut-in-thoughts", [*steps, read_step(f"{call} finish reason=length tokens=400")]
         yield Trial(kind, chance.randrange(1, 1_000_000), chance.choice(_PIECES), tuple(steps))
 

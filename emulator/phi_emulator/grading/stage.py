@@ -131,7 +131,7 @@ class Stage:
     async def _settled(self) -> None:
         loop = asyncio.get_running_loop()
         until = loop.time() + _SETTLE_S
-        while self._observer.clock.active and loop.time() < until:
+        while self._observer.clock.active and loop.time() < until:  # noqa: ASYNC110 - once for each trial
             await asyncio.sleep(0.001)
 
     def _call(self, work: Callable[[], None]) -> None:

@@ -109,9 +109,9 @@ class Seen:
     @property
     def delivery(self) -> Delivery:
         """What a client could know of it."""
-        if self.status >= 400:
+        if self.status >= HTTPStatus.BAD_REQUEST:
             return Delivery.ERROR
-        if self.status >= 300:
+        if self.status >= HTTPStatus.MULTIPLE_CHOICES:
             return Delivery.ELSEWHERE
         parsed = self._parsed
         if parsed.finish_reason and not parsed.is_broken:

@@ -261,7 +261,7 @@ class _WarpedEpoll:
         self._real.__enter__()
         return self
 
-    def __exit__(self, *error: Any) -> Any:
+    def __exit__(self, *error: object) -> Any:
         return self._real.__exit__(*error)
 
     @classmethod
@@ -286,7 +286,7 @@ def _warped_method(clock: Clock, real: Any) -> Any:
                 lambda seconds: _is_readable(number, seconds), timeout, lambda: _is_readable(number, 0)
             )
             if not found:
-                raise socket.timeout("timed out")
+                raise socket.timeout("timed out")  # noqa: UP041 - older Pythons have two
         return real(self, *args, **named)
 
     return method

@@ -1,7 +1,7 @@
 """Waits for `Retry-After`, and no more than ten seconds of it."""
 
-import json
 import http.client
+import json
 import sys
 import time
 import urllib.parse

@@ -19,12 +19,14 @@ def asked_wait(reply):
 
 
 def ask():
-    for attempt in range(4):
+    attempt = 0
+    while True:
         reply = httpx.post(URL, json=body(), headers=HEADERS, timeout=60)
         wait = asked_wait(reply)
         if reply.status_code not in (408, 429, 500, 502, 503, 504) or attempt == 3 or wait > 120:
             return reply
         time.sleep(max(wait, 0.5 * 2**attempt))
+        attempt += 1
 
 
 reply = ask()

@@ -10,7 +10,7 @@ try:
         model="any", messages=[{"role": "user", "content": QUESTION}]
     )
 except OpenAIError as error:
-    sys.exit(str(getattr(error, "response", None) and error.response.text or error))
+    sys.exit(str((getattr(error, "response", None) and error.response.text) or error))
 if not done.choices or done.choices[0].finish_reason != "stop":
     sys.exit(f"the answer is cut: {done}")
 print(done.choices[0].message.content)
