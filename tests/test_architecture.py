@@ -38,11 +38,12 @@ EMULATORS_THIRD_PARTIES = {
     "models/store": {"filelock", "httpx", "huggingface_hub", "platformdirs"},
     "engine/machine": {"numpy", "onnxruntime", "psutil"},
     "engine/native": {"numpy", "onnxruntime", "onnxruntime_genai", "psutil"},
+    "scripts": {"jsonschema_rs", "regex"},
     "service": {"cryptography", "jwt"},
     "web": {"starlette", "uvicorn", "h11"},
     "recordings": {"azure", "httpx", "starlette"},
     "bench": {"httpx"},
-    "grading": {"starlette", "phi_grade_waits", "phi_grade_warm"},  # the last two are beside their importer
+    "grading": {"starlette"},
     "containers": {"testcontainers"},
     "platforms": {"psutil"},
     "doctor": {"click", "numpy", "onnx", "onnxruntime"},

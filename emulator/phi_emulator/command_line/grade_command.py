@@ -143,7 +143,7 @@ def grade(  # noqa: PLR0917 - click's
         trial = None if line is None else read_trial(line)
     except TrialError as error:
         raise click.BadParameter(str(error), param_hint="--replay") from error
-    ignored = ignore | (frozenset(_verdicts()) - only if only else frozenset())
+    ignored = ignore | (frozenset(_verdicts()) - only if only else frozenset[str]())
     plan = Plan(
         seed=seed,
         seconds=seconds,

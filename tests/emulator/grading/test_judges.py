@@ -43,10 +43,9 @@ def outcome(
 
 
 def stream(*contents: str, reason: str | None = "stop", done: bool = True, more: bytes = b"") -> bytes:
-    chunks = [{"choices": [{"delta": {"content": text}, "finish_reason": None}]} for text in contents]
-    if reason:
-        chunks.append({"choices": [{"delta": {}, "finish_reason": reason}]})
-    data = b"".join(b"data: " + json.dumps(chunk).encode() + b"\n\n" for chunk in chunks)
+    choices: list[dict[str, Any]] = [{"delta": {"content": text}, "finish_reason": None} for text in contents]
+    choices += [{"delta": {}, "finish_reason": reason}] if reason else []
+    data = b"".join(b"data: " + json.dumps({"choices": [one]}).encode() + b"\n\n" for one in choices)
     return data + more + (b"data: [DONE]\n\n" if done else b"")
 
 

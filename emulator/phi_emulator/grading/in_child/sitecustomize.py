@@ -33,14 +33,13 @@ def _hand_on() -> None:
 
 
 def _begin() -> None:
-    import phi_grade_waits  # type: ignore[import-not-found] # beside this file
+    from importlib import import_module  # what is imported is beside this file, and no part of a package here
 
-    clock = phi_grade_waits.install()
+    clock = import_module("phi_grade_waits").install()
     warm = os.environ.pop(WARM, None)
     learn = os.environ.pop(LEARN, None)
     if warm is not None or learn is not None:
-        import phi_grade_warm  # type: ignore[import-not-found] # beside this file
-
+        phi_grade_warm = import_module("phi_grade_warm")
         if warm is not None:
             phi_grade_warm.serve(warm, learn)
         else:
