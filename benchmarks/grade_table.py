@@ -51,7 +51,7 @@ def grade(python: str, program: str, *, seconds: float, seed: int) -> Grade:
         return grader.search()
 
 
-def row(client: str, program: str, version: str, found: Grade) -> str:
+def row(client: str, version: str, found: Grade) -> str:
     """One line of the table."""
     cells = ["**wrong**" if name in found.findings else "" for name in VERDICTS]
     kind = "streams" if found.is_streaming else "whole"
@@ -90,7 +90,7 @@ def main() -> int:
                 print(f"{program} can't be graded: {error}", file=sys.stderr)
                 status = 2
                 continue
-            print(row(client, program, version_of(python, client), found), flush=True)
+            print(row(client, version_of(python, client), found), flush=True)
             for name, finding in found.findings.items():
                 lines.append(f"| `{program}` | {name} | `{finding.trial}` | {finding.proof} |")
     print("\n| Program | Verdict | Line | What was seen |\n| --- | --- | --- | --- |")
