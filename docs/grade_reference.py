@@ -61,9 +61,7 @@ finding. `--replay LINE --repeats 100` makes a trial a hundred times, and says h
 
 def page() -> str:
     """The whole page."""
-    verdicts = [
-        [f"`{one.name}`", one.title, one.scenarios, one.proof, one.good] for one in VERDICTS.values()
-    ]
+    verdicts = [[f"`{one.name}`", one.title, one.scenarios, one.proof, one.good] for one in VERDICTS.values()]
     return "\n".join(
         [
             HEAD,

@@ -33,6 +33,8 @@ from phi_emulator.forms.grammar import ANY_OBJECT, write_grammar
 from phi_emulator.web.listening import ListenError, listen, root_url
 
 if TYPE_CHECKING:
+    from opentelemetry.trace import TracerProvider
+
     from phi_emulator.journal.journal import Journal
     from phi_emulator.scripts.file import ScriptFile
     from phi_emulator.scripts.rules import Script
@@ -154,7 +156,8 @@ class Emulator:
     for the model or script that `config` names. `clock` tells the time and is what every wait goes through: of faults,
     of latency, for a limit's window, for a place in the queue, until an answer has taken too long, until a token
     expires. With a `phi_client.testing.VirtualClock` none of them takes time. `links` see all bytes of
-    each exchange, outside of all else. All three are meant for tests.
+    each exchange, outside of all else. All three are meant for tests. Spans
+    go to `tracer_provider`, without it to the one of the application, if it has set one.
     """
 
     def __init__(
@@ -164,6 +167,7 @@ class Emulator:
         make_engine: Callable[[], Engine] | None = None,
         clock: Clock = SYSTEM_CLOCK,
         links: Sequence[Link] = (),
+        tracer_provider: TracerProvider | None = None,
     ) -> None:
         self.config = EmulatorConfig(port=0) if config is None else config
         self.description = ""
@@ -171,6 +175,7 @@ class Emulator:
         self._make_engine = make_engine
         self._clock = clock
         self._links = links
+        self._tracer_provider = tracer_provider
         self._socket: socket.socket | None = None
         self._bound_port = 0
         self._source: AnswerSource | None = None
@@ -231,6 +236,7 @@ class Emulator:
             authority=authority,
             clock=clock,
             outer=self._links,
+            tracer_provider=self._tracer_provider,
             script_file=script_file,
             script=script,
             has_model=config.has_model or self._make_engine is not None,
