@@ -201,8 +201,9 @@ class VirtualHold:
             self._time.end(by)
 
     def __del__(self) -> None:
-        if getattr(self, "_by", None) is not None:
-            self.drop()
+        # Whoever collects it may hold the lock.
+        if self._by is not None:
+            self._time.abandoned.append(self._by)
 
 
 class _Watch:
