@@ -86,6 +86,8 @@ class EmulatorConfig:
     """How long the tokens that the emulator issues are good for."""
     model: str | None = None
     """Name or folder of the model, or `scripted:FILE`; `None` is the bundled one, whatever else is on the machine."""
+    script: str | None = None
+    """TOML or JSON file of answers that are given before the model is asked."""
     home: str | None = None
     """Folder of the pulled models; `None` is the user's data folder."""
     device: str = AUTO
@@ -178,6 +180,8 @@ class EmulatorConfig:
             self.model,
             "name the script's file, as in scripted:answers.toml",
         )
+        both = self.script if not self.has_model else None
+        _require(both is None, "script", both, "the model is a script already: leave one of the two out")
         for name in (
             "requests_per_minute",
             "tokens_per_minute",
@@ -270,10 +274,14 @@ class EmulatorConfig:
         return replace(dialect, reasoning_in=self.reasoning, versions=fixed)
 
     @property
-    def script(self) -> Path | None:
-        """The file whose answers are given in the place of a model's; `None` where a model answers."""
-        model = self.model or ""
-        return Path(model.removeprefix(_SCRIPTED)).expanduser() if model.startswith(_SCRIPTED) else None
+    def has_model(self) -> bool:
+        """Whether a model answers; else only a script does."""
+        return not (self.model or "").startswith(_SCRIPTED)
+
+    @property
+    def script_name(self) -> str | None:
+        """The file of the script, if there is one, or what stands in its place."""
+        return self.script if self.has_model else (self.model or "").removeprefix(_SCRIPTED)
 
     @property
     def logging_level(self) -> int:

@@ -16,6 +16,7 @@ import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Final, Self
 
@@ -25,7 +26,7 @@ from phi_client.contract.emulator import EMULATOR_ENTRA
 from phi_emulator.config import EmulatorConfig
 from phi_emulator.engine.errors import EngineError, ModelLoadError
 from phi_emulator.engine.protocol import Engine, EngineInfo, Marks
-from phi_emulator.engine.scripted import ScriptError, read_script
+from phi_emulator.engine.scripted import Reciting
 from phi_emulator.engine.serving.source import AnswerSource
 from phi_emulator.engine.serving.worker import Worker
 from phi_emulator.forms.grammar import ANY_OBJECT, write_grammar
@@ -33,15 +34,25 @@ from phi_emulator.web.listening import ListenError, listen, root_url
 
 if TYPE_CHECKING:
     from phi_emulator.journal.journal import Journal
+    from phi_emulator.scripts.file import ScriptFile
+    from phi_emulator.scripts.rules import Script
     from phi_emulator.service.fault_rules import Faults
     from phi_emulator.service.latency import Latency
     from phi_emulator.service.scopes import Scopes
+    from phi_emulator.service.scripts import Scripts
+    from phi_emulator.service.settings import Settings
+    from phi_emulator.web.app import App
+    from phi_emulator.web.health import Opening
     from phi_emulator.web.server import HttpServer
 
-__all__ = ["Emulator", "EmulatorError", "find_model"]
+__all__ = ["Emulator", "EmulatorError", "find_model", "find_script"]
 
 logger = logging.getLogger("phi_emulator")
 
+_TRACES: Final = "traces"
+"""In the place of a script's file: the canned traces."""
+_NOTHING: Final = "nothing"
+"""In the place of a script's file: no rules but those that are added while it runs."""
 _GRACE_S: Final = 2.0
 """How long requests whose generation was stopped may take to say so."""
 
@@ -54,15 +65,14 @@ def find_model(config: EmulatorConfig) -> tuple[str, Callable[[], Engine]]:
     """A phrase that describes the model of `config`, or the script in its place, and a function that loads it.
 
     Raises:
-        EmulatorError: there is no such model, or the script can't be used.
+        EmulatorError: there is no such model.
     """
     from phi_emulator.models import Store, StoreError, resolve_model  # noqa: PLC0415 - see `make_engine`
 
     try:
-        script = None if config.script is None else read_script(config.script)
         store = Store(config.home)
-        found = resolve_model(None if script else config.model, store)
-    except (StoreError, ScriptError) as error:
+        found = resolve_model(config.model if config.has_model else None, store)
+    except StoreError as error:
         raise EmulatorError(str(error)) from error
 
     def make_engine() -> Engine:
@@ -81,11 +91,39 @@ def find_model(config: EmulatorConfig) -> tuple[str, Callable[[], Engine]]:
             threads=config.threads,
             calibrations=store.home / "calibrations",
         )
-        if script is not None:
-            return load_scripted(script, found.folder, found.settings, options)
+        if not config.has_model:
+            return load_scripted(found.folder, found.settings, options, source=config.script_name or "")
         return load_engine(found.folder, found.settings, options)
 
-    return "a script answers, no model" if script else found.description, make_engine
+    return found.description if config.has_model else "a script answers, no model", make_engine
+
+
+def find_script(config: EmulatorConfig) -> tuple[ScriptFile | None, Script | None]:
+    """The file of the script that `config` names, to be followed, and what it holds.
+
+    Raises:
+        EmulatorError: it can't be used.
+    """
+    name = config.script_name
+    if name is None or name == _NOTHING:
+        return None, None
+    from phi_emulator.scripts.errors import ScriptError  # noqa: PLC0415 - most emulators have none
+    from phi_emulator.scripts.file import ScriptFile, of_traces  # noqa: PLC0415
+
+    if name == _TRACES:
+        return None, of_traces()
+    try:
+        file = ScriptFile(Path(name).expanduser())
+        script = file.read()
+    except ScriptError as error:
+        raise EmulatorError(f"the script can't be used: {error}") from error
+    needed_by = None if config.has_model else script.model_needed_by
+    if needed_by is not None:
+        raise EmulatorError(
+            f"the script can't be used: {name}: {needed_by} needs a model, and none is loaded: "
+            "use `--script FILE` in the place of `--model scripted:FILE`"
+        )
+    return file, script
 
 
 def _warm(make_engine: Callable[[], Engine]) -> Callable[[], Engine]:
@@ -132,11 +170,9 @@ class Emulator:
         self._socket: socket.socket | None = None
         self._bound_port = 0
         self._source: AnswerSource | None = None
+        self._opening: Opening | None = None
         self._server: HttpServer | None = None
-        self._faults: Faults | None = None
-        self._latency: Latency | None = None
-        self._scopes: Scopes | None = None
-        self._journal: Journal | None = None
+        self._app: App | None = None
         self._thread: threading.Thread | None = None
 
     def start(self) -> Self:
@@ -147,6 +183,7 @@ class Emulator:
         """
         if self._socket is not None:
             raise EmulatorError("the emulator was started before: make a new one")
+        script_file, script = find_script(self.config)
         make_engine = self._make_engine
         if make_engine is None:
             self.description, make_engine = find_model(self.config)
@@ -158,35 +195,52 @@ class Emulator:
             raise EmulatorError(str(error)) from error
         self._bound_port = self._socket.getsockname()[1]
         source: AnswerSource = Worker(
-            make_engine,
+            lambda: Reciting(make_engine()),
             queue_size=self.config.queue_size,
             queue_seconds=self.config.queue_seconds,
             clock=self._clock.now,
         )
         try:
-            # The model loads on the worker's thread while the server's modules are imported on this one.
+            # The model loads on the worker's thread while the server's modules are imported on this one, and then while
+            # whoever asks is told that it loads.
             with ThreadPoolExecutor(1) as pool:
                 loading = pool.submit(source.start)
+                self._open()
                 from phi_emulator.service.chat import ChatService  # noqa: PLC0415
                 from phi_emulator.service.entra import Authority  # noqa: PLC0415
                 from phi_emulator.web.app import App  # noqa: PLC0415
-                from phi_emulator.web.server import HttpServer  # noqa: PLC0415
 
                 loading.result()
         except ModelLoadError as error:
-            self._socket.close()
+            self._give_up()
             raise EmulatorError(f"the model can't be loaded: {error}") from error
         except BaseException:
-            self._socket.close()
+            self._give_up()
             raise
         self._source = source
         clock, config = self._clock, self.config
         service = ChatService(source, has_extensions=config.extensions, clock=clock)
         authority = Authority(config.tenant, lifetime_s=config.token_seconds, clock=clock.unix)
-        app = App(service, config, authority=authority, clock=clock)
-        self._faults, self._latency, self._journal = app.faults, app.latency, app.journal
-        self._scopes = app.scopes
-        self._server = HttpServer(app, clock)
+        self._app = app = App(
+            service,
+            config,
+            authority=authority,
+            clock=clock,
+            script_file=script_file,
+            script=script,
+            has_model=config.has_model or self._make_engine is not None,
+        )
+        assert self._opening is not None  # noqa: S101 - opened above
+        self._opening.decide(app, self.event_loop)
+        return self
+
+    def _open(self) -> None:
+        """Serve from now on: whether it lives and is ready, and the rest once that is decided."""
+        from phi_emulator.web.health import Opening  # noqa: PLC0415 - the server's modules are slow to import
+        from phi_emulator.web.server import HttpServer  # noqa: PLC0415
+
+        self._opening = Opening()
+        self._server = HttpServer(self._opening, self._clock)
         self._thread = threading.Thread(
             target=self._server.serve_until_stopped,
             args=(self._socket,),
@@ -195,7 +249,17 @@ class Emulator:
         )
         self._thread.start()
         self._server.ready.wait()
-        return self
+
+    def _give_up(self) -> None:
+        """Refuse whoever waited for a model that does not come, and free the port."""
+        if self._opening is not None and self._server is not None and self._thread is not None:
+            if self._server.event_loop is not None:
+                self._opening.decide(None, self._server.event_loop)
+            self._server.config.timeout_graceful_shutdown = math.ceil(_GRACE_S)
+            self._server.should_exit = True
+            self._thread.join()
+        if self._socket is not None:
+            self._socket.close()
 
     def stop(self, *, drain_seconds: float | None = None) -> None:
         """Refuse new connections, let running requests go on for `drain_seconds`, then end them. Blocks.
@@ -235,30 +299,39 @@ class Emulator:
     @property
     def faults(self) -> Faults:
         """What goes wrong with answers: rules that can be added, replaced and counted while it runs."""
-        if self._faults is None:
-            raise EmulatorError("the emulator was not started: call `start()` first")
-        return self._faults
+        return self._started.faults
+
+    @property
+    def settings(self) -> Settings:
+        """Limits, content filter and what else may be set by name while it runs, for all or for a scope."""
+        return self._started.settings
+
+    def reset(self, *, scope: str | None = None) -> None:
+        """Put all back to the start: settings, faults, scripts, latency, counts, the journal; or what is a scope's own.
+
+        From any thread. What runs goes on as it began.
+        """
+        self._started.reset(scope)
+
+    @property
+    def script(self) -> Scripts:
+        """What is answered in the place of the model: rules that can be added, replaced and counted while it runs."""
+        return self._started.script
 
     @property
     def latency(self) -> Latency:
         """How fast answers come: a profile that can be put in the place of another, and how it was kept."""
-        if self._latency is None:
-            raise EmulatorError("the emulator was not started: call `start()` first")
-        return self._latency
+        return self._started.latency
 
     @property
     def scopes(self) -> Scopes:
         """Whose requests are: keys that stand for scopes, so that tests that run side by side don't meet."""
-        if self._scopes is None:
-            raise EmulatorError("the emulator was not started: call `start()` first")
-        return self._scopes
+        return self._started.scopes
 
     @property
     def journal(self) -> Journal:
         """The last exchanges: what was asked, what became of it, and where the time went."""
-        if self._journal is None:
-            raise EmulatorError("the emulator was not started: call `start()` first")
-        return self._journal
+        return self._started.journal
 
     @property
     def key(self) -> str:
@@ -298,6 +371,12 @@ class Emulator:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.stop()
+
+    @property
+    def _started(self) -> App:
+        if self._app is None:
+            raise EmulatorError("the emulator was not started: call `start()` first")
+        return self._app
 
     @property
     def _port(self) -> int:

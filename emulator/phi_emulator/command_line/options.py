@@ -146,6 +146,12 @@ def _settings(*, without_model: str, port: str | None, log_level: str | None) ->
             group=_MODEL,
         ),
         _option(
+            "script",
+            "TOML or JSON file of answers that are given before the model is asked.",
+            "FILE",
+            group=_MODEL,
+        ),
+        _option(
             "home", "Folder of the pulled models; without it the user's data folder.", "FOLDER", group=_MODEL
         ),
         _option("context", "Tokens of prompt and answer together.", "TOKENS", group=_MODEL),

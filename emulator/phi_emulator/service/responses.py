@@ -35,7 +35,8 @@ class Answer:
     """One answer. Ask for `complete()` or for `events()`, once, and call `cancel()` in the end in any case.
 
     `prompt_found` is what the content filter found in the prompt, `watch` what it does to the answer, `reader` finds
-    the calls of tools in it. With a `pace` it comes no faster than that.
+    the calls of tools in it. `usage` is told in the place of what was counted. With a `pace` it comes no faster than
+    that.
     """
 
     def __init__(
@@ -54,6 +55,7 @@ class Answer:
         includes_usage: bool,
         created: int,
         reader: ToolCallReader | None = None,
+        usage: Mapping[str, int] | None = None,
         pace: Pace | None = None,
         prompt_tokens: int = 0,
     ) -> None:
@@ -73,6 +75,7 @@ class Answer:
         self._watch = watch
         self._includes_usage = includes_usage
         self._reader = reader
+        self._told = usage or {}
         self.pace = pace
         self._prompt_tokens = prompt_tokens
 
@@ -219,10 +222,18 @@ class Answer:
             completion_tokens=outcome.completion_tokens,
             total_tokens=outcome.prompt_tokens + outcome.completion_tokens,
         )
+        if self._told:
+            usage = usage.model_copy(update={"total_tokens": self._total(usage)} | dict(self._told))
         if not self._dialect.tells_details:
             return usage
         cached = {"cached_tokens": outcome.cached_prompt_tokens}
         return usage.model_copy(update={"prompt_tokens_details": cached})
+
+    def _total(self, counted: WireUsage) -> int:
+        """Of what is told, as far as it is told."""
+        return self._told.get("prompt_tokens", counted.prompt_tokens) + self._told.get(
+            "completion_tokens", counted.completion_tokens
+        )
 
     async def _found(self, *, whole: bool) -> AsyncIterator[list[Found]]:
         """Text and calls as they come, all that is there at a time."""

@@ -17,6 +17,8 @@ from phi_client.contract.clock.base import Clock
 from phi_client.contract.emulator import EMULATOR_HEADERS, EMULATOR_PLACE
 from phi_client.contract.service import Surface
 from phi_client.contract.service.chat import ChatRequest
+from phi_client.contract.service.tokens import read_token
+from phi_emulator.faults.rules import Call, Fault
 from phi_emulator.service.behaviour import Behaviour
 from phi_emulator.service.errors import ServiceError
 from phi_emulator.service.pacing import Pace
@@ -68,6 +70,10 @@ async def _nothing(request: ChatRequest) -> None:
     """What most exchanges wait for."""
 
 
+async def _no_fault(fault: Fault) -> None:
+    """What most exchanges meet."""
+
+
 @dataclass(slots=True)
 class Exchange:
     """A request with the place to which it leads, its dialect at the asked version, and an id that is always a GUID.
@@ -90,6 +96,8 @@ class Exchange:
     """What the client was told, once it was told."""
     answer: Answer | None = None
     deployment: str | None = None
+    meet: Callable[[Fault], Awaitable[None]] = _no_fault
+    """Awaited with the fault of a script's answer, before the engine is asked."""
     asked: ChatRequest | None = None
     """What is asked, once it was read and found good."""
     fault: Mapping[str, Any] | None = None
@@ -130,6 +138,17 @@ class Exchange:
     def headers(self) -> Mapping[str, str]:
         """The request's headers."""
         return self.request.headers
+
+    def call(self, *, streams: bool) -> Call:
+        """What rules know of the request, which was read."""
+        return Call(
+            surface=self.dialect.name,
+            route=self.place.route,
+            deployment=self.deployment,
+            headers=self.headers,
+            streams=streams,
+            has_token=read_token(self.headers) is not None,
+        )
 
     @property
     def receive(self) -> Receive:

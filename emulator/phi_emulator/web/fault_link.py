@@ -4,6 +4,7 @@ It must not know what any fault does. Requests meet faults once they are known t
 itself is refused before, and is counted by no rule.
 
     read, checked ──► when_asked ──► begin() ──► Refuse, Cut: nobody is asked
+    of a script   ──► meet       ──►   as above, unless there is a fault already
     the handler's answer ──► head(), body(), end() ──► sent, waited, cut
 """
 
@@ -11,7 +12,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable
-from dataclasses import replace
 from typing import Final
 
 from starlette.requests import ClientDisconnect
@@ -20,20 +20,18 @@ from starlette.types import Message, Receive, Send
 from phi_client.contract.clock.base import SYSTEM_CLOCK, Clock
 from phi_client.contract.emulator import EMULATOR_HEADERS
 from phi_client.contract.service.chat import ChatRequest
-from phi_client.contract.service.refusals import container_error
-from phi_client.contract.service.tokens import read_token
 from phi_emulator.faults.actions import Action, Bytes, Cut, End, Head, Refuse, Wait
 from phi_emulator.faults.base import Machine
 from phi_emulator.faults.machine import machine_for
 from phi_emulator.faults.reading import read_line
-from phi_emulator.faults.rules import Call, Fault, FaultError
+from phi_emulator.faults.rules import Fault, FaultError
 from phi_emulator.faults.state import FaultState
-from phi_emulator.service.errors import ServiceError
+from phi_emulator.service.errors import ServiceError, bad_request
 from phi_emulator.web.chain import Step, abort
 from phi_emulator.web.disconnect import run_unless_gone
 from phi_emulator.web.exchange import Exchange
 
-__all__ = ["FAULT_HEADER", "FaultLink", "bad_fault"]
+__all__ = ["FAULT_HEADER", "FaultLink"]
 
 FAULT_HEADER: Final = f"{EMULATOR_HEADERS}fault"
 """Request header with the fault that this request shall meet, as a line."""
@@ -49,7 +47,7 @@ class FaultLink:
     async def __call__(self, following: Step, exchange: Exchange, receive: Receive, send: Send) -> None:
         """Let an exchange pass, with its fault if it meets one."""
         if not exchange.place.is_of_surface or not (
-            exchange.behaviour.faults or FAULT_HEADER in exchange.headers
+            exchange.behaviour.faults or FAULT_HEADER in exchange.headers or exchange.behaviour.script.is_used
         ):
             await following(exchange, receive, send)
             return
@@ -61,7 +59,12 @@ class FaultLink:
                 exchange.fault = fault.table
                 await carrier.begin(machine_for(fault, exchange.dialect, self._clock.unix))
 
-        exchange.when_asked = asked
+        async def meet(fault: Fault) -> None:
+            if not carrier.has_begun:
+                exchange.fault = fault.table
+                await carrier.begin(machine_for(fault, exchange.dialect, self._clock.unix))
+
+        exchange.when_asked, exchange.meet = asked, meet
         try:
             if exchange.request.method == "GET":
                 await asked(None)
@@ -71,26 +74,18 @@ class FaultLink:
                 raise
 
     def _fault_of(self, exchange: Exchange, *, streams: bool) -> Fault | None:
-        headers = exchange.headers
-        call = Call(
-            surface=exchange.dialect.name,
-            route=exchange.place.route,
-            deployment=exchange.deployment,
-            headers=headers,
-            streams=streams,
-            has_token=read_token(headers) is not None,
-        )
-        line = headers.get(FAULT_HEADER)
+        call = exchange.call(streams=streams)
+        line = exchange.headers.get(FAULT_HEADER)
         if line is None:
             rule = self._state.choose(exchange.behaviour.faults, call, exchange.scope)
             return None if rule is None else rule.fault
         try:
             fault = read_line(line)
         except FaultError as error:
-            raise bad_fault(f"{FAULT_HEADER}: {error}") from None
+            raise bad_request(f"{FAULT_HEADER}: {error}") from None
         reason = fault.reason_against(call)
         if reason is not None:
-            raise bad_fault(f"{FAULT_HEADER}: {reason}")
+            raise bad_request(f"{FAULT_HEADER}: {reason}")
         return fault
 
 
@@ -105,6 +100,11 @@ class _Carrier:
         self._machine: Machine | None = None
         self.is_over = False
         """Whether the answer has ended, perhaps before whoever gives it knew."""
+
+    @property
+    def has_begun(self) -> bool:
+        """Whether it has met a fault."""
+        return self._machine is not None
 
     async def begin(self, machine: Machine) -> None:
         """Do what comes before the answer.
@@ -171,8 +171,3 @@ class _Carrier:
             await self._clock.sleep_async(seconds)
         finally:
             self._exchange.put_off_s += self._clock.now() - begun
-
-
-def bad_fault(reason: str) -> ServiceError:
-    """400, in the container's words: a fault that was asked for can't be."""
-    return ServiceError(replace(container_error(400, reason), by_model=False), reason)
