@@ -144,6 +144,8 @@ class EmulatorConfig:
     """Take any `api-version`; else those that the surface takes."""
     request_timeout_ms: int | None = None
     """How long an answer may take before 408, or before its stream is broken off; `None` is no limit."""
+    virtual_time: bool = False
+    """Whether time passes only when `POST /_emulator/clock` lets it: for tests whose client is another program."""
     drain_seconds: float = 10.0
     """How long running requests may go on once the emulator is asked to stop."""
     max_body_bytes: int = 4 * 1024 * 1024
@@ -180,15 +182,10 @@ class EmulatorConfig:
             self.model,
             "name the script's file, as in scripted:answers.toml",
         )
-        both = self.script if not self.has_model else None
-        _require(both is None, "script", both, "the model is a script already: leave one of the two out")
-        for name in (
-            "requests_per_minute",
-            "tokens_per_minute",
-            "max_concurrent",
-            "max_output_tokens",
-            "threads",
-        ):
+        is_one = self.has_model or self.script is None
+        _require(is_one, "script", self.script, "the model is a script already: leave one of the two out")
+        limits = ("requests_per_minute", "tokens_per_minute", "max_concurrent")
+        for name in (*limits, "max_output_tokens", "threads"):
             count = getattr(self, name)
             _require(count is None or count > 0, name, count, "give a number above 0, or leave it out")
         object.__setattr__(self, "rules", _rules(self.content_filter))  # frozen for everyone else
@@ -354,6 +351,7 @@ READERS: Final[Mapping[str, Callable[[str], object]]] = {
     "loose": yes_or_no,
     "deterministic": yes_or_no,
     "help_text": yes_or_no,
+    "virtual_time": yes_or_no,
     "deployments": names,
     "surface_keys": lambda text: read_surface_keys(text.split()),
     "token_seconds": int,

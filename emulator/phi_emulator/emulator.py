@@ -146,13 +146,23 @@ def _warm(make_engine: Callable[[], Engine]) -> Callable[[], Engine]:
     return make_warm
 
 
+def _clock_of(config: EmulatorConfig) -> Clock:
+    """The system's clock, or one that starts at this moment and moves by `/_emulator/clock` alone."""
+    if not config.virtual_time:
+        return SYSTEM_CLOCK
+    from phi_client.contract.clock.virtual_clock import VirtualClock  # noqa: PLC0415 - most emulators need none
+
+    return VirtualClock(start_unix=SYSTEM_CLOCK.unix(), autojump=False)
+
+
 class Emulator:
     """An emulator in this process; a context manager that starts and stops it.
 
     Without `config` it takes the defaults and a free port. `make_engine` is called on the engine's thread and stands
     for the model or script that `config` names. `clock` tells the time and is what every wait goes through: of faults,
     of latency, for a limit's window, for a place in the queue, until an answer has taken too long, until a token
-    expires. With a `phi_client.testing.VirtualClock` none of them takes time. Both are meant for tests.
+    expires. With a `phi_client.testing.VirtualClock` none of them takes time; without one it is as the
+    setting `virtual_time` says. Both are meant for tests.
     """
 
     def __init__(
@@ -160,13 +170,13 @@ class Emulator:
         config: EmulatorConfig | None = None,
         *,
         make_engine: Callable[[], Engine] | None = None,
-        clock: Clock = SYSTEM_CLOCK,
+        clock: Clock | None = None,
     ) -> None:
         self.config = EmulatorConfig(port=0) if config is None else config
         self.description = ""
         """A phrase on the model that answers; empty until started, and for an engine of your own."""
         self._make_engine = make_engine
-        self._clock = clock
+        self._clock = clock or _clock_of(self.config)
         self._socket: socket.socket | None = None
         self._bound_port = 0
         self._source: AnswerSource | None = None

@@ -193,6 +193,7 @@ def _settings(*, without_model: str, port: str | None, log_level: str | None) ->
         switch("help_text", "Append the front door's help text to the model's errors.", _SURFACES),
         switch("extensions", "Take what the hosted model has not: response_format and tools.", _SURFACES),
         switch("loose", "Take any api-version.", _SURFACES),
+        switch("virtual_time", "Let time pass only by POST /_emulator/clock.", _LIMITS),
         _option(
             "requests_per_minute", "Requests a minute of a deployment before 429.", "COUNT", group=_LIMITS
         ),

@@ -247,6 +247,8 @@ class JumpingTime:
     # What is told of it.
 
     def dues(self) -> list[float]:
-        """When those who wait for a certain time are due, in its seconds."""
+        """When those are due for whose sake it moves, in its seconds."""
         with self._lock:
-            return sorted(due for due, _, one in self._waiters if not one.is_past and not one.drives)
+            return sorted(
+                due for due, _, one in self._waiters if one.moves and not one.is_past and not one.drives
+            )

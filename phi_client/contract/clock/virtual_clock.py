@@ -119,12 +119,12 @@ class VirtualClock(Clock):
 
     @property
     def next_s(self) -> float | None:
-        """Seconds until the first of those who wait is due; `None` if nobody waits for a certain time."""
+        """Seconds until the first call, or limit of one, is due; `None` if none waits for a certain time."""
         return self.time.next_s
 
     @property
     def waiting(self) -> int:
-        """How many wait for a certain time."""
+        """How many calls, and limits of calls, wait for a certain time."""
         return len(self.time.dues())
 
     def at_work(self) -> AbstractContextManager[object]:
