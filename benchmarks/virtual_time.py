@@ -4,6 +4,8 @@ Each scenario is a client and an emulator on one `VirtualClock`, over real socke
 model. What is printed is the real time of its calls; starting the emulator and what is loaded once are left out.
 """
 
+# ruff: noqa: INP001  # commands beside one another, no package
+
 from __future__ import annotations
 
 import time

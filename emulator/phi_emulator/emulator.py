@@ -33,6 +33,8 @@ from phi_emulator.forms.grammar import ANY_OBJECT, write_grammar
 from phi_emulator.web.listening import ListenError, listen, root_url
 
 if TYPE_CHECKING:
+    from opentelemetry.trace import TracerProvider
+
     from phi_emulator.journal.journal import Journal
     from phi_emulator.scripts.file import ScriptFile
     from phi_emulator.scripts.rules import Script
@@ -161,8 +163,8 @@ class Emulator:
     Without `config` it takes the defaults and a free port. `make_engine` is called on the engine's thread and stands
     for the model or script that `config` names. `clock` tells the time and is what every wait goes through: of faults,
     of latency, for a limit's window, for a place in the queue, until an answer has taken too long, until a token
-    expires. With a `phi_client.testing.VirtualClock` none of them takes time; without one it is as the
-    setting `virtual_time` says. Both are meant for tests.
+    expires. With a `phi_client.testing.VirtualClock` none of them takes time; without a clock it is as the
+    settings say. Spans go to `tracer_provider`, without it to the one of the application, if it has set one.
     """
 
     def __init__(
@@ -171,12 +173,14 @@ class Emulator:
         *,
         make_engine: Callable[[], Engine] | None = None,
         clock: Clock | None = None,
+        tracer_provider: TracerProvider | None = None,
     ) -> None:
         self.config = EmulatorConfig(port=0) if config is None else config
         self.description = ""
         """A phrase on the model that answers; empty until started, and for an engine of your own."""
         self._make_engine = make_engine
         self._clock = clock or _clock_of(self.config)
+        self._tracer_provider = tracer_provider
         self._socket: socket.socket | None = None
         self._bound_port = 0
         self._source: AnswerSource | None = None
@@ -236,6 +240,7 @@ class Emulator:
             config,
             authority=authority,
             clock=clock,
+            tracer_provider=self._tracer_provider,
             script_file=script_file,
             script=script,
             has_model=config.has_model or self._make_engine is not None,

@@ -11,19 +11,18 @@ import asyncio
 import os
 import socket
 import ssl
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Iterable
+from contextlib import suppress
 from functools import partial
 from typing import Any, Final, TypeVar, cast
 
 import httpcore
 
 from phi_client._wire.addresses import Address, Tries, known_addresses, open_socket, resolved
-from phi_client._wire.async_waiting import arrive, finished
+from phi_client._wire.async_waiting import arrive, awaited, finished
 from phi_client._wire.background import Job
 from phi_client._wire.connection_state import Cable
 from phi_client._wire.network_facts import MOST_AT_ONCE, MOST_PENDING, about, raised_as
-from phi_client.contract.clock.wires import Wire
 
 __all__ = ["AsyncNetwork"]
 
@@ -198,7 +197,7 @@ class _Plain(httpcore.AsyncNetworkStream):
             self._read_in_a_row = 0
             await asyncio.sleep(0)
         loop = asyncio.get_running_loop()
-        with _alarm(cable, limit_s) if cable.wire is None else _awaited(cable, cable.wire, limit_s):
+        with _alarm(cable, limit_s) if cable.wire is None else awaited(cable, cable.wire, limit_s):
             try:
                 data = await loop.sock_recv(sock, most)
                 if cable.wire is not None:
@@ -338,23 +337,6 @@ class _alarm:  # noqa: N801  # used as a function, and for each wait
     def __exit__(self, *_: object) -> None:
         if self._timer is not None:
             self._timer.cancel()
-
-
-@contextmanager
-def _awaited(cable: Cable, wire: Wire, limit_s: float | None) -> Iterator[None]:
-    """A wait that goes by virtual time. The limit is real where the server does not go by it."""
-
-    def run_out() -> None:
-        if not wire.is_served:
-            cable.run_out()
-
-    timer = None if limit_s is None else asyncio.get_running_loop().call_later(limit_s, run_out)
-    try:
-        with wire.awaited(limit_s, cable.run_out):
-            yield
-    finally:
-        if timer is not None:
-            timer.cancel()
 
 
 def _open_socket(cable: Cable) -> socket.socket:

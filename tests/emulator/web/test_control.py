@@ -25,6 +25,7 @@ PATHS = [
     "/_emulator/live",
     "/_emulator/ready",
     "/_emulator/status",
+    "/_emulator/metrics",
     "/_emulator/limits",
     "/_emulator/filter",
     "/_emulator/settings",
