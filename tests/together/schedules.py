@@ -102,8 +102,8 @@ def expected(actors: Sequence[Actor]) -> list[tuple[int, Event]]:
     return sorted(found, key=lambda one: one[0])
 
 
-def schedule(seed: int, *, actors: int, longest: int) -> list[Actor]:
-    """A random schedule, in which no two actors are seen to do something at one moment."""
+def schedule(seed: int, *, actors: int, longest: int, apart: int = 1) -> list[Actor]:
+    """A random schedule, in which what two actors are seen to do is so many units apart."""
     rng = random.Random(seed)
     while True:
         made = [
@@ -111,8 +111,7 @@ def schedule(seed: int, *, actors: int, longest: int) -> list[Actor]:
             for number in range(actors)
         ]
         times = [(at, event[0]) for at, event in expected(made)]
-        together = {at: {name for other, name in times if other == at} for at, _ in times}
-        if all(len(names) == 1 for names in together.values()):
+        if all(name == other or abs(at - then) >= apart for at, name in times for then, other in times):
             return made
 
 

@@ -10,7 +10,7 @@ import asyncio
 import itertools
 import threading
 import time
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -72,8 +72,8 @@ class Asker:
     is_async: bool
     events: Events
 
-    def ask(self, *, times: int = 1, pause_s: float = 0.0, **options: Any) -> None:
-        """Ask so often, with pauses."""
+    def ask(self, *pauses_s: float, **options: Any) -> None:
+        """Ask after each of these pauses."""
 
         def retried(event: Any) -> None:
             self.events.see("client", f"retry {event.attempt}")
@@ -82,12 +82,11 @@ class Asker:
         if "credential" not in made:
             made["api_key"] = self.emulator.key
         if self.is_async:
-            asyncio.run(self._ask_async(times, pause_s, made))
+            asyncio.run(self._ask_async(pauses_s, made))
             return
         with with_clock(PhiClient(self.emulator.endpoint, **made), self.clock) as client:
-            for number in range(times):
-                if number:
-                    self.clock.sleep(pause_s)
+            for pause_s in pauses_s:
+                self.clock.sleep(pause_s)
                 try:
                     client.complete("x")
                 except RateLimitError as error:
@@ -95,14 +94,13 @@ class Asker:
                 else:
                     self.events.see("client", "answered")
 
-    async def _ask_async(self, times: int, pause_s: float, made: Any) -> None:
+    async def _ask_async(self, pauses_s: Sequence[float], made: Any) -> None:
         credential = made.get("credential")
         if credential is not None:
             made["credential"] = _AsyncCredential(credential)
         async with with_clock(AsyncPhiClient(self.emulator.endpoint, **made), self.clock) as client:
-            for number in range(times):
-                if number:
-                    await self.clock.sleep_async(pause_s)
+            for pause_s in pauses_s:
+                await self.clock.sleep_async(pause_s)
                 try:
                     await client.complete("x")
                 except RateLimitError as error:
@@ -160,7 +158,7 @@ def test_a_day_of_429s(is_async: bool) -> None:
 
     def refused(asker: Asker) -> None:
         asker.emulator.faults.add("retry_after", seconds=300)
-        asker.ask(times=24, pause_s=3000)
+        asker.ask(0, *[3000] * 23)
 
     day = seen(clock, is_async, refused)
     an_hour = [(0, "retry 1"), (300, "retry 2"), (600, "gave up after 3")]
@@ -174,7 +172,7 @@ def test_429s_are_met_in_the_order_of_real_time(is_async: bool) -> None:
     def refused(asker: Asker) -> None:
         for form in ("ms", "seconds", "x_ms"):
             asker.emulator.faults.add("retry_after", form=form, seconds=asker.events.unit, times=4)
-        asker.ask(max_retries=5, times=3)
+        asker.ask(0, 0, 0, max_retries=5)
 
     real = seen(real_clock(), is_async, refused, unit=0.02)
     virtual = seen(VirtualClock(), is_async, refused, unit=120.0)
@@ -185,7 +183,7 @@ def test_429s_are_met_in_the_order_of_real_time(is_async: bool) -> None:
 @KINDS
 def test_the_windows_of_rate_limits_pass_in_the_order_of_real_time(is_async: bool) -> None:
     def in_windows(asker: Asker) -> None:
-        asker.ask(times=4)
+        asker.ask(0, 0, 0, 0)
 
     real = seen(faster(200), is_async, in_windows, requests_per_minute=1)
     virtual = seen(VirtualClock(), is_async, in_windows, requests_per_minute=1)
@@ -196,20 +194,20 @@ def test_the_windows_of_rate_limits_pass_in_the_order_of_real_time(is_async: boo
 @KINDS
 def test_tokens_expire_in_the_order_of_real_time(is_async: bool) -> None:
     def with_tokens(asker: Asker) -> None:
-        # Renewed at half of its life of a minute, which no ask comes near.
-        asker.ask(times=4, pause_s=20, credential=_Credential(asker.emulator, asker.events))
+        # Renewed at half of its life of a minute, which no ask comes near, however slow the machine is.
+        asker.ask(0, 5, 40, 5, credential=_Credential(asker.emulator, asker.events))
 
-    real = seen(faster(50), is_async, with_tokens, token_seconds=60)
+    real = seen(faster(40), is_async, with_tokens, token_seconds=60)
     virtual = seen(VirtualClock(), is_async, with_tokens, token_seconds=60)
     assert real.order == virtual.order
-    assert [at for at, event in virtual.found if event == ("credential", "asked")] == [0, 40]
+    assert [at for at, event in virtual.found if event == ("credential", "asked")] == [0, 45]
 
 
 @KINDS
 @pytest.mark.usefixtures("soon")
 def test_a_day_of_tokens(is_async: bool) -> None:
     def all_day(asker: Asker) -> None:
-        asker.ask(times=24 * 4, pause_s=HOUR / 4, credential=_Credential(asker.emulator, asker.events))
+        asker.ask(0, *[HOUR / 4] * 95, credential=_Credential(asker.emulator, asker.events))
 
     day = seen(VirtualClock(), is_async, all_day)
     asked = [at for at, event in day.found if event == ("credential", "asked")]
@@ -223,9 +221,9 @@ def stalls(unit: float, events: Events, emulator: Emulator) -> list[dict[str, An
     return [
         {
             "headers": {"x-phi-fault": f"stall tokens=6 seconds={units * unit!r}"},
-            "timeout": Timeout(read=2 * unit),
+            "timeout": Timeout(read=4 * unit),
         }
-        for units in (4, 1, 5)
+        for units in (8, 1, 9)
     ]
 
 
@@ -261,12 +259,12 @@ def streamed(clock: Clock, is_async: bool, unit: float) -> Events:
 @KINDS
 @pytest.mark.usefixtures("soon")
 def test_a_stalled_stream_meets_the_read_limit_in_the_order_of_real_time(is_async: bool) -> None:
-    real = streamed(real_clock(), is_async, unit=0.15)
+    real = streamed(real_clock(), is_async, unit=0.1)
     virtual = streamed(VirtualClock(), is_async, unit=HOUR)
     assert real.order == virtual.order
     interrupted = [at for at, (_, what) in virtual.found if what.startswith("interrupted")]
-    # Two hours of silence, then one that is waited for, then two.
-    assert interrupted == [2 * HOUR, 5 * HOUR]
+    # Four hours of silence, then one that is waited for, then four.
+    assert interrupted == [4 * HOUR, 9 * HOUR]
 
 
 @KINDS
@@ -279,9 +277,9 @@ def test_a_random_schedule_is_kept_to_the_second(seed: int, is_async: bool) -> N
 
 
 @KINDS
-@pytest.mark.parametrize("seed", [2])
+@pytest.mark.parametrize("seed", [7])
 def test_a_random_schedule_has_the_order_of_real_time(seed: int, is_async: bool) -> None:
-    actors = schedule(seed, actors=3, longest=8)
+    actors = schedule(seed, actors=2, longest=12, apart=4)
     _, real = play(actors, real_clock(), unit=0.05, is_async=is_async)
     _, virtual = play(actors, VirtualClock(), unit=60.0, is_async=is_async)
     assert real.order == virtual.order == [event for _, event in expected(actors)]
