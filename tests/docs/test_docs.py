@@ -10,7 +10,7 @@ import pytest
 from opentelemetry.util._once import Once
 from phi_emulator import Emulator, EmulatorConfig
 from phi_emulator.command_line.model_commands import models
-from phi_emulator.config import environment_name
+from phi_emulator.settings.setting import environment_name
 
 import phi_client
 from phi_client import (

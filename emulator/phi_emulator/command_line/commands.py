@@ -22,13 +22,22 @@ import click
 from phi_client.contract.service import SURFACES
 from phi_emulator.command_line.banner import make_banner
 from phi_emulator.command_line.child import NOT_EXECUTABLE, NOT_FOUND, ChildRunner, client_environment
+from phi_emulator.command_line.config_commands import config, gathered, usage_errors
+from phi_emulator.command_line.grade_command import grade
+from phi_emulator.command_line.latency_commands import latency
 from phi_emulator.command_line.model_commands import models, obtain_model
-from phi_emulator.command_line.options import GroupedCommand, exec_options, serve_options, switch
+from phi_emulator.command_line.options import (
+    CONFIG_OPTION,
+    GroupedCommand,
+    exec_options,
+    serve_options,
+    switch,
+)
 from phi_emulator.command_line.recording_commands import record, replay
 from phi_emulator.command_line.stopping import StopSignals
 from phi_emulator.command_line.waiting import wait
 from phi_emulator.command_line.words import HelpfulGroup
-from phi_emulator.config import ConfigError, EmulatorConfig
+from phi_emulator.config import EmulatorConfig
 from phi_emulator.doctor.doctor_command import doctor
 from phi_emulator.emulator import Emulator, EmulatorError
 from phi_emulator.models.printable import printable
@@ -63,10 +72,11 @@ def phi_emulator() -> None:
     """A local emulator of Phi-4-mini-reasoning on Azure, answering from a real int4 model."""
 
 
+phi_emulator.add_command(config)
 phi_emulator.add_command(doctor)
-
-
+phi_emulator.add_command(grade)
 phi_emulator.add_command(models)
+phi_emulator.add_command(latency)
 phi_emulator.add_command(record)
 phi_emulator.add_command(replay)
 phi_emulator.add_command(wait)
@@ -136,6 +146,7 @@ def exec_(command: tuple[str, ...], **flags: Any) -> None:
 
 
 @phi_emulator.command()
+@CONFIG_OPTION
 @click.option("--model", metavar="NAME|PATH", help="As of `serve`.")
 @click.option("--context", type=int, metavar="TOKENS", help="As of `serve`.")
 @click.option("--cache-mb", type=int, metavar="MEGABYTES", help="As of `serve`.")
@@ -166,7 +177,16 @@ def bench(
     """
     from phi_emulator.bench import bars_table, run_benchmark, verdicts  # noqa: PLC0415 - for this command alone
 
-    names = ("model", "context", "cache_mb", "cache_bits", "max_running", "threads", "deterministic")
+    names = (
+        "config_file",
+        "model",
+        "context",
+        "cache_mb",
+        "cache_bits",
+        "max_running",
+        "threads",
+        "deterministic",
+    )
     settings = _given({name: given.pop(name) for name in names})
     config = _configure({"port": 0, "log_level": "warning"} | settings)
     if not config.has_model:
@@ -187,13 +207,16 @@ def _given(flags: dict[str, Any]) -> dict[str, Any]:
 
 
 def _configure(flags: dict[str, Any]) -> EmulatorConfig:
-    try:
-        config = EmulatorConfig.from_environment(os.environ, **flags)
-    except ConfigError as error:
-        raise click.UsageError(str(error)) from error
+    sources = gathered(flags)
+    with usage_errors():
+        config = EmulatorConfig.from_sources(sources)
     logging.basicConfig(format="%(asctime)s %(levelname)s %(name)s: %(message)s", level=logging.WARNING)
     logging.getLogger("phi_emulator").setLevel(config.logging_level)
     logging.getLogger("asyncio").addFilter(_is_news)
+    for line in sources.complaints:
+        click.echo(f"phi-emulator: {printable(line)}", err=True)
+    if sources.document is not None:
+        click.echo(printable(f"phi-emulator: settings of {sources.document.source}"), err=True)
     return config
 
 

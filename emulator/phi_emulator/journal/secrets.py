@@ -5,7 +5,7 @@ It must not know what else is in a text.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 from typing import Final
 
 from phi_client.contract.secrets import (
@@ -45,14 +45,16 @@ class Harmless:
 
 
 class Cleaner:
-    """Knows the letters of the emulator's own `keys`, and the credentials that a request brings."""
+    """Knows the emulator's own `keys`, and the credentials that a request brings."""
 
-    def __init__(self, keys: Collection[str], headers: Iterable[tuple[str, str]], harmless: Harmless) -> None:
-        self._harmless = harmless
+    def __init__(
+        self, keys: Collection[str], headers: Mapping[str, str], harmless: Harmless | None = None
+    ) -> None:
+        self._harmless = harmless = harmless or Harmless()
         self._own: dict[str, str] = {}
         self._others: list[tuple[tuple[str, str], str]] = []
         self._fresh: list[tuple[tuple[str, str], str]] = []
-        for header in headers:
+        for header in headers.items():
             name, value = header
             letters = harmless.letters(header)
             if letters is None and any(True for _ in credentials_in({name: value})):
@@ -62,7 +64,7 @@ class Cleaner:
                 letters = letters_in("\n".join(header))
                 self._fresh.append((header, letters))
             self._others.append((header, letters))
-        known = {*keys, *map(letters_in, credentials_in(self._own))}
+        known = {letters_in(secret) for secret in (*keys, *credentials_in(self._own))}
         self._wanted = sorted((one for one in known if len(one) >= _SHORTEST), key=len, reverse=True)
         self._has_any = True
 

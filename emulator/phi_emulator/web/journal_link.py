@@ -6,13 +6,12 @@ entry is complete before the last bytes go out: whoever has read them finds it.
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Collection, Mapping
 from typing import Any, Final
 
 from starlette.types import Message, Receive, Send
 
-from phi_client.contract.secrets import letters_in
+from phi_client.contract.clock.base import SYSTEM_CLOCK
 from phi_client.contract.service.chat import ChatRequest
 from phi_client.contract.service.tokens import read_token
 from phi_emulator.journal.entry import Difference, Ending, JournalEntry, Texts, TokensUsed
@@ -44,10 +43,10 @@ class JournalLink:
     """The link. `keys` are those of the emulator, `unix` tells the seconds since 1970."""
 
     def __init__(
-        self, journal: Journal, keys: Collection[str] = (), *, unix: Callable[[], float] = time.time
+        self, journal: Journal, keys: Collection[str] = (), *, unix: Callable[[], float] = SYSTEM_CLOCK.unix
     ) -> None:
         self._journal = journal
-        self._keys = {letters_in(key) for key in keys}
+        self._keys = keys
         self._harmless = Harmless()
         self._unix = unix
 
@@ -59,7 +58,7 @@ class JournalLink:
             return
 
         def cleaner() -> Cleaner:
-            return Cleaner(self._keys, exchange.headers.items(), self._harmless)
+            return Cleaner(self._keys, exchange.headers, self._harmless)
 
         note = _Note(exchange, cleaner, self._unix(), keeps_texts=journal.keeps_texts)
         journal.begin(note, note.entry)

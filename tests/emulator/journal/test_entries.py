@@ -148,8 +148,8 @@ def test_one_that_runs_is_there_as_far_as_it_has_come_and_then_as_hung_up() -> N
             assert entry.usage is not None
             assert entry.usage.completion >= 1
             stream.close()
-        go.set()
         [entry] = running.journal.wait_for(1, scope="left")
+        go.set()
     assert (entry.number, entry.ending, entry.finish_reason) == (1, "hung up", None)
     assert entry.spent.decode_ms > 0
 
