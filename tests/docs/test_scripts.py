@@ -26,7 +26,9 @@ def reference() -> Any:
 
 
 def test_the_reference_is_current(reference: Any) -> None:
-    assert reference.PAGE.read_text(encoding="utf-8") == reference.page(), "run `python docs/script_reference.py`"
+    assert reference.PAGE.read_text(encoding="utf-8") == reference.page(), (
+        "run `python docs/script_reference.py`"
+    )
 
 
 def test_every_key_and_trace_is_in_the_reference(reference: Any) -> None:

@@ -102,8 +102,10 @@ class Scripts:
         table = {**more} | ({} if question is None else {"exact": question})
         if isinstance(answer, str):
             table["answer"] = answer
-        elif answer is not None:
+        elif isinstance(answer, Sequence):
             table["answers"] = [dict(one) if isinstance(one, Mapping) else one for one in answer]
+        elif answer is not None:
+            table["answer"] = answer  # which says that it is no text
         script = self._checked(Script(rules=(read_rule(table),)), scope)
         self._change(lambda now: replace(now, added=(*now.added, *script.rules)))
 
