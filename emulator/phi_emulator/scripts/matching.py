@@ -10,9 +10,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final, NamedTuple, Protocol
 
-import jsonschema_rs
-import regex
-
 from phi_emulator.documents import DocumentError, shown
 from phi_emulator.faults.rules import read_calls
 from phi_emulator.models.printable import printable
@@ -129,6 +126,8 @@ class Regex:
             ) from None
 
     def miss(self, asked: Asked) -> Miss:
+        import regex  # noqa: PLC0415 - few scripts have one
+
         text = str(self.pattern.pattern)
         if self._finds(text, asked, regex.IGNORECASE):
             return Miss("`regex` would match in another case: begin it with `(?i)`", 0.95)
@@ -142,6 +141,8 @@ class Regex:
         return Miss("`regex` matches nowhere", 0)
 
     def _finds(self, pattern: str, asked: Asked, flags: int) -> bool:
+        import regex  # noqa: PLC0415 - few scripts have one
+
         try:
             return regex.compile(pattern, flags).search(asked.question, timeout=0.01) is not None
         except (regex.error, TimeoutError):
@@ -217,6 +218,8 @@ def read_condition(name: str, value: object) -> Condition:
 def _compiled(text: str) -> Any:
     if len(text) > _MOST_PATTERN:
         raise ScriptError(f"it has {len(text)} letters, but {_MOST_PATTERN} at most", "regex")
+    import regex  # noqa: PLC0415 - few scripts have one
+
     try:
         return regex.compile(text)
     except (regex.error, RecursionError, OverflowError, ValueError) as error:
@@ -229,6 +232,8 @@ def _validator(name: str, value: object) -> Any:
     schema = value if isinstance(value, bool) else object_of(value)
     if schema is None:
         raise ScriptError(f"{shown(value)} is no JSON Schema: a table is expected", name)
+    import jsonschema_rs  # noqa: PLC0415 - few scripts have one
+
     try:
         return jsonschema_rs.validator_for(
             schema,
