@@ -26,6 +26,7 @@ test: ## Run the tests
 docs: ## Write the pages that are generated
 	$(PYTHON) docs/contract_coverage.py
 	$(PYTHON) docs/fault_reference.py
+	$(PYTHON) docs/settings_reference.py
 
 accuracy: ## Measure the bundled model's accuracy from the shipped files
 	$(PYTHON) emulator/bundled_model/evaluate.py

@@ -64,11 +64,9 @@ class EmulatorConfig:
     port: int = setting(
         EMULATOR_PORT, Whole(0, 65_535, "PORT"), "Port to listen on; 0 takes a free one.", Group.WHERE
     )
-    """0 takes a free port."""
     key: str = setting(
         EMULATOR_KEY, Key(), "Key that callers must present.", Group.WHERE, without="the well-known one"
     )
-    """What callers must present. The default is public."""
     surface_keys: Mapping[str, tuple[str, ...]] = setting(
         {}, SurfaceKeys(), "Key of one surface, in the place of --key; may be repeated.", Group.WHERE
     )
@@ -79,11 +77,9 @@ class EmulatorConfig:
         "Entra tenant whose tokens are taken.",
         Group.WHERE,
     )
-    """The Entra tenant whose tokens are taken."""
     token_seconds: int = setting(
         3600, Whole(1, metavar="SECONDS"), "How long tokens that it issues are good for.", Group.WHERE
     )
-    """How long the tokens that the emulator issues are good for."""
     model: str | None = setting(
         None,
         ModelName(metavar="NAME|PATH|scripted:FILE"),
@@ -111,7 +107,6 @@ class EmulatorConfig:
     device: str = setting(
         AUTO, Choice((AUTO, *DEVICES)), "Execution provider of the model, decided by trying.", Group.MODEL
     )
-    """The execution provider that runs the model: `auto`, `cpu`, `cuda`, `directml`, …; decided by trying."""
     context: int | None = setting(
         None,
         Whole(1, metavar="TOKENS"),
@@ -119,7 +114,6 @@ class EmulatorConfig:
         Group.MODEL,
         without="the model's own",
     )
-    """Tokens of prompt and answer together; `None` leaves it to the model."""
     deterministic: bool = setting(
         default=False,
         kind=Switch(),
@@ -132,7 +126,6 @@ class EmulatorConfig:
     image: str = setting(
         "newer", Choice(("newer", "older")), "The container behind managed compute.", Group.SURFACES
     )
-    """The container behind managed compute: `newer` or `older`; they differ in routes, defaults and `/score`."""
     reasoning: Literal["content", "reasoning_content"] | None = setting(
         None,
         Choice(("content", "reasoning_content")),
@@ -264,13 +257,21 @@ class EmulatorConfig:
         10.0, Number(), "How long requests may go on after Ctrl-C.", Group.LOG, is_of_process=True
     )
     """How long running requests may go on once the emulator is asked to stop."""
+    otel: bool | None = setting(
+        None,
+        Switch(),
+        "Send spans to the collector that OTEL_EXPORTER_OTLP_ENDPOINT names.",
+        Group.LOG,
+        without="yes where that is set",
+        is_of_process=False,
+    )
+    """Spans of the commands; an `Emulator` in Python has `tracer_provider`."""
     log_level: str = setting(
         "info",
         Choice(("debug", "info", "warning", "error")),
         "Least severe level that is logged.",
         Group.LOG,
     )
-    """Least severe level that is logged."""
 
     def __post_init__(self) -> None:
         for one in SETTINGS.values():
