@@ -32,7 +32,7 @@ CONDITIONS: Final[Mapping[str, str]] = {
 }
 """What a rule may ask of the messages."""
 
-_REGEX_SECONDS: Final = 0.5
+_REGEX_SECONDS: Final = 0.2
 _MOST_PATTERN: Final = 10_000
 _COMPARED: Final = 400
 """Letters in which two texts are compared for how alike they are."""
