@@ -17,7 +17,7 @@ __all__ = ["ExportError", "exporting"]
 
 _ENDPOINTS: Final = ("OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT")
 _SERVICE: Final = "OTEL_SERVICE_NAME"
-_INSTALL: Final = 'python -m pip install "phi-client[emulator,emulator-telemetry]"'
+_INSTALL: Final = 'python -m pip install "phi-client[emulator-telemetry]"'
 _PATIENCE_S: Final = 5.0
 """How long a collector that doesn't answer may keep the emulator from its end."""
 
