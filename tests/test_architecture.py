@@ -45,6 +45,7 @@ EMULATORS_THIRD_PARTIES = {
     "emulator": {"opentelemetry"},
     "recordings": {"azure", "httpx", "starlette"},
     "bench": {"httpx"},
+    "grading": {"starlette"},
     "containers": {"testcontainers"},
     "platforms": {"psutil"},
     "doctor": {"click", "numpy", "onnx", "onnxruntime"},

@@ -14,7 +14,7 @@ import math
 import socket
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import TracebackType
@@ -44,6 +44,7 @@ if TYPE_CHECKING:
     from phi_emulator.service.scripts import Scripts
     from phi_emulator.service.settings import Settings
     from phi_emulator.web.app import App
+    from phi_emulator.web.chain import Link
     from phi_emulator.web.health import Opening
     from phi_emulator.web.server import HttpServer
 
@@ -154,8 +155,9 @@ class Emulator:
     Without `config` it takes the defaults and a free port. `make_engine` is called on the engine's thread and stands
     for the model or script that `config` names. `clock` tells the time and is what every wait goes through: of faults,
     of latency, for a limit's window, for a place in the queue, until an answer has taken too long, until a token
-    expires. With a `phi_client.testing.VirtualClock` none of them takes time. Both are meant for tests.
-    Spans go to `tracer_provider`, without it to the one of the application, if it has set one.
+    expires. With a `phi_client.testing.VirtualClock` none of them takes time. `links` see all bytes of
+    each exchange, outside of all else. All three are meant for tests. Spans
+    go to `tracer_provider`, without it to the one of the application, if it has set one.
     """
 
     def __init__(
@@ -164,6 +166,7 @@ class Emulator:
         *,
         make_engine: Callable[[], Engine] | None = None,
         clock: Clock = SYSTEM_CLOCK,
+        links: Sequence[Link] = (),
         tracer_provider: TracerProvider | None = None,
     ) -> None:
         self.config = EmulatorConfig(port=0) if config is None else config
@@ -171,6 +174,7 @@ class Emulator:
         """A phrase on the model that answers; empty until started, and for an engine of your own."""
         self._make_engine = make_engine
         self._clock = clock
+        self._links = links
         self._tracer_provider = tracer_provider
         self._socket: socket.socket | None = None
         self._bound_port = 0
@@ -231,6 +235,7 @@ class Emulator:
             config,
             authority=authority,
             clock=clock,
+            outer=self._links,
             tracer_provider=self._tracer_provider,
             script_file=script_file,
             script=script,

@@ -25,6 +25,7 @@ from phi_client.contract.service import SURFACES
 from phi_emulator.command_line.banner import make_banner
 from phi_emulator.command_line.child import NOT_EXECUTABLE, NOT_FOUND, ChildRunner, client_environment
 from phi_emulator.command_line.config_commands import config, gathered, usage_errors
+from phi_emulator.command_line.grade_command import grade
 from phi_emulator.command_line.model_commands import models, obtain_model
 from phi_emulator.command_line.options import (
     CONFIG_OPTION,
@@ -77,6 +78,7 @@ def phi_emulator() -> None:
 
 phi_emulator.add_command(config)
 phi_emulator.add_command(doctor)
+phi_emulator.add_command(grade)
 phi_emulator.add_command(models)
 phi_emulator.add_command(record)
 phi_emulator.add_command(replay)
