@@ -47,7 +47,7 @@ class ConfigError(DocumentError):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EmulatorConfig:
-    """How an emulator is set up.
+    """How an emulator is set up. A setting of which nothing more is to be said than its text has no further words.
 
     Raises:
         ConfigError: a value can't work.
@@ -103,7 +103,6 @@ class EmulatorConfig:
         Group.MODEL,
         without="the user's data folder",
     )
-    """Folder of the pulled models; `None` is the user's data folder."""
     device: str = setting(
         AUTO, Choice((AUTO, *DEVICES)), "Execution provider of the model, decided by trying.", Group.MODEL
     )
@@ -181,13 +180,11 @@ class EmulatorConfig:
         text="Take what the hosted model has not: response_format and tools.",
         group=Group.SURFACES,
     )
-    """Take what the hosted model has not: answers in a form (`response_format`) and tools."""
     loose: bool = setting(default=False, kind=Switch(), text="Take any api-version.", group=Group.SURFACES)
     """Take any `api-version`; else those that the surface takes."""
     requests_per_minute: int | None = setting(
         None, Whole(1), "Requests a minute of a deployment before 429.", Group.LIMITS, without="no limit"
     )
-    """Requests that a deployment takes in any 60 seconds before 429; `None` is no limit."""
     tokens_per_minute: int | None = setting(
         None, Whole(1), "Tokens a minute of a deployment before 429.", Group.LIMITS, without="no limit"
     )
@@ -203,9 +200,7 @@ class EmulatorConfig:
         Group.LIMITS,
         without="what the context holds",
     )
-    """The longest answer in tokens, as a hosted service may cap it; `None` is what the context holds."""
     queue_size: int = setting(64, Whole(0), "Requests that may wait before others get 429.", Group.LIMITS)
-    """Requests that may wait; further ones are answered with 429."""
     queue_seconds: float | None = setting(
         None,
         Number(is_above=True),
@@ -213,7 +208,6 @@ class EmulatorConfig:
         Group.LIMITS,
         without="no limit",
     )
-    """How long a request may wait before it is answered with 429; `None` is no limit."""
     request_timeout_ms: int | None = setting(
         None,
         Whole(1, metavar="MS"),
@@ -221,7 +215,6 @@ class EmulatorConfig:
         Group.LIMITS,
         without="no limit",
     )
-    """How long an answer may take before 408, or before its stream is broken off; `None` is no limit."""
     max_body_bytes: int = setting(
         4 * 1024 * 1024, Whole(1, metavar="BYTES"), "Largest request body.", Group.LIMITS
     )
@@ -237,7 +230,6 @@ class EmulatorConfig:
     threads: int | None = setting(
         None, Whole(1), "Threads that compute a step.", Group.SPEED, without="one for each usable core"
     )
-    """Threads that compute a step on the CPU; `None` is one for each core that the process may use."""
     cache_mb: int = setting(
         4096,
         Whole(64, metavar="MEGABYTES"),
@@ -256,7 +248,6 @@ class EmulatorConfig:
     drain_seconds: float = setting(
         10.0, Number(), "How long requests may go on after Ctrl-C.", Group.LOG, is_of_process=True
     )
-    """How long running requests may go on once the emulator is asked to stop."""
     otel: bool | None = setting(
         None,
         Switch(),
