@@ -38,6 +38,7 @@ PATHS = [
     "/_emulator/latency",
     "/_emulator/latency/reset",
     "/_emulator/entra/common/v2.0/.well-known/openid-configuration",
+    "/_emulator/clock",
     "/_emulator/entra/common/.well-known/openid-configuration",
     "/_emulator/entra/common/discovery/v2.0/keys",
     "/_emulator/entra/common/oauth2/v2.0/token",
