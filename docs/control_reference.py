@@ -45,7 +45,7 @@ over it. The same from Python: `emulator.settings.set(requests_per_minute=2, sco
 SETTINGS_HEAD: Final = """\
 ## Settings
 
-Those that may change while it runs have the names of the [command line](../../emulator/README.md#settings). A `POST` sets those that
+Those that may change while it runs have the names of the [configuration](settings.md). A `POST` sets those that
 are in its body, all or none of them; it is answered with how they stand. What runs goes on as it began. A `DELETE` goes back to the
 start, or forgets what the request's scope has; of limits also what was counted.
 
