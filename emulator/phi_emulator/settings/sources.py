@@ -14,7 +14,7 @@ from typing import Any, Final, NamedTuple
 from phi_emulator.documents import Document, DocumentError, E, near, read_document, table
 from phi_emulator.settings.setting import Setting, environment_name
 
-__all__ = ["FILE_NAME", "FILE_VARIABLE", "Origin", "Sources", "find_file"]
+__all__ = ["FILE_NAME", "FILE_VARIABLE", "ConfigError", "Origin", "Sources", "find_file"]
 
 FILE_NAME: Final = "phi-emulator.toml"
 """Read from the working directory, if it is there and no other is named."""
@@ -22,6 +22,10 @@ FILE_VARIABLE: Final = environment_name("config")
 _PREFIX: Final = environment_name("")
 _LINKS: Final = ("_SERVICE_HOST", "_SERVICE_PORT", "_TCP", "_TCP_ADDR", "_TCP_PORT", "_TCP_PROTO")
 """Ends of the variables that Kubernetes and Docker make for a service of this name."""
+
+
+class ConfigError(DocumentError):
+    """A setting can't work; the message says which and what to write instead."""
 
 
 class Origin(NamedTuple):
@@ -118,5 +122,7 @@ class Sources:
 
 def _meant(variable: str, known: list[str]) -> str:
     """What was perhaps meant, if anything was: the list of all would fill a screen."""
-    said = near(variable.lower(), [name.lower() for name in known])
-    return said.upper().replace("DID YOU MEAN", "did you mean") if "did you mean" in said else ""
+    names = {one.removeprefix(_PREFIX).lower(): one for one in known}
+    said = near(variable.removeprefix(_PREFIX), names)
+    word = said.partition("`")[2].partition("`")[0]
+    return f": did you mean `{names[word]}`?" if word in names else ""
