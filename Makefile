@@ -28,6 +28,7 @@ docs: ## Write the pages that are generated
 	$(PYTHON) docs/fault_reference.py
 	$(PYTHON) docs/latency_reference.py
 	$(PYTHON) docs/grade_reference.py
+	$(PYTHON) docs/script_reference.py
 
 accuracy: ## Measure the bundled model's accuracy from the shipped files
 	$(PYTHON) emulator/bundled_model/evaluate.py
