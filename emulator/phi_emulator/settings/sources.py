@@ -120,5 +120,7 @@ class Sources:
 
 def _meant(variable: str, known: list[str]) -> str:
     """What was perhaps meant, if anything was: the list of all would fill a screen."""
-    said = near(variable.lower(), [name.lower() for name in known])
-    return said.upper().replace("DID YOU MEAN", "did you mean") if "did you mean" in said else ""
+    names = {one.removeprefix(_PREFIX).lower(): one for one in known}
+    said = near(variable.removeprefix(_PREFIX), names)
+    word = said.partition("`")[2].partition("`")[0]
+    return f": did you mean `{names[word]}`?" if word in names else ""
