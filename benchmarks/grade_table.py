@@ -55,8 +55,13 @@ def row(client: str, version: str, found: Grade) -> str:
     """One line of the table."""
     cells = ["**wrong**" if name in found.findings else "" for name in VERDICTS]
     kind = "streams" if found.is_streaming else "whole"
-    right = len(VERDICTS) - len(found.findings)
-    return f"| {client} {version}, {kind} | " + " | ".join([*cells, f"{right} of {len(VERDICTS)}"]) + " |"
+    right = f"{len(VERDICTS) - len(found.findings)} of {len(VERDICTS)}"
+    tried = (
+        f"{found.trials}"
+        if found.plain_tried == found.plain
+        else f"{found.trials}, not through the plain forms"
+    )
+    return f"| {client} {version}, {kind} | " + " | ".join([*cells, right, tried]) + " |"
 
 
 def version_of(python: str, client: str) -> str:
@@ -78,8 +83,8 @@ def main() -> int:
     # litellm asks the network for prices without it.
     os.environ["LITELLM_LOCAL_MODEL_COST_MAP"] = "True"
     lines: list[str] = []
-    print("| Client | " + " | ".join([*(one.title for one in VERDICTS.values()), "Right"]) + " |")
-    print("| --- |" + " --- |" * (len(VERDICTS) + 1), flush=True)
+    print("| Client | " + " | ".join([*(one.title for one in VERDICTS.values()), "Right", "Trials"]) + " |")
+    print("| --- |" + " --- |" * (len(VERDICTS) + 2), flush=True)
     status = 0
     for client in options.names or CLIENTS:
         python = options.python if client in OTHERS else sys.executable
