@@ -26,7 +26,9 @@ test: ## Run the tests
 docs: ## Write the pages that are generated
 	$(PYTHON) docs/contract_coverage.py
 	$(PYTHON) docs/fault_reference.py
+	$(PYTHON) docs/latency_reference.py
 	$(PYTHON) docs/grade_reference.py
+	$(PYTHON) docs/script_reference.py
 
 accuracy: ## Measure the bundled model's accuracy from the shipped files
 	$(PYTHON) emulator/bundled_model/evaluate.py
@@ -50,9 +52,15 @@ foreign-replays: ## Have litellm and langchain-openai read a recording
 foreign-suites: ## Run the suites of langchain-tests and azure-ai-inference against the emulator
 	.ci/foreign-suites
 
+ci-snippets: ## Run what the docs and the action tell CI services to run
+	.ci/snippets
+
+image: ## Build the emulator's image without Docker, in a chroot, and try it (root on Debian)
+	PYTHON=$(PYTHON) .ci/image
+
 release: ## Check, build and tag the version in pyproject.toml; pushes nothing
 	bash .ci/release
 
 check: lint type test build ## All that CI runs, in this environment
 
-.PHONY: help install fmt lint type test docs accuracy bench grade-proof serve build foreign-suites foreign-replays release check
+.PHONY: help install fmt lint type test docs accuracy bench grade-proof serve build foreign-suites foreign-replays ci-snippets image release check

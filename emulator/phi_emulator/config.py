@@ -26,7 +26,7 @@ from phi_emulator.service.entra import DEFAULT_TENANT
 from phi_emulator.service.rate_limits import Limits
 from phi_emulator.settings.kinds import Choice, FilePath, Number, Switch, Text, Texts, Whole
 from phi_emulator.settings.setting import Group, Setting, environment_name, setting, settings_of
-from phi_emulator.settings.sources import Sources
+from phi_emulator.settings.sources import ConfigError, Sources
 from phi_emulator.settings.values import (
     SCRIPTED,
     FaultRules,
@@ -39,10 +39,6 @@ from phi_emulator.settings.values import (
 )
 
 __all__ = ["SETTINGS", "ConfigError", "EmulatorConfig", "read_sources"]
-
-
-class ConfigError(DocumentError):
-    """A setting can't work; the message says which and what to write instead."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -233,6 +229,10 @@ class EmulatorConfig:
         4 * 1024 * 1024, Whole(1, metavar="BYTES"), "Largest request body.", Group.LIMITS
     )
     """The largest body that is read: several times the text that fills the real model's context."""
+    virtual_time: bool = setting(
+        default=False, kind=Switch(), text="Let time pass only by POST /_emulator/clock.", group=Group.LIMITS
+    )
+    """Whether time passes only when `POST /_emulator/clock` lets it: for tests whose client is another program."""
     max_running: int | None = setting(
         None,
         Whole(1, 64),

@@ -24,6 +24,7 @@ from phi_emulator.command_line.banner import make_banner
 from phi_emulator.command_line.child import NOT_EXECUTABLE, NOT_FOUND, ChildRunner, client_environment
 from phi_emulator.command_line.config_commands import config, gathered, usage_errors
 from phi_emulator.command_line.grade_command import grade
+from phi_emulator.command_line.latency_commands import latency
 from phi_emulator.command_line.model_commands import models, obtain_model
 from phi_emulator.command_line.options import (
     CONFIG_OPTION,
@@ -75,6 +76,7 @@ phi_emulator.add_command(config)
 phi_emulator.add_command(doctor)
 phi_emulator.add_command(grade)
 phi_emulator.add_command(models)
+phi_emulator.add_command(latency)
 phi_emulator.add_command(record)
 phi_emulator.add_command(replay)
 phi_emulator.add_command(wait)

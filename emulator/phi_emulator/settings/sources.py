@@ -13,7 +13,7 @@ from typing import Any, Final, NamedTuple
 from phi_emulator.documents import Document, DocumentError, E, near, read_document, table
 from phi_emulator.settings.setting import Setting, environment_name
 
-__all__ = ["FILE_NAME", "FILE_VARIABLE", "Origin", "Sources", "find_file"]
+__all__ = ["FILE_NAME", "FILE_VARIABLE", "ConfigError", "Origin", "Sources", "find_file"]
 
 FILE_NAME: Final = "phi-emulator.toml"
 """Read from the working directory, if it is there and no other is named."""
@@ -21,6 +21,10 @@ FILE_VARIABLE: Final = environment_name("config")
 _PREFIX: Final = environment_name("")
 _LINKS: Final = ("_SERVICE_HOST", "_SERVICE_PORT", "_TCP", "_TCP_ADDR", "_TCP_PORT", "_TCP_PROTO")
 """Ends of the variables that Kubernetes and Docker make for a service of this name."""
+
+
+class ConfigError(DocumentError):
+    """A setting can't work; the message says which and what to write instead."""
 
 
 class Origin(NamedTuple):

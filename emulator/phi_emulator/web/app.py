@@ -32,6 +32,7 @@ from phi_emulator.telemetry.metrics import Metrics
 from phi_emulator.telemetry.spans import Spans
 from phi_emulator.web.auth import Gate
 from phi_emulator.web.chain import Link, chained, pass_through
+from phi_emulator.web.clock_routes import ClockRoutes
 from phi_emulator.web.control import Control
 from phi_emulator.web.control_route import ControlRoute
 from phi_emulator.web.endpoints import Endpoints
@@ -112,6 +113,7 @@ class App:
             LatencyRoutes(self.latency),
             SettingsRoutes(self.settings, service.reset_limits),
             JournalRoutes(self.journal),
+            ClockRoutes(clock),
             reset=self.reset,
             key=config.key,
         )
