@@ -68,8 +68,8 @@ def control(
 
 def said_by(openai: OpenAI, text: str, **more: Any) -> str | None:
     answer = openai.chat.completions.create(model="phi", messages=[{"role": "user", "content": text}], **more)
-    text: str | None = answer.choices[0].message.content
-    return text
+    said: str | None = answer.choices[0].message.content
+    return said
 
 
 def test_a_script_over_the_model_answers_what_it_is_about_and_leaves_the_rest(
