@@ -125,6 +125,8 @@ def _active(config: EmulatorConfig) -> list[tuple[str, str]]:
     if config.faults is not None:
         inline = SETTINGS["faults"].kind.shown(config.faults)
         said.append(("faults", f"rules of {config.faults}" if isinstance(config.faults, str) else inline))
+    if config.script is not None:
+        said.append(("script", f"rules of {config.script} answer before the model"))
     if config.latency_profile is not None:
         said.append(("latency", _latency(config.latency_profile)))
     if config.deployments:

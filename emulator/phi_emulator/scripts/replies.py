@@ -14,6 +14,7 @@ from typing import Final
 from phi_client.contract.marks import THINK_CLOSE, THINK_OPEN
 from phi_emulator.documents import DocumentError, near, shown
 from phi_emulator.engine.protocol import EndReason, Recital
+from phi_emulator.faults.reading import read_line
 from phi_emulator.faults.rules import Fault, read_fault
 from phi_emulator.models.strict_json import list_of
 from phi_emulator.scripts.errors import (
@@ -37,8 +38,8 @@ REPLIES: Final[Mapping[str, str]] = {
     "of texts that together are the whole answer",
     "finish_reason": f"what is said to have ended it: {', '.join(EndReason)}",
     "usage": "a table of `prompt_tokens`, `completion_tokens`, `total_tokens`, said in the place of what was counted",
-    "fault": "a table with `effect`, one of [the faults](faults.md#effects) and its parameters; `error` and "
-    "`retry_after` need no answer",
+    "fault": 'one of [the faults](faults.md#effects) as a line, `"stall tokens=2"`, or as a table with `effect`; '
+    "`error` and `retry_after` need no answer",
 }
 """What a reply may hold."""
 
@@ -160,6 +161,6 @@ def _read_usage(value: object) -> Mapping[str, int]:
 
 def _read_fault(value: object) -> Fault:
     try:
-        return read_fault(read_table(value))
+        return read_line(value) if isinstance(value, str) else read_fault(read_table(value))
     except DocumentError as error:
         raise script_error(error, "fault") from None

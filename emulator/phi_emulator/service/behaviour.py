@@ -47,12 +47,6 @@ class Behaviour:
     """What is answered in the place of the model, and when."""
     latency: Profile | None = None
     """How fast answers come at most; `None` is as fast as the model."""
-    scoped_latency: Mapping[str, Profile | None] = field(default_factory=dict[str, "Profile | None"])
-    """The same of single scopes, in the place of it."""
-
-    def latency_in(self, scope: str) -> Profile | None:
-        """The profile that holds in a scope."""
-        return self.scoped_latency.get(scope, self.latency)
 
 
 _FIELDS: Final = tuple(one.name for one in fields_of(Behaviour))

@@ -49,6 +49,9 @@ def test_an_answer_of_several_is_a_text_or_a_table() -> None:
     texts = [reply.recital and reply.recital.text for reply in rule.replies]
     assert texts == ["a", None, "b"]
     assert rule.replies[1].fault is not None
+    line = read_rule({"answer": "a", "fault": "stall tokens=3"}).replies[0].fault
+    assert line is not None
+    assert (line.effect.name, line.count("tokens")) == ("stall", 3)
     assert rule.replies[2].usage == {"total_tokens": 7}
     assert rule.times == 3
     assert read_rule({"answers": ["a", "b"], "repeat": True}).times is None
@@ -85,7 +88,8 @@ WRONG = [
     ("[[rule]]\nmodel = true\nfinish_reason = 'stop'", ":3: rule[0].finish_reason: only the answer of a script can have it"),
     ("[[rule]]\nanswer = 'a'\nusage.tokens = 1", "rule[0].usage.tokens: there is nothing of that name: "),
     ("[[rule]]\nanswer = 'a'\nusage.total_tokens = -1", "rule[0].usage.total_tokens: `-1` is no whole number from 0"),
-    ("[[rule]]\nanswer = 'a'\nfault = 'stall'", ":3: rule[0].fault: `stall` is not a table"),
+    ("[[rule]]\nanswer = 'a'\nfault = 'stall token=2'", ":3: rule[0].fault.token: `stall` has no such parameter: did you mean `tokens`?"),
+    ("[[rule]]\nanswer = 'a'\nfault = 7", ":3: rule[0].fault: `7` is not a table"),
     ("[[rule]]\nanswer = 'a'\nfault.effect = 'stal'", "rule[0].fault.effect: `stal` is no effect: did you mean `stall`?"),
     ("[[rule]]\nfault.effect = 'stall'", "rule[0]: it says no answer"),
     ("[[rule]]\nanswer = 'a'\nchunks = 0", ":3: rule[0].chunks: `0` is no whole number from 1 on"),

@@ -36,7 +36,6 @@ PATHS = [
     "/_emulator/faults/reset",
     "/_emulator/script",
     "/_emulator/latency",
-    "/_emulator/latency/reset",
     "/_emulator/entra/common/v2.0/.well-known/openid-configuration",
     "/_emulator/clock",
     "/_emulator/entra/common/.well-known/openid-configuration",
