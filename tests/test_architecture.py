@@ -49,7 +49,7 @@ EMULATORS_THIRD_PARTIES = {
     "containers": {"testcontainers"},
     "platforms": {"psutil"},
     "doctor": {"click", "numpy", "onnx", "onnxruntime"},
-    "command_line": {"click", "tqdm"},
+    "command_line": {"click", "opentelemetry", "tqdm"},
 }
 # One file for each form of the native engine: its Engine, its tokenizer alone, and the Generator of older builds in its
 # process.

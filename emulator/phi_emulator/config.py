@@ -43,7 +43,7 @@ __all__ = ["SETTINGS", "ConfigError", "EmulatorConfig", "read_sources"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EmulatorConfig:
-    """How an emulator is set up.
+    """How an emulator is set up. A setting of which nothing more is to be said than its text has no further words.
 
     Raises:
         ConfigError: a value can't work.
@@ -60,11 +60,9 @@ class EmulatorConfig:
     port: int = setting(
         EMULATOR_PORT, Whole(0, 65_535, "PORT"), "Port to listen on; 0 takes a free one.", Group.WHERE
     )
-    """0 takes a free port."""
     key: str = setting(
         EMULATOR_KEY, Key(), "Key that callers must present.", Group.WHERE, without="the well-known one"
     )
-    """What callers must present. The default is public."""
     surface_keys: Mapping[str, tuple[str, ...]] = setting(
         {}, SurfaceKeys(), "Key of one surface, in the place of --key; may be repeated.", Group.WHERE
     )
@@ -75,11 +73,9 @@ class EmulatorConfig:
         "Entra tenant whose tokens are taken.",
         Group.WHERE,
     )
-    """The Entra tenant whose tokens are taken."""
     token_seconds: int = setting(
         3600, Whole(1, metavar="SECONDS"), "How long tokens that it issues are good for.", Group.WHERE
     )
-    """How long the tokens that the emulator issues are good for."""
     model: str | None = setting(
         None,
         ModelName(metavar="NAME|PATH|scripted:FILE"),
@@ -103,11 +99,9 @@ class EmulatorConfig:
         Group.MODEL,
         without="the user's data folder",
     )
-    """Folder of the pulled models; `None` is the user's data folder."""
     device: str = setting(
         AUTO, Choice((AUTO, *DEVICES)), "Execution provider of the model, decided by trying.", Group.MODEL
     )
-    """The execution provider that runs the model: `auto`, `cpu`, `cuda`, `directml`, …; decided by trying."""
     context: int | None = setting(
         None,
         Whole(1, metavar="TOKENS"),
@@ -115,7 +109,6 @@ class EmulatorConfig:
         Group.MODEL,
         without="the model's own",
     )
-    """Tokens of prompt and answer together; `None` leaves it to the model."""
     deterministic: bool = setting(
         default=False,
         kind=Switch(),
@@ -128,7 +121,6 @@ class EmulatorConfig:
     image: str = setting(
         "newer", Choice(("newer", "older")), "The container behind managed compute.", Group.SURFACES
     )
-    """The container behind managed compute: `newer` or `older`; they differ in routes, defaults and `/score`."""
     reasoning: Literal["content", "reasoning_content"] | None = setting(
         None,
         Choice(("content", "reasoning_content")),
@@ -184,13 +176,11 @@ class EmulatorConfig:
         text="Take what the hosted model has not: response_format and tools.",
         group=Group.SURFACES,
     )
-    """Take what the hosted model has not: answers in a form (`response_format`) and tools."""
     loose: bool = setting(default=False, kind=Switch(), text="Take any api-version.", group=Group.SURFACES)
     """Take any `api-version`; else those that the surface takes."""
     requests_per_minute: int | None = setting(
         None, Whole(1), "Requests a minute of a deployment before 429.", Group.LIMITS, without="no limit"
     )
-    """Requests that a deployment takes in any 60 seconds before 429; `None` is no limit."""
     tokens_per_minute: int | None = setting(
         None, Whole(1), "Tokens a minute of a deployment before 429.", Group.LIMITS, without="no limit"
     )
@@ -206,9 +196,7 @@ class EmulatorConfig:
         Group.LIMITS,
         without="what the context holds",
     )
-    """The longest answer in tokens, as a hosted service may cap it; `None` is what the context holds."""
     queue_size: int = setting(64, Whole(0), "Requests that may wait before others get 429.", Group.LIMITS)
-    """Requests that may wait; further ones are answered with 429."""
     queue_seconds: float | None = setting(
         None,
         Number(is_above=True),
@@ -216,7 +204,6 @@ class EmulatorConfig:
         Group.LIMITS,
         without="no limit",
     )
-    """How long a request may wait before it is answered with 429; `None` is no limit."""
     request_timeout_ms: int | None = setting(
         None,
         Whole(1, metavar="MS"),
@@ -224,7 +211,6 @@ class EmulatorConfig:
         Group.LIMITS,
         without="no limit",
     )
-    """How long an answer may take before 408, or before its stream is broken off; `None` is no limit."""
     max_body_bytes: int = setting(
         4 * 1024 * 1024, Whole(1, metavar="BYTES"), "Largest request body.", Group.LIMITS
     )
@@ -244,7 +230,6 @@ class EmulatorConfig:
     threads: int | None = setting(
         None, Whole(1), "Threads that compute a step.", Group.SPEED, without="one for each usable core"
     )
-    """Threads that compute a step on the CPU; `None` is one for each core that the process may use."""
     cache_mb: int = setting(
         4096,
         Whole(64, metavar="MEGABYTES"),
@@ -263,14 +248,21 @@ class EmulatorConfig:
     drain_seconds: float = setting(
         10.0, Number(), "How long requests may go on after Ctrl-C.", Group.LOG, is_of_process=True
     )
-    """How long running requests may go on once the emulator is asked to stop."""
+    otel: bool | None = setting(
+        None,
+        Switch(),
+        "Send spans to the collector that OTEL_EXPORTER_OTLP_ENDPOINT names.",
+        Group.LOG,
+        without="yes where that is set",
+        is_of_process=False,
+    )
+    """Spans of the commands; an `Emulator` in Python has `tracer_provider`."""
     log_level: str = setting(
         "info",
         Choice(("debug", "info", "warning", "error")),
         "Least severe level that is logged.",
         Group.LOG,
     )
-    """Least severe level that is logged."""
 
     def __post_init__(self) -> None:
         for one in SETTINGS.values():

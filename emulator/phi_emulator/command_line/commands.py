@@ -13,9 +13,11 @@ import logging
 import os
 import shutil
 import sys
+from collections.abc import Generator
+from contextlib import contextmanager
 from importlib import metadata
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import click
 
@@ -42,6 +44,9 @@ from phi_emulator.doctor.doctor_command import doctor
 from phi_emulator.emulator import Emulator, EmulatorError
 from phi_emulator.models.printable import printable
 from phi_emulator.platforms import find_program, raise_file_limit
+
+if TYPE_CHECKING:
+    from opentelemetry.trace import TracerProvider
 
 __all__ = ["phi_emulator"]
 
@@ -92,8 +97,8 @@ def serve(yes: bool, words: tuple[str, ...], **flags: Any) -> None:  # noqa: FBT
         raise click.UsageError(f"to serve a model write `--model {printable(words[0], 80)}`")
     config = obtain_model(_configure(flags), yes=yes)
     raise_file_limit()
-    with StopSignals() as signals:
-        emulator = _start(Emulator(config))
+    with StopSignals() as signals, _exporting(config) as provider:
+        emulator = _start(Emulator(config, tracer_provider=provider))
         width = shutil.get_terminal_size().columns if sys.stderr.isatty() else None
         click.echo(_banner(emulator, width), err=True)
         while not signals.came(within_s=_LOOK_EVERY_S):
@@ -121,8 +126,8 @@ def exec_(command: tuple[str, ...], **flags: Any) -> None:
         said = "can't run" if is_there else "command not found:"
         click.echo(f"phi-emulator: {said} {command[0]!r}", err=True)
         sys.exit(NOT_EXECUTABLE if is_there else NOT_FOUND)
-    with ChildRunner() as child:
-        emulator = _start(Emulator(config))
+    with ChildRunner() as child, _exporting(config) as provider:
+        emulator = _start(Emulator(config, tracer_provider=provider))
         try:
             info = emulator.info
             runs_on = f"{info.execution_provider}, {info.why}"
@@ -223,6 +228,18 @@ def _configure(flags: dict[str, Any]) -> EmulatorConfig:
 def _is_news(record: logging.LogRecord) -> bool:
     """False for what asyncio says when several chunks are on their way to a caller who has just hung up."""
     return record.msg != "socket.send() raised exception."
+
+
+@contextmanager
+def _exporting(config: EmulatorConfig) -> Generator[TracerProvider | None]:
+    """Where spans go while the block runs."""
+    from phi_emulator.telemetry.export import ExportError, exporting  # noqa: PLC0415 - most emulators have none
+
+    try:
+        with exporting(config.otel, os.environ) as provider:
+            yield provider
+    except ExportError as error:
+        raise click.ClickException(printable(str(error), 500)) from error
 
 
 def _start(emulator: Emulator) -> Emulator:

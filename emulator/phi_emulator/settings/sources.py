@@ -5,6 +5,7 @@ It must not know a setting: the table of them is given.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -40,7 +41,8 @@ def find_file(named: str | None, environ: Mapping[str, str], folder: Path | None
     if wanted:
         return Path(wanted).expanduser()
     usual = (folder or Path()) / FILE_NAME
-    return usual if usual.exists() else None
+    # Where the folder can't be looked into there is none.
+    return usual if os.path.exists(usual) else None  # noqa: PTH110 - Path's raises there
 
 
 @dataclass(slots=True)
@@ -120,5 +122,7 @@ class Sources:
 
 def _meant(variable: str, known: list[str]) -> str:
     """What was perhaps meant, if anything was: the list of all would fill a screen."""
-    said = near(variable.lower(), [name.lower() for name in known])
-    return said.upper().replace("DID YOU MEAN", "did you mean") if "did you mean" in said else ""
+    names = {one.removeprefix(_PREFIX).lower(): one for one in known}
+    said = near(variable.removeprefix(_PREFIX), names)
+    word = said.partition("`")[2].partition("`")[0]
+    return f": did you mean `{names[word]}`?" if word in names else ""
