@@ -139,7 +139,7 @@ class AsyncChatStream(AsyncIterator[CompletionChunk]):
 
     async def _read(self, stream: OpenStream) -> bytes | None:
         try:
-            stream.check()
+            stream.before_read()
             return await self._carrier.reply.read()  # type: ignore[no-any-return]
         except APIConnectionError as error:
             stream.interrupted(error)

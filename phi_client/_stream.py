@@ -137,7 +137,7 @@ class ChatStream(Iterator[CompletionChunk]):
 
     def _read(self, stream: OpenStream) -> bytes | None:
         try:
-            stream.check()
+            stream.before_read()
             return self._carrier.reply.read()  # type: ignore[no-any-return]
         except APIConnectionError as error:
             stream.interrupted(error)

@@ -27,18 +27,25 @@ class CompletionBuilder:
         self._splitter = ReasoningSplitter()
         self._usage: object = None
         self._head: dict[str, Any] = {}
+        # Names of which no chunk can say more: of the head what has a value, and what is none of it.
+        self._known = set(_NOT_HEAD)
         self._parts: dict[int, _Parts] = {}
 
     @property
     def finish_reason(self) -> FinishReason | None:
         """Why the first choice ended, if it did."""
-        return self._parts[min(self._parts)].finish_reason if self._parts else None
+        first = self._parts.get(0)
+        if first is None and self._parts:
+            first = self._parts[min(self._parts)]
+        return None if first is None else first.finish_reason
 
     def add(self, chunk: AnswerView) -> CompletionChunk:
         """What `chunk` adds to the first choice; others are in the completion only."""
-        for name in chunk.raw.keys() - _NOT_HEAD:
-            if not self._head.get(name):
+        if not chunk.raw.keys() <= self._known:
+            for name in chunk.raw.keys() - self._known:
                 self._head[name] = chunk.raw[name]
+                if self._head[name]:
+                    self._known.add(name)
         if chunk.usage is not None:
             self._usage = chunk.raw.get("usage")
         reasoning, content, finish_reason = "", "", None
@@ -94,7 +101,7 @@ class _Parts:
         self.finish_reason: FinishReason | None = None
         # The pieces of the reasoning by the key under which they came.
         self.fields: dict[str, list[str]] = {}
-        self._text: list[str] | None = None
+        self._texts: list[str] = []
         self._members: dict[str, Any] = {}
         self._said: dict[str, Any] = {}
         self._tool_calls: list[object] = []
@@ -102,21 +109,22 @@ class _Parts:
 
     def add(self, choice: ChoiceView) -> None:
         self.finish_reason = choice.finish_reason or self.finish_reason
-        if choice.said.get("content") is not None:
-            self._text = self._text or []
-            self._text.append(choice.content)
+        if choice.content or choice.said.get("content") is not None:
+            self._texts.append(choice.content)
         if choice.reasoning_content:
             self.fields.setdefault(choice.reasoning_field, []).append(choice.reasoning_content)
         if choice.tool_calls:
             self._tool_calls.append(choice.tool_calls)
         if choice.logprobs:
             self._logprobs += choice.logprobs
-        _put_together(self._members, choice.members, choice.members.keys() - _OWN)
-        _put_together(self._said, choice.said, choice.said.keys() - _OWN_SAID - {choice.reasoning_field})
+        if not choice.members.keys() <= _OWN:
+            _put_together(self._members, choice.members, choice.members.keys() - _OWN)
+        if not choice.said.keys() <= _OWN_SAID:
+            _put_together(self._said, choice.said, choice.said.keys() - _OWN_SAID - {choice.reasoning_field})
 
     def merged(self, index: int) -> dict[str, Any]:
         """The choice as a whole answer has it."""
-        text = None if self._text is None else "".join(self._text)
+        text = "".join(self._texts) if self._texts else None
         message: dict[str, Any] = {"role": "assistant", "content": text, **self._said}
         message |= {name: "".join(pieces) for name, pieces in self.fields.items()}
         if self._tool_calls:

@@ -174,7 +174,7 @@ class Completion:
             raise AttributeError(missing_attribute(name, "completion", dir(type(self))))
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, init=False)
 class CompletionChunk:
     """What one event adds: pieces of reasoning and content, already split; a tag never shows.
 
@@ -186,6 +186,22 @@ class CompletionChunk:
     finish_reason: FinishReason | None = None
     usage: Usage | None = None
     raw: dict[str, Any] = field(default_factory=dict[str, Any], compare=False, repr=False)
+
+    def __init__(
+        self,
+        *,
+        reasoning: str = "",
+        content: str = "",
+        finish_reason: FinishReason | None = None,
+        usage: Usage | None = None,
+        raw: dict[str, Any] | None = None,
+    ) -> None:
+        # What a frozen dataclass writes for itself takes three times as long, and there is a chunk for each token.
+        _set_reasoning(self, reasoning)
+        _set_content(self, content)
+        _set_finish_reason(self, finish_reason)
+        _set_usage(self, usage)
+        _set_raw(self, {} if raw is None else raw)
 
     @property
     def tool_calls(self) -> "tuple[ToolCallDelta, ...]":
@@ -201,6 +217,11 @@ class CompletionChunk:
 
         def __getattr__(self, name: str) -> NoReturn:
             raise AttributeError(missing_attribute(name, "chunk", dir(type(self))))
+
+
+_set_reasoning, _set_content, _set_finish_reason, _set_usage, _set_raw = (
+    vars(CompletionChunk)[name].__set__ for name in ("reasoning", "content", "finish_reason", "usage", "raw")
+)
 
 
 @dataclass(frozen=True, slots=True)

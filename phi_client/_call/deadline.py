@@ -51,7 +51,7 @@ class Deadline:
         Raises:
             APITimeoutError: with the phase `deadline`.
         """
-        if self.has_passed:
+        if self.limit_s is not None and self.has_passed:
             raise self.reached(request_sent=request_sent)
 
     def reached(self, *, request_sent: bool) -> APITimeoutError:

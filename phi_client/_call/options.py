@@ -5,7 +5,8 @@ It must not know HTTP libraries, endpoints or the environment.
 
 import numbers
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import partial
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final, Literal, Protocol, TypedDict
 
@@ -167,19 +168,19 @@ class CallOptions:
             if name not in _ALL_NAMES:
                 raise ConfigurationError(unknown_option(name, _ALL_NAMES))
         given = _with_one_budget(options)
+        changes: dict[str, Any] = {
+            name: check(given[name]) for name, check in _CHECKS.items() if name in given
+        }
         body = {name: check(f"`{name}`", given[name]) for name, check in _BODY.items() if name in given}
-        return CallOptions(
-            body={**self.body, **body},
-            model=as_word("`model`", given.get("model", self.model)),
-            extra={**self.extra, **as_extra("`extra`", given.get("extra"), taken=_HAVE_A_PLACE)},
-            headers=merge_headers(self.headers, as_headers("`headers`", given.get("headers"))),
-            timeout=_timeout_of(given.get("timeout", self.timeout)),
-            max_retries=as_tries("`max_retries`", given.get("max_retries", self.max_retries)),
-            deadline_s=as_seconds("`deadline`", given.get("deadline", self.deadline_s)),
-            on_truncation=one_of(
-                "`on_truncation`", given.get("on_truncation", self.on_truncation), ("raise", "return")
-            ),
-        )
+        if body:
+            changes["body"] = {**self.body, **body}
+        if "extra" in changes:
+            changes["extra"] = {**self.extra, **changes["extra"]}
+        if "headers" in changes:
+            changes["headers"] = merge_headers(self.headers, changes["headers"])
+        if "deadline" in changes:
+            changes["deadline_s"] = changes.pop("deadline")
+        return replace(self, **changes)
 
     def body_fields(self) -> dict[str, Any]:
         """What goes into the body beside messages and model: no `None`, and extra keys last."""
@@ -226,3 +227,17 @@ def _timeout_of(value: object) -> Timeout:
     return Timeout(
         connect=min(10.0, seconds), read=seconds, write=min(60.0, seconds), pool=min(60.0, seconds)
     )
+
+
+_CHECKS: Final[Mapping[str, Callable[[object], object]]] = MappingProxyType(
+    {
+        "model": partial(as_word, "`model`"),
+        "extra": partial(as_extra, "`extra`", taken=_HAVE_A_PLACE),
+        "headers": partial(as_headers, "`headers`"),
+        "timeout": _timeout_of,
+        "max_retries": partial(as_tries, "`max_retries`"),
+        "deadline": partial(as_seconds, "`deadline`"),
+        "on_truncation": partial(one_of, "`on_truncation`", choices=("raise", "return")),
+    }
+)
+"""What is no part of the body, and what each may be."""

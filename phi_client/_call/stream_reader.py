@@ -105,8 +105,9 @@ class StreamReader:
             if event.data.strip() == DONE:
                 self._events.clear()
                 return self._finish()
-            self._has_begun = True
-            self._unread.clear()
+            if not self._has_begun:
+                self._has_begun = True
+                self._unread.clear()
             # The queue is drained before more is read, so all in it came when the last of them did.
             self.chunk_times.append(self._last_event)
             chunk = self._builder.add(self._wire_chunk(event))
@@ -192,13 +193,8 @@ class OpenStream:
     limits: Limits
     trace: CallTrace | None = None
 
-    def check(self) -> None:
-        """Look at the deadline, before each read; and wait no longer than a moment for what comes after an answer.
-
-        Raises:
-            APITimeoutError: it has passed.
-        """
-        self.limits.deadline.check(request_sent=True)
+    def before_read(self) -> None:
+        """Before each read, which looks at the deadline: wait but a moment for what comes after an answer."""
         if self.reader.is_answered:
             self.limits.shorten_reads(_LAST_WORDS_S)
 

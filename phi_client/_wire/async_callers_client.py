@@ -86,6 +86,7 @@ class AsyncGivenReply:
             APIConnectionError: the connection failed, or a limit was reached.
         """
         limits = self._attempt.limits
+        limits.deadline.check(request_sent=True)
         left_s = _last_resort_s(limits)
         ends = [one for one in (left_s, self._limit_s) if one is not None]
         limit = asyncio.timeout(min(ends, default=None))

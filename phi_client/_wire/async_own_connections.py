@@ -21,7 +21,7 @@ from phi_client._wire.connection_pool import CLOSED, Lines
 from phi_client._wire.connection_state import END_LIMIT_S
 from phi_client._wire.faults import Attempt, translated
 from phi_client._wire.loop_ends import tell_of_the_end
-from phi_client._wire.own_connections import UNPACKED, NoCookies, can_be_unpacked, own_request
+from phi_client._wire.own_connections import NoCookies, can_be_unpacked, own_request
 from phi_client._wire.transport_facts import as_httpx
 from phi_client.contract.dialects import Endpoint
 
@@ -37,7 +37,6 @@ class AsyncOwn:
         self._is_closed = False
         self._http = httpx.AsyncClient(
             transport=AsyncTransport(self.lines),
-            headers=UNPACKED,
             trust_env=False,
             follow_redirects=False,
             cookies=NoCookies(),
@@ -66,7 +65,7 @@ class AsyncOwn:
         attempt = Attempt(step.limits, step.secrets)
         try:
             attempt.secrets = step.secrets.and_of(self.lines().secrets)
-            request = own_request(self._http, step, attempt)
+            request = own_request(step, attempt)
             trace = async_trace_for(step.url)
             if trace is not None:
                 request.extensions["trace"] = trace

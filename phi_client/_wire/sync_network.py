@@ -112,7 +112,8 @@ class _Plain(httpcore.NetworkStream):
             left_s, sock = cable.left_s(phase), cable.sock
             if sock is None:
                 raise ConnectionAbortedError("the connection is closed")
-            sock.settimeout(left_s)
+            if sock.gettimeout() != left_s:  # setting it is a system call
+                sock.settimeout(left_s)
             data = sock.recv(max_bytes)
             if not data:
                 cable.check()

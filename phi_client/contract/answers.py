@@ -6,7 +6,7 @@ take longer to load than a first answer takes to come.
 Recorded traffic leaves out, nulls and adds keys (azure-sdk-assets), so what is missing or null counts as empty.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from math import isfinite
 from typing import Any, Final, Literal, TypeVar, cast
@@ -73,13 +73,13 @@ class ChoiceView:
 
     index: int
     content: str
-    reasoning_content: str
-    finish_reason: FinishReason | None
-    tool_calls: list[object]
-    logprobs: list[object]
+    members: Mapping[str, Any] = field(repr=False)
+    said: Mapping[str, Any] = field(repr=False)
+    reasoning_content: str = ""
     reasoning_field: str = REASONING_FIELDS[0]
-    members: Mapping[str, Any] = field(default_factory=dict[str, Any], repr=False)
-    said: Mapping[str, Any] = field(default_factory=dict[str, Any], repr=False)
+    finish_reason: FinishReason | None = None
+    tool_calls: Sequence[object] = ()
+    logprobs: Sequence[object] = ()
 
 
 @dataclass(slots=True)
@@ -106,7 +106,7 @@ def view_answer(raw: dict[str, Any], part: Literal["message", "delta"]) -> Answe
     """
     choices = _member(raw, "choices", _LIST, _NONE)
     views = [_view_choice(choice, place, part) for place, choice in enumerate(choices)]
-    return AnswerView(raw, views, _view_usage(raw))
+    return AnswerView(raw, views, None if raw.get("usage") is None else _view_usage(raw))
 
 
 def first_choice(choices: list[ChoiceView]) -> ChoiceView:
@@ -128,28 +128,24 @@ def _view_choice(choice: object, place: int, part: str) -> ChoiceView:
         raise ContractError("the answer does not fit the contract: a choice is no object")
     members = cast("dict[str, Any]", choice)
     said = _member(members, part, _OBJECT, _NOTHING)
-    key = REASONING_FIELDS[0]
-    reasoning = _member(said, key, str, "")
-    if not reasoning and isinstance(said.get(REASONING_FIELDS[1]), str):
+    view = ChoiceView(_count(members, "index", place), _member(said, "content", str, ""), members, said)
+    # A stream is looked into once a token, so what most chunks leave out, or leave null, costs them no call.
+    if said.get(REASONING_FIELDS[0]) is not None:
+        view.reasoning_content = _member(said, REASONING_FIELDS[0], str, "")
+    if not view.reasoning_content and isinstance(said.get(REASONING_FIELDS[1]), str):
         # Not Azure's, so what else may stand there is nothing to refuse an answer for.
-        key = REASONING_FIELDS[1]
-        reasoning = said[key]
-    return ChoiceView(
-        _count(members, "index", place),
-        _member(said, "content", str, ""),
-        reasoning,
-        _member(members, "finish_reason", str, None) or None,
-        _member(said, "tool_calls", _LIST, _NONE),
-        _member(_member(members, "logprobs", _OBJECT, _NOTHING), "content", _LIST, _NONE),
-        key,
-        members,
-        said,
-    )
+        view.reasoning_field = REASONING_FIELDS[1]
+        view.reasoning_content = said[REASONING_FIELDS[1]]
+    if members.get("finish_reason") is not None:
+        view.finish_reason = _member(members, "finish_reason", str, None) or None
+    if said.get("tool_calls") is not None:
+        view.tool_calls = _member(said, "tool_calls", _LIST, _NONE)
+    if members.get("logprobs") is not None:
+        view.logprobs = _member(_member(members, "logprobs", _OBJECT, _NOTHING), "content", _LIST, _NONE)
+    return view
 
 
-def _view_usage(raw: dict[str, Any]) -> Usage | None:
-    if raw.get("usage") is None:
-        return None
+def _view_usage(raw: dict[str, Any]) -> Usage:
     usage = _member(raw, "usage", _OBJECT, _NOTHING)
     return Usage(
         _count(usage, "prompt_tokens", 0),

@@ -8,8 +8,7 @@ It must not know what an event's data means.
                          └─> empty     the event is complete
 """
 
-from dataclasses import dataclass, field
-from typing import Final
+from typing import Final, NamedTuple
 
 from phi_client.contract.wire import ContractError
 
@@ -36,13 +35,15 @@ _WHITE: Final = _BOM + b" \t\r\n"
 _STARTS: Final = (b"data:", b"event:", b"id:", b"retry:", b":")
 
 
-@dataclass(frozen=True, slots=True)
-class ServerSentEvent:
+class ServerSentEvent(NamedTuple):
     """One event: its data lines joined by newlines, and its name."""
 
-    # Not shown by `repr`, as which the variables of a traceback are shown: an error may echo what was sent.
-    data: str = field(repr=False)
+    data: str
     name: str = DEFAULT_EVENT_NAME
+
+    def __repr__(self) -> str:
+        # As which the variables of a traceback are shown: an error's data may echo what was sent.
+        return f"{type(self).__name__}(name={self.name!r})"
 
 
 class EventDecoder:
@@ -71,19 +72,21 @@ class EventDecoder:
             # The LF of a CRLF that was cut in two belongs to the line before.
             data = data.removeprefix(b"\n")
             self._after_cr = False
-        if b"\n" not in data and b"\r" not in data:
-            self._hold(data)
-            return []
+        if b"\r" in data:
+            self._after_cr = data.endswith(b"\r")
+            data = data.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
+        *lines, rest = data.split(b"\n")
         events: list[ServerSentEvent] = []
-        for piece in data.splitlines(keepends=True):
-            line = piece.rstrip(b"\r\n")
-            if len(line) == len(piece):
-                self._hold(line)
-                break
-            event = self._end_line(line)
-            if event is not None:
-                events.append(event)
-        self._after_cr = data.endswith(b"\r")
+        for end in lines:
+            line = self._whole(end) if self._line or self._at_start else end
+            if line:
+                self._take_field(line)
+            elif self._data:
+                events.append(self._end_event())
+            else:
+                self._name = DEFAULT_EVENT_NAME
+        if rest:
+            self._hold(rest)
         return events
 
     def flush(self) -> list[ServerSentEvent]:
@@ -92,40 +95,44 @@ class EventDecoder:
         Raises:
             ContractError: as `feed`.
         """
-        first = self._end_line(b"") if self._line else None
-        last = self._end_event()
-        return [event for event in (first, last) if event is not None]
+        if self._line:
+            self._take_field(self._whole(b""))
+        return [self._end_event()] if self._data else []
 
     def _hold(self, part: bytes) -> None:
         self._line += part
         if len(self._line) > self._max_bytes:
             raise ContractError(f"an event line is longer than {self._max_bytes} bytes")
 
-    def _end_line(self, line: bytes) -> ServerSentEvent | None:
-        if self._line or len(line) > self._max_bytes:
-            self._hold(line)
-            line = bytes(self._line)
-            self._line.clear()
+    def _whole(self, end: bytes) -> bytes:
+        """The line that ends so, of which the rest came before."""
+        self._hold(end)
+        line = bytes(self._line)
+        self._line.clear()
         if self._at_start:
             line = line.removeprefix(_BOM)
             self._at_start = False
-        if not line:
-            return self._end_event()
-        field, _, value = line.partition(b":")
-        value = value.removeprefix(b" ")
-        if field == b"data":
-            self._data_bytes += len(value)
-            if self._data_bytes > self._max_bytes:
-                raise ContractError(f"an event is longer than {self._max_bytes} bytes")
-            self._data.append(_text(value))
-        elif field == b"event":
-            self._name = _text(value)
-        return None
+        return line
 
-    def _end_event(self) -> ServerSentEvent | None:
-        data, name = self._data, self._name
-        self._data, self._data_bytes, self._name = [], 0, DEFAULT_EVENT_NAME
-        return ServerSentEvent("\n".join(data), name or DEFAULT_EVENT_NAME) if data else None
+    def _take_field(self, line: bytes) -> None:
+        field, _, value = line.partition(b":")
+        try:
+            if field == b"data":
+                value = value.removeprefix(b" ")
+                self._data_bytes += len(value)
+                self._data.append(value.decode())
+            elif field == b"event":
+                self._name = value.removeprefix(b" ").decode()
+        except UnicodeDecodeError as error:
+            raise ContractError("an event is not UTF-8") from error
+        if self._data_bytes > self._max_bytes or len(line) > self._max_bytes:
+            raise ContractError(f"an event is longer than {self._max_bytes} bytes")
+
+    def _end_event(self) -> ServerSentEvent:
+        event = ServerSentEvent("\n".join(self._data), self._name or DEFAULT_EVENT_NAME)
+        self._data.clear()
+        self._data_bytes, self._name = 0, DEFAULT_EVENT_NAME
+        return event
 
 
 def are_events(body: bytes) -> bool:
@@ -139,10 +146,3 @@ def encode_event(data: str | bytes, *, name: str | None = None) -> bytes:
     lines = text.replace(b"\r\n", b"\n").replace(b"\r", b"\n").split(b"\n")
     head = b"" if name is None else b"event: " + name.encode() + b"\n"
     return head + b"".join(b"data: " + line + b"\n" for line in lines) + b"\n"
-
-
-def _text(value: bytes) -> str:
-    try:
-        return value.decode()
-    except UnicodeDecodeError as error:
-        raise ContractError("an event is not UTF-8") from error

@@ -9,16 +9,15 @@ It must not know the wire: it works on text alone.
 held back. White space around the tags belongs to neither side. After the first `</think>` nothing is a tag.
 """
 
-from dataclasses import dataclass
 from enum import Enum, auto
+from typing import NamedTuple
 
 from phi_client.contract.marks import THINK_CLOSE, THINK_OPEN, begun_length
 
 __all__ = ["ReasoningSplitter", "SplitText", "split_reasoning"]
 
 
-@dataclass(frozen=True, slots=True)
-class SplitText:
+class SplitText(NamedTuple):
     """A piece of reasoning and a piece of content; either may be empty."""
 
     reasoning: str = ""
@@ -62,7 +61,10 @@ class ReasoningSplitter:
         """What `text` adds to each side, less what may still be the beginning of a tag."""
         if self._state is _State.CONTENT and not self._at_edge:
             self._content.append(text)
-            return SplitText(content=text)
+            return SplitText("", text)
+        if self._state is _State.REASONING and not self._held and not self._at_edge and _is_plain(text):
+            self._reasoning.append(text)
+            return SplitText(text)
         self._held += text
         return self._advance(at_end=False)
 
@@ -133,6 +135,11 @@ class ReasoningSplitter:
             self._at_edge = not ready
         self._content.append(ready)
         return ready
+
+
+def _is_plain(text: str) -> bool:
+    """Whether nothing in it may become a tag, and its end is no white space that may stand before one."""
+    return "<" not in text and not text[-1:].isspace()
 
 
 def split_reasoning(text: str, *, reasoning_elsewhere: bool = False) -> SplitText:

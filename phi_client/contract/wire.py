@@ -6,7 +6,7 @@ It must not know which end of the wire it is used on, nor any HTTP library.
 import json
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
-from typing import Any, cast
+from typing import Any, Final, cast
 
 __all__ = [
     "ContractError",
@@ -16,6 +16,9 @@ __all__ = [
     "get_header",
     "load_object",
 ]
+
+_DECODER: Final = json.JSONDecoder()
+_JSON_WHITE: Final = " \t\n\r"
 
 
 class ContractError(ValueError):
@@ -63,7 +66,7 @@ def load_object(body: bytes | str, what: str) -> dict[str, Any]:
         ContractError: `body` is not JSON, or not an object; `what` names it in the message.
     """
     try:
-        value: Any = json.loads(body)
+        value: Any = _load_text(body) if isinstance(body, str) else json.loads(body)
     except ValueError as error:
         raise ContractError(f"{what} is not JSON") from error
     except RecursionError:
@@ -71,6 +74,15 @@ def load_object(body: bytes | str, what: str) -> dict[str, Any]:
     if not isinstance(value, dict):
         raise ContractError(f"{what} is JSON but not an object")
     return cast("dict[str, Any]", value)
+
+
+def _load_text(text: str) -> Any:
+    """As `json.loads`, which asks each time what is once and for all so for the chunks of a stream."""
+    text = text.strip(_JSON_WHITE)
+    value, end = _DECODER.raw_decode(text)
+    if end != len(text):
+        raise ValueError("more than one value")
+    return value
 
 
 def get_header(headers: Mapping[str, str], name: str) -> str | None:
