@@ -15,21 +15,24 @@ from collections.abc import Mapping
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final, Literal, cast
+from types import TracebackType
+from typing import Any, Final, Literal, Self, cast
 
-from phi_emulator.recordings.exchanges import RecordedExchange
+from phi_emulator.recordings.exchanges import RecordedExchange, RecordedRequest
 from phi_emulator.recordings.file import RecordingError, RecordingFile, read_recording
 from phi_emulator.recordings.local import AnswerStep, LocalApp, LocalServer
 from phi_emulator.recordings.places import root_for
 from phi_emulator.recordings.recording import Recorder, Upstream, entra_token
 from phi_emulator.recordings.replaying import Replayer
 from phi_emulator.recordings.shelf import AfterLast, Shelf
+from phi_emulator.web.exchange import Exchange
+from starlette.types import Receive, Scope, Send
 
 from phi_client.contract.dialects import EndpointError, resolve_endpoint
 from phi_client.contract.emulator import EMULATOR_KEY
 from phi_client.contract.service import SERVERLESS, SURFACES, Surface
 
-__all__ = ["MODES", "Mode", "RecordingOfTest"]
+__all__ = ["MODES", "Mode", "RecordingOfTest", "RecordingOptions", "Stage"]
 
 Mode = Literal["none", "once", "new", "all"]
 MODES: Final[tuple[Mode, ...]] = ("none", "once", "new", "all")
@@ -47,16 +50,53 @@ class RecordingOptions:
     after_last: AfterLast = "repeat"
 
 
-class RecordingOfTest:
-    """A server that answers from a file, or forwards to a real endpoint and writes the file; started, and to be closed.
+class Stage(LocalApp):
+    """A server on which recordings are replayed, one after the other: to start and stop one takes a tenth of a second.
 
-    `environ` is where the real endpoint is named, by `PHI_ENDPOINT`, `PHI_API_KEY` and their sisters.
+    A context manager that starts and stops it.
+    """
+
+    def __init__(self) -> None:
+        super().__init__(_Nobody(), root=SERVERLESS, key=secrets.token_hex(20))
+        self.replayed: LocalApp | None = None
+        """What answers now; requests with the key of what did before are refused."""
+        self.server = LocalServer(self)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request."""
+        if self.replayed is None:
+            await super().__call__(scope, receive, send)
+        else:
+            await self.replayed(scope, receive, send)
+
+    def __enter__(self) -> Self:
+        self.server.__enter__()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.server.stop()
+
+
+class _Nobody:
+    """Has nothing to say."""
+
+    async def answer(self, asked: RecordedRequest, exchange: Exchange, receive: Receive, send: Send) -> None:
+        raise NotImplementedError("there is no recording")
+
+
+class RecordingOfTest:
+    """What answers one test from a file, or forwards to a real endpoint and writes the file; to be closed.
+
+    `environ` is where the real endpoint is named, by `PHI_ENDPOINT`, `PHI_API_KEY` and their sisters. On `stage` it is
+    replayed; to record it has a server of its own, so that all is written when that has stopped.
 
     Raises:
         RecordingError: there is no recording, it can't be used, or none can be made.
     """
 
-    def __init__(self, options: RecordingOptions, environ: Mapping[str, str]) -> None:
+    def __init__(self, options: RecordingOptions, environ: Mapping[str, str], stage: Stage) -> None:
         self.file = options.file
         self.key = secrets.token_hex(20)
         """What clients must present."""
@@ -69,9 +109,12 @@ class RecordingOfTest:
         try:
             step, surface = self._step(options, environ)
             root = root_for(surface)
-            drain = 0.0 if self._recorder is None else _DRAIN_S
-            server = LocalServer(LocalApp(step, root=root, key=self.key), drain_seconds=drain)
-            self._cleanup.enter_context(server)
+            app, server = LocalApp(step, root=root, key=self.key), stage.server
+            if not self.is_recorded:
+                stage.replayed = app
+                self._cleanup.callback(setattr, stage, "replayed", None)
+            else:
+                server = self._cleanup.enter_context(LocalServer(app, drain_seconds=_DRAIN_S))
         except BaseException:
             self._cleanup.close()
             raise
@@ -98,7 +141,8 @@ class RecordingOfTest:
         recorder = self._recorder
         if recorder is None:
             return
-        if not recorder.recorded and (self._written != self.file or not read_recording(self.file).exchanges):
+        if not any(one.head for one in read_recording(self._written).exchanges):
+            # Nobody answered, which is no recording.
             self._written.unlink()
         elif self._written != self.file:
             self._written.replace(self.file)
