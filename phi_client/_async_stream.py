@@ -7,13 +7,13 @@ from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from types import TracebackType
 from typing import TYPE_CHECKING, NoReturn, Self
 
-from phi_client._call.clock import Clock
 from phi_client._call.completion import Completion, CompletionChunk
 from phi_client._call.errors import APIConnectionError, ConfigurationError
 from phi_client._call.flow import Call
 from phi_client._call.stream_reader import OpenStream
 from phi_client._call.wrong_words import missing_attribute
 from phi_client._wire.async_driving import AsyncCarrier
+from phi_client.contract.clock.base import Clock
 
 __all__ = ["AsyncChatStream"]
 

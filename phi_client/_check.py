@@ -15,7 +15,6 @@ from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 from typing import Any, Final, Literal, cast
 
-from phi_client._call.clock import SYSTEM_CLOCK
 from phi_client._call.deadline import Deadline
 from phi_client._call.errors import (
     APIConnectionError,
@@ -36,6 +35,7 @@ from phi_client._call.tokens import TokenCredential, Tokens, no_token
 from phi_client._wire.connections import Client, Connections
 from phi_client._wire.credentials import Credentials, default_credential
 from phi_client._wire.driving import Carrier
+from phi_client.contract.clock.base import SYSTEM_CLOCK
 from phi_client.contract.dialects import MANAGED_COMPUTE
 from phi_client.contract.tokens import audience_of
 

@@ -14,12 +14,13 @@ import pytest
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from phi_client.testing import VirtualClock
     from pytest_phi.emulator import PhiEmulator
-    from pytest_phi.of_test import FaultsOfTest, JournalOfTest
+    from pytest_phi.of_test import FaultsOfTest, JournalOfTest, ScriptOfTest
     from pytest_phi.run import Run
 
 _ALLOW_REAL: Final = "PHI_ALLOW_REAL"
-_FIXTURES: Final = frozenset({"phi_emulator", "phi_faults", "phi_journal"})
+_FIXTURES: Final = frozenset({"phi_emulator", "phi_faults", "phi_script", "phi_journal", "phi_clock"})
 _MARKS: Final = {
     "phi_recording": "phi_recording(name=None, *, speed=0, after_last='repeat'): answer this test from a recording, or "
     "make one (--phi-record).",
@@ -94,3 +95,23 @@ def phi_faults(phi_emulator: PhiEmulator) -> FaultsOfTest:
 def phi_journal(phi_emulator: PhiEmulator) -> JournalOfTest:
     """What this test asked, and what became of it: `[exchange] = phi_journal`."""
     return phi_emulator.journal
+
+
+@pytest.fixture
+def phi_script(phi_emulator: PhiEmulator) -> ScriptOfTest:
+    """What this test is answered: `phi_script.answer("What is 6 * 7?", r"\\boxed{42}")`.
+
+    A request that no rule is about is an error, and fails the test, also where the code under test makes nothing of it.
+    """
+    script = phi_emulator.script
+    script.set((), miss="fail")
+    return script
+
+
+@pytest.fixture
+def phi_clock(phi_emulator: PhiEmulator) -> VirtualClock:
+    """Virtual time for this test: what takes a day takes no time.
+
+    The test's emulator goes by it, and so do the clients of this package that are made while it runs.
+    """
+    return phi_emulator.clock

@@ -8,7 +8,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from phi_client import AsyncPhiClient, PhiClient
-from pytest_phi.of_test import FaultsOfTest, JournalOfTest
+from phi_client.contract.clock.base import SYSTEM_CLOCK
+from phi_client.testing import Clock, VirtualClock, with_clock
+from pytest_phi.of_test import FaultsOfTest, JournalOfTest, ScriptOfTest
 
 if TYPE_CHECKING:
     from phi_emulator import Emulator
@@ -34,19 +36,22 @@ class Turn:
     key: str
     scope: str
     emulator: Emulator | None
+    clock: Clock = SYSTEM_CLOCK
 
 
 class PhiEmulator:
     """The emulator of all tests of this process. What it is told is of the test that runs, and forgotten after it.
 
     Requests with this test's key are its own, and so are those that come without any scope, such as those with a token.
-    `start` starts an emulator. With a recording (`@pytest.mark.phi_recording`) none is, and the recording answers.
+    `start` starts an emulator that goes by a clock. With a recording (`@pytest.mark.phi_recording`) none is started,
+    and the recording answers.
     """
 
-    def __init__(self, start: Callable[[], Emulator], *, outliving_join: bool = True) -> None:
+    def __init__(self, start: Callable[[Clock], Emulator], *, outliving_join: bool = True) -> None:
         self._start = start
         self._outliving_join = outliving_join
-        self._emulator: Emulator | None = None
+        self._emulators: dict[Clock, Emulator] = {}
+        self._virtual: VirtualClock | None = None
         self._numbers = itertools.count(1)
         self._names: dict[str, str] = {}
         self._turn: Turn | None = None
@@ -101,36 +106,49 @@ class PhiEmulator:
         return FaultsOfTest(self.emulator.faults, self.scope)
 
     @property
+    def script(self) -> ScriptOfTest:
+        """What this test is answered."""
+        return ScriptOfTest(self.emulator.script, self.scope)
+
+    @property
     def journal(self) -> JournalOfTest:
         """What this test asked, and what became of it."""
         return JournalOfTest(self.emulator.journal, self.scope)
 
     def client(self, **arguments: Any) -> PhiClient:
         """A client for this test; `arguments` are those of `PhiClient`. It is the caller's to close."""
-        return PhiClient(self.endpoint, self.key, **arguments)
+        return with_clock(PhiClient(self.endpoint, self.key, **arguments), self._of_test.clock)
 
     def async_client(self, **arguments: Any) -> AsyncPhiClient:
         """As `client`, for asyncio."""
-        return AsyncPhiClient(self.endpoint, self.key, **arguments)
+        return with_clock(AsyncPhiClient(self.endpoint, self.key, **arguments), self._of_test.clock)
 
     @property
     def turn(self) -> Turn | None:
         """The test whose turn it is."""
         return self._turn
 
-    def begin(self, name: str) -> Turn:
+    @property
+    def clock(self) -> VirtualClock:
+        """The virtual clock of the tests that use `phi_clock`, which have an emulator of their own on it."""
+        if self._virtual is None:
+            self._virtual = VirtualClock()
+        return self._virtual
+
+    def begin(self, name: str, *, in_virtual_time: bool = False) -> Turn:
         """It is the turn of a test: what comes from here on is its own.
 
         Raises:
             EmulatorError: the emulator can't be started.
         """
-        if self._emulator is None:
-            self._emulator = self._start()
-        emulator = self._emulator
+        clock = self.clock if in_virtual_time else SYSTEM_CLOCK
+        if clock not in self._emulators:
+            self._emulators[clock] = self._start(clock)
+        emulator = self._emulators[clock]
         # Not by its name: a test may be run again, and a name may hold anything.
         scope = f"test-{next(self._numbers)}"
         self._names[scope] = name
-        self._turn = Turn(name, emulator.endpoint, emulator.scopes.new_key(scope), scope, emulator)
+        self._turn = Turn(name, emulator.endpoint, emulator.scopes.new_key(scope), scope, emulator, clock)
         emulator.scopes.open = scope
         return self._turn
 
@@ -148,6 +166,8 @@ class PhiEmulator:
         emulator.scopes.open = ""
         emulator.scopes.end(turn.key, joins=self._outliving_join)
         emulator.faults.reset(scope=turn.scope)
+        emulator.script.reset(scope=turn.scope)
+        emulator.latency.reset(scope=turn.scope)
         emulator.journal.clear(scope=turn.scope)
 
     def late(self) -> dict[str, int]:
@@ -159,10 +179,10 @@ class PhiEmulator:
         return {self._names.get(scope, scope): count for scope, count in found.items()}
 
     def stop(self) -> None:
-        """Stop the emulator; it may be started again."""
+        """Stop all emulators; they may be started again."""
         self.end()
-        emulator, self._emulator = self._emulator, None
-        if emulator is not None:
+        emulators, self._emulators = self._emulators, {}
+        for emulator in emulators.values():
             emulator.stop(drain_seconds=0)
 
     @property

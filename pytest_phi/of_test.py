@@ -12,9 +12,12 @@ if TYPE_CHECKING:
     from phi_emulator.faults.rules import Rule as FaultRule
     from phi_emulator.journal.entry import JournalEntry
     from phi_emulator.journal.journal import Journal
+    from phi_emulator.scripts.rules import Missed, Rule, Script
+    from phi_emulator.scripts.state import Unmatched
     from phi_emulator.service.fault_rules import FaultCount, Faults
+    from phi_emulator.service.scripts import ScriptCount, Scripts
 
-__all__ = ["FaultsOfTest", "JournalOfTest"]
+__all__ = ["FaultsOfTest", "JournalOfTest", "ScriptOfTest"]
 
 
 class FaultsOfTest:
@@ -52,6 +55,57 @@ class FaultsOfTest:
     def counts(self) -> list[FaultCount]:
         """The rules that hold for this test, in their order, with what they have met in it."""
         return self._faults.counts(scope=self._scope)
+
+
+class ScriptOfTest:
+    """The rules of one test for what is answered, and what they have met in it."""
+
+    def __init__(self, scripts: Scripts, scope: str) -> None:
+        self._scripts = scripts
+        self._scope = scope
+
+    def answer(
+        self,
+        question: str | None = None,
+        answer: str | Sequence[str | Mapping[str, Any]] | None = None,
+        **more: Any,
+    ) -> None:
+        r"""Add a rule behind the others: what is asked just so is answered so.
+
+        `question` is the whole last message; without it the rule is about whatever `more` says. All of that is in
+        docs/how-to/scripted-answers.md.
+
+            phi_script.answer("What is 17 * 24?", r"\boxed{408}", reasoning="17 * 24 = 408")
+
+        Raises:
+            ScriptError: there is no such key, a value can't be, or it needs a model and none is loaded.
+        """
+        self._scripts.answer(question, answer, scope=self._scope, **more)
+
+    def set(self, rules: Script | Sequence[Rule | Mapping[str, Any]], *, miss: Missed | None = None) -> None:
+        """Put rules in the place of this test's; `miss` says what becomes of requests that no rule is about.
+
+        Raises:
+            ScriptError: a rule can't be used, or needs a model and none is loaded.
+        """
+        self._scripts.set(rules, scope=self._scope, miss=miss)
+
+    def reset(self) -> None:
+        """Forget this test's rules and counts; what no rule is about is answered as before there were any."""
+        self._scripts.reset(scope=self._scope)
+
+    def counts(self) -> list[ScriptCount]:
+        """The rules that hold for this test, in their order, with what they have met in it."""
+        return self._scripts.counts(scope=self._scope)
+
+    def unmatched(self) -> list[Unmatched]:
+        """The last requests of this test that no rule was about; a hundred at most."""
+        return self._scripts.unmatched(scope=self._scope)
+
+    @property
+    def fails_unmatched(self) -> bool:
+        """Whether a request that no rule is about is an error, and not the model's to answer."""
+        return self._scripts.miss(scope=self._scope) == "fail"
 
 
 class JournalOfTest:

@@ -17,11 +17,12 @@ from typing import TYPE_CHECKING, Any, Final, NoReturn
 import pytest
 
 from pytest_phi.settings import Settings, recording_options
-from pytest_phi.told import exchanges_told, unanswered
+from pytest_phi.told import exchanges_told, unanswered, unused
 
 if TYPE_CHECKING:
     from phi_emulator import Emulator
 
+    from phi_client.testing import Clock
     from pytest_phi.emulator import PhiEmulator, Turn
     from pytest_phi.recordings import RecordingOfTest, Stage
 
@@ -45,6 +46,7 @@ class Run:
         """How much of what went unanswered in this test was said."""
         self._beside: Sequence[str] = ()
         """What went unanswered in a test that failed for another reason."""
+        self._of_turn = ExitStack()
         self._around = pytest.MonkeyPatch()
         """What is otherwise while a test runs."""
 
@@ -64,8 +66,8 @@ class Run:
         mark = item.get_closest_marker("phi_recording")
         if mark is not None:
             self._begin_recorded(item, mark)
-        elif not self._fixtures.isdisjoint(getattr(item, "fixturenames", ())):
-            self._begin(item.nodeid)
+        elif not self._fixtures.isdisjoint(names := getattr(item, "fixturenames", ())):
+            self._begin(item.nodeid, in_virtual_time="phi_clock" in names)
 
     @pytest.hookimpl(wrapper=True, tryfirst=True)
     def pytest_runtest_call(self) -> Generator[None, None, None]:
@@ -76,7 +78,7 @@ class Run:
             # It has failed already: the report says the rest.
             self._beside = self._unanswered()
             raise
-        self._fail_for(self._unanswered())
+        self._fail_for([*self._unanswered(), *self._unused()])
         return result
 
     @pytest.hookimpl(wrapper=True, tryfirst=True)
@@ -111,14 +113,18 @@ class Run:
         if self._made is not None:
             self._made.stop()
 
-    def _begin(self, name: str) -> None:
+    def _begin(self, name: str, *, in_virtual_time: bool = False) -> None:
         emulator = self._emulator()
         try:
-            turn = emulator.begin(name)
+            turn = emulator.begin(name, in_virtual_time=in_virtual_time)
         except Exception as error:  # noqa: BLE001 - said once for each test, and not tried again
             self._failure = f"the emulator for tests can't be started: {error}"
         else:
             self._lead_to(turn, {})
+            if in_virtual_time:
+                from phi_client.testing import clients_with_clock  # noqa: PLC0415 - it is loaded
+
+                self._of_turn.enter_context(clients_with_clock(turn.clock))
             return
         self._refuse()
 
@@ -142,6 +148,7 @@ class Run:
         pytest.fail(reason, pytrace=False)
 
     def _end(self) -> None:
+        self._of_turn.close()
         self._around.undo()
         self._told, self._beside = 0, ()
         if self._made is not None:
@@ -177,9 +184,13 @@ class Run:
         """What went unanswered in this test and was not said yet."""
         if self._made is None or self._made.turn is None:
             return ()
-        found = unanswered(self._recording)[self._told :]
+        found = unanswered(self._made, self._recording)[self._told :]
         self._told += len(found)
         return found
+
+    def _unused(self) -> Sequence[str]:
+        """Rules of this test that answered nothing, where that is to be said."""
+        return unused(self._made) if self._settings.unused == "fail" and self._made is not None else ()
 
     def _fail_for(self, reasons: Sequence[str]) -> None:
         if reasons:
@@ -203,8 +214,8 @@ class Run:
     def _refuse(self) -> NoReturn:
         pytest.fail(self._failure, pytrace=False)
 
-    def _start(self) -> Emulator:
+    def _start(self, clock: Clock) -> Emulator:
         from phi_emulator import Emulator, EmulatorConfig  # noqa: PLC0415 - once a test wants it
 
         given: dict[str, Any] = {"host": "127.0.0.1", "port": 0, "model": self._settings.model or None}
-        return Emulator(EmulatorConfig.from_environment(os.environ, **given)).start()
+        return Emulator(EmulatorConfig.from_environment(os.environ, **given), clock=clock).start()

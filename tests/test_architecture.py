@@ -38,6 +38,7 @@ EMULATORS_THIRD_PARTIES = {
     "models/store": {"filelock", "httpx", "huggingface_hub", "platformdirs"},
     "engine/machine": {"numpy", "onnxruntime", "psutil"},
     "engine/native": {"numpy", "onnxruntime", "onnxruntime_genai", "psutil"},
+    "scripts": {"jsonschema_rs", "regex"},
     "service": {"cryptography", "jwt"},
     "web": {"starlette", "uvicorn", "h11"},
     "recordings": {"azure", "httpx", "starlette"},

@@ -20,6 +20,7 @@ from phi_client.contract.service import MANAGED_COMPUTE_OLDER, SURFACES, Surface
 from phi_client.contract.tokens import is_token
 from phi_emulator.engine.machine.devices import AUTO, DEVICES
 from phi_emulator.faults.rules import Rule as FaultRule
+from phi_emulator.latency.profile import Profile
 from phi_emulator.service.behaviour import Behaviour
 from phi_emulator.service.content_filter import DEFAULT_RULES, ContentFilter, Rule, RulesError, read_rules
 from phi_emulator.service.entra import DEFAULT_TENANT
@@ -85,6 +86,8 @@ class EmulatorConfig:
     """How long the tokens that the emulator issues are good for."""
     model: str | None = None
     """Name or folder of the model, or `scripted:FILE`; `None` is the bundled one, whatever else is on the machine."""
+    script: str | None = None
+    """TOML or JSON file of answers that are given before the model is asked."""
     home: str | None = None
     """Folder of the pulled models; `None` is the user's data folder."""
     device: str = AUTO
@@ -127,6 +130,10 @@ class EmulatorConfig:
     """TOML or JSON file of faults, rules under `faults`; `None` is a service without any."""
     fault_rules: tuple[FaultRule, ...] = field(init=False, repr=False)
     """What `faults` names, read once."""
+    latency: str | None = None
+    """How fast answers come: a preset, a TOML or JSON file, or `first=800ms, rate=40/s`; `None` is as the model."""
+    latency_profile: Profile | None = field(init=False, repr=False)
+    """What `latency` names, read once."""
     deployments: tuple[str, ...] = ()
     """Names of deployments, as `model` on Foundry's surfaces, in a header on managed compute; empty takes any."""
     help_text: bool = False
@@ -173,6 +180,8 @@ class EmulatorConfig:
             self.model,
             "name the script's file, as in scripted:answers.toml",
         )
+        both = self.script if not self.has_model else None
+        _require(both is None, "script", both, "the model is a script already: leave one of the two out")
         for name in (
             "requests_per_minute",
             "tokens_per_minute",
@@ -184,6 +193,7 @@ class EmulatorConfig:
             _require(count is None or count > 0, name, count, "give a number above 0, or leave it out")
         object.__setattr__(self, "rules", _rules(self.content_filter))  # frozen for everyone else
         object.__setattr__(self, "fault_rules", _fault_rules(self.faults))
+        object.__setattr__(self, "latency_profile", _latency_profile(self.latency))
         running = self.max_running
         fits = running is None or 0 < running <= _MOST_RUNNING
         _require(fits, "max_running", running, f"give 1 to {_MOST_RUNNING}, or leave it out")
@@ -242,6 +252,7 @@ class EmulatorConfig:
             answer_seconds=None if self.request_timeout_ms is None else self.request_timeout_ms / 1000,
             loose=self.loose,
             faults=self.fault_rules,
+            latency=self.latency_profile,
         )
 
     @property
@@ -263,10 +274,14 @@ class EmulatorConfig:
         return replace(dialect, reasoning_in=self.reasoning, versions=fixed)
 
     @property
-    def script(self) -> Path | None:
-        """The file whose answers are given in the place of a model's; `None` where a model answers."""
-        model = self.model or ""
-        return Path(model.removeprefix(_SCRIPTED)).expanduser() if model.startswith(_SCRIPTED) else None
+    def has_model(self) -> bool:
+        """Whether a model answers; else only a script does."""
+        return not (self.model or "").startswith(_SCRIPTED)
+
+    @property
+    def script_name(self) -> str | None:
+        """The file of the script, if there is one, or what stands in its place."""
+        return self.script if self.has_model else (self.model or "").removeprefix(_SCRIPTED)
 
     @property
     def logging_level(self) -> int:
@@ -308,6 +323,17 @@ def _fault_rules(path: str | None) -> tuple[FaultRule, ...]:
         return read_file(Path(path))
     except ValueError as error:
         raise ConfigError(f"`faults` can't be used: {error}") from error
+
+
+def _latency_profile(named: str | None) -> Profile | None:
+    if named is None:
+        return None
+    from phi_emulator.latency.reading import read_setting  # noqa: PLC0415 - most emulators have none
+
+    try:
+        return read_setting(named)
+    except ValueError as error:
+        raise ConfigError(f"`latency` can't be used: {error}") from error
 
 
 def yes_or_no(text: str) -> bool:

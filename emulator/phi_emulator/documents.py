@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any, Final, Self, TypeVar
 
 from phi_emulator.models.printable import printable
-from phi_emulator.models.strict_json import list_of, object_of, parse_json, read_plain
+from phi_emulator.models.strict_json import MOST_BYTES, list_of, object_of, parse_json, read_plain
 
 __all__ = [
     "Document",
@@ -87,14 +87,14 @@ class Document:
         return error.at(self.place_of(error.path))
 
 
-def read_document(path: Path) -> Document:
-    """What a TOML file says, or a JSON file whose name ends so.
+def read_document(path: Path, most_bytes: int = MOST_BYTES) -> Document:
+    """What a TOML file says, or a JSON file whose name ends so; of `most_bytes` at most.
 
     Raises:
         DocumentError: it can't be read. The message begins with the file, and the line if there is one.
     """
     try:
-        content = read_plain(path)
+        content = read_plain(path, most_bytes)
     except OSError as error:
         is_other = path.exists() and not path.is_file()
         reason = "it is no plain file" if is_other else error.strerror or str(error)

@@ -16,15 +16,17 @@ import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Final, Self
 
+from phi_client.contract.clock.base import SYSTEM_CLOCK, Clock
 from phi_client.contract.dialects import DIALECTS, SERVERLESS
 from phi_client.contract.emulator import EMULATOR_ENTRA
 from phi_emulator.config import EmulatorConfig
 from phi_emulator.engine.errors import EngineError, ModelLoadError
 from phi_emulator.engine.protocol import Engine, EngineInfo, Marks
-from phi_emulator.engine.scripted import ScriptError, read_script
+from phi_emulator.engine.scripted import Reciting
 from phi_emulator.engine.serving.source import AnswerSource
 from phi_emulator.engine.serving.worker import Worker
 from phi_emulator.forms.grammar import ANY_OBJECT, write_grammar
@@ -32,14 +34,22 @@ from phi_emulator.web.listening import ListenError, listen, root_url
 
 if TYPE_CHECKING:
     from phi_emulator.journal.journal import Journal
+    from phi_emulator.scripts.file import ScriptFile
+    from phi_emulator.scripts.rules import Script
     from phi_emulator.service.fault_rules import Faults
+    from phi_emulator.service.latency import Latency
     from phi_emulator.service.scopes import Scopes
+    from phi_emulator.service.scripts import Scripts
     from phi_emulator.web.server import HttpServer
 
-__all__ = ["Emulator", "EmulatorError", "find_model"]
+__all__ = ["Emulator", "EmulatorError", "find_model", "find_script"]
 
 logger = logging.getLogger("phi_emulator")
 
+_TRACES: Final = "traces"
+"""In the place of a script's file: the canned traces."""
+_NOTHING: Final = "nothing"
+"""In the place of a script's file: no rules but those that are added while it runs."""
 _GRACE_S: Final = 2.0
 """How long requests whose generation was stopped may take to say so."""
 
@@ -52,15 +62,14 @@ def find_model(config: EmulatorConfig) -> tuple[str, Callable[[], Engine]]:
     """A phrase that describes the model of `config`, or the script in its place, and a function that loads it.
 
     Raises:
-        EmulatorError: there is no such model, or the script can't be used.
+        EmulatorError: there is no such model.
     """
     from phi_emulator.models import Store, StoreError, resolve_model  # noqa: PLC0415 - see `make_engine`
 
     try:
-        script = None if config.script is None else read_script(config.script)
         store = Store(config.home)
-        found = resolve_model(None if script else config.model, store)
-    except (StoreError, ScriptError) as error:
+        found = resolve_model(config.model if config.has_model else None, store)
+    except StoreError as error:
         raise EmulatorError(str(error)) from error
 
     def make_engine() -> Engine:
@@ -79,11 +88,39 @@ def find_model(config: EmulatorConfig) -> tuple[str, Callable[[], Engine]]:
             threads=config.threads,
             calibrations=store.home / "calibrations",
         )
-        if script is not None:
-            return load_scripted(script, found.folder, found.settings, options)
+        if not config.has_model:
+            return load_scripted(found.folder, found.settings, options, source=config.script_name or "")
         return load_engine(found.folder, found.settings, options)
 
-    return "a script answers, no model" if script else found.description, make_engine
+    return found.description if config.has_model else "a script answers, no model", make_engine
+
+
+def find_script(config: EmulatorConfig) -> tuple[ScriptFile | None, Script | None]:
+    """The file of the script that `config` names, to be followed, and what it holds.
+
+    Raises:
+        EmulatorError: it can't be used.
+    """
+    name = config.script_name
+    if name is None or name == _NOTHING:
+        return None, None
+    from phi_emulator.scripts.errors import ScriptError  # noqa: PLC0415 - most emulators have none
+    from phi_emulator.scripts.file import ScriptFile, of_traces  # noqa: PLC0415
+
+    if name == _TRACES:
+        return None, of_traces()
+    try:
+        file = ScriptFile(Path(name).expanduser())
+        script = file.read()
+    except ScriptError as error:
+        raise EmulatorError(f"the script can't be used: {error}") from error
+    needed_by = None if config.has_model else script.model_needed_by
+    if needed_by is not None:
+        raise EmulatorError(
+            f"the script can't be used: {name}: {needed_by} needs a model, and none is loaded: "
+            "use `--script FILE` in the place of `--model scripted:FILE`"
+        )
+    return file, script
 
 
 def _warm(make_engine: Callable[[], Engine]) -> Callable[[], Engine]:
@@ -110,9 +147,9 @@ class Emulator:
     """An emulator in this process; a context manager that starts and stops it.
 
     Without `config` it takes the defaults and a free port. `make_engine` is called on the engine's thread and stands
-    for the model or script that `config` names. `clock` tells seconds: when a request came to what, how long one may
-    wait, what counts for a limit, when tokens expire; without it `time.monotonic`, and `time.time` for tokens. Both are
-    meant for tests.
+    for the model or script that `config` names. `clock` tells the time and is what every wait goes through: of faults,
+    of latency, for a limit's window, for a place in the queue, until an answer has taken too long, until a token
+    expires. With a `phi_client.testing.VirtualClock` none of them takes time. Both are meant for tests.
     """
 
     def __init__(
@@ -120,7 +157,7 @@ class Emulator:
         config: EmulatorConfig | None = None,
         *,
         make_engine: Callable[[], Engine] | None = None,
-        clock: Callable[[], float] | None = None,
+        clock: Clock = SYSTEM_CLOCK,
     ) -> None:
         self.config = EmulatorConfig(port=0) if config is None else config
         self.description = ""
@@ -132,6 +169,8 @@ class Emulator:
         self._source: AnswerSource | None = None
         self._server: HttpServer | None = None
         self._faults: Faults | None = None
+        self._script: Scripts | None = None
+        self._latency: Latency | None = None
         self._scopes: Scopes | None = None
         self._journal: Journal | None = None
         self._thread: threading.Thread | None = None
@@ -144,6 +183,7 @@ class Emulator:
         """
         if self._socket is not None:
             raise EmulatorError("the emulator was started before: make a new one")
+        script_file, script = find_script(self.config)
         make_engine = self._make_engine
         if make_engine is None:
             self.description, make_engine = find_model(self.config)
@@ -155,10 +195,10 @@ class Emulator:
             raise EmulatorError(str(error)) from error
         self._bound_port = self._socket.getsockname()[1]
         source: AnswerSource = Worker(
-            make_engine,
+            lambda: Reciting(make_engine()),
             queue_size=self.config.queue_size,
             queue_seconds=self.config.queue_seconds,
-            clock=self._clock or time.monotonic,
+            clock=self._clock.now,
         )
         try:
             # The model loads on the worker's thread while the server's modules are imported on this one.
@@ -177,14 +217,22 @@ class Emulator:
             self._socket.close()
             raise
         self._source = source
-        clock, config = self._clock or time.monotonic, self.config
+        clock, config = self._clock, self.config
         service = ChatService(source, has_extensions=config.extensions, clock=clock)
-        authority = Authority(config.tenant, lifetime_s=config.token_seconds, clock=self._clock or time.time)
-        app = App(service, config, authority=authority, clock=clock)
-        self._faults = app.faults
+        authority = Authority(config.tenant, lifetime_s=config.token_seconds, clock=clock.unix)
+        app = App(
+            service,
+            config,
+            authority=authority,
+            clock=clock,
+            script_file=script_file,
+            script=script,
+            has_model=config.has_model or self._make_engine is not None,
+        )
+        self._faults, self._script = app.faults, app.script
+        self._latency, self._journal = app.latency, app.journal
         self._scopes = app.scopes
-        self._journal = app.journal
-        self._server = HttpServer(app)
+        self._server = HttpServer(app, clock)
         self._thread = threading.Thread(
             target=self._server.serve_until_stopped,
             args=(self._socket,),
@@ -236,6 +284,20 @@ class Emulator:
         if self._faults is None:
             raise EmulatorError("the emulator was not started: call `start()` first")
         return self._faults
+
+    @property
+    def script(self) -> Scripts:
+        """What is answered in the place of the model: rules that can be added, replaced and counted while it runs."""
+        if self._script is None:
+            raise EmulatorError("the emulator was not started: call `start()` first")
+        return self._script
+
+    @property
+    def latency(self) -> Latency:
+        """How fast answers come: a profile that can be put in the place of another, and how it was kept."""
+        if self._latency is None:
+            raise EmulatorError("the emulator was not started: call `start()` first")
+        return self._latency
 
     @property
     def scopes(self) -> Scopes:

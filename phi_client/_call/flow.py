@@ -17,7 +17,6 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final, TypeVar, cast
 
-from phi_client._call.clock import Clock
 from phi_client._call.deadline import Deadline, Limits
 from phi_client._call.errors import (
     APIConnectionError,
@@ -44,6 +43,7 @@ from phi_client._call.stream_reader import OpenStream, StreamReader
 from phi_client._call.targets import Target
 from phi_client._call.telemetry import AttemptTrace, CallTrace, begin_trace
 from phi_client._call.tokens import USUAL, AccessToken, Tokens, ways_to_renew
+from phi_client.contract.clock.base import Clock
 from phi_client.contract.error_body import MAX_ERROR_BYTES
 from phi_client.contract.secrets import credentials_in
 

@@ -19,13 +19,13 @@ from datetime import UTC
 from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
-from phi_client._call.clock import SYSTEM_CLOCK, Clock
 from phi_client._call.deadline import Deadline
 from phi_client._call.errors import APIConnectionError, APIStatusError, APITimeoutError, ModelError, PhiError
 from phi_client._call.fork_lock import ForkSafeLock
 from phi_client._call.interruptions import StreamInterruptedError
 from phi_client._call.log import RETRY_LOGGER
 from phi_client._call.steps import Flow, Wait
+from phi_client.contract.clock.base import SYSTEM_CLOCK, Clock
 from phi_client.contract.wire import get_header
 
 if TYPE_CHECKING:

@@ -13,14 +13,13 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from phi_client._call.building import CompletionBuilder
-from phi_client._call.clock import Clock
 from phi_client._call.completion import Completion, CompletionChunk
 from phi_client._call.deadline import Limits
 from phi_client._call.errors import APIConnectionError, APIResponseError
 from phi_client._call.exchange import Answer, Exchange, bare, without_echoes
 from phi_client._call.interruptions import StreamInterruptedError
 from phi_client._call.telemetry import CallTrace
-from phi_client.contract.answers import AnswerView
+from phi_client.contract.clock.base import Clock
 from phi_client.contract.error_body import ErrorBody
 from phi_client.contract.events import DONE, MAX_EVENT_BYTES, EventDecoder, ServerSentEvent, are_events
 from phi_client.contract.wire import ContractError
@@ -110,7 +109,13 @@ class StreamReader:
                 self._unread.clear()
             # The queue is drained before more is read, so all in it came when the last of them did.
             self.chunk_times.append(self._last_event)
-            chunk = self._builder.add(self._wire_chunk(event))
+            try:
+                read = self._exchange.dialect.read_event(event)
+            except ContractError as error:
+                raise self.interruption(str(error)) from bare(error)
+            if isinstance(read, ErrorBody):
+                raise self._told(read)
+            chunk = self._builder.add(read)
             if chunk.reasoning or chunk.content or chunk.finish_reason or chunk.usage or chunk.tool_calls:
                 return chunk
         if self._failure is not None:
@@ -153,15 +158,9 @@ class StreamReader:
             raw=whole.raw,
         )
 
-    def _wire_chunk(self, event: ServerSentEvent) -> AnswerView:
-        try:
-            read = self._exchange.dialect.read_event(event)
-        except ContractError as error:
-            raise self.interruption(str(error)) from bare(error)
-        if isinstance(read, ErrorBody):
-            read = without_echoes(read, self.answer.secrets)
-            raise self.interruption(f"the service reports: {read.message or read.code}", read)
-        return read
+    def _told(self, said: ErrorBody) -> StreamInterruptedError:
+        said = without_echoes(said, self.answer.secrets)
+        return self.interruption(f"the service reports: {said.message or said.code}", said)
 
     def _no_stream(self) -> CompletionChunk | None:
         """What came instead of events, under their name: a whole answer, or what the service says."""

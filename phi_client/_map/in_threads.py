@@ -13,11 +13,11 @@ from contextlib import closing, suppress
 from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, Any, Final, ParamSpec, TypeVar
 
-from phi_client._call.clock import Clock
 from phi_client._call.completion import Completion
 from phi_client._map.result import MapItem, telling_of
 from phi_client._map.start import Start
 from phi_client._map.work import MapWork
+from phi_client.contract.clock.base import Clock
 
 if TYPE_CHECKING:
     from phi_client._call.request_types import Message

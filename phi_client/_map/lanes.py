@@ -7,8 +7,8 @@ import math
 from collections.abc import Mapping
 from typing import Final
 
-from phi_client._call.clock import Clock
 from phi_client._map.pacing import Pacer, Ticket, is_refusal
+from phi_client.contract.clock.base import Clock
 
 __all__ = ["Lanes", "Place"]
 

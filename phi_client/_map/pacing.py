@@ -17,10 +17,10 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Final, Literal
 
-from phi_client._call.clock import Clock
 from phi_client._call.errors import APIStatusError, ModelError
 from phi_client._call.interruptions import ReasoningTruncatedError
 from phi_client._call.retrying import LONGEST_ASKED_WAIT_S
+from phi_client.contract.clock.base import Clock
 from phi_client.contract.wire import get_header
 
 __all__ = ["Pacer", "Ticket", "is_rate_limit", "is_refusal"]

@@ -22,7 +22,6 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar
 
-from phi_client._call.clock import SYSTEM_CLOCK, Clock
 from phi_client._call.completion import Completion
 from phi_client._call.errors import (
     APIStatusError,
@@ -46,6 +45,7 @@ from phi_client._map.pacing import is_rate_limit, is_refusal
 from phi_client._map.records import completions_in, record_of
 from phi_client._map.result import MapItem, usage_of
 from phi_client._map.start import Start
+from phi_client.contract.clock.base import SYSTEM_CLOCK, Clock
 
 if TYPE_CHECKING:
     from phi_client._call.request_types import Message

@@ -5,8 +5,9 @@ It must not decide anything: the flow says what to do, and is told what came of 
 
 from typing import Any, TypeVar
 
-from phi_client._call.clock import Clock, InstantRetries
+from phi_client._call.instant_retries import InstantRetries
 from phi_client._call.steps import AskToken, Flow, Receive, Send, Step
+from phi_client.contract.clock.base import Clock
 
 __all__ = ["AsyncCarrier"]
 

@@ -75,7 +75,8 @@ class EventDecoder:
         if b"\r" in data:
             self._after_cr = data.endswith(b"\r")
             data = data.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
-        *lines, rest = data.split(b"\n")
+        lines = data.split(b"\n")
+        rest = lines.pop()
         events: list[ServerSentEvent] = []
         for end in lines:
             line = self._whole(end) if self._line or self._at_start else end

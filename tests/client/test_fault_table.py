@@ -24,7 +24,7 @@ from phi_client import (
     StreamInterruptedError,
     Usage,
 )
-from phi_client._call.clock import Clock
+from phi_client.contract.clock.base import Clock
 from phi_client.testing import with_clock
 from tests.fault_server import (
     ANSWER,

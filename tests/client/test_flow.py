@@ -11,7 +11,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from phi_client import APIConnectionError, APITimeoutError, Completion, ConfigurationError, PhiError, Timeout
-from phi_client._call.clock import Clock
 from phi_client._call.deadline import Deadline
 from phi_client._call.exchange import Exchange, chat_exchange
 from phi_client._call.flow import Call, Lane
@@ -20,6 +19,7 @@ from phi_client._call.retrying import is_retryable
 from phi_client._call.secrets import Secrets
 from phi_client._call.steps import AskToken, Receive, Send, Wait
 from phi_client._call.targets import Target
+from phi_client.contract.clock.base import Clock
 from phi_client.contract.dialects import resolve_endpoint
 
 if TYPE_CHECKING:

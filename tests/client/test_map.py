@@ -32,11 +32,11 @@ from phi_client import (
     RetryEvent,
     Usage,
 )
-from phi_client._call.clock import Clock
 from phi_client._call.retrying import LONGEST_ASKED_WAIT_S
 from phi_client._call.targets import resolve_settings
 from phi_client._map.start import Start
 from phi_client._map.work import MapWork
+from phi_client.contract.clock.base import Clock
 from phi_client.contract.service import SERVERLESS
 from phi_client.contract.service.chat import AssistantMessage, ChatCompletion, Choice, WireUsage
 

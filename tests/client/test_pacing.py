@@ -10,10 +10,10 @@ import pytest
 from phi_emulator.service.rate_limits import LimitExceededError, Limits, RateLimits
 
 from phi_client import APIResponseError, APITimeoutError, CredentialError, ErrorBody, ModelError, PhiError
-from phi_client._call.clock import Clock
 from phi_client._call.errors import class_for_status
 from phi_client._call.retrying import read_retry_after
 from phi_client._map.pacing import Pacer, Ticket
+from phi_client.contract.clock.base import Clock
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

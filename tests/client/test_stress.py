@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from phi_client import AsyncPhiClient, PhiClient, PhiError
-from phi_client._call.clock import Clock
 from phi_client._wire.connection_pool import Lines
+from phi_client.contract.clock.base import Clock
 from phi_client.testing import with_clock
 from tests.fault_server import ANSWER, SCRIPT_HEADER, FaultServer, Route
 

@@ -7,7 +7,6 @@ from phi_emulator.engine import loading
 from phi_emulator.engine.native.ort_generator import OrtGeneratorEngine
 from phi_emulator.engine.options import ModelOptions
 from phi_emulator.engine.protocol import Engine
-from phi_emulator.engine.scripted import Script
 from phi_emulator.models.genai_config import read_settings
 from phi_emulator.models.graph import prepare
 from phi_emulator.models.graph.prepare import PreparedModel
@@ -25,5 +24,5 @@ def prepare_model(folder: Path, **sizes: Any) -> PreparedModel:
     return prepare.prepare_model(folder, read_settings(folder), **sizes)
 
 
-def load_scripted(script: Script, folder: Path, **options: Any) -> Engine:
-    return loading.load_scripted(script, folder, read_settings(folder), ModelOptions("x", **options))
+def load_scripted(folder: Path, *, source: str = "answers.toml", **options: Any) -> Engine:
+    return loading.load_scripted(folder, read_settings(folder), ModelOptions("x", **options), source=source)

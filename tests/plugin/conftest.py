@@ -6,10 +6,11 @@ from collections.abc import Callable, Iterator
 from typing import TypeAlias
 
 import pytest
+from phi_emulator import Emulator, EmulatorConfig
+
 import pytest_phi.emulator
 import pytest_phi.recordings
 import pytest_phi.run  # noqa: F401 - as those above: see `_libraries`
-from phi_emulator import Emulator, EmulatorConfig
 
 RunTests: TypeAlias = Callable[..., pytest.RunResult]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+
 from tests.plugin.conftest import RunTests
 
 SUM = "What is 12 + 30?"

@@ -21,6 +21,8 @@ from phi_emulator import Emulator, EmulatorConfig
 from phi_emulator.engine.protocol import Engine, Message
 from phi_emulator.engine.scripted import ScriptedEngine
 
+from phi_client.contract.clock.base import SYSTEM_CLOCK, Clock
+
 DEADLINE_S = 60.0
 """Long enough for a machine that is busy with other things."""
 REASONED = "<think>6 times 7</think>The answer is \\boxed{42}."
@@ -89,7 +91,7 @@ class StartEmulator(Protocol):
         *,
         engine: dict[str, Any] | None = None,
         wrap: Callable[[ScriptedEngine], Engine] = ...,
-        clock: Callable[[], float] | None = ...,
+        clock: Clock = ...,
         **config: Any,
     ) -> Running: ...
 
@@ -118,7 +120,7 @@ def start_emulator() -> Iterator[StartEmulator]:
             *,
             engine: dict[str, Any] | None = None,
             wrap: Callable[[ScriptedEngine], Engine] = lambda scripted: scripted,
-            clock: Callable[[], float] | None = None,
+            clock: Clock = SYSTEM_CLOCK,
             **config: Any,
         ) -> Running:
             gate = Gate()

@@ -35,6 +35,7 @@ from phi_client import (
     PermissionDeniedError,
     PhiClient,
 )
+from phi_client.contract.clock.base import Clock
 
 if TYPE_CHECKING:
     from phi_emulator import Emulator
@@ -203,7 +204,7 @@ def test_a_token_is_used_until_its_time_is_over_and_then_renewed(
 ) -> None:
     caplog.set_level(logging.INFO, "phi_emulator.web")
     behind_s = [0.0]
-    running = start_emulator(clock=lambda: time.time() - behind_s[0])
+    running = start_emulator(clock=Clock(unix=lambda: time.time() - behind_s[0]))
     sign_in(running.emulator, key="any")
 
     def tokens_asked_for() -> int:
@@ -222,7 +223,7 @@ def test_a_token_that_the_service_calls_expired_is_renewed_past_the_credentials_
     start_emulator: StartEmulator, sign_in: SignIn, kind: str
 ) -> None:
     ahead_s = [0.0]
-    running = start_emulator(token_seconds=3600, clock=lambda: time.time() + ahead_s[0])
+    running = start_emulator(token_seconds=3600, clock=Clock(unix=lambda: time.time() + ahead_s[0]))
     sign_in(running.emulator)
 
     def an_hour_passes() -> None:
@@ -234,7 +235,7 @@ def test_a_token_that_the_service_calls_expired_is_renewed_past_the_credentials_
 
 def test_an_expired_token_is_refused(start_emulator: StartEmulator, sign_in: SignIn) -> None:
     ahead_s = [0.0]
-    running = start_emulator(token_seconds=3600, clock=lambda: time.time() + ahead_s[0])
+    running = start_emulator(token_seconds=3600, clock=Clock(unix=lambda: time.time() + ahead_s[0]))
     sign_in(running.emulator)
     with ManagedIdentityCredential() as credential:
         token = credential.get_token("https://ml.azure.com/.default").token

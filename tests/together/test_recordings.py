@@ -34,6 +34,7 @@ from phi_emulator.recordings.replaying import Replayer
 from phi_emulator.recordings.shelf import AfterLast, load_shelf
 
 from phi_client import AsyncPhiClient, Completion, PhiClient, PhiError
+from phi_client.contract.clock.base import Clock
 from phi_client.contract.dialects.endpoint import resolve_endpoint
 from phi_client.contract.service import SURFACES
 
@@ -640,7 +641,7 @@ def test_pieces_come_at_the_recorded_times(studio: Studio, speed: float) -> None
     version = "2024-05-01-preview"
     lines[1]["request"]["api_version"] = version
     file.write_text("".join(json.dumps(line) + "\n" for line in lines), encoding="utf-8")
-    server = studio.replay(file, speed=speed, clock=lambda: now, sleep=sleep)
+    server = studio.replay(file, speed=speed, clock=Clock(now=lambda: now, sleep_async=sleep))
     endpoint = resolve_endpoint(server.root)
     assert endpoint.dialect.api_version == version
     answer = httpx.post(

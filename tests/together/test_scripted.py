@@ -94,7 +94,7 @@ def test_the_client_gets_what_the_script_says_whole_streamed_and_with_real_count
         assert "".join(pieces) == "The answer is \\boxed{408}."
         assert len(pieces) > 5
         assert client.complete("What is 17 * 24?", stop=["boxed"]).content == "The answer is \\"
-        with pytest.raises(BadRequestError, match="No answer is scripted for this request: of the 3 rules"):
+        with pytest.raises(BadRequestError, match="No answer is scripted for this request: of 3 rules"):
             client.complete("a secret question")
 
 
@@ -121,7 +121,7 @@ def test_a_request_that_is_refused_takes_no_answer_from_those_in_turn(
     assert [content(post(emulator, "your turn", max_tokens=5)) for _ in range(2)] == ["first", "second"]
     refused = post(emulator, "your turn", max_tokens=5)
     assert refused.status_code == 400
-    assert "rule 2 does, and has no answer left" in refused.text
+    assert "has no answer left" in refused.text
 
 
 def test_calls_of_tools_are_found_in_it(started: Callable[..., Emulator]) -> None:
@@ -148,14 +148,23 @@ def test_banner_status_and_info_say_that_no_model_answers(
     assert post(emulator, "What is 17 * 24?").json()["model"] == "scripted"
 
 
-@pytest.mark.parametrize(("text", "said"), [("[[rule]]\nanser = 'a'", "'anser'"), (None, "can't be read")])
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        (
+            "[[rule]]\nanser = 'a'",
+            "other.toml:2: rule[0].anser: there is nothing of that name: did you mean `answer`",
+        ),
+        (None, "No such file"),
+    ],
+)
 def test_a_script_that_can_not_be_used_is_said_before_anything_listens(
     tmp_path: Path, text: str | None, said: str
 ) -> None:
     path = tmp_path / "other.toml"
     if text is not None:
         path.write_text(text, encoding="utf-8")
-    with pytest.raises(EmulatorError, match=said) as caught:
+    with pytest.raises(EmulatorError, match=re.escape(said)) as caught:
         Emulator(EmulatorConfig(port=0, model=f"scripted:{path}")).start()
     assert str(path) in str(caught.value)
 
@@ -163,10 +172,10 @@ def test_a_script_that_can_not_be_used_is_said_before_anything_listens(
 def test_a_script_without_a_file_is_no_setting() -> None:
     with pytest.raises(ConfigError, match=r"name the script's file, as in scripted:answers\.toml"):
         EmulatorConfig(model="scripted:")
-    assert EmulatorConfig(model="scripted:~/a.toml").script == Path("~/a.toml").expanduser()
-    assert EmulatorConfig(model=r"scripted:C:\a.toml").script == Path(r"C:\a.toml")
-    assert EmulatorConfig(model="scripted").script is None
-    assert EmulatorConfig(model="phi:scripted:x").script is None
+    assert EmulatorConfig(model="scripted:~/a.toml").script_name == "~/a.toml"
+    assert EmulatorConfig(model=r"scripted:C:\a.toml").script_name == r"C:\a.toml"
+    assert EmulatorConfig(model="scripted").script_name is None
+    assert EmulatorConfig(model="phi:scripted:x").script_name is None
 
 
 def run(*words: str) -> subprocess.CompletedProcess[str]:
@@ -189,7 +198,7 @@ def test_a_script_that_is_not_there_ends_the_command_with_one_line(tmp_path: Pat
     child = ["--", sys.executable, "-c", ""] if words == ["exec"] else []
     done = run(*words, "--model", f"scripted:{tmp_path / 'none.toml'}", *child)
     assert (done.returncode, done.stdout) == (1, "")
-    assert re.fullmatch(r"Error: '.*none\.toml' can't be read: .*\n", done.stderr)
+    assert re.fullmatch(r"Error: the script can't be used: .*none\.toml: No such file.*\n", done.stderr)
 
 
 def test_a_script_is_not_measured(file: Path) -> None:

@@ -19,6 +19,8 @@ from phi_emulator.doctor.forecast import rate_phrase
 from phi_emulator.emulator import Emulator
 from phi_emulator.engine.machine.memory import memory_phrase
 from phi_emulator.engine.protocol import EngineInfo
+from phi_emulator.latency.language import write_line
+from phi_emulator.latency.profile import Profile
 from phi_emulator.models.printable import printable
 from phi_emulator.platforms import environment_line, is_windows
 
@@ -122,6 +124,8 @@ def _active(config: EmulatorConfig) -> list[tuple[str, str]]:
         said.append(("filter", config.content_filter))
     if config.faults is not None:
         said.append(("faults", f"rules of {config.faults}"))
+    if config.latency_profile is not None:
+        said.append(("latency", _latency(config.latency_profile)))
     if config.deployments:
         said.append(("deployed", ", ".join(config.deployments)))
     if config.deterministic:
@@ -131,6 +135,11 @@ def _active(config: EmulatorConfig) -> list[tuple[str, str]]:
     if config.extensions:
         said.append(("extended", _EXTENDED))
     return said
+
+
+def _latency(profile: Profile) -> str:
+    named = f"{profile.name}: " if profile.name else ""
+    return f"{named}{write_line(profile)}"
 
 
 def _exports(emulator: Emulator, platform: str) -> list[str]:

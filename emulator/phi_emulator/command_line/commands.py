@@ -167,7 +167,7 @@ def bench(
     names = ("model", "context", "cache_mb", "cache_bits", "max_running", "threads", "deterministic")
     settings = _given({name: given.pop(name) for name in names})
     config = _configure({"port": 0, "log_level": "warning"} | settings)
-    if config.script is not None:
+    if not config.has_model:
         raise click.UsageError("a script has no speed: name a model to measure")
     try:
         report = run_benchmark(config, _given(given), tell=lambda line: click.echo(line, err=True))

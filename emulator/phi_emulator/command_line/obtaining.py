@@ -70,7 +70,7 @@ def obtain_model(config: EmulatorConfig, *, yes: bool) -> EmulatorConfig:
     """
     with told():
         store = Store(config.home)
-        if config.script is not None:
+        if not config.has_model:
             return config
         if config.model is None:
             default = PHI_4_MINI_REASONING.variant()

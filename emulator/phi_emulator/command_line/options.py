@@ -146,6 +146,12 @@ def _settings(*, without_model: str, port: str | None, log_level: str | None) ->
             group=_MODEL,
         ),
         _option(
+            "script",
+            "TOML or JSON file of answers that are given before the model is asked.",
+            "FILE",
+            group=_MODEL,
+        ),
+        _option(
             "home", "Folder of the pulled models; without it the user's data folder.", "FOLDER", group=_MODEL
         ),
         _option("context", "Tokens of prompt and answer together.", "TOKENS", group=_MODEL),
@@ -177,6 +183,13 @@ def _settings(*, without_model: str, port: str | None, log_level: str | None) ->
             group=_SURFACES,
         ),
         _option("faults", "What goes wrong with answers: a TOML or JSON file.", "FILE", group=_SURFACES),
+        _option(
+            "latency",
+            "How fast answers come: a preset of `phi-emulator latency`, a TOML or JSON file, or a line such as "
+            '"first=800ms, rate=40/s, jitter=0.2".',
+            "PRESET|FILE|LINE",
+            group=_SURFACES,
+        ),
         switch("help_text", "Append the front door's help text to the model's errors.", _SURFACES),
         switch("extensions", "Take what the hosted model has not: response_format and tools.", _SURFACES),
         switch("loose", "Take any api-version.", _SURFACES),

@@ -91,11 +91,13 @@ class Doctor:
         yield from self.packages()
         yield self.disk()
         try:
-            found = resolve_model(None if self._config.script else self._config.model, Store(self._pulled_to))
+            found = resolve_model(
+                self._config.model if self._config.has_model else None, Store(self._pulled_to)
+            )
         except StoreError as error:
             yield Finding("failure", "model", str(error))
         else:
-            if self._config.script:
+            if not self._config.has_model:
                 yield Finding(
                     "note", "model", "a script answers, no model; the bundled one is looked at here"
                 )

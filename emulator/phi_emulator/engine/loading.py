@@ -15,7 +15,7 @@ from phi_emulator.engine.machine.devices import CPU, Device, on_a_device
 from phi_emulator.engine.native.load_errors import check_name, load_error
 from phi_emulator.engine.options import ModelOptions
 from phi_emulator.engine.protocol import Engine
-from phi_emulator.engine.scripted import Script, ScriptedEngine
+from phi_emulator.engine.scripted import ScriptedEngine
 from phi_emulator.models.genai_config import Settings
 from phi_emulator.models.graph.prepare import SIDE_BY_SIDE, PreparedModel, prepare_model
 
@@ -70,13 +70,14 @@ def load_engine(folder: Path, settings: Settings, options: ModelOptions) -> Engi
     return on_a_device(options.device, settings, load)
 
 
-def load_scripted(script: Script, folder: Path, settings: Settings, options: ModelOptions) -> Engine:
-    """The engine that answers from a script, with the tokens of the model in `folder`, which is not loaded.
+def load_scripted(folder: Path, settings: Settings, options: ModelOptions, *, source: str) -> Engine:
+    """An engine that recites alone, with the tokens of the model in `folder`, which is not loaded.
 
-    As much context is served as `options` ask for; without a wish as much as the model has.
+    As much context is served as `options` ask for; without a wish as much as the model has. `source` is where its
+    answers are from.
 
     Raises:
-        ModelLoadError: the model's tokens can't be had, or say something else than the script.
+        ModelLoadError: the model's tokens can't be had.
     """
     if not has_engine_api():
         raise ModelLoadError(
@@ -87,17 +88,15 @@ def load_scripted(script: Script, folder: Path, settings: Settings, options: Mod
     context = options.context_length or settings["model"]["context_length"]
     try:
         text = load_text(folder, settings, context=context)
-        known = {answer: text.pieces(answer) for answer in script.texts()}
     except (RuntimeError, OSError, ValueError, LookupError, TypeError) as error:
         raise load_error(folder, error) from error
     return ScriptedEngine(
-        script.answer,
-        check=script.check,
+        lambda _: "",  # who has nothing to recite is not asked
         encode=text.encoder,
-        pieces=known.__getitem__,
+        pieces=text.pieces,
         context_length=context,
         max_running=options.max_running or SIDE_BY_SIDE,
         marks=text.encoder.marks,
-        source=str(script.source),
+        source=source,
         why="no model",
     )

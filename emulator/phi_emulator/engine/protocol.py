@@ -19,6 +19,7 @@ __all__ = [
     "EngineInfo",
     "Marks",
     "Message",
+    "Recital",
     "Sampling",
     "Step",
 ]
@@ -47,6 +48,30 @@ class Marks:
     """The role of a message that holds what a tool answered."""
 
 
+class EndReason(StrEnum):
+    """Why a sequence ended."""
+
+    STOP = "stop"
+    """The model closed its turn, or a stop string appeared."""
+    LENGTH = "length"
+    """The limit of tokens was reached."""
+    CONTENT_FILTER = "content_filter"
+    """A recital says so; models don't."""
+    TOOL_CALLS = "tool_calls"
+    """A recital says so; models don't."""
+
+
+@dataclass(frozen=True, slots=True)
+class Recital:
+    """A text to be said in the place of the model's own, in the model's tokens."""
+
+    text: str
+    cuts: Sequence[int] | None = None
+    """Where its pieces end, in letters, ascending; the rest is the last one. `None`: a piece is a token."""
+    end: EndReason = EndReason.STOP
+    """Why it is said to end, if it comes to its end."""
+
+
 @dataclass(frozen=True, slots=True)
 class Sampling:
     """How the next tokens are chosen and when to end.
@@ -62,15 +87,8 @@ class Sampling:
     stop: tuple[str, ...] = ()
     guidance: str | None = None
     """A grammar that the answer keeps, from `grammar`; one that `check_guidance` took."""
-
-
-class EndReason(StrEnum):
-    """Why a sequence ended."""
-
-    STOP = "stop"
-    """The model closed its turn, or a stop string appeared."""
-    LENGTH = "length"
-    """The limit of tokens was reached."""
+    recital: Recital | None = None
+    """What is said in the place of the model's answer; `engine.scripted.Reciting` says it for any engine."""
 
 
 class Step(NamedTuple):
@@ -166,6 +184,14 @@ class Engine(Protocol):
 
         Raises:
             GuidanceError: it can't, or this engine follows none.
+        """
+        ...
+
+    def pieces(self, text: str) -> Sequence[tuple[int, str]]:
+        """The tokens that say a text, each with what it completes: as the model would have written it.
+
+        Raises:
+            EngineError: no tokens say it, or this engine can't tell.
         """
         ...
 

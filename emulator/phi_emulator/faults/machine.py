@@ -5,7 +5,6 @@ It must not know how any of them works.
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Mapping
 from typing import Final
 
@@ -65,6 +64,6 @@ MACHINES: Final[Mapping[str, type[Machine]]] = {
 """By the name of the effect."""
 
 
-def machine_for(fault: Fault, surface: Surface, unix: Callable[[], float] = time.time) -> Machine:
+def machine_for(fault: Fault, surface: Surface, unix: Callable[[], float]) -> Machine:
     """What carries out `fault` on one answer of `surface`; `unix` tells the seconds since 1970."""
     return MACHINES[fault.effect.name](fault, surface, unix)

@@ -25,9 +25,11 @@ __all__ = [
     "FaultError",
     "Rule",
     "When",
+    "read_calls",
     "read_fault",
     "read_rule",
     "read_rules",
+    "read_when",
 ]
 
 MOST_RULES: Final = 1000
@@ -141,6 +143,21 @@ class When:
             and all(call.headers.get(name) == value for name, value in self.headers.items())
         )
 
+    @property
+    def table(self) -> dict[str, Any]:
+        """What it could be read from. Values of headers are not shown."""
+        first, last = self.call
+        shown_as = {
+            "call": first if first == last else f"{first}-{last or ''}",
+            "headers": dict.fromkeys(self.headers, "…"),
+        }
+        plain = When()
+        return {
+            name: shown_as.get(name, getattr(self, name))
+            for name in CONDITIONS
+            if getattr(self, name) != getattr(plain, name)
+        }
+
 
 @dataclass(frozen=True, slots=True, eq=False, kw_only=True)
 class Rule:
@@ -153,17 +170,7 @@ class Rule:
     @property
     def table(self) -> dict[str, Any]:
         """What it could be read from, with all values of the fault. Values of headers are not shown."""
-        first, last = self.when.call
-        shown = {
-            "call": first if first == last else f"{first}-{last or ''}",
-            "headers": dict.fromkeys(self.when.headers, "…"),
-        }
-        plain = When()
-        when = {
-            name: shown.get(name, getattr(self.when, name))
-            for name in CONDITIONS
-            if getattr(self.when, name) != getattr(plain, name)
-        }
+        when = self.when.table
         return (
             self.fault.table
             | ({"times": self.times} if self.times else {})
@@ -200,7 +207,7 @@ def read_rule(table: object) -> Rule:
     given = _table(table)
     fault = read_fault({name: value for name, value in given.items() if name not in ("when", "times")})
     try:
-        when = _read_when(_table(given.get("when", {})))
+        when = read_when(_table(given.get("when", {})))
     except FaultError as error:
         raise error.under("when") from None
     times = _whole(given["times"], "times", least=1) if "times" in given else None
@@ -241,13 +248,18 @@ def read_fault(table: Mapping[str, object]) -> Fault:
     return Fault(effect, MappingProxyType(values))
 
 
-def _read_when(table: Mapping[str, object]) -> When:
+def read_when(table: Mapping[str, object]) -> When:
+    """The conditions in a table.
+
+    Raises:
+        FaultError: there is no such condition, or a value can't be.
+    """
     given: dict[str, Any] = {}
     for key, value in table.items():
         if key == "headers":
             given[key] = _headers(value)
         elif key == "call":
-            given[key] = _calls(value)
+            given[key] = read_calls(value)
         elif key == "every":
             given[key] = _whole(value, key, least=1)
         elif key == "seed":
@@ -284,18 +296,22 @@ def _value(parameter: Parameter, value: object) -> Value:
     return int(value)
 
 
-def _calls(value: object) -> tuple[int, int | None]:
-    """`3`, `"2-4"`, or `"3-"`."""
+def read_calls(value: object, name: str = "call") -> tuple[int, int | None]:
+    """`3`, `"2-4"`, or `"3-"`, under the key `name`.
+
+    Raises:
+        FaultError: it is something else.
+    """
     if not isinstance(value, str):
-        only = _whole(value, "call", least=1)
+        only = _whole(value, name, least=1)
         return only, only
     found = _RANGE.fullmatch(value.strip())
     if found is None:
-        raise FaultError(f"{shown(value)} is no number of a call, and no range such as `2-4` or `3-`", "call")
+        raise FaultError(f"{shown(value)} is no number of a {name}, and no range such as `2-4` or `3-`", name)
     first = int(found[1])
     last = first if found[2] is None else int(found[3]) if found[3] else None
     if first < 1 or (last is not None and last < first):
-        raise FaultError(f"{shown(value)} holds no call: they are counted from 1", "call")
+        raise FaultError(f"{shown(value)} holds no {name}: they are counted from 1", name)
     return first, last
 
 

@@ -1,7 +1,7 @@
-"""What rules have met so far: counts of calls and of faults, for each scope apart.
+"""What rules have met so far: counts of calls and of hits, for each scope apart.
 
-It must not know what a fault is. Chance is a function of the rule's place, its seed and the call's number, so that the
-same rules and the same order of calls give the same faults, on every machine.
+It must not know what a rule does. Chance is a function of the rule's place, its seed and the call's number, so that the
+same rules and the same order of calls give the same hits, on every machine.
 """
 
 from __future__ import annotations
@@ -9,57 +9,95 @@ from __future__ import annotations
 import hashlib
 import threading
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, Generic, Protocol, TypeVar
 
-from phi_emulator.faults.rules import Call, Rule
+from phi_emulator.faults.rules import Call, Rule, When
 
-__all__ = ["Counts", "FaultState"]
+__all__ = ["Counted", "Counts", "FaultState", "RuleState", "Taken", "visible"]
 
 _MOST_SCOPES: Final = 1000
 
 
+class Counted(Protocol):
+    """A rule, as far as it is counted."""
+
+    @property
+    def when(self) -> When:
+        """Which calls it is about."""
+        ...
+
+    @property
+    def times(self) -> int | None:
+        """How often it holds at most."""
+        ...
+
+
+R = TypeVar("R", bound=Counted)
+
+
 @dataclass(slots=True)
 class Counts:
-    """How many calls a rule was asked about, and how many of them met its fault."""
+    """How many calls a rule was asked about, and how many of them it was chosen for: `faults`, of a rule for faults."""
 
     calls: int = 0
     faults: int = 0
 
 
-class FaultState:
-    """The counts of one emulator's rules. A scope has its own, so that parallel tests don't meet. Threads may ask.
+@dataclass(frozen=True, slots=True)
+class Taken(Generic[R]):
+    """A rule that was chosen, and for how many calls it had been before."""
+
+    rule: R
+    before: int
+    count: Counts
+    counted: tuple[Counts, ...]
+    """Of all that fitted."""
+
+
+class RuleState(Generic[R]):
+    """The counts of rules. A scope has its own, so that parallel tests don't meet. Threads may ask.
 
     Of a thousand scopes the one that was not used for longest is forgotten.
     """
 
     def __init__(self) -> None:
-        self._scopes: OrderedDict[str, dict[Rule, Counts]] = OrderedDict()
+        self._scopes: OrderedDict[str, dict[R, Counts]] = OrderedDict()
         self._lock = threading.Lock()
 
-    def choose(self, rules: Sequence[Rule], call: Call, scope: str = "") -> Rule | None:
-        """The rule whose fault a call meets: the first that is due. All that fit count the call."""
+    def take(self, rules: Sequence[R], fits: Callable[[R, int], bool], scope: str = "") -> Taken[R] | None:
+        """The first rule that fits, with how often it was chosen before, and is due. All that fit count the call."""
         with self._lock:
             counts = self._of(scope, rules)
-            chosen: Rule | None = None
-            for place, rule in enumerate(_visible(rules, scope)):
-                if not rule.when.fits(call) or not rule.fault.suits(call):
-                    continue
+            chosen: R | None = None
+            before = 0
+            counted: list[Counts] = []
+            for place, rule in enumerate(visible(rules, scope)):
                 count = counts.setdefault(rule, Counts())
+                if not fits(rule, count.faults):
+                    continue
                 count.calls += 1
+                counted.append(count)
                 if chosen is None and _is_due(rule, place, count):
-                    chosen = rule
+                    chosen, before = rule, count.faults
                     count.faults += 1
-            return chosen
+            return None if chosen is None else Taken(chosen, before, counts[chosen], tuple(counted))
 
-    def counts(self, rules: Sequence[Rule], scope: str = "") -> list[tuple[Rule, Counts]]:
+    def give_back(self, taken: Taken[R]) -> None:
+        """Count a choice no more: nothing came of it."""
+        with self._lock:
+            taken.count.faults -= 1
+            for count in taken.counted:
+                count.calls -= 1
+
+    def counts(self, rules: Sequence[R], scope: str = "") -> list[tuple[R, Counts]]:
         """The rules that hold in a scope, with what they have met there."""
         with self._lock:
             known = self._scopes.get(scope, {})
             return [
                 (rule, Counts(found.calls, found.faults))
-                for rule in _visible(rules, scope)
+                for rule in visible(rules, scope)
                 for found in [known.get(rule, Counts())]
             ]
 
@@ -71,7 +109,7 @@ class FaultState:
             else:
                 self._scopes.pop(scope, None)
 
-    def _of(self, scope: str, rules: Sequence[Rule]) -> dict[Rule, Counts]:
+    def _of(self, scope: str, rules: Sequence[R]) -> dict[R, Counts]:
         counts = self._scopes.setdefault(scope, {})
         self._scopes.move_to_end(scope)
         if len(self._scopes) > _MOST_SCOPES:
@@ -82,12 +120,21 @@ class FaultState:
         return counts
 
 
-def _visible(rules: Sequence[Rule], scope: str) -> list[Rule]:
+class FaultState(RuleState[Rule]):
+    """The counts of one emulator's rules for faults."""
+
+    def choose(self, rules: Sequence[Rule], call: Call, scope: str = "") -> Rule | None:
+        """The rule whose fault a call meets: the first that is due. All that fit count the call."""
+        taken = self.take(rules, lambda rule, _: rule.when.fits(call) and rule.fault.suits(call), scope)
+        return None if taken is None else taken.rule
+
+
+def visible(rules: Sequence[R], scope: str) -> list[R]:
     """The rules of a scope and those of all: other scopes' must not change a rule's place."""
     return [rule for rule in rules if rule.when.scope in (None, scope)]
 
 
-def _is_due(rule: Rule, place: int, count: Counts) -> bool:
+def _is_due(rule: Counted, place: int, count: Counts) -> bool:
     when = rule.when
     first, last = when.call
     if count.calls < first or (last is not None and count.calls > last):

@@ -7,14 +7,13 @@ from __future__ import annotations
 
 import math
 import threading
-import time
-from collections.abc import Callable
 from types import TracebackType
 from typing import Final, Protocol, Self
 
 from starlette.requests import Request
 from starlette.types import Receive, Scope, Send
 
+from phi_client.contract.clock.base import SYSTEM_CLOCK, Clock
 from phi_client.contract.emulator import EMULATOR_HOST, EMULATOR_KEY
 from phi_client.contract.parameters import EXTRA_PARAMETERS
 from phi_client.contract.service import Surface
@@ -64,10 +63,11 @@ class LocalApp:
         root: Surface,
         key: str = EMULATOR_KEY,
         host: str = EMULATOR_HOST,
-        clock: Callable[[], float] = time.monotonic,
+        clock: Clock = SYSTEM_CLOCK,
     ) -> None:
         self._root = root
-        self._clock = clock
+        self.clock = clock
+        """What each wait of an exchange goes through."""
         self._behaviour = Behaviour()
         self._step = step
         self._chain = chained(
@@ -76,7 +76,7 @@ class LocalApp:
                 say_stopping,
                 checked(lambda exchange: check_message(exchange.request.scope)),
                 checked(lambda exchange: check_source(exchange.headers, host)),
-                Gate(key, Authority()),
+                Gate(key, Authority(clock=clock.unix)),
             ),
             self._answer,
         )
@@ -85,12 +85,12 @@ class LocalApp:
         """Answer one request."""
         surface, path = place_of(scope["path"], self._root)
         place = Place(surface, path, {})
-        exchange = Exchange(Request(scope), place, surface, self._behaviour, _SESSION, self._clock)
+        exchange = Exchange(Request(scope), place, surface, self._behaviour, _SESSION, self.clock)
         await pass_through(self._chain, exchange, receive, send)
 
     async def _answer(self, exchange: Exchange, receive: Receive, send: Send) -> None:
         request = Request(exchange.request.scope, receive)
-        body = await read_body(request, exchange.dialect, _MOST_BODY_BYTES)
+        body = await read_body(request, exchange.dialect, _MOST_BODY_BYTES, clock=self.clock)
         asked = RecordedRequest(
             surface=exchange.dialect.name,
             method=request.method,
@@ -115,7 +115,7 @@ class LocalServer:
         self, app: LocalApp, *, host: str = EMULATOR_HOST, port: int = 0, drain_seconds: float = 0
     ) -> None:
         self._socket = listen(host, port)
-        self._server = HttpServer(app)
+        self._server = HttpServer(app, app.clock)
         self._drain_seconds = drain_seconds
         self._thread = threading.Thread(
             target=self._server.serve_until_stopped,

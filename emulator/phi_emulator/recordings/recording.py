@@ -10,7 +10,6 @@ from __future__ import annotations
 import asyncio
 import logging
 import threading
-import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import reduce
@@ -20,6 +19,7 @@ import httpx
 from starlette.requests import ClientDisconnect
 from starlette.types import Receive, Send
 
+from phi_client.contract.clock.base import SYSTEM_CLOCK, Clock
 from phi_client.contract.dialects.endpoint import Endpoint
 from phi_client.contract.events import DONE, encode_event
 from phi_client.contract.secrets import letters_in
@@ -195,11 +195,9 @@ class _Tape:
 
 
 class Recorder:
-    """Forwards to `upstream` and records into `file`; `clock` tells seconds from any beginning."""
+    """Forwards to `upstream` and records into `file`; `clock` tells their times."""
 
-    def __init__(
-        self, upstream: Upstream, file: RecordingFile, *, clock: Callable[[], float] = time.monotonic
-    ) -> None:
+    def __init__(self, upstream: Upstream, file: RecordingFile, *, clock: Clock = SYSTEM_CLOCK) -> None:
         self._upstream = upstream
         self._file = file
         self._clock = clock
@@ -215,7 +213,7 @@ class Recorder:
         Raises:
             ClientDisconnect: the client left before the end; what came until then is recorded.
         """
-        tape = _Tape(self._clock(), self._clock)
+        tape = _Tape(self._clock.now(), self._clock.now)
         surface = exchange.dialect
         name, value = await self._upstream.credential_of(surface)
         headers = {name: value for name, value in exchange.headers.items() if name != "host"}

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import time
 from collections import deque
-from collections.abc import Awaitable, Callable
 from typing import Final
 
 from starlette.types import Receive, Send
 
+from phi_client.contract.clock.base import SYSTEM_CLOCK, Clock
 from phi_client.contract.service.refusals import Refusal
 from phi_emulator.recordings.exchanges import End, RecordedExchange, RecordedRequest
 from phi_emulator.recordings.local import AnswerStep
@@ -35,8 +34,7 @@ class Replayer:
     """Answers from a shelf. `speed` is how much faster than recorded: 1 keeps the times, 0 waits for nothing.
 
     What no recording answers goes to `otherwise`, where there is one, and else gets an error.
-
-    `clock` tells seconds from any beginning, `sleep` waits so many of them.
+    Its waits are `clock`'s.
     """
 
     def __init__(
@@ -45,14 +43,12 @@ class Replayer:
         *,
         speed: float = 1,
         otherwise: AnswerStep | None = None,
-        clock: Callable[[], float] = time.monotonic,
-        sleep: Callable[[float], Awaitable[object]] = asyncio.sleep,
+        clock: Clock = SYSTEM_CLOCK,
     ) -> None:
         self._shelf = shelf
         self._speed = speed
         self._otherwise = otherwise
         self._clock = clock
-        self._sleep = sleep
         self._turn = asyncio.Lock()
         self.answered = 0
         """Requests that a recording answered."""
@@ -68,7 +64,7 @@ class Replayer:
             ServiceError: no recording answers it.
             ClientDisconnect: the client left before the end.
         """
-        started = self._clock()
+        started = self._clock.now()
         try:
             # In a thread: what a large body means takes a while to read.
             async with self._turn:
@@ -106,6 +102,6 @@ class Replayer:
     async def _wait(self, started: float, ms: int) -> None:
         """Until so many milliseconds after the request, by the recording's time."""
         if self._speed:
-            seconds = started + ms / 1000 / self._speed - self._clock()
+            seconds = started + ms / 1000 / self._speed - self._clock.now()
             if seconds > 0:
-                await self._sleep(seconds)
+                await self._clock.sleep_async(seconds)

@@ -11,6 +11,8 @@ from dataclasses import dataclass, field
 
 from phi_client.contract.service import SURFACES, Surface
 from phi_emulator.faults.rules import Rule
+from phi_emulator.latency.profile import Profile
+from phi_emulator.scripts.rules import ScriptRules
 from phi_emulator.service.content_filter import ContentFilter
 from phi_emulator.service.rate_limits import Limits
 
@@ -36,6 +38,16 @@ class Behaviour:
     """Take any `api-version`."""
     faults: tuple[Rule, ...] = ()
     """What goes wrong with answers, and when."""
+    script: ScriptRules = field(default_factory=ScriptRules)
+    """What is answered in the place of the model, and when."""
+    latency: Profile | None = None
+    """How fast answers come at most; `None` is as fast as the model."""
+    scoped_latency: Mapping[str, Profile | None] = field(default_factory=dict[str, "Profile | None"])
+    """The same of single scopes, in the place of it."""
+
+    def latency_in(self, scope: str) -> Profile | None:
+        """The profile that holds in a scope."""
+        return self.scoped_latency.get(scope, self.latency)
 
 
 class CurrentBehaviour:

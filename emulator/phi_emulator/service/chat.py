@@ -6,10 +6,11 @@ It must not know HTTP. What differs between surfaces it asks the dialect.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Final
 
+from phi_client.contract.clock.base import SYSTEM_CLOCK, Clock
 from phi_client.contract.model_info import ModelInfo
 from phi_client.contract.service import Surface
 from phi_client.contract.service.chat import ChatRequest
@@ -17,14 +18,17 @@ from phi_client.contract.service.filter_results import PROMPT_CATEGORIES, filter
 from phi_client.contract.service.refusals import RefusedError
 from phi_emulator.engine.errors import EngineError
 from phi_emulator.engine.protocol import EngineInfo, Message, Sampling
+from phi_emulator.engine.serving.generation import Generation
 from phi_emulator.engine.serving.lanes import Lanes
 from phi_emulator.engine.serving.source import AnswerSource, Counts, SourceStatus
 from phi_emulator.service.behaviour import Behaviour
-from phi_emulator.service.content_filter import ContentFilter
+from phi_emulator.service.content_filter import AnswerFilter, ContentFilter
 from phi_emulator.service.errors import ServiceError, error_of_engine, error_of_limit
 from phi_emulator.service.extensions import AnswerPlan, plan_answer
+from phi_emulator.service.pacing import Pace
 from phi_emulator.service.rate_limits import Deployments, LimitExceededError
 from phi_emulator.service.responses import Answer
+from phi_emulator.service.scripts import Cue
 
 __all__ = ["ChatService", "ServiceStatus"]
 
@@ -61,10 +65,16 @@ class ServiceStatus:
     """Whether forms of answers and tools are taken, which the hosted model has not."""
 
 
+async def _no_script() -> Cue | None:
+    """Let the model answer."""
+    return None
+
+
 class ChatService:
     """Chat completions from one started source of answers, within the limits of each deployment.
 
-    `has_extensions` is told, and decided by the dialects of the requests. `clock` tells the seconds of the limits.
+    `has_extensions` is told, and decided by the dialects of the requests. `clock` tells the seconds of
+    the limits, and when an answer was made.
     """
 
     def __init__(
@@ -72,14 +82,15 @@ class ChatService:
         source: AnswerSource,
         *,
         has_extensions: bool = False,
-        clock: Callable[[], float] = time.monotonic,
+        clock: Clock = SYSTEM_CLOCK,
     ) -> None:
         self._source = source
         self.lanes = Lanes()
         """Threads for what takes time with the size of a request."""
         self._has_extensions = has_extensions
-        self._deployments = Deployments(now=clock)
-        self._started = time.gmtime()
+        self._clock = clock
+        self._deployments = Deployments(now=clock.now)
+        self._started = time.gmtime(clock.unix())
 
     async def answer(
         self,
@@ -91,11 +102,15 @@ class ChatService:
         deployment: str | None = None,
         size: int = 0,
         received: float | None = None,
+        script: Callable[[], Awaitable[Cue | None]] = _no_script,
+        pace: Pace | None = None,
     ) -> Answer:
         """Queue a request; the answer is in the making when this returns.
 
         `deployment` is who is asked, by name. `size` is in how many bytes the request came: none waits for much larger
-        ones. `received` is when it came in, by the source's clock; without it that is when it is queued.
+        ones. `received` is when it came in, by the source's clock; without it that is when it is queued. `script` is
+        asked last, for what is answered in the place of the model.
+        With a `pace` it comes no faster than that.
 
         Raises:
             ServiceError: a limit is reached, the prompt is blocked or too long, the queue is full, or the engine can't.
@@ -118,7 +133,8 @@ class ChatService:
         try:
             found = await self._judge(behaviour.content_filter, dialect, plan.messages, size)
             watch = behaviour.content_filter.watch_answer()
-            generation = self._source.submit(prompt, sampling, watch=watch, received=received)
+            cue = await script()
+            generation = self._submit(prompt, sampling, cue, watch=watch, received=received)
         except EngineError as error:
             limits.withdraw(admission)
             raise error_of_engine(error, dialect) from error
@@ -141,8 +157,35 @@ class ChatService:
             prompt_found=found,
             watch=watch,
             includes_usage=request.wants_usage,
+            created=int(self._clock.unix()),
             reader=plan.reader,
+            usage={} if cue is None else cue.reply.usage,
+            pace=pace,
+            prompt_tokens=len(prompt),
         )
+
+    def _submit(
+        self,
+        prompt: Sequence[int],
+        sampling: Sampling,
+        cue: Cue | None,
+        *,
+        watch: AnswerFilter | None,
+        received: float | None,
+    ) -> Generation:
+        """Queue it with what it recites; what is refused has taken no reply.
+
+        Raises:
+            EngineError: it can't be queued.
+        """
+        if cue is not None:
+            sampling = replace(sampling, recital=cue.reply.recital)
+        try:
+            return self._source.submit(prompt, sampling, watch=watch, received=received)
+        except EngineError:
+            if cue is not None:
+                cue.give_back()
+            raise
 
     async def _plan(self, dialect: Surface, request: ChatRequest, size: int) -> AnswerPlan:
         """How the request is put to the engine, which follows the plan's grammar if it has one.

@@ -5,7 +5,6 @@ It must not know routes, HTTP or who listens.
 
 from __future__ import annotations
 
-import time
 from collections.abc import AsyncIterator, Iterator, Mapping
 from typing import Any
 
@@ -26,6 +25,7 @@ from phi_emulator.engine.serving.generation import Generation, Outcome, Progress
 from phi_emulator.forms.tool_calls import CallArguments, CallBegin, Found, SaidText, ToolCallReader
 from phi_emulator.service.content_filter import AnswerFilter
 from phi_emulator.service.errors import error_of_engine
+from phi_emulator.service.pacing import Pace
 from phi_emulator.service.rate_limits import Admission, RateLimits
 
 __all__ = ["Answer"]
@@ -35,7 +35,8 @@ class Answer:
     """One answer. Ask for `complete()` or for `events()`, once, and call `cancel()` in the end in any case.
 
     `prompt_found` is what the content filter found in the prompt, `watch` what it does to the answer, `reader` finds
-    the calls of tools in it.
+    the calls of tools in it. `usage` is told in the place of what was counted. With a `pace` it comes no faster than
+    that.
     """
 
     def __init__(
@@ -52,7 +53,11 @@ class Answer:
         prompt_found: Mapping[str, str],
         watch: AnswerFilter | None,
         includes_usage: bool,
+        created: int,
         reader: ToolCallReader | None = None,
+        usage: Mapping[str, int] | None = None,
+        pace: Pace | None = None,
+        prompt_tokens: int = 0,
     ) -> None:
         self.sampling = sampling
         """How its tokens are chosen, and how many it may have."""
@@ -65,11 +70,14 @@ class Answer:
         self._id = f"chatcmpl-{request_id}"
         self._model = model
         self._fingerprint = fingerprint
-        self._created = int(time.time())
+        self._created = created
         self._prompt_results = prompt_filter_results(prompt_found)
         self._watch = watch
         self._includes_usage = includes_usage
         self._reader = reader
+        self._told = usage or {}
+        self.pace = pace
+        self._prompt_tokens = prompt_tokens
 
     @property
     def usage(self) -> WireUsage | None:
@@ -100,7 +108,7 @@ class Answer:
             ServiceError: the engine failed or was stopped.
         """
         text, calls = "", list[dict[str, Any]]()
-        async for found in self._found():
+        async for found in self._found(whole=True):
             for one in found:
                 if isinstance(one, SaidText):
                     text += one.text
@@ -151,7 +159,7 @@ class Answer:
         )
         yield writer.begin(self._prompt_results)
         splitter = ReasoningSplitter() if self._has_reasoning_field else None
-        async for found in self._found():
+        async for found in self._found(whole=False):
             written = b"".join(event for one in found for event in self._write(writer, one, splitter))
             if written:
                 yield written
@@ -214,16 +222,24 @@ class Answer:
             completion_tokens=outcome.completion_tokens,
             total_tokens=outcome.prompt_tokens + outcome.completion_tokens,
         )
+        if self._told:
+            usage = usage.model_copy(update={"total_tokens": self._total(usage)} | dict(self._told))
         if not self._dialect.tells_details:
             return usage
         cached = {"cached_tokens": outcome.cached_prompt_tokens}
         return usage.model_copy(update={"prompt_tokens_details": cached})
 
-    async def _found(self) -> AsyncIterator[list[Found]]:
+    def _total(self, counted: WireUsage) -> int:
+        """Of what is told, as far as it is told."""
+        return self._told.get("prompt_tokens", counted.prompt_tokens) + self._told.get(
+            "completion_tokens", counted.completion_tokens
+        )
+
+    async def _found(self, *, whole: bool) -> AsyncIterator[list[Found]]:
         """Text and calls as they come, all that is there at a time."""
         has_text = False
         try:
-            async for texts in self._generation.batches():
+            async for texts in self._texts(whole=whole):
                 has_text = True
                 yield [one for text in texts for one in self._find(text)]
         except EngineError as error:
@@ -231,6 +247,15 @@ class Answer:
             raise error_of_engine(error, self._dialect) from error
         if self._reader is not None:
             yield self._reader.flush()
+
+    async def _texts(self, *, whole: bool) -> AsyncIterator[list[str]]:
+        """The text as it is to be sent."""
+        if self.pace is None:
+            async for pieces in self._generation.batches():
+                yield [piece.text for piece in pieces]
+        else:
+            async for texts in self.pace.texts(self._generation, self._prompt_tokens, whole=whole):
+                yield texts
 
     def _find(self, text: str) -> list[Found]:
         return [SaidText(text)] if self._reader is None else self._reader.feed(text)

@@ -5,23 +5,27 @@ It must not know how any of these steps works.
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from itertools import chain
 
 from starlette.requests import Request
 from starlette.types import Receive, Scope, Send
 
+from phi_client.contract.clock.base import SYSTEM_CLOCK, Clock
 from phi_client.contract.emulator import EMULATOR_HEADERS, EMULATOR_KEY
 from phi_client.contract.service import Surface
 from phi_client.contract.service.refusals import RefusedError
 from phi_emulator.config import EmulatorConfig
 from phi_emulator.journal.journal import Journal
+from phi_emulator.scripts.file import ScriptFile
+from phi_emulator.scripts.rules import Script
 from phi_emulator.service.behaviour import Behaviour, CurrentBehaviour
 from phi_emulator.service.chat import ChatService
 from phi_emulator.service.entra import Authority
 from phi_emulator.service.fault_rules import Faults
+from phi_emulator.service.latency import Latency
 from phi_emulator.service.scopes import Scopes
+from phi_emulator.service.scripts import Scripts
 from phi_emulator.web.auth import Gate
 from phi_emulator.web.chain import Link, chained, pass_through
 from phi_emulator.web.control import Control
@@ -32,6 +36,7 @@ from phi_emulator.web.fault_link import FaultLink
 from phi_emulator.web.guard import check_message, check_source
 from phi_emulator.web.home import is_browser
 from phi_emulator.web.journal_link import JournalLink
+from phi_emulator.web.latency_link import LatencyLink
 from phi_emulator.web.links import checked, limit_time, log_exchange, say_stopping
 from phi_emulator.web.routes import Routes
 
@@ -41,7 +46,9 @@ __all__ = ["App"]
 class App:
     """The emulator as an ASGI application.
 
-    `authority` issues the tokens that are taken; `clock` tells seconds, and is the one of the source that answers.
+    `authority` issues the tokens that are taken; `clock` tells the time, and is the one of the source that
+    answers.
+    `script_file` is followed, and `script` what was read from it; `has_model` is whether the source is a model.
     Further links see either all bytes as they are on the wire (`outer`), or what has passed the checks, and its answer
     (`inner`).
     """
@@ -52,7 +59,10 @@ class App:
         config: EmulatorConfig,
         *,
         authority: Authority | None = None,
-        clock: Callable[[], float] = time.monotonic,
+        clock: Clock = SYSTEM_CLOCK,
+        script_file: ScriptFile | None = None,
+        script: Script | None = None,
+        has_model: bool = True,
         journal: Journal | None = None,
         outer: Sequence[Link] = (),
         inner: Sequence[Link] = (),
@@ -61,6 +71,10 @@ class App:
         """How exchanges that begin now are met."""
         self.faults = Faults(self.behaviour)
         """What goes wrong with them."""
+        self.script = Scripts(self.behaviour, file=script_file, first=script, has_model=has_model)
+        """What is answered in the place of the model."""
+        self.latency = Latency(self.behaviour)
+        """How fast they are answered."""
         self.scopes = Scopes()
         """Whose they are."""
         self.journal = journal or Journal()
@@ -68,15 +82,19 @@ class App:
         self._service = service
         self._clock = clock
         self._root = config.dialect
-        authority = authority or Authority(config.tenant, lifetime_s=config.token_seconds)
-        self._endpoints = Endpoints(service, max_body_bytes=config.max_body_bytes)
-        self._control = Control(service, self.faults, self.journal, key=config.key)
+        authority = authority or Authority(config.tenant, lifetime_s=config.token_seconds, clock=clock.unix)
+        self._endpoints = Endpoints(service, self.script, max_body_bytes=config.max_body_bytes)
+        self._control = Control(service, self.faults, self.script, self.latency, self.journal, key=config.key)
         self._entra = Entra(authority, secret=None if config.key == EMULATOR_KEY else config.key)
         self._routes = self._routes_of(self.behaviour.now)
         self._chain = chained(
             (
                 log_exchange,
-                JournalLink(self.journal, {config.key, *chain.from_iterable(config.surface_keys.values())}),
+                JournalLink(
+                    self.journal,
+                    {config.key, *chain.from_iterable(config.surface_keys.values())},
+                    unix=clock.unix,
+                ),
                 say_stopping,
                 *outer,
                 checked(lambda exchange: check_message(exchange.request.scope)),
@@ -86,7 +104,8 @@ class App:
                 checked(_check_route),
                 checked(_check_version),
                 limit_time,
-                FaultLink(self.faults.state),
+                LatencyLink(self.latency),
+                FaultLink(self.faults.state, clock),
                 *inner,
             ),
             _handle,

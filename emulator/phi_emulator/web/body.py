@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -10,6 +9,7 @@ from typing import Final
 
 from starlette.requests import Request
 
+from phi_client.contract.clock.base import SYSTEM_CLOCK, Clock
 from phi_client.contract.service import Surface
 from phi_client.contract.service.refusals import front_door_status
 from phi_emulator.service.errors import ServiceError
@@ -61,6 +61,7 @@ async def read_json_body(
     *,
     hold: Callable[[int], None] = lambda _size: None,
     seconds: float = _READ_S,
+    clock: Clock = SYSTEM_CLOCK,
 ) -> bytes:
     """The body of a request that says it is JSON. `hold` hears each size that it comes to, and may raise.
 
@@ -74,7 +75,7 @@ async def read_json_body(
         # A web page can send any other type across origins without asking first.
         raise ServiceError(dialect.unsupported_media_type)
     try:
-        return await read_body(request, dialect, max_bytes, hold=hold, seconds=seconds)
+        return await read_body(request, dialect, max_bytes, hold=hold, seconds=seconds, clock=clock)
     except RoomTakenError:
         raise ServiceError(dialect.rate_limited(_RETRY_AFTER_S, limit="concurrency")) from None
 
@@ -86,6 +87,7 @@ async def read_body(
     *,
     hold: Callable[[int], None] = lambda _size: None,
     seconds: float = _READ_S,
+    clock: Clock = SYSTEM_CLOCK,
 ) -> bytes:
     """The body of a request, whatever it is. `hold` hears each size that it comes to, and may raise.
 
@@ -99,7 +101,7 @@ async def read_body(
         raise ServiceError(dialect.payload_too_large)
     body = bytearray()
     try:
-        async with asyncio.timeout(seconds):
+        async with clock.timeout(seconds):
             async for part in request.stream():
                 body += part
                 if len(body) > max_bytes:

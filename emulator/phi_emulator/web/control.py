@@ -1,6 +1,6 @@
 """The routes under `/_emulator`, which no Azure surface has, as a table, and the page at `/`.
 
-It must not let anything be changed without the key: what changes something is a POST, and every POST needs the key.
+It must not let anything be changed without the key: what changes something is no GET, and all but GETs need the key.
 Those of `entra` are rows of the same kind, whose key has a place of its own in their protocol.
 """
 
@@ -20,11 +20,17 @@ from phi_client.contract.service.refusals import container_error
 from phi_emulator.faults.reading import read_body
 from phi_emulator.journal.journal import Journal
 from phi_emulator.journal.pages import to_json
+from phi_emulator.latency.language import OFF, table_of
+from phi_emulator.latency.reading import read_body as read_profile
 from phi_emulator.models.printable import printable
 from phi_emulator.models.strict_json import MOST_BYTES, parse_json
+from phi_emulator.scripts.file import MOST_BYTES as MOST_SCRIPT_BYTES
+from phi_emulator.scripts.rules import read_script
 from phi_emulator.service.chat import ChatService
 from phi_emulator.service.errors import ServiceError
 from phi_emulator.service.fault_rules import Faults
+from phi_emulator.service.latency import Latency
+from phi_emulator.service.scripts import Scripts
 from phi_emulator.web.body import read_json_body
 from phi_emulator.web.exchange import Exchange, Handler
 from phi_emulator.web.fault_link import bad_fault
@@ -56,9 +62,20 @@ class ControlRoute(NamedTuple):
 class Control:
     """The handlers of the control routes; `key` is the emulator's, and shown if it is the public one."""
 
-    def __init__(self, service: ChatService, faults: Faults, journal: Journal, *, key: str = "") -> None:
+    def __init__(
+        self,
+        service: ChatService,
+        faults: Faults,
+        scripts: Scripts,
+        latency: Latency,
+        journal: Journal,
+        *,
+        key: str = "",
+    ) -> None:
         self._service = service
         self._faults = faults
+        self._scripts = scripts
+        self._latency = latency
         self._journal = journal
         self._key = key if key == EMULATOR_KEY else _UNTOLD_KEY
 
@@ -76,6 +93,13 @@ class Control:
             ControlRoute(re.escape(f"{EMULATOR_PLACE}/faults"), "GET", self.faults),
             ControlRoute(re.escape(f"{EMULATOR_PLACE}/faults"), "POST", self.set_faults),
             ControlRoute(re.escape(f"{EMULATOR_PLACE}/faults/reset"), "POST", self.reset_faults),
+            ControlRoute(re.escape(f"{EMULATOR_PLACE}/script"), "GET", self.script),
+            ControlRoute(re.escape(f"{EMULATOR_PLACE}/script"), "POST", self.set_script),
+            ControlRoute(re.escape(f"{EMULATOR_PLACE}/script"), "PUT", self.set_script),
+            ControlRoute(re.escape(f"{EMULATOR_PLACE}/script"), "DELETE", self.reset_script),
+            ControlRoute(re.escape(f"{EMULATOR_PLACE}/latency"), "GET", self.latency),
+            ControlRoute(re.escape(f"{EMULATOR_PLACE}/latency"), "POST", self.set_latency),
+            ControlRoute(re.escape(f"{EMULATOR_PLACE}/latency/reset"), "POST", self.reset_latency),
         )
 
     async def health(self, exchange: Exchange) -> ASGIApp:  # noqa: ARG002 - a handler's signature
@@ -135,7 +159,7 @@ class Control:
 
     async def set_faults(self, exchange: Exchange) -> ASGIApp:
         """Put other rules in the place of all, or of those of the request's scope."""
-        body = await read_json_body(exchange.request, exchange.dialect, MOST_BYTES)
+        body = await read_json_body(exchange.request, exchange.dialect, MOST_BYTES, clock=exchange.clock)
         try:
             rules = await asyncio.to_thread(lambda: read_body(parse_json(body)))
         except ValueError as error:
@@ -147,6 +171,66 @@ class Control:
         """Go back to the rules of the start, or forget those of the request's scope."""
         self._faults.reset(scope=exchange.scope or None)
         return await self.faults(exchange)
+
+    async def script(self, exchange: Exchange) -> ASGIApp:
+        """The rules for answers that hold in the request's scope, how often they did, and what they were not about."""
+        await asyncio.to_thread(self._scripts.look_again)
+        file, scope = self._scripts.file, exchange.scope
+        of_file = file and {"path": str(file.path), "reloads": file.reloads, "trouble": file.trouble}
+        return JSONResponse(
+            {
+                "rules": [
+                    {**one.rule, "counted": {"calls": one.calls, "answers": one.answers}}
+                    for one in self._scripts.counts(scope=scope)
+                ],
+                "miss": self._scripts.miss(scope=scope),
+                "unmatched": [
+                    asdict(one) | {"said": str(one)} for one in self._scripts.unmatched(scope=scope)
+                ],
+                "file": of_file,
+            }
+        )
+
+    async def set_script(self, exchange: Exchange) -> ASGIApp:
+        """Put other rules in the place of all, or of those of the request's scope."""
+        body = await read_json_body(exchange.request, exchange.dialect, MOST_SCRIPT_BYTES)
+        try:
+            script = await asyncio.to_thread(lambda: read_script(parse_json(body)))
+            self._scripts.set(script, scope=exchange.scope or None)
+        except ValueError as error:
+            raise bad_fault(printable(str(error))) from None
+        return await self.script(exchange)
+
+    async def reset_script(self, exchange: Exchange) -> ASGIApp:
+        """Go back to the rules of the file, or forget those of the request's scope."""
+        self._scripts.reset(scope=exchange.scope or None)
+        return await self.script(exchange)
+
+    async def latency(self, exchange: Exchange) -> ASGIApp:
+        """The profile of latency that holds in the request's scope, and how it was kept there."""
+        scope = exchange.scope
+        profile = self._latency.profile(scope=scope)
+        return JSONResponse(
+            {
+                "latency": OFF if profile is None else table_of(profile),
+                "counted": asdict(self._latency.count(scope=scope)),
+            }
+        )
+
+    async def set_latency(self, exchange: Exchange) -> ASGIApp:
+        """Put another profile in the place of the one of all, or of the request's scope."""
+        body = await read_json_body(exchange.request, exchange.dialect, MOST_BYTES)
+        try:
+            profile = read_profile(parse_json(body))
+        except ValueError as error:
+            raise bad_fault(printable(str(error))) from None
+        self._latency.set(profile, scope=exchange.scope or None)
+        return await self.latency(exchange)
+
+    async def reset_latency(self, exchange: Exchange) -> ASGIApp:
+        """Go back to the profile of the start, or forget that of the request's scope."""
+        self._latency.reset(scope=exchange.scope or None)
+        return await self.latency(exchange)
 
     async def home(self, exchange: Exchange) -> ASGIApp:
         """The page at `/`, or the same as JSON."""

@@ -14,9 +14,11 @@ from starlette.types import ASGIApp
 
 from phi_client.contract.service.chat import ChatCompletion, ChatRequest, WireUsage
 from phi_client.contract.wire import get_header
+from phi_emulator.scripts.asked import Asked
 from phi_emulator.service.chat import ChatService
 from phi_emulator.service.errors import ServiceError
 from phi_emulator.service.openapi import openapi_of
+from phi_emulator.service.scripts import Cue, Scripts
 from phi_emulator.service.validation import read_chat_request, read_score_request
 from phi_emulator.web.body import Room, read_json_body
 from phi_emulator.web.disconnect import run_unless_gone
@@ -40,8 +42,9 @@ _DEPLOYMENT: Final = "phi-emulator-1"
 class Endpoints:
     """The handlers of all routes that dialects have."""
 
-    def __init__(self, service: ChatService, *, max_body_bytes: int) -> None:
+    def __init__(self, service: ChatService, scripts: Scripts, *, max_body_bytes: int) -> None:
         self._service = service
+        self._scripts = scripts
         self._max_body_bytes = max_body_bytes
         self._room = Room(max(_MOST_HELD_BYTES, 2 * max_body_bytes))
 
@@ -111,6 +114,16 @@ class Endpoints:
         if name is not None and behaviour.deployments and name not in behaviour.deployments:
             raise ServiceError(dialect.unknown_deployment(name))
         await exchange.when_asked(request)
+
+        async def script() -> Cue | None:
+            asked = Asked(request, exchange.call(streams=bool(request.stream)), exchange.scope)
+            cue = await self._scripts.cue(asked, exchange.request_id)
+            if cue is not None:
+                exchange.scripted = cue.rule
+                if cue.reply.fault is not None:
+                    await exchange.meet(cue.reply.fault)
+            return cue
+
         exchange.answer = await self._service.answer(
             behaviour,
             dialect,
@@ -119,6 +132,8 @@ class Endpoints:
             deployment=name,
             size=size,
             received=exchange.received,
+            pace=exchange.pace(),
+            script=script,
         )
 
     async def _read(
@@ -130,7 +145,9 @@ class Endpoints:
         return await self._service.lanes.run(len(body), lambda: read(*given, **named))
 
     async def _read_body(self, exchange: Exchange, hold: Callable[[int], None]) -> bytes:
-        return await read_json_body(exchange.request, exchange.dialect, self._max_body_bytes, hold=hold)
+        return await read_json_body(
+            exchange.request, exchange.dialect, self._max_body_bytes, hold=hold, clock=exchange.clock
+        )
 
     def _json(self, exchange: Exchange, body: bytes, usage: WireUsage | None = None) -> Response:
         return Response(body, 200, self._headers(exchange, usage), media_type=_JSON)

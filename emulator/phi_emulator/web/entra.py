@@ -88,7 +88,7 @@ class Entra:
 
     async def token(self, exchange: Exchange) -> ASGIApp:
         """A token for a client's credentials; any client, and any secret while nobody must present one."""
-        body = await read_body(exchange.request, exchange.dialect, _MAX_BODY_BYTES)
+        body = await read_body(exchange.request, exchange.dialect, _MAX_BODY_BYTES, clock=exchange.clock)
         try:
             client_id, audience = self._read_token_request(body)
         except _EntraError as error:
@@ -197,7 +197,7 @@ def _refuse(error: str, number: int, text: str, status: int = 400) -> NoReturn:
 
 
 def _entra_error(exchange: Exchange, error: _EntraError) -> JSONResponse:
-    now = datetime.now(UTC)
+    now = datetime.fromtimestamp(exchange.clock.unix(), UTC)
     trace, correlation = exchange.request_id, str(uuid.uuid4())
     answer = {
         "error": error.error,

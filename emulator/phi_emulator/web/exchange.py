@@ -13,11 +13,15 @@ from typing import Any, Final, TypeAlias
 from starlette.requests import Request
 from starlette.types import ASGIApp, Receive
 
+from phi_client.contract.clock.base import Clock
 from phi_client.contract.emulator import EMULATOR_HEADERS, EMULATOR_PLACE
 from phi_client.contract.service import Surface
 from phi_client.contract.service.chat import ChatRequest
+from phi_client.contract.service.tokens import read_token
+from phi_emulator.faults.rules import Call, Fault
 from phi_emulator.service.behaviour import Behaviour
 from phi_emulator.service.errors import ServiceError
+from phi_emulator.service.pacing import Pace
 from phi_emulator.service.responses import Answer
 
 __all__ = ["SCOPE_HEADER", "Exchange", "Handler", "Place"]
@@ -66,11 +70,15 @@ async def _nothing(request: ChatRequest) -> None:
     """What most exchanges wait for."""
 
 
+async def _no_fault(fault: Fault) -> None:
+    """What most exchanges meet."""
+
+
 @dataclass(slots=True)
 class Exchange:
     """A request with the place to which it leads, its dialect at the asked version, and an id that is always a GUID.
 
-    `clock` tells the time in seconds, from any beginning; `session` is the deployment's.
+    `clock` is what each wait of it goes through; `session` is the deployment's.
     """
 
     request: Request
@@ -78,7 +86,7 @@ class Exchange:
     dialect: Surface
     behaviour: Behaviour
     session: str
-    clock: Callable[[], float]
+    clock: Clock
     scope: str = ""
     """Whose rules and counts hold, and who finds it again: see `service.scopes`; without it the request's header."""
     request_id: str = field(default_factory=lambda: str(uuid.uuid4()))
@@ -88,21 +96,23 @@ class Exchange:
     """What the client was told, once it was told."""
     answer: Answer | None = None
     deployment: str | None = None
+    meet: Callable[[Fault], Awaitable[None]] = _no_fault
+    """Awaited with the fault of a script's answer, before the engine is asked."""
     asked: ChatRequest | None = None
     """What is asked, once it was read and found good."""
     fault: Mapping[str, Any] | None = None
     """The fault that it meets, as a table, once that is known."""
     scripted: str | None = None
     """The rule of a script that answers, in a few words."""
-    latency: str | None = None
-    """The latency profile that it keeps to, in a few words."""
-    held_s: float = 0.0
-    """How long faults and profiles have held it back on purpose so far."""
+    put_off_s: float = 0.0
+    """How long a fault has held it back so far; a profile counts on from there."""
     when_asked: Callable[[ChatRequest], Awaitable[None]] = _nothing
     """Awaited when the request was read, is good and its deployment is known, before the service is asked."""
+    pace: Callable[[], Pace | None] = lambda: None
+    """How fast the answer may come, asked for once the service is."""
 
     def __post_init__(self) -> None:
-        self.received = self.clock()
+        self.received = self.clock.now()
         self.scope = self.scope or self.request.headers.get(SCOPE_HEADER, "")
 
     @property
@@ -113,9 +123,32 @@ class Exchange:
         return self.answer
 
     @property
+    def latency(self) -> str | None:
+        """The profile of latency that its answer keeps to, and by how much it is late, in a few words."""
+        pace = None if self.answer is None else self.answer.pace
+        return None if pace is None else pace.told
+
+    @property
+    def held_s(self) -> float:
+        """How long a fault and a profile of latency have held it back on purpose so far."""
+        pace = None if self.answer is None else self.answer.pace
+        return self.put_off_s + (0.0 if pace is None else pace.held_s)
+
+    @property
     def headers(self) -> Mapping[str, str]:
         """The request's headers."""
         return self.request.headers
+
+    def call(self, *, streams: bool) -> Call:
+        """What rules know of the request, which was read."""
+        return Call(
+            surface=self.dialect.name,
+            route=self.place.route,
+            deployment=self.deployment,
+            headers=self.headers,
+            streams=streams,
+            has_token=read_token(self.headers) is not None,
+        )
 
     @property
     def receive(self) -> Receive:
@@ -125,7 +158,7 @@ class Exchange:
     @property
     def elapsed_ms(self) -> float:
         """Milliseconds since the request came in."""
-        return (self.clock() - self.received) * 1000
+        return (self.clock.now() - self.received) * 1000
 
     @property
     def path(self) -> str:

@@ -4,29 +4,29 @@ It must not know what any fault does. Requests meet faults once they are known t
 itself is refused before, and is counted by no rule.
 
     read, checked ──► when_asked ──► begin() ──► Refuse, Cut: nobody is asked
+    of a script   ──► meet       ──►   as above, unless there is a fault already
     the handler's answer ──► head(), body(), end() ──► sent, waited, cut
 """
 
 from __future__ import annotations
 
 import asyncio
-import time
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import replace
 from typing import Final
 
 from starlette.requests import ClientDisconnect
 from starlette.types import Message, Receive, Send
 
+from phi_client.contract.clock.base import SYSTEM_CLOCK, Clock
 from phi_client.contract.emulator import EMULATOR_HEADERS
 from phi_client.contract.service.chat import ChatRequest
 from phi_client.contract.service.refusals import container_error
-from phi_client.contract.service.tokens import read_token
 from phi_emulator.faults.actions import Action, Bytes, Cut, End, Head, Refuse, Wait
 from phi_emulator.faults.base import Machine
 from phi_emulator.faults.machine import machine_for
 from phi_emulator.faults.reading import read_line
-from phi_emulator.faults.rules import Call, Fault, FaultError
+from phi_emulator.faults.rules import Fault, FaultError
 from phi_emulator.faults.state import FaultState
 from phi_emulator.service.errors import ServiceError
 from phi_emulator.web.chain import Step, abort
@@ -38,35 +38,35 @@ __all__ = ["FAULT_HEADER", "FaultLink", "bad_fault"]
 FAULT_HEADER: Final = f"{EMULATOR_HEADERS}fault"
 """Request header with the fault that this request shall meet, as a line."""
 
-Sleep = Callable[[float], Awaitable[None]]
-
 
 class FaultLink:
-    """The link. `sleep` waits so many seconds, `unix` tells the seconds since 1970."""
+    """The link. Its waits are `clock`'s, and so are the dates that it sends."""
 
-    def __init__(
-        self, state: FaultState, *, sleep: Sleep = asyncio.sleep, unix: Callable[[], float] = time.time
-    ) -> None:
+    def __init__(self, state: FaultState, clock: Clock = SYSTEM_CLOCK) -> None:
         self._state = state
-        self._sleep = sleep
-        self._unix = unix
+        self._clock = clock
 
     async def __call__(self, following: Step, exchange: Exchange, receive: Receive, send: Send) -> None:
         """Let an exchange pass, with its fault if it meets one."""
         if not exchange.place.is_of_surface or not (
-            exchange.behaviour.faults or FAULT_HEADER in exchange.headers
+            exchange.behaviour.faults or FAULT_HEADER in exchange.headers or exchange.behaviour.script.is_used
         ):
             await following(exchange, receive, send)
             return
-        carrier = _Carrier(exchange, receive, send, self._sleep)
+        carrier = _Carrier(exchange, receive, send, self._clock)
 
         async def asked(request: ChatRequest | None) -> None:
             fault = self._fault_of(exchange, streams=request is not None and bool(request.stream))
             if fault is not None:
                 exchange.fault = fault.table
-                await carrier.begin(machine_for(fault, exchange.dialect, self._unix))
+                await carrier.begin(machine_for(fault, exchange.dialect, self._clock.unix))
 
-        exchange.when_asked = asked
+        async def meet(fault: Fault) -> None:
+            if not carrier.has_begun:
+                exchange.fault = fault.table
+                await carrier.begin(machine_for(fault, exchange.dialect, self._clock.unix))
+
+        exchange.when_asked, exchange.meet = asked, meet
         try:
             if exchange.request.method == "GET":
                 await asked(None)
@@ -76,16 +76,8 @@ class FaultLink:
                 raise
 
     def _fault_of(self, exchange: Exchange, *, streams: bool) -> Fault | None:
-        headers = exchange.headers
-        call = Call(
-            surface=exchange.dialect.name,
-            route=exchange.place.route,
-            deployment=exchange.deployment,
-            headers=headers,
-            streams=streams,
-            has_token=read_token(headers) is not None,
-        )
-        line = headers.get(FAULT_HEADER)
+        call = exchange.call(streams=streams)
+        line = exchange.headers.get(FAULT_HEADER)
         if line is None:
             rule = self._state.choose(exchange.behaviour.faults, call, exchange.scope)
             return None if rule is None else rule.fault
@@ -102,14 +94,19 @@ class FaultLink:
 class _Carrier:
     """Carries out what a machine says of one answer; without a machine it lets everything pass."""
 
-    def __init__(self, exchange: Exchange, receive: Receive, send: Send, sleep: Sleep) -> None:
+    def __init__(self, exchange: Exchange, receive: Receive, send: Send, clock: Clock) -> None:
         self._exchange = exchange
         self._receive = receive
         self._send = send
-        self._sleep = sleep
+        self._clock = clock
         self._machine: Machine | None = None
         self.is_over = False
         """Whether the answer has ended, perhaps before whoever gives it knew."""
+
+    @property
+    def has_begun(self) -> bool:
+        """Whether it has met a fault."""
+        return self._machine is not None
 
     async def begin(self, machine: Machine) -> None:
         """Do what comes before the answer.
@@ -171,11 +168,11 @@ class _Carrier:
                 return
 
     async def _wait(self, seconds: float) -> None:
-        begun = self._exchange.clock()
+        begun = self._clock.now()
         try:
-            await self._sleep(seconds)
+            await self._clock.sleep_async(seconds)
         finally:
-            self._exchange.held_s += self._exchange.clock() - begun
+            self._exchange.put_off_s += self._clock.now() - begun
 
 
 def bad_fault(reason: str) -> ServiceError:

@@ -10,13 +10,17 @@ The application may cut a connection by an ASGI message of its own, `ABORT`, whi
 from __future__ import annotations
 
 import asyncio
+from email.utils import formatdate
+from functools import lru_cache
 from typing import Any, Final, cast
 
 import h11
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from uvicorn.protocols.http.h11_impl import H11Protocol, RequestResponseCycle
 
+from phi_client.contract.clock.base import SYSTEM_CLOCK, Clock, Timer
 from phi_emulator.web.transport import ABORT, LingeringTransport
+from phi_emulator.web.wire_end import WireEnd
 
 __all__ = ["MOST_HEAD_BYTES", "BoundedProtocol"]
 
@@ -36,11 +40,13 @@ class BoundedProtocol(H11Protocol):
     head_seconds: float = _HEAD_S
     _lingering: LingeringTransport
     _unread: bytes = b""
-    _timer: asyncio.TimerHandle | None = None
+    _timer: Timer | None = None
     _is_stopping = False
 
-    def __init__(self, *given: Any, **named: Any) -> None:
+    def __init__(self, *given: Any, clock: Clock = SYSTEM_CLOCK, **named: Any) -> None:
         super().__init__(*given, **named)
+        self._clock = clock
+        self._end = WireEnd(clock)
         self._application = cast("ASGIApp", self.app)
         self.app = cast("Any", self._run)
 
@@ -48,7 +54,8 @@ class BoundedProtocol(H11Protocol):
         """Begin to wait for the first request."""
         # A stream's, as uvicorn has it.
         inner = cast("asyncio.Transport", transport)
-        self._lingering = LingeringTransport(inner, self.loop, self._is_being_sent_to)
+        self._end.begin(inner.get_extra_info("sockname"), inner.get_extra_info("peername"))
+        self._lingering = LingeringTransport(inner, self.loop, self._is_being_sent_to, self._end)
         super().connection_made(self._lingering)
         self._watch_head()
 
@@ -58,9 +65,11 @@ class BoundedProtocol(H11Protocol):
         self._stop_watching()
         self._lingering.lost()
         super().connection_lost(exc)
+        self._end.lose()
 
     def data_received(self, data: bytes) -> None:
         """Read a piece now and the rest when others have had their turn."""
+        self._end.took(len(data))
         if self.transport.is_closing():
             self._lingering.drop(len(data))
         elif self._unread:
@@ -85,6 +94,16 @@ class BoundedProtocol(H11Protocol):
         super().on_response_complete()
         self._watch_head()
 
+    def pause_writing(self) -> None:
+        """Send nothing before the client has read."""
+        super().pause_writing()
+        self._end.stuck(is_so=True)
+
+    def resume_writing(self) -> None:
+        """Send on."""
+        super().resume_writing()
+        self._end.stuck(is_so=False)
+
     def shutdown(self) -> None:
         """End what needs no answer any more; from now on nothing lingers."""
         self._is_stopping = True
@@ -104,11 +123,15 @@ class BoundedProtocol(H11Protocol):
         async def sent(message: Message) -> None:
             if message["type"] == ABORT:
                 await self._abort(cycle, reset=message["reset"], last=message["last"])
-            else:
+                return
+            if message["type"] == "http.response.start":
+                cycle.default_headers = [(b"date", _date(int(self._clock.unix())))]
+            with self._end.sending():
                 await send(cast("Any", message))
 
         scope["extensions"] = {ABORT: {}}
-        await self._application(scope, receive, sent)
+        with self._end.answering():
+            await self._application(scope, receive, sent)
 
     async def _abort(self, cycle: RequestResponseCycle, *, reset: bool, last: bytes) -> None:
         if last and not cycle.response_complete:
@@ -116,7 +139,8 @@ class BoundedProtocol(H11Protocol):
         if reset:
             # A reset throws away what is not on its way yet.
             self.transport.set_write_buffer_limits(0)
-            await self.flow.drain()
+            with self._end.sending():
+                await self.flow.drain()
         if cycle.response_complete or cycle.disconnected:
             return
         cycle.disconnected = True
@@ -159,7 +183,7 @@ class BoundedProtocol(H11Protocol):
         if self._has_request or self.transport.is_closing():
             self._stop_watching()
         elif self._timer is None:
-            self._timer = self.loop.call_later(self.head_seconds, self._give_up)
+            self._timer = self._clock.call_later(self.loop, self.head_seconds, self._give_up)
 
     def _stop_watching(self) -> None:
         if self._timer is not None:
@@ -170,3 +194,8 @@ class BoundedProtocol(H11Protocol):
         self._timer = None
         if not self._has_request:
             self.transport.close()
+
+
+@lru_cache(maxsize=4)
+def _date(unix: int) -> bytes:
+    return formatdate(unix, usegmt=True).encode()

@@ -72,7 +72,7 @@ class _Note:
 
     def __init__(self, exchange: Exchange, keys: Collection[str], began: float) -> None:
         self._exchange = exchange
-        self._clock = exchange.clock
+        self._clock = exchange.clock.now
         self._received = exchange.received
         self._keys = keys
         self._began = began

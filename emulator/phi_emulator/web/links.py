@@ -79,7 +79,7 @@ async def limit_time(following: Step, exchange: Exchange, receive: Receive, send
     """Answer 408 for what takes longer than it may, or break the answer off; the engine is free then."""
     seconds = exchange.behaviour.answer_seconds
     try:
-        async with asyncio.timeout(seconds):
+        async with exchange.clock.timeout(seconds):
             await following(exchange, receive, send)
     except TimeoutError:
         raise ServiceError(exchange.dialect.timed_out, f"it took longer than {seconds} s") from None
@@ -94,4 +94,8 @@ def _told(answer: Answer) -> str:
         "" if times.first_token is None else f" first={(times.first_token - times.received) * 1000:.0f} ms"
     )
     waited = (times.admitted - times.queued) * 1000
-    return f" tokens={usage.prompt_tokens}+{usage.completion_tokens} waited={waited:.0f} ms{first}"
+    late = answer.pace.lateness.told if answer.pace is not None else ""
+    return (
+        f" tokens={usage.prompt_tokens}+{usage.completion_tokens} waited={waited:.0f} ms{first}"
+        f"{late and f' ({late})'}"
+    )

@@ -10,13 +10,16 @@ import errno
 import logging
 import socket
 import threading
-from typing import Any, Final
+from functools import partial
+from typing import Any, Final, cast
 
 import uvicorn
 from starlette.types import ASGIApp
 
+from phi_client.contract.clock.base import SYSTEM_CLOCK, Clock
 from phi_emulator.service.unforeseen import log_unforeseen
 from phi_emulator.web.http_protocol import MOST_HEAD_BYTES, BoundedProtocol
+from phi_emulator.web.virtual_loop import run_by
 
 __all__ = ["HttpServer", "LoopErrors"]
 
@@ -56,15 +59,18 @@ class LoopErrors:
 
 
 class HttpServer(uvicorn.Server):
-    """Serves one application; `ready` is set when it accepts requests, and when it never will."""
+    """Serves one application; `ready` is set when it accepts requests, and when it never will.
 
-    def __init__(self, app: ASGIApp) -> None:
+    `clock` is what the waits for a request go through, and what its answers are dated by.
+    """
+
+    def __init__(self, app: ASGIApp, clock: Clock = SYSTEM_CLOCK) -> None:
         # Everything is named that uvicorn would otherwise choose by what happens to be installed.
         super().__init__(
             uvicorn.Config(
                 app,
                 loop="asyncio",
-                http=BoundedProtocol,
+                http=cast("type[asyncio.Protocol]", partial(BoundedProtocol, clock=clock)),
                 h11_max_incomplete_event_size=MOST_HEAD_BYTES,
                 ws="none",
                 lifespan="off",
@@ -72,11 +78,13 @@ class HttpServer(uvicorn.Server):
                 log_level="warning",
                 access_log=False,
                 server_header=False,
+                date_header=False,  # the protocol's, which knows the clock
                 proxy_headers=False,
                 timeout_keep_alive=_KEEP_ALIVE_S,
             )
         )
         self.ready = threading.Event()
+        self._clock = clock
         self.event_loop: asyncio.AbstractEventLoop | None = None
         """The loop that serves, once it does."""
 
@@ -90,6 +98,6 @@ class HttpServer(uvicorn.Server):
     def serve_until_stopped(self, listening: socket.socket) -> None:
         """Serve on the calling thread until `should_exit`."""
         try:
-            asyncio.run(self.serve(sockets=[listening]))
+            run_by(self._clock, self.serve(sockets=[listening]))
         finally:
             self.ready.set()

@@ -13,6 +13,7 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from phi_emulator.platforms import reset_on_close
+from phi_emulator.web.wire_end import WireEnd
 
 __all__ = ["ABORT", "LingeringTransport"]
 
@@ -31,11 +32,13 @@ class LingeringTransport(asyncio.Transport):
         inner: asyncio.Transport,
         loop: asyncio.AbstractEventLoop,
         is_being_sent_to: Callable[[], bool],
+        end: WireEnd,
     ) -> None:
         super().__init__()
         self._inner = inner
         self._loop = loop
         self._is_being_sent_to = is_being_sent_to
+        self._end = end
         self._may_drop = _LINGER_BYTES
         self._timer: asyncio.TimerHandle | None = None
 
@@ -45,6 +48,7 @@ class LingeringTransport(asyncio.Transport):
             self.close_now()
             return
         try:
+            self._end.ends()
             self._inner.write_eof()
         except OSError:
             # The client was faster.
@@ -55,10 +59,12 @@ class LingeringTransport(asyncio.Transport):
 
     def close_now(self) -> None:
         """Close when all is written, whoever is still sending."""
+        self._end.ends()
         self._inner.close()
 
     def reset(self) -> None:
         """Close with a reset; what the system has not sent yet is lost."""
+        self._end.ends()
         sock: socket.socket = self._inner.get_extra_info("socket")
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, reset_on_close())
         self._inner.abort()
@@ -81,15 +87,18 @@ class LingeringTransport(asyncio.Transport):
     def write(self, data: bytes | bytearray | memoryview[Any]) -> None:
         """Send; nothing after the end."""
         if self._timer is None:
+            self._end.gives(len(data))
             self._inner.write(data)
 
     def pause_reading(self) -> None:
         """Read nothing for now; what is dropped is read on."""
         if self._timer is None:
+            self._end.deaf(is_so=True)
             self._inner.pause_reading()
 
     def resume_reading(self) -> None:
         """Read on."""
+        self._end.deaf(is_so=False)
         self._inner.resume_reading()
 
     def set_write_buffer_limits(self, high: int | None = None, low: int | None = None) -> None:

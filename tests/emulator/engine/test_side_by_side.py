@@ -40,6 +40,9 @@ class TimedEngine:
     def check_guidance(self, grammar: str) -> None:
         raise AssertionError("nobody asked for a form")
 
+    def pieces(self, text: str) -> Sequence[tuple[int, str]]:
+        raise AssertionError("nobody recites")
+
     def open(self, sequence: int, prompt: Sequence[int], sampling: Sampling) -> None:
         assert list(prompt) == [7]
         self.open_ones.append(sequence)

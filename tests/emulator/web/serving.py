@@ -6,7 +6,7 @@ import re
 import socket
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -17,6 +17,8 @@ from phi_emulator.service.chat import ChatService
 from phi_emulator.web.app import App
 from phi_emulator.web.chain import Link
 from phi_emulator.web.server import HttpServer
+
+from phi_client.contract.clock.base import SYSTEM_CLOCK, Clock
 
 CHAT = "/serverless/chat/completions"
 ASK = b'{"messages":[{"role":"user","content":"six"}]}'
@@ -105,7 +107,7 @@ def serving(
     outer: Sequence[Link] = (),
     inner: Sequence[Link] = (),
     config: EmulatorConfig | None = None,
-    clock: Callable[[], float] = time.monotonic,
+    clock: Clock = SYSTEM_CLOCK,
 ) -> Iterator[Served]:
     """An emulator with further links in its chain."""
     config = config or EmulatorConfig(max_body_bytes=100_000)

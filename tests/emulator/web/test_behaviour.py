@@ -23,6 +23,8 @@ from phi_emulator.web.chain import Step
 from phi_emulator.web.exchange import Exchange
 from starlette.types import Receive, Send
 
+from phi_client.contract.clock.base import Clock
+
 KEYS = {"authorization": "Bearer k", "api-key": "k"}
 WORD = "phi-filter-violence"
 ASK: dict[str, Any] = {"model": "mine", "messages": [{"role": "user", "content": f"six {WORD}"}]}
@@ -126,7 +128,10 @@ def test_limits_that_change_count_what_was_let_in_before(worker: Worker) -> None
 
     async def run() -> None:
         nonlocal seconds
-        app = App(ChatService(worker, clock=lambda: seconds), EmulatorConfig(key="k", requests_per_minute=5))
+        app = App(
+            ChatService(worker, clock=Clock(now=lambda: seconds)),
+            EmulatorConfig(key="k", requests_per_minute=5),
+        )
         transport = httpx.ASGITransport(app)
         async with httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1") as client:
             for limit in (5, 2, 2, 3, 3, 3):

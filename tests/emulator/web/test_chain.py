@@ -20,6 +20,7 @@ from phi_emulator.web.chain import Step, abort
 from phi_emulator.web.exchange import Exchange
 from starlette.types import Message, Receive, Send
 
+from phi_client.contract.clock.base import Clock
 from tests.emulator.web.serving import ASK, CHAT, SECONDS, STREAM, listen, serving
 
 
@@ -296,7 +297,7 @@ def test_the_elapsed_time_in_the_log_is_of_the_clock_that_was_given(
 ) -> None:
     caplog.set_level(logging.INFO, "phi_emulator.web")
     seconds = chain([100.0], repeat(112.5))
-    with serving(clock=lambda: next(seconds)) as served:
+    with serving(clock=Clock(now=lambda: next(seconds))) as served:
         served.ask(served.whole(ASK))
     assert f"POST {CHAT} 200 12500 ms tokens=2+5" in caplog.text
 

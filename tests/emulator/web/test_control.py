@@ -1,4 +1,4 @@
-"""The routes under `/_emulator`: what changes anything is a POST, and every POST needs the key."""
+"""The routes under `/_emulator`: what changes anything needs the key, and is no GET."""
 
 from __future__ import annotations
 
@@ -16,6 +16,8 @@ from phi_emulator.service.behaviour import Behaviour, CurrentBehaviour
 from phi_emulator.service.chat import ChatService
 from phi_emulator.service.entra import Authority
 from phi_emulator.service.fault_rules import Faults
+from phi_emulator.service.latency import Latency
+from phi_emulator.service.scripts import Scripts
 from phi_emulator.web.app import App
 from phi_emulator.web.control import Control, ControlRoute
 from phi_emulator.web.entra import Entra
@@ -31,6 +33,9 @@ PATHS = [
     "/_emulator/journal/a-request",
     "/_emulator/faults",
     "/_emulator/faults/reset",
+    "/_emulator/script",
+    "/_emulator/latency",
+    "/_emulator/latency/reset",
     "/_emulator/entra/common/v2.0/.well-known/openid-configuration",
     "/_emulator/entra/common/.well-known/openid-configuration",
     "/_emulator/entra/common/discovery/v2.0/keys",
@@ -52,8 +57,11 @@ def service() -> Iterator[ChatService]:
 
 @pytest.fixture
 def table(service: ChatService) -> list[ControlRoute]:
-    faults = Faults(CurrentBehaviour(Behaviour()))
-    return [*Control(service, faults, Journal()).table, *Entra(Authority(), secret=KEY).table]
+    behaviour = CurrentBehaviour(Behaviour())
+    return [
+        *Control(service, Faults(behaviour), Scripts(behaviour), Latency(behaviour), Journal()).table,
+        *Entra(Authority(), secret=KEY).table,
+    ]
 
 
 def send(app: App, method: str, path: str, **options: object) -> httpx.Response:

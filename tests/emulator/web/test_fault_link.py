@@ -17,6 +17,7 @@ from phi_emulator.web.fault_link import FaultLink
 from starlette.requests import ClientDisconnect, Request
 from starlette.types import Message, Receive, Send
 
+from phi_client.contract.clock.base import Clock
 from phi_client.contract.service import SERVERLESS
 from phi_client.contract.service.chat import ChatRequest
 
@@ -34,7 +35,12 @@ def exchange_with(table: dict[str, Any], method: str = "POST") -> Exchange:
     }
     behaviour = replace(Behaviour(), faults=(read_rule(table),))
     return Exchange(
-        Request(scope), Place(SERVERLESS, "/chat/completions", {}), SERVERLESS, behaviour, "s", lambda: 0.0
+        Request(scope),
+        Place(SERVERLESS, "/chat/completions", {}),
+        SERVERLESS,
+        behaviour,
+        "s",
+        Clock(now=lambda: 0.0),
     )
 
 
@@ -75,7 +81,7 @@ def carried(
         done.append(message.get("body", message["type"]))
 
     async def run() -> None:
-        link = FaultLink(FaultState(), sleep=sleep or note)
+        link = FaultLink(FaultState(), Clock(sleep_async=sleep or note))
         async with asyncio.timeout(20):
             await link(stream_of_three, exchange_with(table), receive, send)
 

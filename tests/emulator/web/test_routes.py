@@ -18,8 +18,8 @@ def _routes(root: str) -> Routes:
     return Routes(
         SURFACES,
         root,
-        Endpoints(nobody, max_body_bytes=1),
-        Control(nobody, nobody, nobody),
+        Endpoints(nobody, nobody, max_body_bytes=1),
+        Control(nobody, nobody, nobody, nobody, nobody),
         Entra(nobody, secret=None),
     )
 

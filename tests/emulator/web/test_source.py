@@ -13,12 +13,14 @@ from phi_emulator import EmulatorConfig
 from phi_emulator.engine.errors import GuidanceError
 from phi_emulator.engine.protocol import EndReason, EngineInfo, Message, Sampling
 from phi_emulator.engine.scripted import ScriptedEngine
-from phi_emulator.engine.serving.generation import Generation, Outcome, Times
+from phi_emulator.engine.serving.generation import Generation, Outcome, Piece, Times
 from phi_emulator.engine.serving.source import AnswerSource, Counts, SourceStatus
 from phi_emulator.engine.serving.text import TextMachine
 from phi_emulator.engine.serving.worker import Worker
 from phi_emulator.service.chat import ChatService
 from phi_emulator.web.app import App
+
+from phi_client.contract.clock.base import Clock
 
 
 class Parrot:
@@ -63,8 +65,8 @@ class Parrot:
         self.received.append(received)
         generation = Generation(1, lambda _sequence: None)
         said = [chr(letter) for letter in prompt[: sampling.max_tokens]]
-        for letter in said:
-            generation.send(letter)
+        for number, letter in enumerate(said, 1):
+            generation.send(Piece(letter, number))
         times = Times(received or 0.0, 2.0, 3.0, 4.0, 5.0)
         generation.send(Outcome(EndReason.STOP, len(prompt), len(said), 0, times))
         return generation
@@ -110,7 +112,7 @@ def test_the_log_tells_times_of_one_clock(caplog: pytest.LogCaptureFixture) -> N
     async def ask(http: httpx.AsyncClient) -> None:
         await http.post("/chat/completions", json=BODY)
 
-    served(parrot, ask, clock=lambda: next(now))
+    served(parrot, ask, clock=Clock(now=lambda: next(now)))
     assert parrot.received == [1.5]
     assert caplog.messages == ["POST /chat/completions 200 7500 ms tokens=5+5 waited=1000 ms first=2500 ms"]
 

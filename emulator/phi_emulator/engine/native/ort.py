@@ -26,7 +26,13 @@ from typing import Any
 
 import onnxruntime_genai
 
-from phi_emulator.engine.errors import EngineFailedError, GuidanceError, PromptError, SequenceError
+from phi_emulator.engine.errors import (
+    EngineFailedError,
+    GuidanceError,
+    PromptError,
+    SequenceError,
+    UnscriptedError,
+)
 from phi_emulator.engine.machine.context import plan_context, plan_pool
 from phi_emulator.engine.machine.device_memory import memory_of
 from phi_emulator.engine.machine.devices import CPU, Device, declared_providers
@@ -198,6 +204,12 @@ class OrtEngine:
         if not _HAS_GUIDANCE:
             raise GuidanceError("the installed ONNX Runtime GenAI has no guidance")
         self._grammars.check(grammar)
+
+    def pieces(self, text: str) -> Sequence[tuple[int, str]]:
+        try:
+            return self._text.pieces(text)
+        except ValueError as error:
+            raise UnscriptedError(str(error)) from error
 
     def open(self, sequence: int, prompt: Sequence[int], sampling: Sampling) -> None:
         ids = marked(prompt, sampling.max_tokens, self._short_positions, self._vocabulary)

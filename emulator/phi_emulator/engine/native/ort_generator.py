@@ -23,6 +23,7 @@ from phi_emulator.engine.errors import (
     PromptError,
     PromptTooLongError,
     SequenceError,
+    UnscriptedError,
 )
 from phi_emulator.engine.machine.context import plan_context
 from phi_emulator.engine.machine.devices import CPU, Device
@@ -134,6 +135,9 @@ class OrtGeneratorEngine:
 
     def check_guidance(self, grammar: str) -> None:
         self._grammars.check(grammar)
+
+    def pieces(self, text: str) -> Sequence[tuple[int, str]]:  # noqa: ARG002 - it is not looked at
+        raise UnscriptedError("scripted answers need a current onnxruntime-genai")
 
     def open(self, sequence: int, prompt: Sequence[int], sampling: Sampling) -> None:
         try:

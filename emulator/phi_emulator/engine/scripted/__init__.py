@@ -1,6 +1,6 @@
-"""An engine that answers what a function or a file says, in the place of a model. Must not be taken for one."""
+"""Answers that are known before: an engine that says what a function says, and any engine that recites."""
 
 from phi_emulator.engine.scripted.engine import ScriptedEngine
-from phi_emulator.engine.scripted.script import Script, ScriptError, read_script
+from phi_emulator.engine.scripted.reciting import Reciting
 
-__all__ = ["Script", "ScriptError", "ScriptedEngine", "read_script"]
+__all__ = ["Reciting", "ScriptedEngine"]

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Sequence
 
-from phi_emulator.engine.errors import GuidanceError, SequenceError
+from phi_emulator.engine.errors import GuidanceError, SequenceError, UnscriptedError
 from phi_emulator.engine.protocol import EndReason, EngineInfo, Marks, Message, Sampling, Step
 
 __all__ = ["ScriptedEngine"]
@@ -48,7 +48,7 @@ class _Prompt(list[int]):
 class ScriptedEngine:
     """Answers with `reply(messages)`, one token for each step.
 
-    `reply` is asked when a sequence begins; `check` when its prompt is encoded, and raises where there will be none.
+    `reply` is asked when a sequence begins.
     `encode` gives a prompt's token ids, `pieces` the tokens of an answer, each with the text that it completes; without
     them a token is a word or a sign. `before_step` is called before each step; a test uses it to hold the engine still.
     With `marks` it takes any grammar, and answers as ever. `source` is where its answers are from, `why` is said with
@@ -59,7 +59,6 @@ class ScriptedEngine:
         self,
         reply: Callable[[Sequence[Message]], str],
         *,
-        check: Callable[[Sequence[Message]], None] = lambda messages: None,  # noqa: ARG005 - its name is the signature
         encode: Callable[[Sequence[Message]], list[int]] | None = None,
         pieces: Callable[[str], Sequence[tuple[int, str]]] | None = None,
         context_length: int = 4096,
@@ -69,7 +68,7 @@ class ScriptedEngine:
         source: str = "a function of the program that started it",
         why: str = "",
     ) -> None:
-        self._reply, self._check = reply, check
+        self._reply = reply
         self._before_step = before_step
         words = _Words()
         self._encode, self._pieces = encode or words.encode, pieces or words.pieces
@@ -95,9 +94,7 @@ class ScriptedEngine:
         return self._info
 
     def encode(self, messages: Sequence[Message]) -> list[int]:
-        prompt = _Prompt(self._encode(messages), messages)
-        self._check(messages)  # after what is too long was refused
-        return prompt
+        return _Prompt(self._encode(messages), messages)
 
     def prepare_guidance(self, grammar: str) -> None:
         self.check_guidance(grammar)
@@ -105,6 +102,12 @@ class ScriptedEngine:
     def check_guidance(self, grammar: str) -> None:  # noqa: ARG002 - it is not looked at
         if self._info.marks is None:
             raise GuidanceError("the scripted engine follows no grammar")
+
+    def pieces(self, text: str) -> Sequence[tuple[int, str]]:
+        try:
+            return self._pieces(text)
+        except ValueError as error:
+            raise UnscriptedError(str(error)) from error
 
     def open(self, sequence: int, prompt: Sequence[int], sampling: Sampling) -> None:
         if not isinstance(prompt, _Prompt):

@@ -14,7 +14,7 @@ from phi_emulator.engine.errors import EngineError
 from phi_emulator.engine.protocol import EndReason
 from phi_emulator.engine.serving.delivery import Delivery
 
-__all__ = ["Generation", "Outcome", "Progress", "Times"]
+__all__ = ["Generation", "Outcome", "Piece", "Progress", "Times"]
 
 
 class Times(NamedTuple):
@@ -58,6 +58,14 @@ class Outcome(NamedTuple):
     times: Times
 
 
+class Piece(NamedTuple):
+    """A piece of an answer's text."""
+
+    text: str
+    tokens: int
+    """The answer's tokens up to here. Some complete no text: the piece after them counts them too."""
+
+
 class Generation:
     """One answer in the making: iterate over its text, then read `outcome`.
 
@@ -72,7 +80,7 @@ class Generation:
         self._cancel = cancel
         self._delivery = delivery or Delivery(asyncio.get_running_loop())
         self._has_begun = False
-        self._received: list[str | Outcome | EngineError] = []
+        self._received: list[Piece | Outcome | EngineError] = []
         self._arrived = asyncio.Event()
         self.progress = Progress()
         self.outcome: Outcome | None = None
@@ -80,10 +88,10 @@ class Generation:
 
     async def __aiter__(self) -> AsyncIterator[str]:
         """Yield the text as it comes; raises as `batches`."""
-        async for texts in self.batches(1):
-            yield texts[0]
+        async for pieces in self.batches(1):
+            yield pieces[0].text
 
-    async def batches(self, most: int | None = None) -> AsyncIterator[list[str]]:
+    async def batches(self, most: int | None = None) -> AsyncIterator[list[Piece]]:
         """Yield the text as it comes, all pieces that are there at a time, or `most`. What isn't taken stays.
 
         Raises:
@@ -96,9 +104,9 @@ class Generation:
             del self._received[:most]
             if not self._received:
                 self._arrived.clear()
-            texts = [one for one in received if isinstance(one, str)]
-            if texts:
-                yield texts
+            pieces = [one for one in received if isinstance(one, Piece)]
+            if pieces:
+                yield pieces
             match received[-1]:  # nothing follows an end
                 case EngineError() as error:
                     raise error
@@ -112,11 +120,11 @@ class Generation:
         if self.outcome is None:
             self._cancel(self._sequence)
 
-    def send(self, item: str | Outcome | EngineError) -> None:
+    def send(self, item: Piece | Outcome | EngineError) -> None:
         """Hand an item over, from the worker's thread. The first text and the end don't wait for others."""
-        self._delivery.post(self._receive, item, urgent=not (self._has_begun and isinstance(item, str)))
+        self._delivery.post(self._receive, item, urgent=not (self._has_begun and isinstance(item, Piece)))
         self._has_begun = True
 
-    def _receive(self, item: str | Outcome | EngineError) -> None:
+    def _receive(self, item: Piece | Outcome | EngineError) -> None:
         self._received.append(item)
         self._arrived.set()

@@ -38,7 +38,7 @@ from phi_emulator.engine.protocol import Engine, EngineInfo, Message, Sampling, 
 from phi_emulator.engine.serving.bookkeeping import Books, SequenceState
 from phi_emulator.engine.serving.calls import Call
 from phi_emulator.engine.serving.delivery import Deliveries
-from phi_emulator.engine.serving.generation import Generation
+from phi_emulator.engine.serving.generation import Generation, Piece
 from phi_emulator.engine.serving.lanes import SMALL, Lanes
 from phi_emulator.engine.serving.restarts import MOST_RESTARTS, Restarts, trouble_of
 from phi_emulator.engine.serving.source import Counts, SourceStatus
@@ -365,7 +365,7 @@ class Worker:
             self._drop(step.sequence, step.error)
             return
         if text:
-            state.generation.send(text)
+            state.generation.send(Piece(text, state.progress.completion_tokens))
         if end is not None:
             cut = engine.release(step.sequence)
             cached = cut if step.end is None else step.cached_prompt_tokens
