@@ -3,21 +3,33 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import TypeAlias
+from importlib import import_module
+from typing import Final, TypeAlias
 
 import pytest
 from phi_emulator import Emulator, EmulatorConfig
 
-import pytest_phi.emulator
-import pytest_phi.recordings
-import pytest_phi.run  # noqa: F401 - as those above: see `_libraries`
-
 RunTests: TypeAlias = Callable[..., pytest.RunResult]
+
+_USED: Final = (
+    "azure.ai.inference",
+    "azure.identity",
+    "openai",
+    "phi_emulator.cli",
+    "phi_emulator.command_line.child",
+    "phi_emulator.web.server",
+    "pytest_phi.emulator",
+    "pytest_phi.other_clients",
+    "pytest_phi.recordings",
+    "pytest_phi.run",
+)
 
 
 @pytest.fixture(scope="session")
 def _libraries() -> Iterator[None]:
-    """What an emulator imports is imported before: a run in this process forgets the modules that it loaded."""
+    """What a run imports is imported before it: a run in this process forgets the modules that it loaded."""
+    for name in _USED:
+        import_module(name)
     with Emulator(EmulatorConfig(port=0)):
         yield
 

@@ -161,7 +161,7 @@ def test_async_clients_foreign_ones_and_those_with_a_token_are_of_the_test(run_t
         def test_a_token(phi_emulator, phi_journal, monkeypatch):
             monkeypatch.setenv("AZURE_POD_IDENTITY_AUTHORITY_HOST", phi_emulator.entra_url)
             with ManagedIdentityCredential() as credential, PhiClient(credential=credential) as client:
-                client.complete("What is 1 + 1?", max_tokens=5)
+                client.complete("What is 12 + 30?", temperature=0)
             assert "/chat/completions" in [one.path for one in phi_journal.wait_for(1)][-1]
         """
     ).assert_outcomes(passed=4)
