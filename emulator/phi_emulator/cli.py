@@ -28,6 +28,7 @@ _NEEDED: Final = (
 )
 _INSTALL: Final = 'python -m pip install "phi-client[emulator]"'
 _USAGE_ERROR: Final = 2
+_LIGHT: Final = "wait"
 
 
 def what_is_missing() -> str:
@@ -40,12 +41,22 @@ def what_is_missing() -> str:
 
 def main() -> None:
     """Run the command line; exits with its status."""
+    from phi_emulator.platforms import (  # noqa: PLC0415 - whoever asks what is missing needs none
+        end_by_signal_as_first_process,
+        lenient_output,
+    )
+
+    end_by_signal_as_first_process()
     reason = what_is_missing()
     if reason:
         print(f"phi-emulator {reason}", file=sys.stderr)
         sys.exit(_USAGE_ERROR)
+    if sys.argv[1:2] == [_LIGHT]:
+        # A container's check of its health, every few seconds: the other commands take a second to import.
+        from phi_emulator.command_line.waiting import wait  # noqa: PLC0415 - needs click
+
+        wait(sys.argv[2:], prog_name=f"phi-emulator {_LIGHT}")
     from phi_emulator.command_line.commands import phi_emulator  # noqa: PLC0415 - needs click
-    from phi_emulator.platforms import lenient_output  # noqa: PLC0415 - whoever asks what is missing needs none
 
     lenient_output(sys.stdout)
     phi_emulator(prog_name="phi-emulator")

@@ -14,7 +14,7 @@ from typing import Any, Final, Self
 from urllib.error import HTTPError, URLError
 from urllib.request import ProxyHandler, build_opener
 
-from phi_client.contract.emulator import EMULATOR_PLACE, EMULATOR_PORT
+from phi_client.contract.emulator import EMULATOR_PORT, EMULATOR_READY
 from phi_client.contract.loopback import is_loopback
 
 try:
@@ -108,7 +108,7 @@ class _Ready(WaitStrategy):
 
     def wait_until_ready(self, container: WaitStrategyTarget) -> None:
         host = container.get_container_host_ip()
-        url = f"http://{host}:{container.get_exposed_port(EMULATOR_PORT)}{EMULATOR_PLACE}/health"
+        url = f"http://{host}:{container.get_exposed_port(EMULATOR_PORT)}{EMULATOR_READY}"
         until = time.monotonic() + self._startup_timeout
         while not _answers(url):
             container.reload()

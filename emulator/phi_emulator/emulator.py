@@ -40,6 +40,9 @@ if TYPE_CHECKING:
     from phi_emulator.service.latency import Latency
     from phi_emulator.service.scopes import Scopes
     from phi_emulator.service.scripts import Scripts
+    from phi_emulator.service.settings import Settings
+    from phi_emulator.web.app import App
+    from phi_emulator.web.health import Opening
     from phi_emulator.web.server import HttpServer
 
 __all__ = ["Emulator", "EmulatorError", "find_model", "find_script"]
@@ -167,12 +170,9 @@ class Emulator:
         self._socket: socket.socket | None = None
         self._bound_port = 0
         self._source: AnswerSource | None = None
+        self._opening: Opening | None = None
         self._server: HttpServer | None = None
-        self._faults: Faults | None = None
-        self._script: Scripts | None = None
-        self._latency: Latency | None = None
-        self._scopes: Scopes | None = None
-        self._journal: Journal | None = None
+        self._app: App | None = None
         self._thread: threading.Thread | None = None
 
     def start(self) -> Self:
@@ -201,26 +201,27 @@ class Emulator:
             clock=self._clock.now,
         )
         try:
-            # The model loads on the worker's thread while the server's modules are imported on this one.
+            # The model loads on the worker's thread while the server's modules are imported on this one, and then while
+            # whoever asks is told that it loads.
             with ThreadPoolExecutor(1) as pool:
                 loading = pool.submit(source.start)
+                self._open()
                 from phi_emulator.service.chat import ChatService  # noqa: PLC0415
                 from phi_emulator.service.entra import Authority  # noqa: PLC0415
                 from phi_emulator.web.app import App  # noqa: PLC0415
-                from phi_emulator.web.server import HttpServer  # noqa: PLC0415
 
                 loading.result()
         except ModelLoadError as error:
-            self._socket.close()
+            self._give_up()
             raise EmulatorError(f"the model can't be loaded: {error}") from error
         except BaseException:
-            self._socket.close()
+            self._give_up()
             raise
         self._source = source
         clock, config = self._clock, self.config
         service = ChatService(source, has_extensions=config.extensions, clock=clock)
         authority = Authority(config.tenant, lifetime_s=config.token_seconds, clock=clock.unix)
-        app = App(
+        self._app = app = App(
             service,
             config,
             authority=authority,
@@ -229,10 +230,17 @@ class Emulator:
             script=script,
             has_model=config.has_model or self._make_engine is not None,
         )
-        self._faults, self._script = app.faults, app.script
-        self._latency, self._journal = app.latency, app.journal
-        self._scopes = app.scopes
-        self._server = HttpServer(app, clock)
+        assert self._opening is not None  # noqa: S101 - opened above
+        self._opening.decide(app, self.event_loop)
+        return self
+
+    def _open(self) -> None:
+        """Serve from now on: whether it lives and is ready, and the rest once that is decided."""
+        from phi_emulator.web.health import Opening  # noqa: PLC0415 - the server's modules are slow to import
+        from phi_emulator.web.server import HttpServer  # noqa: PLC0415
+
+        self._opening = Opening()
+        self._server = HttpServer(self._opening, self._clock)
         self._thread = threading.Thread(
             target=self._server.serve_until_stopped,
             args=(self._socket,),
@@ -241,7 +249,17 @@ class Emulator:
         )
         self._thread.start()
         self._server.ready.wait()
-        return self
+
+    def _give_up(self) -> None:
+        """Refuse whoever waited for a model that does not come, and free the port."""
+        if self._opening is not None and self._server is not None and self._thread is not None:
+            if self._server.event_loop is not None:
+                self._opening.decide(None, self._server.event_loop)
+            self._server.config.timeout_graceful_shutdown = math.ceil(_GRACE_S)
+            self._server.should_exit = True
+            self._thread.join()
+        if self._socket is not None:
+            self._socket.close()
 
     def stop(self, *, drain_seconds: float | None = None) -> None:
         """Refuse new connections, let running requests go on for `drain_seconds`, then end them. Blocks.
@@ -281,37 +299,39 @@ class Emulator:
     @property
     def faults(self) -> Faults:
         """What goes wrong with answers: rules that can be added, replaced and counted while it runs."""
-        if self._faults is None:
-            raise EmulatorError("the emulator was not started: call `start()` first")
-        return self._faults
+        return self._started.faults
+
+    @property
+    def settings(self) -> Settings:
+        """Limits, content filter and what else may be set by name while it runs, for all or for a scope."""
+        return self._started.settings
+
+    def reset(self, *, scope: str | None = None) -> None:
+        """Put all back to the start: settings, faults, scripts, latency, counts, the journal; or what is a scope's own.
+
+        From any thread. What runs goes on as it began.
+        """
+        self._started.reset(scope)
 
     @property
     def script(self) -> Scripts:
         """What is answered in the place of the model: rules that can be added, replaced and counted while it runs."""
-        if self._script is None:
-            raise EmulatorError("the emulator was not started: call `start()` first")
-        return self._script
+        return self._started.script
 
     @property
     def latency(self) -> Latency:
         """How fast answers come: a profile that can be put in the place of another, and how it was kept."""
-        if self._latency is None:
-            raise EmulatorError("the emulator was not started: call `start()` first")
-        return self._latency
+        return self._started.latency
 
     @property
     def scopes(self) -> Scopes:
         """Whose requests are: keys that stand for scopes, so that tests that run side by side don't meet."""
-        if self._scopes is None:
-            raise EmulatorError("the emulator was not started: call `start()` first")
-        return self._scopes
+        return self._started.scopes
 
     @property
     def journal(self) -> Journal:
         """The last exchanges: what was asked, what became of it, and where the time went."""
-        if self._journal is None:
-            raise EmulatorError("the emulator was not started: call `start()` first")
-        return self._journal
+        return self._started.journal
 
     @property
     def key(self) -> str:
@@ -351,6 +371,12 @@ class Emulator:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.stop()
+
+    @property
+    def _started(self) -> App:
+        if self._app is None:
+            raise EmulatorError("the emulator was not started: call `start()` first")
+        return self._app
 
     @property
     def _port(self) -> int:

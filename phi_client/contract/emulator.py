@@ -13,8 +13,10 @@ __all__ = [
     "EMULATOR_HEADERS",
     "EMULATOR_HOST",
     "EMULATOR_KEY",
+    "EMULATOR_LIVE",
     "EMULATOR_PLACE",
     "EMULATOR_PORT",
+    "EMULATOR_READY",
 ]
 
 EMULATOR_ALIAS: Final = "emulator"
@@ -28,5 +30,9 @@ EMULATOR_HEADERS: Final = "x-phi-"
 """How the names of headers begin that are for the emulator and for no surface of Azure."""
 EMULATOR_PLACE: Final = "/_emulator"
 """The path under which is what no surface of Azure has."""
+EMULATOR_LIVE: Final = f"{EMULATOR_PLACE}/live"
+"""The path that answers 200 unless only a new start would help."""
+EMULATOR_READY: Final = f"{EMULATOR_PLACE}/ready"
+"""The path that answers 200 while requests are answered."""
 EMULATOR_ENTRA: Final = f"{EMULATOR_PLACE}/entra"
 """The path under which the emulator imitates Entra ID."""

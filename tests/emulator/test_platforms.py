@@ -271,3 +271,14 @@ def test_processors_are_counted_as_the_system_tells_them(monkeypatch: pytest.Mon
 def test_what_systems_call_and_do_otherwise() -> None:
     assert (cuda_driver(WINDOWS), cuda_driver(LINUX)) == ("nvcuda.dll", "libcuda.so.1")
     assert [kills_for_memory(platform) for platform in (WINDOWS, MACOS, LINUX)] == [False, False, True]
+
+
+@pytest.mark.parametrize(("pid", "status"), [(1, 128 + 15), (2, -15)])
+def test_sigterm_ends_a_first_process_that_has_no_handler_yet(pid: int, status: int) -> None:
+    # As a first process the second one would go on: the kernel drops what has no handler there. `make image` sees that.
+    script = (
+        "import os, signal; from phi_emulator.platforms import end_by_signal_as_first_process as end\n"
+        f"end({pid}); os.kill(os.getpid(), signal.SIGTERM); print('went on')"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (status, "")

@@ -26,6 +26,7 @@ from phi_emulator.command_line.model_commands import models, obtain_model
 from phi_emulator.command_line.options import GroupedCommand, exec_options, serve_options, switch
 from phi_emulator.command_line.recording_commands import record, replay
 from phi_emulator.command_line.stopping import StopSignals
+from phi_emulator.command_line.waiting import wait
 from phi_emulator.command_line.words import HelpfulGroup
 from phi_emulator.config import ConfigError, EmulatorConfig
 from phi_emulator.doctor.doctor_command import doctor
@@ -68,6 +69,7 @@ phi_emulator.add_command(doctor)
 phi_emulator.add_command(models)
 phi_emulator.add_command(record)
 phi_emulator.add_command(replay)
+phi_emulator.add_command(wait)
 
 
 @phi_emulator.command(cls=GroupedCommand)

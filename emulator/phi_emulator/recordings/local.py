@@ -26,6 +26,7 @@ from phi_emulator.web.body import read_body
 from phi_emulator.web.chain import chained, pass_through
 from phi_emulator.web.exchange import Exchange, Place
 from phi_emulator.web.guard import check_message, check_source
+from phi_emulator.web.health import health_answer
 from phi_emulator.web.links import checked, log_exchange, say_stopping
 from phi_emulator.web.listening import listen, root_url
 from phi_emulator.web.server import HttpServer
@@ -83,6 +84,9 @@ class LocalApp:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
+        if (answer := health_answer(scope)) is not None:
+            await answer(scope, receive, send)
+            return
         surface, path = place_of(scope["path"], self._root)
         place = Place(surface, path, {})
         exchange = Exchange(Request(scope), place, surface, self._behaviour, _SESSION, self.clock)

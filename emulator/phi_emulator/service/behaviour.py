@@ -6,8 +6,11 @@ It must not hold what grows or counts with the requests: the windows of rate lim
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections import OrderedDict
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass, field, replace
+from dataclasses import fields as fields_of
+from typing import Any, Final
 
 from phi_client.contract.service import SURFACES, Surface
 from phi_emulator.faults.rules import Rule
@@ -17,6 +20,8 @@ from phi_emulator.service.content_filter import ContentFilter
 from phi_emulator.service.rate_limits import Limits
 
 __all__ = ["Behaviour", "CurrentBehaviour"]
+
+_MOST_SCOPES: Final = 10_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,23 +55,88 @@ class Behaviour:
         return self.scoped_latency.get(scope, self.latency)
 
 
+_FIELDS: Final = tuple(one.name for one in fields_of(Behaviour))
+
+
 class CurrentBehaviour:
-    """The behaviour of exchanges that begin now. Threads may change it at any time."""
+    """The behaviour of exchanges that begin now. Threads may change it at any time.
+
+    What was changed for a scope stands over what holds for all, field by field, whenever that changes. Of ten thousand
+    scopes the one that was not used for longest is forgotten.
+    """
 
     def __init__(self, first: Behaviour) -> None:
+        self._first = first
         self._now = first
+        self._of_scopes: OrderedDict[str, _Scoped] = OrderedDict()
         self._changing = threading.Lock()
 
     @property
     def now(self) -> Behaviour:
-        """What an exchange takes that begins now."""
+        """What an exchange takes that begins now, in a scope for which nothing was changed."""
         return self._now
 
-    def change(self, edit: Callable[[Behaviour], Behaviour]) -> Behaviour:
+    def of(self, scope: str) -> Behaviour:
+        """What an exchange takes that begins now in a scope."""
+        if scope not in self._of_scopes:
+            return self._now
+        with self._changing:
+            return self._in(scope)
+
+    def change(
+        self,
+        edit: Callable[[Behaviour], Behaviour],
+        *,
+        scope: str | None = None,
+        fields: Collection[str] = (),
+    ) -> Behaviour:
         """Put what `edit` makes of the current behaviour in its place, whole; returns it.
 
-        Changes wait for each other, so none is lost. If `edit` raises, nothing is changed.
+        Changes wait for each other, so none is lost. If `edit` raises, nothing is changed. With a scope `edit` changes
+        `fields`, which are the scope's own from then on.
         """
         with self._changing:
-            self._now = edit(self._now)
+            if scope is None:
+                self._now = edit(self._now)
+                return self._now
+            after = edit(self._in(scope))
+            own = self._of_scopes.get(scope, _Scoped({}))
+            self._of_scopes[scope] = _Scoped(
+                {**own.fields, **{name: getattr(after, name) for name in fields}}
+            )
+            if len(self._of_scopes) > _MOST_SCOPES:
+                self._of_scopes.popitem(last=False)
+            return after
+
+    def reset(self, fields: Collection[str] = _FIELDS, *, scope: str | None = None) -> None:
+        """Put `fields` back to what they were at first, in all scopes; with a scope forget what it has of its own."""
+        with self._changing:
+            if scope is None:
+                self._now = replace(self._now, **{name: getattr(self._first, name) for name in fields})
+            for name in [*self._of_scopes] if scope is None else [scope]:
+                own = self._of_scopes.pop(name, _Scoped({})).fields
+                left = {one: value for one, value in own.items() if one not in fields}
+                if left:
+                    self._of_scopes[name] = _Scoped(left)
+
+    def _in(self, scope: str) -> Behaviour:
+        own = self._of_scopes.get(scope)
+        if own is None:
             return self._now
+        self._of_scopes.move_to_end(scope)
+        return own.over(self._now)
+
+
+class _Scoped:
+    """The fields that one scope has of its own."""
+
+    def __init__(self, fields: Mapping[str, Any]) -> None:
+        self.fields = fields
+        self._made: tuple[Behaviour, Behaviour] | None = None
+
+    def over(self, base: Behaviour) -> Behaviour:
+        """These over those of `base`; the same object for the same one."""
+        made = self._made
+        if made is None or made[0] is not base:
+            made = self._made = (base, replace(base, **self.fields))
+        return made[1]

@@ -100,6 +100,7 @@ class ChatService:
         request_id: str,
         *,
         deployment: str | None = None,
+        scope: str = "",
         size: int = 0,
         received: float | None = None,
         script: Callable[[], Awaitable[Cue | None]] = _no_script,
@@ -107,16 +108,16 @@ class ChatService:
     ) -> Answer:
         """Queue a request; the answer is in the making when this returns.
 
-        `deployment` is who is asked, by name. `size` is in how many bytes the request came: none waits for much larger
-        ones. `received` is when it came in, by the source's clock; without it that is when it is queued. `script` is
-        asked last, for what is answered in the place of the model.
-        With a `pace` it comes no faster than that.
+        `deployment` is who is asked, by name; in each `scope` its limits count apart. `size` is in how many bytes the
+        request came: none waits for much larger ones. `received` is when it came in, by the source's clock; without it
+        that is when it is queued. `script` is asked last, for what is answered in the place of the model. With a `pace`
+        it comes no faster than that.
 
         Raises:
             ServiceError: a limit is reached, the prompt is blocked or too long, the queue is full, or the engine can't.
         """
         # Names are the callers' own, and may be as long as a body.
-        limits = self._deployments.of((dialect.name, (deployment or "")[:_MOST_NAME]))
+        limits = self._deployments.of((dialect.name, (deployment or "")[:_MOST_NAME]), scope)
         try:
             plan = await self._plan(dialect, request, size)
             prompt = await self._source.encode(plan.messages)
@@ -222,6 +223,10 @@ class ChatService:
         if verdict.is_blocked:
             raise ServiceError(dialect.prompt_filtered(filter_results(PROMPT_CATEGORIES, verdict.found)))
         return verdict.found
+
+    def reset_limits(self, scope: str | None = None) -> None:
+        """Forget what counted for the limits so far, in a scope or in all. From any thread."""
+        self._deployments.reset(scope=scope)
 
     @property
     def session(self) -> str:

@@ -25,7 +25,16 @@ from phi_client.contract.service.filter_results import (
 )
 from phi_emulator.engine.serving.text import StopStrings
 
-__all__ = ["DEFAULT_RULES", "AnswerFilter", "ContentFilter", "Rule", "RulesError", "Verdict", "read_rules"]
+__all__ = [
+    "DEFAULT_RULES",
+    "AnswerFilter",
+    "ContentFilter",
+    "Rule",
+    "RulesError",
+    "Verdict",
+    "read_rules",
+    "rules_in",
+]
 
 CATEGORIES: Final = tuple(sorted({*PROMPT_CATEGORIES, *COMPLETION_CATEGORIES}))
 MAX_RULES: Final = 1000
@@ -72,6 +81,7 @@ class ContentFilter:
     def __init__(self, rules: Sequence[Rule] = ()) -> None:
         self._of_prompts = tuple(rule for rule in rules if rule.category in PROMPT_CATEGORIES)
         self._of_answers = tuple(rule for rule in rules if rule.category in COMPLETION_CATEGORIES)
+        self.rules = tuple(rules)
         self.is_on = bool(rules)
 
     def judge_prompt(self, text: str) -> Verdict:
@@ -143,14 +153,19 @@ def read_rules(path: Path) -> tuple[Rule, ...]:
     try:
         if path.stat().st_size > MAX_FILE_BYTES:
             raise RulesError(f"larger than {MAX_FILE_BYTES} bytes")
-        return _rules_of(json.loads(path.read_text(encoding="utf-8")))
+        return rules_in(json.loads(path.read_text(encoding="utf-8")))
     except RecursionError as error:
         raise RulesError(f"{path}: nested too deeply") from error
     except (OSError, ValueError) as error:  # a `RulesError` is a `ValueError`
         raise RulesError(f"{path}: {error}") from error
 
 
-def _rules_of(value: object) -> tuple[Rule, ...]:
+def rules_in(value: object) -> tuple[Rule, ...]:
+    """The rules in a table, `{"violence": {"word": "high"}}`.
+
+    Raises:
+        RulesError: it holds something else.
+    """
     if not isinstance(value, dict):
         raise RulesError("an object of categories is expected")
     rules: list[Rule] = []

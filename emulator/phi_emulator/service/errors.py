@@ -5,6 +5,8 @@ It must not make bytes: the web layer does, in the envelope of the dialect that 
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from phi_client.contract.service import Surface
 from phi_client.contract.service.refusals import Refusal, container_error
 from phi_emulator.engine.errors import (
@@ -20,7 +22,14 @@ from phi_emulator.engine.errors import (
 from phi_emulator.service.rate_limits import LimitExceededError
 from phi_emulator.service.unforeseen import log_unforeseen
 
-__all__ = ["ServiceError", "error_of_engine", "error_of_limit", "internal_error", "log_unforeseen"]
+__all__ = [
+    "ServiceError",
+    "bad_request",
+    "error_of_engine",
+    "error_of_limit",
+    "internal_error",
+    "log_unforeseen",
+]
 
 
 class ServiceError(Exception):
@@ -34,6 +43,11 @@ class ServiceError(Exception):
 def internal_error() -> ServiceError:
     """500 in the container's words (its source), without the exception's text: it may hold a prompt."""
     return ServiceError(container_error(500, "An error occurred during the request processing."))
+
+
+def bad_request(reason: str) -> ServiceError:
+    """400, in the container's words: what was asked of the emulator itself can't be."""
+    return ServiceError(replace(container_error(400, reason), by_model=False), reason)
 
 
 def error_of_engine(error: EngineError, dialect: Surface) -> ServiceError:

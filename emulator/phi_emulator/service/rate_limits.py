@@ -8,6 +8,7 @@ The limits may differ from request to request: the windows stay. What comes in w
 from __future__ import annotations
 
 import math
+import threading
 import time
 from collections import deque
 from collections.abc import Callable, Hashable
@@ -17,7 +18,7 @@ from typing import Final, Literal
 __all__ = ["Admission", "Deployments", "LimitExceededError", "Limits", "RateLimits"]
 
 WINDOW_S: Final = 60.0
-MOST_DEPLOYMENTS: Final = 1000  # names are the callers' own, so their number must have an end
+MOST_DEPLOYMENTS: Final = 5000  # names are the callers' own, so their number must have an end
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -136,23 +137,39 @@ class RateLimits:
 
 
 class Deployments:
-    """The state of each deployment, by any name. When all places are taken by busy ones, newcomers share one."""
+    """The state of each deployment, by any name, for each scope apart.
+
+    When all places are taken by busy ones, newcomers share one.
+    """
 
     def __init__(self, *, now: Callable[[], float] = time.monotonic) -> None:
         self._now = now
-        self._by_name: dict[Hashable, RateLimits] = {}
+        self._by_name: dict[tuple[str, Hashable], RateLimits] = {}
         self._shared = RateLimits(now=now)
+        self._lock = threading.Lock()
 
-    def of(self, name: Hashable) -> RateLimits:
-        """The state of the deployment of that name."""
-        found = self._by_name.get(name)
-        if found is None:
-            if len(self._by_name) >= MOST_DEPLOYMENTS:
-                self._by_name = {name: state for name, state in self._by_name.items() if not state.is_idle}
-            if len(self._by_name) >= MOST_DEPLOYMENTS:
-                return self._shared
-            found = self._by_name[name] = RateLimits(now=self._now)
-        return found
+    def of(self, name: Hashable, scope: str = "") -> RateLimits:
+        """The state of the deployment of that name in a scope."""
+        with self._lock:
+            found = self._by_name.get((scope, name))
+            if found is None:
+                if len(self._by_name) >= MOST_DEPLOYMENTS:
+                    self._by_name = {
+                        name: state for name, state in self._by_name.items() if not state.is_idle
+                    }
+                if len(self._by_name) >= MOST_DEPLOYMENTS:
+                    return self._shared
+                found = self._by_name[scope, name] = RateLimits(now=self._now)
+            return found
+
+    def reset(self, *, scope: str | None = None) -> None:
+        """Forget what was counted in a scope, or in all. What still runs counts for nothing any more."""
+        with self._lock:
+            if scope is None:
+                self._shared = RateLimits(now=self._now)
+            self._by_name = {
+                name: state for name, state in self._by_name.items() if scope not in (None, name[0])
+            }
 
 
 def _wait_s(admission: Admission, now: float) -> int:

@@ -26,9 +26,11 @@ from phi_emulator.service.fault_rules import Faults
 from phi_emulator.service.latency import Latency
 from phi_emulator.service.scopes import Scopes
 from phi_emulator.service.scripts import Scripts
+from phi_emulator.service.settings import Settings
 from phi_emulator.web.auth import Gate
 from phi_emulator.web.chain import Link, chained, pass_through
 from phi_emulator.web.control import Control
+from phi_emulator.web.control_route import ControlRoute
 from phi_emulator.web.endpoints import Endpoints
 from phi_emulator.web.entra import Entra
 from phi_emulator.web.exchange import SCOPE_HEADER, Exchange
@@ -36,9 +38,13 @@ from phi_emulator.web.fault_link import FaultLink
 from phi_emulator.web.guard import check_message, check_source
 from phi_emulator.web.home import is_browser
 from phi_emulator.web.journal_link import JournalLink
+from phi_emulator.web.journal_routes import JournalRoutes
 from phi_emulator.web.latency_link import LatencyLink
+from phi_emulator.web.latency_routes import LatencyRoutes
 from phi_emulator.web.links import checked, limit_time, log_exchange, say_stopping
 from phi_emulator.web.routes import Routes
+from phi_emulator.web.script_routes import ScriptRoutes
+from phi_emulator.web.settings_routes import SettingsRoutes
 
 __all__ = ["App"]
 
@@ -71,6 +77,8 @@ class App:
         """How exchanges that begin now are met."""
         self.faults = Faults(self.behaviour)
         """What goes wrong with them."""
+        self.settings = Settings(self.behaviour)
+        """What of their behaviour is set by name."""
         self.script = Scripts(self.behaviour, file=script_file, first=script, has_model=has_model)
         """What is answered in the place of the model."""
         self.latency = Latency(self.behaviour)
@@ -84,7 +92,16 @@ class App:
         self._root = config.dialect
         authority = authority or Authority(config.tenant, lifetime_s=config.token_seconds, clock=clock.unix)
         self._endpoints = Endpoints(service, self.script, max_body_bytes=config.max_body_bytes)
-        self._control = Control(service, self.faults, self.script, self.latency, self.journal, key=config.key)
+        self._control = Control(
+            service,
+            self.faults,
+            ScriptRoutes(self.script),
+            LatencyRoutes(self.latency),
+            SettingsRoutes(self.settings, service.reset_limits),
+            JournalRoutes(self.journal),
+            reset=self.reset,
+            key=config.key,
+        )
         self._entra = Entra(authority, secret=None if config.key == EMULATOR_KEY else config.key)
         self._routes = self._routes_of(self.behaviour.now)
         self._chain = chained(
@@ -111,6 +128,23 @@ class App:
             _handle,
         )
 
+    @property
+    def control_routes(self) -> Sequence[ControlRoute]:
+        """All routes under `/_emulator`."""
+        return (*self._control.table, *self._entra.table)
+
+    def reset(self, scope: str | None = None) -> None:
+        """Put all back to the start: settings, faults, scripts, latency, counts, the journal; or what is a scope's own.
+
+        From any thread. What runs goes on as it began.
+        """
+        self.settings.reset(scope=scope)
+        self.faults.reset(scope=scope)
+        self.script.reset(scope=scope)
+        self.latency.reset(scope=scope)
+        self._service.reset_limits(scope)
+        self.journal.clear(scope=scope)
+
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
         if scope["type"] != "http":
@@ -129,7 +163,7 @@ class App:
         scope = self.scopes.scope_of(
             request.headers.get(SCOPE_HEADER), _key_of(place.dialect, request.headers)
         )
-        session = self._service.session
+        behaviour, session = self.behaviour.of(scope), self._service.session
         return Exchange(request, place, place.dialect, behaviour, session, self._clock, scope=scope)
 
     def _routes_of(self, behaviour: Behaviour) -> Routes:

@@ -130,6 +130,7 @@ class Endpoints:
             request,
             exchange.request_id,
             deployment=name,
+            scope=exchange.scope,
             size=size,
             received=exchange.received,
             pace=exchange.pace(),

@@ -25,7 +25,7 @@ from phi_emulator.service.entra import CLIENT_ID, AccessToken, Authority, issuer
 from phi_emulator.web.auth import is_same
 from phi_emulator.web.body import read_body
 from phi_emulator.web.bounds import bounded_text
-from phi_emulator.web.control import ControlRoute
+from phi_emulator.web.control_route import ControlRoute
 from phi_emulator.web.exchange import Exchange
 
 __all__ = ["Entra"]

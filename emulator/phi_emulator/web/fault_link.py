@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable
-from dataclasses import replace
 from typing import Final
 
 from starlette.requests import ClientDisconnect
@@ -21,19 +20,18 @@ from starlette.types import Message, Receive, Send
 from phi_client.contract.clock.base import SYSTEM_CLOCK, Clock
 from phi_client.contract.emulator import EMULATOR_HEADERS
 from phi_client.contract.service.chat import ChatRequest
-from phi_client.contract.service.refusals import container_error
 from phi_emulator.faults.actions import Action, Bytes, Cut, End, Head, Refuse, Wait
 from phi_emulator.faults.base import Machine
 from phi_emulator.faults.machine import machine_for
 from phi_emulator.faults.reading import read_line
 from phi_emulator.faults.rules import Fault, FaultError
 from phi_emulator.faults.state import FaultState
-from phi_emulator.service.errors import ServiceError
+from phi_emulator.service.errors import ServiceError, bad_request
 from phi_emulator.web.chain import Step, abort
 from phi_emulator.web.disconnect import run_unless_gone
 from phi_emulator.web.exchange import Exchange
 
-__all__ = ["FAULT_HEADER", "FaultLink", "bad_fault"]
+__all__ = ["FAULT_HEADER", "FaultLink"]
 
 FAULT_HEADER: Final = f"{EMULATOR_HEADERS}fault"
 """Request header with the fault that this request shall meet, as a line."""
@@ -84,10 +82,10 @@ class FaultLink:
         try:
             fault = read_line(line)
         except FaultError as error:
-            raise bad_fault(f"{FAULT_HEADER}: {error}") from None
+            raise bad_request(f"{FAULT_HEADER}: {error}") from None
         reason = fault.reason_against(call)
         if reason is not None:
-            raise bad_fault(f"{FAULT_HEADER}: {reason}")
+            raise bad_request(f"{FAULT_HEADER}: {reason}")
         return fault
 
 
@@ -173,8 +171,3 @@ class _Carrier:
             await self._clock.sleep_async(seconds)
         finally:
             self._exchange.put_off_s += self._clock.now() - begun
-
-
-def bad_fault(reason: str) -> ServiceError:
-    """400, in the container's words: a fault that was asked for can't be."""
-    return ServiceError(replace(container_error(400, reason), by_model=False), reason)

@@ -11,11 +11,11 @@ from starlette.types import Receive, Send
 
 from phi_client.contract.emulator import EMULATOR_HEADERS
 from phi_emulator.latency.language import LatencyError, read_line
+from phi_emulator.service.errors import bad_request
 from phi_emulator.service.latency import Latency
 from phi_emulator.service.pacing import Pace
 from phi_emulator.web.chain import Step
 from phi_emulator.web.exchange import Exchange
-from phi_emulator.web.fault_link import bad_fault
 
 __all__ = ["LATENCY_HEADER", "LatencyLink"]
 
@@ -38,7 +38,7 @@ class LatencyLink:
             try:
                 profile = read_line(line)
             except LatencyError as error:
-                raise bad_fault(f"{LATENCY_HEADER}: {error}") from None
+                raise bad_request(f"{LATENCY_HEADER}: {error}") from None
         if profile is None or not exchange.place.is_of_surface:
             await following(exchange, receive, send)
             return

@@ -5,7 +5,14 @@ from __future__ import annotations
 import random
 
 import pytest
-from phi_emulator.service.rate_limits import Admission, Deployments, LimitExceededError, Limits, RateLimits
+from phi_emulator.service.rate_limits import (
+    MOST_DEPLOYMENTS,
+    Admission,
+    Deployments,
+    LimitExceededError,
+    Limits,
+    RateLimits,
+)
 
 
 class Time:
@@ -195,7 +202,7 @@ def test_names_without_end_do_not_reset_the_limit_of_one_in_use() -> None:
 def test_busy_deployments_without_end_share_one_limit() -> None:
     time = Time()
     deployments = Deployments(now=lambda: time.now)
-    for number in range(1001):
+    for number in range(MOST_DEPLOYMENTS + 1):
         deployments.of(number).admit(ONE, 1)
     assert refused_for(Limited(deployments.of("one more"), ONE)) == 60
     time.now += 60

@@ -11,16 +11,10 @@ import pytest
 from phi_emulator import EmulatorConfig
 from phi_emulator.engine.scripted import ScriptedEngine
 from phi_emulator.engine.serving.worker import Worker
-from phi_emulator.journal.journal import Journal
-from phi_emulator.service.behaviour import Behaviour, CurrentBehaviour
 from phi_emulator.service.chat import ChatService
-from phi_emulator.service.entra import Authority
-from phi_emulator.service.fault_rules import Faults
-from phi_emulator.service.latency import Latency
-from phi_emulator.service.scripts import Scripts
 from phi_emulator.web.app import App
-from phi_emulator.web.control import Control, ControlRoute
-from phi_emulator.web.entra import Entra
+from phi_emulator.web.control import Control
+from phi_emulator.web.control_route import ControlRoute
 from phi_emulator.web.exchange import Exchange
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp
@@ -28,7 +22,13 @@ from starlette.types import ASGIApp
 KEY = "a-key-of-its-own"
 PATHS = [
     "/_emulator/health",
+    "/_emulator/live",
+    "/_emulator/ready",
     "/_emulator/status",
+    "/_emulator/limits",
+    "/_emulator/filter",
+    "/_emulator/settings",
+    "/_emulator/reset",
     "/_emulator/journal",
     "/_emulator/journal/a-request",
     "/_emulator/faults",
@@ -57,11 +57,7 @@ def service() -> Iterator[ChatService]:
 
 @pytest.fixture
 def table(service: ChatService) -> list[ControlRoute]:
-    behaviour = CurrentBehaviour(Behaviour())
-    return [
-        *Control(service, Faults(behaviour), Scripts(behaviour), Latency(behaviour), Journal()).table,
-        *Entra(Authority(), secret=KEY).table,
-    ]
+    return [*App(service, EmulatorConfig(key=KEY)).control_routes]
 
 
 def send(app: App, method: str, path: str, **options: object) -> httpx.Response:

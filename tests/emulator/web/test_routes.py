@@ -19,7 +19,7 @@ def _routes(root: str) -> Routes:
         SURFACES,
         root,
         Endpoints(nobody, nobody, max_body_bytes=1),
-        Control(nobody, nobody, nobody, nobody, nobody),
+        Control(nobody, nobody, reset=nobody),
         Entra(nobody, secret=None),
     )
 
