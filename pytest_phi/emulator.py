@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from phi_client import AsyncPhiClient, PhiClient
 from phi_client.contract.clock.base import SYSTEM_CLOCK
@@ -115,6 +115,21 @@ class PhiEmulator:
         """What this test asked, and what became of it."""
         return JournalOfTest(self.emulator.journal, self.scope)
 
+    def set(self, **values: object) -> None:
+        """Set what holds for this test: `phi_emulator.set(requests_per_minute=2, latency="first=800ms, rate=40/s")`.
+
+        Beside `latency` these are limits, `content_filter` and others, as docs/how-to/journal-and-control.md has them.
+
+        Raises:
+            SettingsError: there is no such setting, or a value can't be.
+            LatencyError: the text names no profile.
+        """
+        emulator = self.emulator
+        if "latency" in values:
+            emulator.latency.set(cast("str | None", values.pop("latency")), scope=self.scope)
+        if values:
+            emulator.settings.set(scope=self.scope, **values)
+
     def client(self, **arguments: Any) -> PhiClient:
         """A client for this test; `arguments` are those of `PhiClient`. It is the caller's to close."""
         return with_clock(PhiClient(self.endpoint, self.key, **arguments), self._of_test.clock)
@@ -165,10 +180,7 @@ class PhiEmulator:
         emulator = turn.emulator
         emulator.scopes.open = ""
         emulator.scopes.end(turn.key, joins=self._outliving_join)
-        emulator.faults.reset(scope=turn.scope)
-        emulator.script.reset(scope=turn.scope)
-        emulator.latency.reset(scope=turn.scope)
-        emulator.journal.clear(scope=turn.scope)
+        emulator.reset(scope=turn.scope)
 
     def late(self) -> dict[str, int]:
         """How many requests came from clients of tests that are over, by the names of those."""
