@@ -26,6 +26,10 @@ test: ## Run the tests
 docs: ## Write the pages that are generated
 	$(PYTHON) docs/contract_coverage.py
 	$(PYTHON) docs/fault_reference.py
+	$(PYTHON) docs/settings_reference.py
+	$(PYTHON) docs/latency_reference.py
+	$(PYTHON) docs/grade_reference.py
+	$(PYTHON) docs/script_reference.py
 
 accuracy: ## Measure the bundled model's accuracy from the shipped files
 	$(PYTHON) emulator/bundled_model/evaluate.py
@@ -33,6 +37,9 @@ accuracy: ## Measure the bundled model's accuracy from the shipped files
 bench: ## Compare the client's speed with its peers, and the emulator's with its engine
 	$(PYTHON) -m benchmarks.client_speed
 	phi-emulator bench
+
+grade-proof: ## Find planted bugs by phi-emulator grade, and nothing in right programs
+	$(PYTHON) -m benchmarks.grade
 
 serve: ## Start the emulator with the bundled model
 	phi-emulator serve
@@ -46,9 +53,15 @@ foreign-replays: ## Have litellm and langchain-openai read a recording
 foreign-suites: ## Run the suites of langchain-tests and azure-ai-inference against the emulator
 	.ci/foreign-suites
 
+ci-snippets: ## Run what the docs and the action tell CI services to run
+	.ci/snippets
+
+image: ## Build the emulator's image without Docker, in a chroot, and try it (root on Debian)
+	PYTHON=$(PYTHON) .ci/image
+
 release: ## Check, build and tag the version in pyproject.toml; pushes nothing
 	bash .ci/release
 
 check: lint type test build ## All that CI runs, in this environment
 
-.PHONY: help install fmt lint type test docs accuracy bench serve build foreign-suites foreign-replays release check
+.PHONY: help install fmt lint type test docs accuracy bench grade-proof serve build foreign-suites foreign-replays ci-snippets image release check

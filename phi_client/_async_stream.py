@@ -29,6 +29,7 @@ class AsyncChatStream(AsyncIterator[CompletionChunk]):
     def __init__(self, call: Call, clock: Clock) -> None:
         self._call = call
         self._carrier = AsyncCarrier(clock)
+        self._hold = clock.hold()
         self._stream: OpenStream | None = None
         self._is_left = False
 
@@ -36,11 +37,13 @@ class AsyncChatStream(AsyncIterator[CompletionChunk]):
         """Send the request; what it may raise is what `complete()` may."""
         if self._stream is not None or self._is_left:
             raise ConfigurationError("a stream is opened once: call `stream()` again for another answer")
+        self._hold.take()
         try:
             self._stream = await self._carrier.carry(self._call.open_stream())
         except BaseException:
             self._is_left = True
             await self._carrier.close()
+            self._hold.drop()
             raise
         return self
 
@@ -56,6 +59,7 @@ class AsyncChatStream(AsyncIterator[CompletionChunk]):
                 await self._carrier.reply.drain()
         finally:
             await self._carrier.close()
+            self._hold.drop()
             self._stream.end(error)
 
     def __aiter__(self) -> Self:
@@ -69,6 +73,7 @@ class AsyncChatStream(AsyncIterator[CompletionChunk]):
             raise ConfigurationError("the stream has been left before its end: call `stream()` again")
         while (chunk := stream.reader.next_chunk()) is None:
             if stream.reader.is_complete:
+                self._hold.drop()
                 raise StopAsyncIteration
             stream.reader.feed(await self._read(stream))
         return chunk
@@ -138,6 +143,7 @@ class AsyncChatStream(AsyncIterator[CompletionChunk]):
         return self._stream
 
     async def _read(self, stream: OpenStream) -> bytes | None:
+        self._hold.take()
         try:
             stream.before_read()
             return await self._carrier.reply.read()  # type: ignore[no-any-return]

@@ -29,6 +29,7 @@ class ChatStream(Iterator[CompletionChunk]):
     def __init__(self, call: Call, clock: Clock) -> None:
         self._call = call
         self._carrier = Carrier(clock)
+        self._hold = clock.hold()
         self._stream: OpenStream | None = None
         self._is_left = False
 
@@ -36,11 +37,13 @@ class ChatStream(Iterator[CompletionChunk]):
         """Send the request; what it may raise is what `complete()` may."""
         if self._stream is not None or self._is_left:
             raise ConfigurationError("a stream is opened once: call `stream()` again for another answer")
+        self._hold.take()
         try:
             self._stream = self._carrier.carry(self._call.open_stream())
         except BaseException:
             self._is_left = True
             self._carrier.close()
+            self._hold.drop()
             raise
         return self
 
@@ -56,6 +59,7 @@ class ChatStream(Iterator[CompletionChunk]):
                 self._carrier.reply.drain()
         finally:
             self._carrier.close()
+            self._hold.drop()
             self._stream.end(error)
 
     def __iter__(self) -> Self:
@@ -69,6 +73,7 @@ class ChatStream(Iterator[CompletionChunk]):
             raise ConfigurationError("the stream has been left before its end: call `stream()` again")
         while (chunk := stream.reader.next_chunk()) is None:
             if stream.reader.is_complete:
+                self._hold.drop()
                 raise StopIteration
             stream.reader.feed(self._read(stream))
         return chunk
@@ -136,6 +141,7 @@ class ChatStream(Iterator[CompletionChunk]):
         return self._stream
 
     def _read(self, stream: OpenStream) -> bytes | None:
+        self._hold.take()
         try:
             stream.before_read()
             return self._carrier.reply.read()  # type: ignore[no-any-return]

@@ -40,13 +40,16 @@ EMULATORS_THIRD_PARTIES = {
     "engine/native": {"numpy", "onnxruntime", "onnxruntime_genai", "psutil"},
     "scripts": {"jsonschema_rs", "regex"},
     "service": {"cryptography", "jwt"},
-    "web": {"starlette", "uvicorn", "h11"},
+    "telemetry": {"opentelemetry", "prometheus_client"},
+    "web": {"opentelemetry", "starlette", "uvicorn", "h11"},
+    "emulator": {"opentelemetry"},
     "recordings": {"azure", "httpx", "starlette"},
     "bench": {"httpx"},
+    "grading": {"starlette"},
     "containers": {"testcontainers"},
     "platforms": {"psutil"},
     "doctor": {"click", "numpy", "onnx", "onnxruntime"},
-    "command_line": {"click", "tqdm"},
+    "command_line": {"click", "opentelemetry", "tqdm"},
 }
 # One file for each form of the native engine: its Engine, its tokenizer alone, and the Generator of older builds in its
 # process.
@@ -236,6 +239,38 @@ def test_one_module_alone_makes_a_worker_and_all_others_know_a_source_of_answers
 def test_the_emulators_rooms_are_drawn_in_layers() -> None:
     order = TopologicalSorter(may_import("emulators-house.md"))
     order.prepare()  # raises CycleError, which names the circle
+
+
+# Rooms whose behaviour a caller sees: what they wait for and what they date goes by the emulator's clock.
+BY_THE_CLOCK = ("web", "service", "faults", "latency", "journal", "recordings", "engine/serving")
+# What is left to real time there, as it guards real things, and is no part of how the service behaves.
+IN_REAL_TIME = {
+    "web/transport.py": "a connection that is closed lingers, for what the system has on its way",
+    "web/server.py": "what fails in the event loop a thousand times is logged once a minute",
+    "engine/serving/delivery.py": "pieces of real computation are fetched a tick later",
+    "engine/serving/turns.py": "one real computation waits for another",
+    "journal/journal.py": "a test waits for exchanges to end",
+}
+CLOCKS = re.compile(
+    r"\btime\.(?:time|time_ns|monotonic|monotonic_ns|perf_counter|sleep)\b|\bdatetime\.now\(|\bloop\.time\("
+    r"|\basyncio\.(?:sleep\((?!0\))|timeout\b|timeout_at\b|wait_for\b)|loop\.call_(?:later|at)\("
+)
+
+
+def test_what_a_caller_sees_of_the_emulators_time_is_its_clocks() -> None:
+    found = {
+        str(path.relative_to(EMULATOR))
+        for path in EMULATOR_FILES
+        if str(path.relative_to(EMULATOR)).startswith(BY_THE_CLOCK)
+        and CLOCKS.search(path.read_text(encoding="utf-8"))
+    }
+    assert found == set(IN_REAL_TIME)
+
+
+def test_what_a_call_waits_for_is_the_clients_clocks() -> None:
+    # Its sockets have limits of their own, for servers that go by no clock of ours.
+    for path in sorted((CLIENT / "_call").rglob("*.py")):
+        assert not re.search(r"\btime\.sleep|asyncio\.sleep|\.wait\(", path.read_text(encoding="utf-8")), path
 
 
 @pytest.mark.parametrize("path", ALL_FILES, ids=name_of)

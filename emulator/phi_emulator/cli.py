@@ -21,6 +21,7 @@ _NEEDED: Final = (
     "onnx",
     "onnxruntime_genai",
     "platformdirs",
+    "prometheus_client",
     "psutil",
     "starlette",
     "tqdm",

@@ -14,7 +14,7 @@ import tomllib
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final, Self, TypeVar
+from typing import Any, Final, Self, TypeGuard, TypeVar
 
 from phi_emulator.models.printable import printable
 from phi_emulator.models.strict_json import MOST_BYTES, list_of, object_of, parse_json, read_plain
@@ -22,6 +22,7 @@ from phi_emulator.models.strict_json import MOST_BYTES, list_of, object_of, pars
 __all__ = [
     "Document",
     "DocumentError",
+    "items_of",
     "near",
     "number",
     "parse_document",
@@ -161,6 +162,15 @@ def table(value: object) -> dict[str, Any]:
     return found
 
 
+def items_of(value: object) -> list[Any] | None:
+    """What is in a list, or in a tuple."""
+    return list(value) if _is_tuple(value) else list_of(value)
+
+
+def _is_tuple(value: object) -> TypeGuard[tuple[Any, ...]]:
+    return isinstance(value, tuple)
+
+
 def number(value: object) -> float:
     """A value that is a number, and finite.
 
@@ -187,8 +197,9 @@ def _why_not(found: str, error: Exception, *, is_json: bool) -> tuple[int | None
     if said is not None:
         return int(said[1] or found.count("\n") + 1), reason[: said.start()]
     # Without a place, as for a number that is too long: the first statement that can't be read.
+    begun = _Statements(found)
     try:
-        for _ in (begun := _Statements(found)):
+        for _ in begun:
             pass
     except (ValueError, RecursionError):
         return begun.line, reason

@@ -14,13 +14,13 @@ import math
 import socket
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Final, Self
 
-from phi_client.contract.clock.base import SYSTEM_CLOCK, Clock
+from phi_client.contract.clock.base import Clock
 from phi_client.contract.dialects import DIALECTS, SERVERLESS
 from phi_client.contract.emulator import EMULATOR_ENTRA
 from phi_emulator.config import EmulatorConfig
@@ -30,9 +30,12 @@ from phi_emulator.engine.scripted import Reciting
 from phi_emulator.engine.serving.source import AnswerSource
 from phi_emulator.engine.serving.worker import Worker
 from phi_emulator.forms.grammar import ANY_OBJECT, write_grammar
+from phi_emulator.web.emulators_clock import clock_of
 from phi_emulator.web.listening import ListenError, listen, root_url
 
 if TYPE_CHECKING:
+    from opentelemetry.trace import TracerProvider
+
     from phi_emulator.journal.journal import Journal
     from phi_emulator.scripts.file import ScriptFile
     from phi_emulator.scripts.rules import Script
@@ -42,6 +45,7 @@ if TYPE_CHECKING:
     from phi_emulator.service.scripts import Scripts
     from phi_emulator.service.settings import Settings
     from phi_emulator.web.app import App
+    from phi_emulator.web.chain import Link
     from phi_emulator.web.health import Opening
     from phi_emulator.web.server import HttpServer
 
@@ -152,7 +156,9 @@ class Emulator:
     Without `config` it takes the defaults and a free port. `make_engine` is called on the engine's thread and stands
     for the model or script that `config` names. `clock` tells the time and is what every wait goes through: of faults,
     of latency, for a limit's window, for a place in the queue, until an answer has taken too long, until a token
-    expires. With a `phi_client.testing.VirtualClock` none of them takes time. Both are meant for tests.
+    expires. With a `phi_client.testing.VirtualClock` none of them takes time; without a clock it is as the
+    settings say. `links` see all bytes of each exchange, outside of all else. All three are meant for tests. Spans
+    go to `tracer_provider`, without it to the one of the application, if it has set one.
     """
 
     def __init__(
@@ -160,13 +166,17 @@ class Emulator:
         config: EmulatorConfig | None = None,
         *,
         make_engine: Callable[[], Engine] | None = None,
-        clock: Clock = SYSTEM_CLOCK,
+        clock: Clock | None = None,
+        links: Sequence[Link] = (),
+        tracer_provider: TracerProvider | None = None,
     ) -> None:
         self.config = EmulatorConfig(port=0) if config is None else config
         self.description = ""
         """A phrase on the model that answers; empty until started, and for an engine of your own."""
         self._make_engine = make_engine
-        self._clock = clock
+        self._clock = clock or clock_of(self.config)
+        self._links = links
+        self._tracer_provider = tracer_provider
         self._socket: socket.socket | None = None
         self._bound_port = 0
         self._source: AnswerSource | None = None
@@ -226,6 +236,8 @@ class Emulator:
             config,
             authority=authority,
             clock=clock,
+            outer=self._links,
+            tracer_provider=self._tracer_provider,
             script_file=script_file,
             script=script,
             has_model=config.has_model or self._make_engine is not None,

@@ -30,6 +30,7 @@ __all__ = [
     "find_program",
     "is_in_foreground",
     "is_windows",
+    "kill_group",
     "kills_for_memory",
     "launch_line",
     "lenient_output",
@@ -126,6 +127,15 @@ def apart(platform: str = sys.platform) -> dict[str, Any]:
     if platform == _WINDOWS:
         return {"creationflags": getattr(subprocess, "CREATE_NEW_PROCESS_GROUP", 0)}
     return {"process_group": 0}
+
+
+def kill_group(leader: int, platform: str = sys.platform) -> None:
+    """End a process that was started `apart`, and whoever it started; on Windows the process alone."""
+    with suppress(OSError):
+        if platform == _WINDOWS:
+            os.kill(leader, signal.SIGTERM)  # there it can't be caught
+        else:
+            os.killpg(leader, signal.SIGKILL)
 
 
 def send(child: subprocess.Popen[Any], number: int, platform: str = sys.platform) -> None:

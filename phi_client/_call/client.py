@@ -103,7 +103,9 @@ class BaseClient:
 
     def _deadline(self, options: CompletionOptions) -> Deadline:
         """The deadline of a call with these options, which begins now."""
-        return Deadline.of(self._settings.options.merged(options).deadline_s, self._clock.now)
+        return Deadline.of(
+            self._settings.options.merged(options).deadline_s, self._clock.now, self._clock.virtual
+        )
 
     def _chat(
         self,
@@ -138,7 +140,7 @@ class BaseClient:
             self._lanes,
             exchanges,
             clock=self._clock,
-            deadline=deadline or Deadline.of(options.deadline_s, self._clock.now),
+            deadline=deadline or Deadline.of(options.deadline_s, self._clock.now, self._clock.virtual),
             on_retry=self._on_retry,
             fallback_on=self._settings.fallback_on,
             watcher=watcher,

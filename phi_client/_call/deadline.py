@@ -8,10 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from phi_client._call.errors import APITimeoutError
 from phi_client._call.options import Timeout
+
+if TYPE_CHECKING:
+    from phi_client.contract.clock.virtual_time import VirtualTime
 
 __all__ = ["Deadline", "Limits", "Phase"]
 
@@ -28,11 +31,15 @@ class Deadline:
     limit_s: float | None
     now: Callable[[], float]
     began: float
+    virtual: VirtualTime | None = None
+    """Who else goes by this time, where it is virtual."""
 
     @classmethod
-    def of(cls, limit_s: float | None, now: Callable[[], float]) -> Deadline:
+    def of(
+        cls, limit_s: float | None, now: Callable[[], float], virtual: VirtualTime | None = None
+    ) -> Deadline:
         """A deadline that begins now."""
-        return cls(limit_s, now, now())
+        return cls(limit_s, now, now(), virtual)
 
     @property
     def left_s(self) -> float | None:

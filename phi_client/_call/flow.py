@@ -256,9 +256,16 @@ class Call:
         )
 
     def _whole(self, exchange: Exchange) -> Flow[bytes]:
-        """The body of a success."""
+        """The body of a success. One that breaks off is not asked for again: its tokens are billed."""
         body = bytearray()
-        while (data := (yield Receive())) is not None:
+        while True:
+            try:
+                data = yield Receive()
+            except APIConnectionError as error:
+                error.is_lasting = error.is_lasting or exchange.request is not None
+                raise
+            if data is None:
+                break
             body += data
             self._deadline.check(request_sent=True)
             exchange.check_size(len(body))

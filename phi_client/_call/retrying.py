@@ -6,7 +6,7 @@ It must not send anything, nor wait: a wait is a step that it yields.
 
 Waits: exponential with full jitter, and no less than `retry-after-ms`, `x-ms-retry-after-ms`, `Retry-After` (seconds,
 float or date) or `x-ratelimit-reset-*` in seconds ask for. A time-out while the service works is
-not tried again: the work may go on, and be billed twice.
+not tried again: the work may go on, and be billed twice. Nor is an answer that breaks off after its begin.
 """
 
 from __future__ import annotations

@@ -10,7 +10,6 @@ names its own.
 
 from __future__ import annotations
 
-import os
 import sys
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -32,13 +31,9 @@ if TYPE_CHECKING:
     from phi_client._call.completion import Completion
     from phi_client._call.exchange import Exchange
 
-__all__ = ["CONTENT_VARIABLE", "AttemptTrace", "CallTrace", "begin_trace"]
-
-CONTENT_VARIABLE: Final = "OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT"
+__all__ = ["AttemptTrace", "CallTrace", "begin_trace"]
 
 _NAME: Final = "phi_client"
-_SCHEMA_URL: Final = "https://opentelemetry.io/schemas/1.42.0"
-_CONTENT_ON: Final = frozenset({"true", "span_only", "span_and_event"})
 _SHORTEST_CREDENTIAL: Final = 8
 """Shorter ones are left: `stop` and `phi` are words of the protocol."""
 # Boundaries of buckets as the conventions advise them: seconds, and tokens.
@@ -85,6 +80,7 @@ class CallTrace:
         from opentelemetry import trace  # noqa: PLC0415  # the application has imported it
 
         from phi_client._call import genai  # noqa: PLC0415
+        from phi_client.contract import genai as words  # noqa: PLC0415
 
         self._now = now
         self._began = now()
@@ -92,11 +88,11 @@ class CallTrace:
         self._attempts = 0
         self._has_ended = False
         self._credentials: dict[str, None] = {}
-        self._tells_content = os.environ.get(CONTENT_VARIABLE, "").strip().lower() in _CONTENT_ON
+        self._tells_content = words.tells_content()
         self._metrics = None if meters is None else _metrics_of(meters)
-        self._tracer = trace.get_tracer(_NAME, version(), tracers, _SCHEMA_URL)
-        told = genai.endpoint_of(exchange) | genai.asked(exchange.request or {})
-        self._span_name = genai.name_of(told)
+        self._tracer = trace.get_tracer(_NAME, version(), tracers, words.SCHEMA_URL)
+        told = genai.endpoint_of(exchange) | words.asked(exchange.request or {})
+        self._span_name = words.name_of(told)
         if may_hop:
             told.pop("gen_ai.request.model", None)
         self._span = self._tracer.start_span(self._span_name, kind=trace.SpanKind.CLIENT, attributes=told)
@@ -146,6 +142,7 @@ class CallTrace:
         `chunk_times` are those at which the chunks of a stream came.
         """
         from phi_client._call import genai  # noqa: PLC0415
+        from phi_client.contract import genai as words  # noqa: PLC0415
 
         if self._has_ended:
             return
@@ -158,12 +155,12 @@ class CallTrace:
         if done is not None and times.first_chunk_s is not None:
             told["gen_ai.response.time_to_first_chunk"] = times.first_chunk_s
         if self._tells_content and self._span.is_recording():
-            told |= genai.content_of_request(self._exchange.request or {}, self.scrub)
+            told |= words.content_of_request(self._exchange.request or {}, self.scrub)
             if done is not None:
                 told |= genai.content_of_answer(done, self.scrub, has_failed=error is not None)
         self._span.set_attributes(told)
-        if genai.name_of(attributes) != self._span_name:
-            self._span.update_name(genai.name_of(attributes))
+        if words.name_of(attributes) != self._span_name:
+            self._span.update_name(words.name_of(attributes))
         if error is not None:
             attributes["error.type"] = _fail(self._span, error)
         self._span.end()
@@ -230,7 +227,9 @@ class _Metrics:
     """The instruments of one provider."""
 
     def __init__(self, meters: MeterProvider) -> None:
-        meter = meters.get_meter(_NAME, version(), _SCHEMA_URL)
+        from phi_client.contract.genai import SCHEMA_URL  # noqa: PLC0415
+
+        meter = meters.get_meter(_NAME, version(), SCHEMA_URL)
 
         def histogram(name: str, unit: str, buckets: tuple[float, ...], description: str) -> Histogram:
             return meter.create_histogram(

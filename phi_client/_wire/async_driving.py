@@ -27,6 +27,10 @@ class AsyncCarrier:
         Raises:
             PhiError: what it raises.
         """
+        with self._clock.at_work():
+            return await self._carry(flow)
+
+    async def _carry(self, flow: Flow[_T]) -> _T:
         try:
             step = next(flow)
             while True:

@@ -19,7 +19,7 @@ from typing import Any, Final, TypeVar, cast
 import httpcore
 
 from phi_client._wire.addresses import Address, Tries, known_addresses, open_socket, resolved
-from phi_client._wire.async_waiting import arrive, finished
+from phi_client._wire.async_waiting import arrive, awaited, finished
 from phi_client._wire.background import Job
 from phi_client._wire.connection_state import Cable
 from phi_client._wire.network_facts import MOST_AT_ONCE, MOST_PENDING, about, raised_as
@@ -90,7 +90,7 @@ class AsyncNetwork(httpcore.AsyncNetworkBackend):
         sock.settimeout(0)
         async with asyncio.timeout(limit_s):
             await _connected(sock, address[3])
-        cable.check()
+        cable.connected()
 
 
 class _Plain(httpcore.AsyncNetworkStream):
@@ -187,6 +187,8 @@ class _Plain(httpcore.AsyncNetworkStream):
                 self._read_in_a_row = 0
             else:
                 self._read_in_a_row += len(data) + _COST_OF_A_READ
+                if cable.wire is not None:
+                    cable.wire.received(len(data))
                 if not data:
                     cable.check()
                 return data
@@ -195,34 +197,42 @@ class _Plain(httpcore.AsyncNetworkStream):
             self._read_in_a_row = 0
             await asyncio.sleep(0)
         loop = asyncio.get_running_loop()
-        with _alarm(cable, limit_s):
+        with _alarm(cable, limit_s) if cable.wire is None else awaited(cable, cable.wire, limit_s):
             try:
                 data = await loop.sock_recv(sock, most)
+                if cable.wire is not None:
+                    cable.wire.received(len(data))
             except GeneratorExit:
                 _let_go(loop, sock)
                 raise
         if not data:
-            _check(cable)
+            cable.check_end()
         return data
 
     async def _send_some(self, data: memoryview, limit_s: float | None) -> memoryview:
         """What is left of `data` after a part of it was sent."""
-        sock = _open_socket(self._cable)
+        sock, wire = _open_socket(self._cable), self._cable.wire
         part = data[:MOST_AT_ONCE]
         try:
-            return data[sock.send(part) :]
+            sent = sock.send(part)
         except (BlockingIOError, InterruptedError):
             pass
+        else:
+            if wire is not None:
+                wire.sent(sent)
+            return data[sent:]
         loop = asyncio.get_running_loop()
         with _alarm(self._cable, limit_s):
             try:
                 await loop.sock_sendall(sock, part)
             except OSError:
-                _check(self._cable)
+                self._cable.check_end()
                 raise
             except GeneratorExit:
                 _let_go(loop, sock)
                 raise
+        if wire is not None:
+            wire.sent(len(part))
         return data[len(part) :]
 
 
@@ -361,13 +371,6 @@ def _let_go(loop: asyncio.AbstractEventLoop, sock: socket.socket) -> None:
         with suppress(NotImplementedError, ValueError, OSError):
             loop.remove_reader(sock)
             loop.remove_writer(sock)
-
-
-def _check(cable: Cable) -> None:
-    """Say why a connection has ended, if it was ended here."""
-    cable.check()
-    if cable.has_run_out:
-        raise TimeoutError("nothing came in time")
 
 
 async def _sealed(

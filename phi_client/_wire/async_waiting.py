@@ -1,15 +1,19 @@
-"""Waiting for a job in a task.
+"""Waiting in a task: for a job, and for bytes by virtual time.
 
-It must not know what is done.
+It must not know what is done, nor what the bytes are.
 """
 
 import asyncio
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from phi_client._call.errors import ConfigurationError
 from phi_client._wire.background import Job
+from phi_client._wire.connection_state import Cable
+from phi_client.contract.clock.wires import Wire
 
-__all__ = ["arrive", "finished", "running_loop"]
+__all__ = ["arrive", "awaited", "finished", "running_loop"]
 
 
 async def finished(job: Job[Any], limit_s: float | None) -> None:
@@ -33,6 +37,23 @@ def arrive(arrived: "asyncio.Future[None]") -> None:
     """End a wait, which may have been cancelled."""
     if not arrived.done():
         arrived.set_result(None)
+
+
+@contextmanager
+def awaited(cable: Cable, wire: Wire, limit_s: float | None) -> Iterator[None]:
+    """A wait that goes by virtual time. The limit is real where the server does not go by it."""
+
+    def run_out() -> None:
+        if not wire.is_served:
+            cable.run_out()
+
+    timer = None if limit_s is None else asyncio.get_running_loop().call_later(limit_s, run_out)
+    try:
+        with wire.awaited(limit_s, cable.run_out):
+            yield
+    finally:
+        if timer is not None:
+            timer.cancel()
 
 
 def running_loop() -> asyncio.AbstractEventLoop:

@@ -119,7 +119,7 @@ class Lines(Generic[_C]):
                 line = idle.pop()
             except IndexError:
                 break
-            if line.serves_again():
+            if line.serves_again() and limits.deadline.now() - line.cable.kept_at <= KEPT_S:
                 line.cable.begin(limits)
                 return line
             self.drop(line)
@@ -137,6 +137,7 @@ class Lines(Generic[_C]):
             self.drop(line)
             return
         line.cable.is_busy = False
+        line.cable.kept_at = line.cable.limits.deadline.now()
         self._idle.append(line)
         if self._is_closed:
             self._close_idle()

@@ -6,10 +6,13 @@ the cable's, looked at before each wait; what an HTTP library passes down was fi
 
 import socket
 from contextlib import suppress
-from typing import Any, Final, Literal
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 from phi_client._call.deadline import Limits, Phase
 from phi_client._wire.background import Job
+
+if TYPE_CHECKING:
+    from phi_client.contract.clock.wires import Wire
 
 __all__ = ["END_LIMIT_S", "LONGEST_S", "Cable", "bounded"]
 
@@ -30,7 +33,8 @@ class Cable:
 
     __slots__ = (
         "__weakref__", "_connect_began", "_is_cut", "_open", "handshakes", "has_connected",
-        "has_run_out", "is_busy", "is_refused", "is_sent", "layers", "limits", "proxy", "sock", "waiting",
+        "has_run_out", "is_busy", "is_refused", "is_sent", "kept_at", "layers", "limits", "proxy", "sock", "waiting",
+        "wire",
     )  # fmt: skip
 
     def __init__(
@@ -45,7 +49,11 @@ class Cable:
         self.sock: socket.socket | None = None
         self.waiting: Job[Any] | None = None
         """What a connect waits for that is no socket."""
+        self.wire: Wire | None = None
+        """What virtual time has to know of the connection."""
         self.is_busy = True
+        self.kept_at = 0.0
+        """When it was kept for the next request, by the time of the last one."""
         self.has_connected = False
         """Whether it ever had a socket; where HTTP is mocked it has none."""
         self.is_sent = False
@@ -60,6 +68,17 @@ class Cable:
         """Take a socket. It is noted where it outlives this, so that what is thrown away as one is closed in order."""
         self._open[id(self)] = self.sock = sock
         self.has_connected = True
+
+    def connected(self) -> None:
+        """Tell virtual time of the connection, where the limits go by it.
+
+        Raises:
+            ConnectionAbortedError: the connection was cut.
+        """
+        self.check()
+        virtual, sock = self.limits.deadline.virtual, self.sock
+        if virtual is not None and sock is not None:
+            self.wire = virtual.wires.dialled(sock.getsockname(), sock.getpeername())
 
     def begin(self, limits: Limits) -> None:
         """Carry another request."""
@@ -103,6 +122,17 @@ class Cable:
         if self._is_cut:
             raise ConnectionAbortedError("the connection was cut")
 
+    def check_end(self) -> None:
+        """Say why a connection has ended, if it was ended here.
+
+        Raises:
+            ConnectionAbortedError: it was cut.
+            TimeoutError: its time was over.
+        """
+        self.check()
+        if self.has_run_out:
+            raise TimeoutError("nothing came in time")
+
     def run_out(self) -> None:
         """End the wait at work, whose time is over."""
         self.has_run_out = True
@@ -122,6 +152,9 @@ class Cable:
         if sock is not None:
             sock.close()
             self._open.pop(id(self), None)
+        wire, self.wire = self.wire, None
+        if wire is not None:
+            wire.leave()
 
     def __del__(self) -> None:
         # Of whatever was left in the middle: an interrupt may fall between any two lines.
@@ -129,7 +162,9 @@ class Cable:
             self.close()
 
     def _shut(self) -> None:
-        sock = self.sock
+        sock, wire = self.sock, self.wire
+        if wire is not None:
+            wire.cut()
         if sock is not None:
             with suppress(OSError):
                 sock.shutdown(socket.SHUT_RDWR)

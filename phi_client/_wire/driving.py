@@ -27,6 +27,10 @@ class Carrier:
         Raises:
             PhiError: what it raises.
         """
+        with self._clock.at_work():
+            return self._carry(flow)
+
+    def _carry(self, flow: Flow[_T]) -> _T:
         try:
             step = next(flow)
             while True:

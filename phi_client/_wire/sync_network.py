@@ -5,6 +5,7 @@ count. What is written goes out when it is much, or when the answer is waited fo
 written one after the other, are one packet.
 """
 
+import socket
 import ssl
 from collections.abc import Callable, Iterable
 from contextlib import suppress
@@ -17,6 +18,7 @@ from phi_client._wire.addresses import Address, Tries, known_addresses, open_soc
 from phi_client._wire.background import Job
 from phi_client._wire.connection_state import Cable
 from phi_client._wire.network_facts import MOST_AT_ONCE, MOST_PENDING, about, raised_as
+from phi_client.contract.clock.wires import Wire
 
 __all__ = ["Network"]
 
@@ -84,7 +86,7 @@ class Network(httpcore.NetworkBackend):
         sock = open_socket(cable, address)
         sock.settimeout(limit_s)
         sock.connect(address[3])
-        cable.check()
+        cable.connected()
 
 
 class _Plain(httpcore.NetworkStream):
@@ -112,6 +114,8 @@ class _Plain(httpcore.NetworkStream):
             left_s, sock = cable.left_s(phase), cable.sock
             if sock is None:
                 raise ConnectionAbortedError("the connection is closed")
+            if cable.wire is not None:
+                return _awaited(cable, cable.wire, sock, max_bytes, left_s)
             if sock.gettimeout() != left_s:  # setting it is a system call
                 sock.settimeout(left_s)
             data = sock.recv(max_bytes)
@@ -170,9 +174,30 @@ class _Plain(httpcore.NetworkStream):
                     raise ConnectionAbortedError("the connection is closed")
                 cable.is_sent |= phase == "write"
                 sock.settimeout(left_s)
-                rest = rest[sock.send(rest[:MOST_AT_ONCE]) :]
+                sent = sock.send(rest[:MOST_AT_ONCE])
+                rest = rest[sent:]
+                if cable.wire is not None:
+                    cable.wire.sent(sent)
         except OSError as error:
             raise raised_as(error, phase) from error
+
+
+def _awaited(cable: Cable, wire: Wire, sock: socket.socket, most: int, limit_s: float | None) -> bytes:
+    """What comes over a wire that goes by virtual time. The limit is real where the server does not go by it."""
+    with wire.awaited(limit_s, cable.run_out):
+        while True:
+            sock.settimeout(limit_s)
+            try:
+                data = sock.recv(most)
+            except TimeoutError:
+                if not wire.is_served:
+                    raise
+            else:
+                break
+        wire.received(len(data))
+    if not data:
+        cable.check_end()
+    return data
 
 
 class _Sealed(httpcore.NetworkStream):

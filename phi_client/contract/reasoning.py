@@ -2,22 +2,32 @@
 
 It must not know the wire: it works on text alone.
 
-    START ──`<think>`──> REASONING ──`</think>`──> CONTENT
-      └── any other text ──> OPEN ── `</think>` that was never opened ──> CONTENT, and all before is reasoning
+    START ──`<think>`──> REASONING ──`</think>`──> CONTENT ──`<think>` that begins a line──> REASONING
+      └── any other text ──> CONTENT ── `</think>` that was never opened ──> all before it is reasoning
 
 `<think>` is ordinary text in this model, so a stream may cut a tag anywhere; what may still become a tag is
-held back. White space around the tags belongs to neither side. After the first `</think>` nothing is a tag.
+held back. White space around the tags belongs to neither side. A tag that is quoted as code is text: one between
+backticks, and a pair of them in a fence or within a line's backticks.
 """
 
+import re
+from dataclasses import dataclass
 from enum import Enum, auto
-from typing import NamedTuple
+from typing import Final
 
-from phi_client.contract.marks import THINK_CLOSE, THINK_OPEN, begun_length
+from phi_client.contract.code_marks import CodeMarks
+from phi_client.contract.marks import THINK_CLOSE, THINK_OPEN
 
 __all__ = ["ReasoningSplitter", "SplitText", "split_reasoning"]
 
+_TAG: Final = re.compile(r"<(?:(/?)think(>)|/?(?:t(?:h(?:i(?:nk?)?)?)?)?\Z)")
+"""A tag, or at the end what may become one."""
+_GAP: Final = "\n\n"
+"""Between two blocks of reasoning."""
 
-class SplitText(NamedTuple):
+
+@dataclass(frozen=True, slots=True)
+class SplitText:
     """A piece of reasoning and a piece of content; either may be empty."""
 
     reasoning: str = ""
@@ -26,7 +36,6 @@ class SplitText(NamedTuple):
 
 class _State(Enum):
     START = auto()
-    OPEN = auto()
     REASONING = auto()
     CONTENT = auto()
 
@@ -46,6 +55,11 @@ class ReasoningSplitter:
         self._reasoning: list[str] = []
         self._content: list[str] = []
         self._at_edge: bool = False
+        self._has_block = False
+        self._gap = ""
+        self._code = CodeMarks()
+        # Of the held text: up to where it was taken, up to where tags were looked for, and what the code was told of.
+        self._taken = self._searched = self._told = 0
 
     @property
     def reasoning(self) -> str:
@@ -59,12 +73,21 @@ class ReasoningSplitter:
 
     def feed(self, text: str) -> SplitText:
         """What `text` adds to each side, less what may still be the beginning of a tag."""
-        if self._state is _State.CONTENT and not self._at_edge:
-            self._content.append(text)
-            return SplitText("", text)
-        if self._state is _State.REASONING and not self._held and not self._at_edge and _is_plain(text):
-            self._reasoning.append(text)
-            return SplitText(text)
+        if "<" not in text and not (self._at_edge or self._gap):
+            # Most pieces by far: no tag is in it, and none may have begun.
+            if self._state is _State.CONTENT and not self._held:
+                self._content.append(text)
+                self._code.feed(text)
+                return SplitText(content=text)
+            if self._state is _State.REASONING and (not self._held or self._held.isspace()):
+                text = self._held + text
+                ready = text.rstrip()
+                self._held = text[len(ready) :]
+                self._searched, self._told = len(self._held), 0
+                if ready:
+                    self._reasoning.append(ready)
+                    self._code.feed(ready)
+                return SplitText(reasoning=ready)
         self._held += text
         return self._advance(at_end=False)
 
@@ -73,73 +96,115 @@ class ReasoningSplitter:
         return self._advance(at_end=True)
 
     def _advance(self, *, at_end: bool) -> SplitText:
-        """Each state takes what it can from the held text and may hand the rest to the next."""
-        reasoning, content = "", ""
+        """Each state takes what it can from the held text and hands the rest to the next."""
         if self._state is _State.START:
             self._leave_start(at_end=at_end)
-        if self._state is _State.REASONING:
-            reasoning = self._take_reasoning(at_end=at_end)
-        if self._state is _State.OPEN:
-            content = self._take_open(at_end=at_end)
-        if self._state is _State.CONTENT:
-            content += self._take_content()
-        return SplitText(reasoning, content)
+        reasoning, content = list[str](), list[str]()
+        while self._state is not _State.START:
+            tag, place = self._find_tag(at_end=at_end)
+            if self._state is _State.REASONING:
+                reasoning.append(self._take_reasoning(place, is_last=at_end or bool(tag)))
+            else:
+                content.append(self._take_content(place))
+            if not tag:
+                break
+            self._pass(tag)
+        # What was taken is dropped once, however many tags it had.
+        self._held = self._held[self._taken :]
+        self._searched -= self._taken
+        self._told -= self._taken
+        self._taken = 0
+        return SplitText("".join(reasoning), "".join(content))
 
     def _leave_start(self, *, at_end: bool) -> None:
         stripped = self._held.lstrip()
         if stripped.startswith(THINK_OPEN):
-            self._held = stripped.removeprefix(THINK_OPEN)
-            self._state, self._at_edge = _State.REASONING, True
+            self._taken = len(self._held) - len(stripped)
+            self._pass(THINK_OPEN)
         elif at_end or not THINK_OPEN.startswith(stripped):
-            self._state = _State.OPEN
-
-    def _take_reasoning(self, *, at_end: bool) -> str:
-        head, tag, tail = self._held.partition(THINK_CLOSE)
-        if self._at_edge:
-            head = head.lstrip()
-            self._at_edge = not head
-        if tag:
-            self._held = tail
-            self._state, self._at_edge = _State.CONTENT, True
-            ready = head.rstrip()
-        elif at_end:
-            self._held, ready = "", head.rstrip()
-        else:
-            # White space before the closing tag belongs to neither side, so it waits with a possible tag.
-            kept = len(head) - begun_length(head, THINK_CLOSE)
-            ready = head[:kept].rstrip()
-            self._held = head[len(ready) :]
-        self._reasoning.append(ready)
-        return ready
-
-    def _take_open(self, *, at_end: bool) -> str:
-        if self.reasoning_elsewhere:
             self._state = _State.CONTENT
-            return ""
-        head, tag, tail = self._held.partition(THINK_CLOSE)
-        if tag:
-            whole = "".join([*self._content, head]).strip()
-            self._reasoning, self._content = [whole], []
-            self._held = tail
-            self._state, self._at_edge = _State.CONTENT, True
-            return ""
-        kept = len(head) if at_end else len(head) - begun_length(head, THINK_CLOSE)
-        ready, self._held = head[:kept], head[kept:]
-        self._content.append(ready)
-        return ready
 
-    def _take_content(self) -> str:
-        ready, self._held = self._held, ""
+    def _pass(self, tag: str) -> None:
+        """Go over a tag, up to which all was taken."""
+        self._taken += len(tag)
+        self._searched = self._told = self._taken
+        self._at_edge, self._code = True, CodeMarks()
+        if tag == THINK_OPEN:
+            self._gap = _GAP if self._reasoning else ""
+        elif self._state is _State.CONTENT:
+            # What went out as content was reasoning.
+            whole = self.content.strip()
+            self._reasoning, self._content = [whole] if whole else [], []
+        self._state = _State.REASONING if tag == THINK_OPEN else _State.CONTENT
+        self._has_block = True
+
+    def _find_tag(self, *, at_end: bool) -> tuple[str, int]:
+        """The next tag that counts and its place; else no tag, and from where on one may still come."""
+        held = self._held
+        while (found := _TAG.search(held, self._searched)) is not None:
+            place = found.start()
+            tag = "" if not found[2] else THINK_CLOSE if found[1] else THINK_OPEN
+            after = held[found.end() : found.end() + 1]
+            if not at_end and (not tag or (not after and self._follows_tick(place))):
+                return "", place
+            if tag and self._counts(tag, place, after):
+                return tag, place
+            self._searched = found.end()
+        self._searched = len(held)
+        return "", len(held)
+
+    def _follows_tick(self, place: int) -> bool:
+        """Whether a backtick before this place begins a quotation."""
+        self._tell_code(place)
+        return self._code.after_opening_tick
+
+    def _counts(self, tag: str, place: int, after: str) -> bool:
+        """Whether a tag is no text where it stands, before `after`."""
+        is_quoted = self._follows_tick(place)
+        if is_quoted and after == "`":
+            return False
+        if tag == THINK_CLOSE:
+            may_be_unopened = not (self._has_block or self.reasoning_elsewhere)
+            return not self._code.close_pair() and (self._state is _State.REASONING or may_be_unopened)
+        if is_quoted or self._code.in_fence:
+            self._code.open_pair()
+            return False
+        is_outside = self._state is _State.CONTENT and not self.reasoning_elsewhere
+        return is_outside and self._code.begins_line
+
+    def _take_reasoning(self, place: int, *, is_last: bool) -> str:
+        # White space before the closing tag belongs to neither side, so it waits with a possible tag.
+        text = self._held[self._taken : place]
+        ready = text.rstrip()
+        self._take(place if is_last or (self._at_edge and not ready) else self._taken + len(ready))
         if self._at_edge:
             ready = ready.lstrip()
             self._at_edge = not ready
-        self._content.append(ready)
+        if ready:
+            ready, self._gap = self._gap + ready, ""
+            self._reasoning.append(ready)
         return ready
 
+    def _take_content(self, place: int) -> str:
+        ready = self._held[self._taken : place]
+        self._take(place)
+        if self._at_edge:
+            ready = ready.lstrip()
+            self._at_edge = not ready
+        if ready:
+            self._content.append(ready)
+        return ready
 
-def _is_plain(text: str) -> bool:
-    """Whether nothing in it may become a tag, and its end is no white space that may stand before one."""
-    return "<" not in text and not text[-1:].isspace()
+    def _take(self, place: int) -> None:
+        """Have taken the held text up to a place."""
+        self._tell_code(place)
+        self._taken = place
+        self._searched = max(self._searched, place)
+
+    def _tell_code(self, place: int) -> None:
+        if place > self._told:
+            self._code.feed(self._held[self._told : place])
+            self._told = place
 
 
 def split_reasoning(text: str, *, reasoning_elsewhere: bool = False) -> SplitText:

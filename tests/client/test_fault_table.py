@@ -265,7 +265,7 @@ WHOLE: dict[str, type[PhiError] | None] = {
     "header-too-large": None,
     "dropped-before-answer": None,
     "reset-before-answer": None,
-    "body-cut": None,
+    "body-cut": APIConnectionError,
     "empty": APIResponseError,
     "empty-object": APIResponseError,
     "doubled-request-id": None,

@@ -19,8 +19,9 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 
 from phi_client._call import genai
 from phi_client._call.completion import Completion, Origin, completion_of
-from phi_client._call.telemetry import CONTENT_VARIABLE, CallTrace
+from phi_client._call.telemetry import CallTrace
 from phi_client.contract.answers import Usage, view_answer
+from phi_client.contract.genai import CONTENT_VARIABLE, asked, content_of_request
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -43,7 +44,7 @@ def whole(raw: dict[str, Any]) -> Completion:
 
 
 def messages_of(request: Mapping[str, Any]) -> Any:
-    return json.loads(genai.content_of_request(request, plain)["gen_ai.input.messages"])
+    return json.loads(content_of_request(request, plain)["gen_ai.input.messages"])
 
 
 def choices_of(done: Completion, *, has_failed: bool = False) -> Any:
@@ -78,9 +79,9 @@ def test_tools_and_their_results_are_parts() -> None:
 
 
 def test_the_definitions_of_tools_are_told_with_the_content() -> None:
-    told = genai.content_of_request({"messages": [], "tools": [{"type": "function", "function": ADD}]}, plain)
+    told = content_of_request({"messages": [], "tools": [{"type": "function", "function": ADD}]}, plain)
     assert json.loads(told["gen_ai.tool.definitions"]) == [{"type": "function", **ADD}]
-    assert "gen_ai.tool.definitions" not in genai.content_of_request({"messages": []}, plain)
+    assert "gen_ai.tool.definitions" not in content_of_request({"messages": []}, plain)
 
 
 @pytest.mark.parametrize(
@@ -132,11 +133,11 @@ def test_an_answer_that_was_cut_short_has_a_reason_that_says_so() -> None:
     ],
 )
 def test_the_type_of_the_output_is_what_was_asked_for(response_format: object, told: str | None) -> None:
-    assert genai.asked({"response_format": response_format}).get("gen_ai.output.type") == told
+    assert asked({"response_format": response_format}).get("gen_ai.output.type") == told
 
 
 def test_parameters_have_the_types_of_the_conventions() -> None:
-    told = genai.asked(
+    told = asked(
         {"temperature": 0, "top_k": 5, "max_tokens": 9, "seed": -1, "n": 3, "stream": True, "stop": "."}
     )
     assert told == {
@@ -154,8 +155,8 @@ def test_parameters_have_the_types_of_the_conventions() -> None:
 @pytest.mark.parametrize("value", ["hot", True, None, [1], math.nan, math.inf, 10**400])
 def test_a_parameter_of_another_type_is_left_out(value: object) -> None:
     request = dict.fromkeys(("temperature", "top_p", "max_tokens", "seed", "n", "stop"), value)
-    assert set(genai.asked(request)) <= {"gen_ai.request.stop_sequences"}
-    assert genai.asked({"stop": ["a", 1]}) == {} == genai.asked({"n": 1, "stream": False, "stop": []})
+    assert set(asked(request)) <= {"gen_ai.request.stop_sequences"}
+    assert asked({"stop": ["a", 1]}) == {} == asked({"n": 1, "stream": False, "stop": []})
 
 
 @dataclass(frozen=True)
@@ -333,7 +334,7 @@ def test_what_is_too_deep_to_write_is_not_told() -> None:
     for _ in range(5000):
         deep = [deep]
     request = {"messages": [{"role": "tool", "content": deep}]}
-    assert genai.content_of_request(request, plain) == {"gen_ai.input.messages": "[]"}
+    assert content_of_request(request, plain) == {"gen_ai.input.messages": "[]"}
 
 
 @pytest.mark.parametrize("captures", ["true", "false"])

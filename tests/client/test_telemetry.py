@@ -18,7 +18,8 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 from opentelemetry.trace import INVALID_SPAN, SpanKind, StatusCode, get_current_span, get_tracer
 
 from phi_client import PhiError, StreamInterruptedError
-from phi_client._call.telemetry import CONTENT_VARIABLE, begin_trace
+from phi_client._call.telemetry import begin_trace
+from phi_client.contract.genai import CONTENT_VARIABLE
 
 if TYPE_CHECKING:
     from collections.abc import Generator

@@ -10,7 +10,6 @@ import pytest
 from opentelemetry.util._once import Once
 from phi_emulator import Emulator, EmulatorConfig
 from phi_emulator.command_line.model_commands import models
-from phi_emulator.config import environment_name
 
 import phi_client
 from phi_client import (
@@ -143,15 +142,6 @@ def test_every_page_is_reached_from_the_readme() -> None:
 def test_every_command_on_models_is_in_the_emulators_reference() -> None:
     text = (ROOT / "emulator/README.md").read_text(encoding="utf-8")
     assert [name for name in models.commands if f"`phi-emulator models {name}" not in text] == []
-
-
-def test_every_setting_of_the_emulator_is_in_its_reference() -> None:
-    text = (ROOT / "emulator/README.md").read_text(encoding="utf-8")
-    assert [
-        field.name
-        for field in fields(EmulatorConfig)
-        if field.init and f"`{environment_name(field.name)}`" not in text
-    ] == []
 
 
 def test_ci_runs_the_commands_of_the_readme() -> None:

@@ -30,6 +30,15 @@ def test_the_reference_is_current(reference: Any) -> None:
     )
 
 
+def test_the_reference_of_the_grade_is_current() -> None:
+    sys.path.insert(0, str(DOCS))
+    try:
+        grade = importlib.import_module("grade_reference")
+    finally:
+        sys.path.remove(str(DOCS))
+    assert grade.PAGE.read_text(encoding="utf-8") == grade.page(), "run `python docs/grade_reference.py`"
+
+
 def test_every_effect_error_and_condition_is_in_the_reference(reference: Any) -> None:
     page = reference.page()
     assert [name for name in (*EFFECTS, *ERRORS, *CONDITIONS) if f"`{name}`" not in page] == []

@@ -29,7 +29,7 @@ from phi_emulator.command_line import commands
 from phi_emulator.command_line.banner import make_banner
 from phi_emulator.command_line.child import client_environment
 from phi_emulator.command_line.commands import phi_emulator
-from phi_emulator.config import environment_name
+from phi_emulator.settings.setting import environment_name
 
 import phi_client
 from phi_client.contract.dialects import DIALECTS
@@ -56,12 +56,12 @@ def _options(name: str) -> set[str]:
 
 
 def test_every_setting_is_an_option_of_serve_and_the_reverse() -> None:
-    assert _options("serve") == FIELDS | {"yes"}  # which is said once and set nowhere
+    assert _options("serve") == FIELDS | {"yes", "config_file"}  # which is said once and set nowhere
 
 
 def test_options_of_exec_are_settings() -> None:
     assert FIELDS - _options("exec") == {"host", "drain_seconds"}
-    assert _options("exec") <= FIELDS
+    assert _options("exec") <= FIELDS | {"config_file"}
 
 
 def test_help_names_the_variable_of_every_setting() -> None:
@@ -207,7 +207,7 @@ def test_no_setting_of_the_client_is_missed() -> None:
     assert {"PHI_ENDPOINT", "PHI_DIALECT", "PHI_MODEL", "PHI_API_VERSION", "PHI_DEPLOYMENT"} <= words
     set_before = dict.fromkeys(words, "azures")
     left = client_environment(set_before, endpoint="http://127.0.0.1:1", key="k")
-    assert {name for name, value in left.items() if value == "azures"} <= {"PHI_LOG"}
+    assert {name for name, value in left.items() if value == "azures"} <= {"PHI_LOG", "PHI_ALLOW_REAL"}
 
 
 def curl(line: str) -> httpx.Response:

@@ -9,6 +9,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
 
 import pytest
 from click.testing import CliRunner, Result
@@ -68,6 +69,17 @@ def test_an_emulator_that_answers_is_ready_by_any_of_its_urls(
 
 def test_the_port_of_the_environment_is_asked_without_a_url(emulator: Emulator) -> None:
     port = emulator.root.rpartition(":")[2]
+    assert run("--timeout", "0", PHI_EMULATOR_PORT=port).exit_code == 0
+
+
+def test_the_port_of_the_file_of_settings_is_asked_too(
+    emulator: Emulator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    port = emulator.root.rpartition(":")[2]
+    (tmp_path / "phi-emulator.toml").write_text(f"port = {port}\n")
+    monkeypatch.chdir(tmp_path)
+    assert run("--timeout", "0").exit_code == 0
+    (tmp_path / "phi-emulator.toml").write_text("port =\n")
     assert run("--timeout", "0", PHI_EMULATOR_PORT=port).exit_code == 0
 
 

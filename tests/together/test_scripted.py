@@ -170,7 +170,9 @@ def test_a_script_that_can_not_be_used_is_said_before_anything_listens(
 
 
 def test_a_script_without_a_file_is_no_setting() -> None:
-    with pytest.raises(ConfigError, match=r"name the script's file, as in scripted:answers\.toml"):
+    with pytest.raises(
+        ConfigError, match=r"the script's file is missing: name it as in scripted:answers\.toml"
+    ):
         EmulatorConfig(model="scripted:")
     assert EmulatorConfig(model="scripted:~/a.toml").script_name == "~/a.toml"
     assert EmulatorConfig(model=r"scripted:C:\a.toml").script_name == r"C:\a.toml"

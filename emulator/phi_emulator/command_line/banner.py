@@ -14,7 +14,7 @@ from urllib.parse import urlencode
 
 from phi_client.contract.dialects import DIALECTS
 from phi_client.contract.emulator import EMULATOR_ALIAS, EMULATOR_ENDPOINT, EMULATOR_KEY
-from phi_emulator.config import EmulatorConfig
+from phi_emulator.config import SETTINGS, EmulatorConfig
 from phi_emulator.doctor.forecast import rate_phrase
 from phi_emulator.emulator import Emulator
 from phi_emulator.engine.machine.memory import memory_phrase
@@ -121,9 +121,12 @@ def _active(config: EmulatorConfig) -> list[tuple[str, str]]:
     if limits:
         said.append(("limits", ", ".join(limits)))
     if config.content_filter != "off":
-        said.append(("filter", config.content_filter))
+        said.append(("filter", SETTINGS["content_filter"].kind.shown(config.content_filter)))
     if config.faults is not None:
-        said.append(("faults", f"rules of {config.faults}"))
+        inline = SETTINGS["faults"].kind.shown(config.faults)
+        said.append(("faults", f"rules of {config.faults}" if isinstance(config.faults, str) else inline))
+    if config.script is not None:
+        said.append(("script", f"rules of {config.script} answer before the model"))
     if config.latency_profile is not None:
         said.append(("latency", _latency(config.latency_profile)))
     if config.deployments:

@@ -13,26 +13,40 @@ import logging
 import os
 import shutil
 import sys
+from collections.abc import Generator
+from contextlib import contextmanager
 from importlib import metadata
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import click
 
 from phi_client.contract.service import SURFACES
 from phi_emulator.command_line.banner import make_banner
 from phi_emulator.command_line.child import NOT_EXECUTABLE, NOT_FOUND, ChildRunner, client_environment
+from phi_emulator.command_line.config_commands import config, gathered, usage_errors
+from phi_emulator.command_line.grade_command import grade
+from phi_emulator.command_line.latency_commands import latency
 from phi_emulator.command_line.model_commands import models, obtain_model
-from phi_emulator.command_line.options import GroupedCommand, exec_options, serve_options, switch
+from phi_emulator.command_line.options import (
+    CONFIG_OPTION,
+    GroupedCommand,
+    exec_options,
+    serve_options,
+    switch,
+)
 from phi_emulator.command_line.recording_commands import record, replay
 from phi_emulator.command_line.stopping import StopSignals
 from phi_emulator.command_line.waiting import wait
 from phi_emulator.command_line.words import HelpfulGroup
-from phi_emulator.config import ConfigError, EmulatorConfig
+from phi_emulator.config import EmulatorConfig
 from phi_emulator.doctor.doctor_command import doctor
 from phi_emulator.emulator import Emulator, EmulatorError
 from phi_emulator.models.printable import printable
 from phi_emulator.platforms import find_program, raise_file_limit
+
+if TYPE_CHECKING:
+    from opentelemetry.trace import TracerProvider
 
 __all__ = ["phi_emulator"]
 
@@ -63,10 +77,11 @@ def phi_emulator() -> None:
     """A local emulator of Phi-4-mini-reasoning on Azure, answering from a real int4 model."""
 
 
+phi_emulator.add_command(config)
 phi_emulator.add_command(doctor)
-
-
+phi_emulator.add_command(grade)
 phi_emulator.add_command(models)
+phi_emulator.add_command(latency)
 phi_emulator.add_command(record)
 phi_emulator.add_command(replay)
 phi_emulator.add_command(wait)
@@ -82,8 +97,8 @@ def serve(yes: bool, words: tuple[str, ...], **flags: Any) -> None:  # noqa: FBT
         raise click.UsageError(f"to serve a model write `--model {printable(words[0], 80)}`")
     config = obtain_model(_configure(flags), yes=yes)
     raise_file_limit()
-    with StopSignals() as signals:
-        emulator = _start(Emulator(config))
+    with StopSignals() as signals, _exporting(config) as provider:
+        emulator = _start(Emulator(config, tracer_provider=provider))
         width = shutil.get_terminal_size().columns if sys.stderr.isatty() else None
         click.echo(_banner(emulator, width), err=True)
         while not signals.came(within_s=_LOOK_EVERY_S):
@@ -111,8 +126,8 @@ def exec_(command: tuple[str, ...], **flags: Any) -> None:
         said = "can't run" if is_there else "command not found:"
         click.echo(f"phi-emulator: {said} {command[0]!r}", err=True)
         sys.exit(NOT_EXECUTABLE if is_there else NOT_FOUND)
-    with ChildRunner() as child:
-        emulator = _start(Emulator(config))
+    with ChildRunner() as child, _exporting(config) as provider:
+        emulator = _start(Emulator(config, tracer_provider=provider))
         try:
             info = emulator.info
             runs_on = f"{info.execution_provider}, {info.why}"
@@ -136,6 +151,7 @@ def exec_(command: tuple[str, ...], **flags: Any) -> None:
 
 
 @phi_emulator.command()
+@CONFIG_OPTION
 @click.option("--model", metavar="NAME|PATH", help="As of `serve`.")
 @click.option("--context", type=int, metavar="TOKENS", help="As of `serve`.")
 @click.option("--cache-mb", type=int, metavar="MEGABYTES", help="As of `serve`.")
@@ -166,7 +182,16 @@ def bench(
     """
     from phi_emulator.bench import bars_table, run_benchmark, verdicts  # noqa: PLC0415 - for this command alone
 
-    names = ("model", "context", "cache_mb", "cache_bits", "max_running", "threads", "deterministic")
+    names = (
+        "config_file",
+        "model",
+        "context",
+        "cache_mb",
+        "cache_bits",
+        "max_running",
+        "threads",
+        "deterministic",
+    )
     settings = _given({name: given.pop(name) for name in names})
     config = _configure({"port": 0, "log_level": "warning"} | settings)
     if not config.has_model:
@@ -187,19 +212,34 @@ def _given(flags: dict[str, Any]) -> dict[str, Any]:
 
 
 def _configure(flags: dict[str, Any]) -> EmulatorConfig:
-    try:
-        config = EmulatorConfig.from_environment(os.environ, **flags)
-    except ConfigError as error:
-        raise click.UsageError(str(error)) from error
+    sources = gathered(flags)
+    with usage_errors():
+        config = EmulatorConfig.from_sources(sources)
     logging.basicConfig(format="%(asctime)s %(levelname)s %(name)s: %(message)s", level=logging.WARNING)
     logging.getLogger("phi_emulator").setLevel(config.logging_level)
     logging.getLogger("asyncio").addFilter(_is_news)
+    for line in sources.complaints:
+        click.echo(f"phi-emulator: {printable(line)}", err=True)
+    if sources.document is not None:
+        click.echo(printable(f"phi-emulator: settings of {sources.document.source}"), err=True)
     return config
 
 
 def _is_news(record: logging.LogRecord) -> bool:
     """False for what asyncio says when several chunks are on their way to a caller who has just hung up."""
     return record.msg != "socket.send() raised exception."
+
+
+@contextmanager
+def _exporting(config: EmulatorConfig) -> Generator[TracerProvider | None]:
+    """Where spans go while the block runs."""
+    from phi_emulator.telemetry.export import ExportError, exporting  # noqa: PLC0415 - most emulators have none
+
+    try:
+        with exporting(config.otel, os.environ) as provider:
+            yield provider
+    except ExportError as error:
+        raise click.ClickException(printable(str(error), 500)) from error
 
 
 def _start(emulator: Emulator) -> Emulator:

@@ -5,21 +5,21 @@ What is said to the user and asked of him; what happens is the store's business.
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
+from phi_emulator.command_line.config_commands import gathered
 from phi_emulator.command_line.obtaining import ask, obtain_model, pull_model, say, shown_progress, told
 from phi_emulator.command_line.words import HelpfulGroup
-from phi_emulator.config import environment_name
 from phi_emulator.models.printable import printable
 from phi_emulator.models.store.catalog import CATALOG, CatalogEntry, Variant
 from phi_emulator.models.store.folder import check_folder, resolve_model
 from phi_emulator.models.store.manifest import BY_USER, Manifest, ModelFile, sha256_of
 from phi_emulator.models.store.names import MANIFEST, check_name
 from phi_emulator.models.store.store import Store, StoredModel, StoreError, expanded, human_size, is_folder
+from phi_emulator.settings.setting import environment_name
 
 if TYPE_CHECKING:
     from phi_emulator.models.store.pull import Progress
@@ -44,7 +44,7 @@ def models(context: click.Context, home: str | None) -> None:
     phi-4-mini-reasoning:gpu-int4.
     """
     with told():
-        context.obj = Store(home or os.environ.get(environment_name("home")))
+        context.obj = Store(gathered({"home": home}).values.get("home"))
 
 
 _pass_store = click.make_pass_decorator(Store)

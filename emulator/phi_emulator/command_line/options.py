@@ -1,4 +1,4 @@
-"""The options of `phi-emulator`, each a field of `EmulatorConfig`, in the groups in which the help shows them.
+"""The options of `phi-emulator`, made of the table of settings, in the groups in which the help shows them.
 
 It must not know what the commands do with them.
 """
@@ -6,34 +6,24 @@ It must not know what the commands do with them.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, Final, TypeVar
 
 import click
 
-from phi_client.contract.service import SURFACES
-from phi_emulator.config import (
-    DEVICE_NAMES,
-    IMAGES,
-    LOG_LEVELS,
-    READERS,
-    REASONING,
-    ConfigError,
-    EmulatorConfig,
-    environment_name,
-    read_surface_keys,
-    yes_or_no,
-)
+from phi_emulator.config import SETTINGS
+from phi_emulator.documents import DocumentError
 from phi_emulator.models.printable import printable
+from phi_emulator.settings.kinds import Kind, Switch
+from phi_emulator.settings.setting import Group, Setting
+from phi_emulator.settings.sources import FILE_NAME, FILE_VARIABLE
 
-__all__ = ["GroupedCommand", "exec_options", "serve_options", "switch"]
+__all__ = ["CONFIG_OPTION", "GroupedCommand", "exec_options", "serve_options", "switch"]
 
 F = TypeVar("F", bound=Callable[..., Any])
 
-_DEFAULTS: Final = EmulatorConfig()
-_MODEL, _WHERE, _SURFACES, _LIMITS, _SPEED, _LOG = (
-    "The model", "Address and keys", "What the surfaces do", "Limits and waiting", "Speed and memory", "Log and stop",
-)  # fmt: skip
 _OTHERS: Final = "Others"
+_SURFACE_KEYS: Final = "surface_keys"
 
 
 class _Option(click.Option):
@@ -59,200 +49,118 @@ class GroupedCommand(click.Command):
                 formatter.write_dl(records)
 
 
-def _read_switch(word: str) -> bool:
-    try:
-        return yes_or_no(word)
-    except ValueError:
-        raise click.BadParameter(
-            f"{printable(word, 40)!r} is not yes or no (before a command put `--`)"
-        ) from None
+class _Value(click.ParamType[Any]):
+    """A word of the command line, read as the kind of its setting has it."""
+
+    def __init__(self, kind: Kind) -> None:
+        self.name = kind.metavar
+        self._kind = kind
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """The value, or the reason why it is none."""
+        if not isinstance(value, str):
+            return value
+        try:
+            return self._kind.read(self._kind.parse(value))
+        except DocumentError as error:
+            hint = " (before a command put `--`)" if isinstance(self._kind, Switch) else ""
+            self.fail(printable(f"{error}{hint}"), param, ctx)
 
 
-def switch(field: str, text: str, group: str = _OTHERS) -> Callable[[F], F]:
+CONFIG_OPTION: Final = click.option(
+    "--config",
+    "config_file",
+    metavar="FILE",
+    help=f"File of settings. [env {FILE_VARIABLE}; default {FILE_NAME} of this folder, if it is there]",
+)
+"""Of all commands that have settings."""
+
+
+def switch(name: str, text: str) -> Callable[[F], F]:
     """A switch, in the one form that all commands take: `--NAME` alone is yes, and `--NAME yes` or `no` decides."""
-    return click.option(
-        f"--{field.replace('_', '-')}",
-        field,
-        cls=_Option,
-        group=group,
-        type=_read_switch,
-        metavar="[YES|NO]",
-        default=None,
-        is_flag=False,
-        flag_value="yes",
-        help=f"{text} [env {environment_name(field)}; default no]",
-    )
+    return _option(SETTINGS[name], text=text)
 
 
-def _option(
-    field: str,
-    text: str,
-    metavar: str | None = None,
-    *,
-    group: str,
-    choices: Sequence[str] = (),
-    instead: str | None = None,
-) -> Callable[[F], F]:
-    """The option of a field; without it the environment decides, then the field's default.
+def _option(one: Setting, *, text: str, instead: str | None = None) -> Callable[[F], F]:
+    """The option of a setting; without it other sources decide, then the default.
 
-    `instead` is said of its default where a command has one of its own, which the environment does not change.
+    `instead` is said of its default where a command has one of its own, which no other source changes.
     """
-    default = getattr(_DEFAULTS, field)
-    notes = [f"env {environment_name(field)}"]
-    if default not in (None, ()) and field != "key":
-        notes.append(f"default {default}")
+    notes = [f"env {one.variable}"]
     if instead is not None:
-        notes = [f"default {instead}, whatever {environment_name(field)} says"]
+        notes = [f"default {instead}, whatever {one.variable} says"]
+    elif one.default not in (None, (), {}) and not one.kind.is_secret:
+        notes.append(f"default {one.kind.shown(one.default)}")
+    elif one.without:
+        notes.append(f"default {one.without}")
+    given: dict[str, Any] = {}
+    if isinstance(one.kind, Switch):
+        given = {"is_flag": False, "flag_value": "yes"}
     return click.option(
-        f"--{field.replace('_', '-')}",
-        field,
+        one.option,
+        one.name,
         cls=_Option,
-        group=group,
-        type=click.Choice(choices) if choices else READERS.get(field, str),
-        metavar=metavar,
+        group=one.group.value,
+        type=click.Choice(one.kind.choices) if one.kind.choices else _Value(one.kind),
+        metavar=None if one.kind.choices else one.kind.metavar,
         default=None,
         help=f"{text} [{'; '.join(notes)}]",
+        **given,
     )
 
 
 def _surface_keys(
     _context: click.Context, _option: click.Parameter, words: tuple[str, ...]
 ) -> Mapping[str, tuple[str, ...]] | None:
+    kind = SETTINGS[_SURFACE_KEYS].kind
     try:
-        return read_surface_keys(words) or None
-    except ConfigError as error:
+        return kind.read(kind.parse(" ".join(words))) or None
+    except DocumentError as error:
         raise click.BadParameter(str(error)) from error
 
 
-_SURFACE_KEYS: Final = click.option(
-    "--surface-key",
-    "surface_keys",
-    cls=_Option,
-    group=_WHERE,
-    multiple=True,
-    metavar="NAME=KEY",
-    callback=_surface_keys,
-    help=f"Key of one surface, in the place of --key; may be repeated. [env {environment_name('surface_keys')}]",
-)
+def _surface_key(one: Setting) -> Callable[[F], F]:
+    return click.option(
+        "--surface-key",
+        one.name,
+        cls=_Option,
+        group=one.group.value,
+        multiple=True,
+        metavar=one.kind.metavar,
+        callback=_surface_keys,
+        help=f"{one.text} [env {one.variable}]",
+    )
 
 
-def _settings(*, without_model: str, port: str | None, log_level: str | None) -> list[Callable[[F], F]]:
-    """The options that `serve` and `exec` share; what they default to differs."""
-    return [
-        _option(
-            "model",
-            f"A known model's name, a GenAI model folder, or scripted:FILE; {without_model}.",
-            "NAME|PATH|scripted:FILE",
-            group=_MODEL,
-        ),
-        _option(
-            "script",
-            "TOML or JSON file of answers that are given before the model is asked.",
-            "FILE",
-            group=_MODEL,
-        ),
-        _option(
-            "home", "Folder of the pulled models; without it the user's data folder.", "FOLDER", group=_MODEL
-        ),
-        _option("context", "Tokens of prompt and answer together.", "TOKENS", group=_MODEL),
-        _option(
-            "device",
-            "Execution provider of the model, decided by trying.",
-            choices=DEVICE_NAMES,
-            group=_MODEL,
-        ),
-        switch("deterministic", "One request at a time: seeds repeat whatever else is asked.", _MODEL),
-        _option("port", "Port to listen on; 0 takes a free one.", "PORT", group=_WHERE, instead=port),
-        _option("key", "Key that callers must present; without it the well-known one.", "KEY", group=_WHERE),
-        _SURFACE_KEYS,
-        _option("tenant", "Entra tenant whose tokens are taken.", "GUID|DOMAIN", group=_WHERE),
-        _option("token_seconds", "How long tokens that it issues are good for.", "SECONDS", group=_WHERE),
-        _option("dialect", "What the root speaks.", choices=list(SURFACES), group=_SURFACES),
-        _option("image", "The container behind managed compute.", choices=IMAGES, group=_SURFACES),
-        _option(
-            "reasoning",
-            "Where the reasoning goes; without it as the surface does.",
-            choices=REASONING,
-            group=_SURFACES,
-        ),
-        _option("deployments", "Names of deployments; without it any.", "NAME,NAME", group=_SURFACES),
-        _option(
-            "content_filter",
-            "off, default, or a JSON file of words that block or annotate.",
-            "FILE",
-            group=_SURFACES,
-        ),
-        _option("faults", "What goes wrong with answers: a TOML or JSON file.", "FILE", group=_SURFACES),
-        _option(
-            "latency",
-            "How fast answers come: a preset of `phi-emulator latency`, a TOML or JSON file, or a line such as "
-            '"first=800ms, rate=40/s, jitter=0.2".',
-            "PRESET|FILE|LINE",
-            group=_SURFACES,
-        ),
-        switch("help_text", "Append the front door's help text to the model's errors.", _SURFACES),
-        switch("extensions", "Take what the hosted model has not: response_format and tools.", _SURFACES),
-        switch("loose", "Take any api-version.", _SURFACES),
-        _option(
-            "requests_per_minute", "Requests a minute of a deployment before 429.", "COUNT", group=_LIMITS
-        ),
-        _option("tokens_per_minute", "Tokens a minute of a deployment before 429.", "COUNT", group=_LIMITS),
-        _option("max_concurrent", "Requests at once of a deployment before 429.", "COUNT", group=_LIMITS),
-        _option(
-            "max_output_tokens", "Longest answer, as a hosted service may cap it.", "TOKENS", group=_LIMITS
-        ),
-        _option("queue_size", "Requests that may wait before others get 429.", "COUNT", group=_LIMITS),
-        _option("queue_seconds", "How long a request may wait before it gets 429.", "SECONDS", group=_LIMITS),
-        _option(
-            "request_timeout_ms",
-            "How long an answer may take before 408, or its stream's end.",
-            "MS",
-            group=_LIMITS,
-        ),
-        _option("max_body_bytes", "Largest request body.", "BYTES", group=_LIMITS),
-        _option(
-            "max_running", "Requests that share the model's steps; else measured once.", "COUNT", group=_SPEED
-        ),
-        _option(
-            "threads", "Threads that compute a step; else one for each usable core.", "COUNT", group=_SPEED
-        ),
-        _option("cache_mb", "Memory that the cache of a prepared model may take.", "MEGABYTES", group=_SPEED),
-        _option(
-            "cache_bits", "Bits of a number in that cache; else 8 in large models.", "8|32", group=_SPEED
-        ),
-        _option(
-            "log_level",
-            "Least severe level that is logged.",
-            choices=LOG_LEVELS,
-            group=_LOG,
-            instead=log_level,
-        ),
+def _settings(
+    *, of_process: bool, own: Mapping[str, str], without_model: str | None = None
+) -> list[Callable[[F], F]]:
+    """The options of all settings, or of those that are not about a process; `own` are defaults of the command."""
+    order = [*Group]
+    found = sorted(SETTINGS.values(), key=lambda one: order.index(one.group))
+    return [CONFIG_OPTION] + [
+        _surface_key(one)
+        if one.name == _SURFACE_KEYS
+        else _option(
+            replace(one, without=without_model) if one.name == "model" and without_model else one,
+            text=one.text,
+            instead=own.get(one.name),
+        )
+        for one in found
+        if of_process or not one.is_of_process
     ]
 
 
 def serve_options(command: F) -> F:
     """The options of `serve`."""
-    return _decorated(
-        command,
-        [
-            *_settings(
-                without_model="without it the pulled Phi-4-mini-reasoning if it is here, else the bundled model",
-                port=None,
-                log_level=None,
-            ),
-            _option(
-                "host", "Address to listen on; one that others reach needs a --key.", "ADDRESS", group=_WHERE
-            ),
-            _option("drain_seconds", "How long requests may go on after Ctrl-C.", "SECONDS", group=_LOG),
-        ],
-    )
+    without_model = "the pulled Phi-4-mini-reasoning if it is here, else the bundled model"
+    return _decorated(command, _settings(of_process=True, own={}, without_model=without_model))
 
 
 def exec_options(command: F) -> F:
     """The options of `exec`, which has an emulator of its own."""
     return _decorated(
-        command,
-        _settings(without_model="without it the bundled model", port="a free one", log_level="warning"),
+        command, _settings(of_process=False, own={"port": "a free one", "log_level": "warning"})
     )
 
 

@@ -1,6 +1,6 @@
 """The command `phi-emulator wait`: it ends when an emulator is ready, or says why it is not.
 
-It must not import anything of the emulator: containers run it every few seconds as a check of their health.
+It must not import an emulator: containers run it every few seconds as a check of their health.
 """
 
 from __future__ import annotations
@@ -24,11 +24,26 @@ _PORT_VARIABLE: Final = "PHI_EMULATOR_PORT"
 _TRY_AGAIN_AFTER_S: Final = 0.1
 _LONGEST_TRY_S: Final = 10.0
 _MOST_BYTES: Final = 4096
+_MOST_DIGITS: Final = 5
 
 
 def _default_url() -> str:
-    port = os.environ.get(_PORT_VARIABLE, "")
+    port = os.environ.get(_PORT_VARIABLE) or _port_of_file()
     return f"http://127.0.0.1:{port}" if port.isdecimal() and port != "0" else EMULATOR_ENDPOINT
+
+
+def _port_of_file() -> str:
+    """The port that the file of settings names; what is wrong in one, the emulator itself says."""
+    from phi_emulator.documents import DocumentError, read_document  # noqa: PLC0415 - only where it is looked for
+    from phi_emulator.models.strict_json import object_of  # noqa: PLC0415
+    from phi_emulator.settings.sources import find_file  # noqa: PLC0415
+
+    file = find_file(None, os.environ)
+    try:
+        given = {} if file is None else object_of(read_document(file).value) or {}
+    except DocumentError:
+        return ""
+    return str(given.get("port", ""))[:_MOST_DIGITS]
 
 
 def _read_url(_context: click.Context, _option: click.Parameter, text: str | None) -> SplitResult:
@@ -48,8 +63,8 @@ def _read_url(_context: click.Context, _option: click.Parameter, text: str | Non
     "--url",
     callback=_read_url,
     metavar="URL",
-    help=f"Its root, or what a client takes as its endpoint. [default 127.0.0.1 at {_PORT_VARIABLE}, else "
-    f"{EMULATOR_ENDPOINT}]",
+    help=f"Its root, or what a client takes as its endpoint. [default 127.0.0.1 at {_PORT_VARIABLE}, or in the file "
+    f"of settings, else {EMULATOR_ENDPOINT}]",
 )
 @click.option(
     "--timeout",

@@ -13,7 +13,9 @@ from typing import Final
 
 import click
 
-from phi_emulator.config import DEVICE_NAMES, ConfigError, EmulatorConfig, environment_name
+from phi_emulator.config import SETTINGS, ConfigError, EmulatorConfig, read_sources
+from phi_emulator.settings.setting import environment_name
+from phi_emulator.settings.sources import find_file
 
 __all__ = ["doctor"]
 
@@ -24,7 +26,7 @@ _COLOURS: Final = {"ok": "green", "note": "blue", "warning": "yellow", "failure"
 @click.option("--model", metavar="NAME|PATH", help=f"The model to try. [env {environment_name('model')}]")
 @click.option(
     "--device",
-    type=click.Choice(DEVICE_NAMES),
+    type=click.Choice(SETTINGS["device"].kind.choices),
     help=f"The execution provider to try. [env {environment_name('device')}; default auto]",
 )
 @click.option(
@@ -45,9 +47,11 @@ def doctor(model: str | None, device: str | None, context: int | None, as_json: 
     from phi_emulator.models.printable import printable  # noqa: PLC0415
 
     try:
-        config = EmulatorConfig.from_environment(os.environ, model=model, device=device, context=context)
+        given = {"model": model, "device": device, "context": context}
+        sources = read_sources(os.environ, find_file(None, os.environ), given)
+        config = EmulatorConfig.from_sources(sources)
     except ConfigError as error:
-        raise click.UsageError(str(error)) from error
+        raise click.UsageError(printable(str(error))) from error
     try:
         home = Store(config.home).home
     except StoreError as error:

@@ -19,6 +19,7 @@ from phi_emulator.faults.duties import Duty
 from phi_emulator.models.strict_json import list_of, object_of
 
 __all__ = [
+    "MOST_COUNTED",
     "MOST_RULES",
     "Call",
     "Fault",
@@ -33,7 +34,7 @@ __all__ = [
 ]
 
 MOST_RULES: Final = 1000
-_MOST: Final = 1_000_000_000
+MOST_COUNTED: Final = 1_000_000_000
 _RANGE: Final = re.compile(r"([0-9]{1,9})(-([0-9]{1,9})?)?")
 CONDITIONS: Final[Mapping[str, str]] = {
     "surface": "the surface that is asked: " + ", ".join(SURFACES),
@@ -330,7 +331,7 @@ def _probability(value: object) -> float:
 
 
 def _whole(value: object, name: str, *, least: int) -> int:
-    if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= _MOST:
+    if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= MOST_COUNTED:
         raise FaultError(f"{shown(value)} is no whole number from {least} on", name)
     return value
 

@@ -3,7 +3,7 @@
 It must not know files or HTTP.
 
     first = "800ms"                        first=800ms, rate=40/s, jitter=0.2, seed=7
-    rate = "40/s"                          azure-phi-4, seed=7           a preset, with another seed
+    rate = "40/s"                          phi-4-mini-azure, seed=7      a preset, with another seed
     jitter = 0.2                           off                           as fast as the model
 """
 
@@ -27,8 +27,9 @@ _MOST_SEED: Final = 2**63 - 1
 _WHOLE: Final = re.compile(r"[0-9]{1,19}", re.ASCII)
 _LEAST_RATE: Final = 1 / MOST_S
 _MOST_RATE: Final = 1e6
+_SHORT_RATE: Final = len("1000/s")
 _AMOUNT: Final = re.compile(r"((?:[0-9]+\.?|[0-9]*\.[0-9]+)(?:[eE][+-]?[0-9]+)?) ?([a-zµ/]*)")
-_SECONDS: Final = {"us": 1e-6, "µs": 1e-6, "ms": 1e-3, "s": 1.0, "": 1.0}
+_IN_A_SECOND: Final = {"us": 1_000_000, "µs": 1_000_000, "ms": 1000, "s": 1, "": 1}
 
 
 class LatencyError(DocumentError):
@@ -93,7 +94,7 @@ def read_table(table: Mapping[str, object]) -> Profile:
             raise error.under(key) from None
     if "rate" in table and "gap" in table:
         raise LatencyError("it says the same as `rate`: give one of them", "gap")
-    if not {"preset", "first", "prompt", "rate", "gap"} & table.keys():
+    if "preset" not in table and not _TIMES & table.keys():
         raise LatencyError(f"neither a preset nor a time is given; write it as `{EXAMPLE}`")
     if "jitter" in changes and "first_jitter" not in changes:
         changes["first_jitter"] = changes["jitter"]
@@ -105,22 +106,25 @@ def table_of(profile: Profile) -> dict[str, str | float | int]:
     plain, table = Profile(), dict[str, str | float | int]()
     for key in KEYS:
         value = getattr(profile, key.field)
-        # A gap that no rate says is written as it is.
-        is_other = key.name == ("gap" if value >= 1 / _MOST_RATE else "rate") and key.field == "gap_s"
-        if value != getattr(plain, key.field) and not is_other:
+        if value != getattr(plain, key.field):
             table[key.name] = key.write(value)
+    if "gap" in table:
+        # One of them: the rate, unless it takes many digits.
+        is_short = len(str(table["rate"])) <= max(len(str(table["gap"])), _SHORT_RATE)
+        is_rate = profile.gap_s >= 1 / _MOST_RATE and is_short
+        del table["gap" if is_rate else "rate"]
     if profile.first_jitter == profile.jitter:
         table.pop("first_jitter", None)
     elif not profile.first_jitter:
         table["first_jitter"] = 0
-    return table
+    return table if _TIMES & table.keys() else {"first": "0ms", **table}
 
 
 def write_line(profile: Profile | None) -> str:
     """A profile as a line."""
     if profile is None:
         return OFF
-    return ", ".join(f"{key}={value}" for key, value in table_of(profile).items()) or "first=0ms"
+    return ", ".join(f"{key}={value}" for key, value in table_of(profile).items())
 
 
 def _preset(value: object) -> Profile:
@@ -132,9 +136,9 @@ def _preset(value: object) -> Profile:
 
 def _seconds(value: object) -> float:
     amount, unit = _amount(value)
-    if amount is None or unit not in _SECONDS:
+    if amount is None or unit not in _IN_A_SECOND:
         raise LatencyError(f"{shown(value)} is no time such as `800ms` or `1.5s`")
-    seconds = amount * _SECONDS[unit]
+    seconds = amount / _IN_A_SECOND[unit]
     if seconds > MOST_S:
         raise LatencyError(f"{shown(value)} is longer than {MOST_S:.0f} s")
     return seconds
@@ -158,10 +162,10 @@ def _ratio(value: object) -> float:
 
 def _whole(least: int, most: int) -> Callable[[object], int]:
     def read(value: object) -> int:
-        is_whole = type(value) is int or (isinstance(value, str) and _WHOLE.fullmatch(value))
-        if not is_whole or not least <= int(str(value)) <= most:
+        number = int(value) if isinstance(value, str) and _WHOLE.fullmatch(value) else value
+        if not isinstance(number, int) or isinstance(number, bool) or not least <= number <= most:
             raise LatencyError(f"{shown(value)} is no whole number from {least} to {most}")
-        return int(str(value))
+        return number
 
     return read
 
@@ -210,5 +214,6 @@ KEYS: Final[tuple[Key, ...]] = (
     Key("seed", "of the jitter", "0", "seed", _whole(0, _MOST_SEED), _same),
 )  # fmt: skip
 """What a profile may hold, beside `preset` and `source`."""
+_TIMES: Final = frozenset(("first", "prompt", "rate", "gap"))
 _OTHERS: Final = ("preset", "source")
 _BY_NAME: Final = {key.name: key for key in KEYS}

@@ -15,7 +15,7 @@ from phi_emulator.latency.language import LatencyError, read_line, read_table
 from phi_emulator.latency.profile import Profile
 from phi_emulator.models.strict_json import object_of
 
-__all__ = ["FILE_KEY", "read_body", "read_file", "read_setting"]
+__all__ = ["FILE_KEY", "is_file", "read_body", "read_file", "read_setting"]
 
 FILE_KEY: Final = "latency"
 """Of the profile in a file."""
@@ -28,7 +28,12 @@ def read_setting(text: str) -> Profile | None:
     Raises:
         LatencyError: it names none.
     """
-    return read_file(Path(text)) if text.lower().endswith(_ENDINGS) else read_line(text)
+    return read_file(Path(text)) if is_file(text) else read_line(text)
+
+
+def is_file(text: str) -> bool:
+    """Whether a setting names a file."""
+    return text.lower().endswith(_ENDINGS)
 
 
 def read_file(path: Path) -> Profile | None:

@@ -34,6 +34,16 @@ class Asked:
         )
 
     @cached_property
+    def folded(self) -> str:
+        """The same without upper and lower case."""
+        return self.question.casefold()
+
+    @cached_property
+    def words(self) -> str:
+        """The same with one space for all white space."""
+        return " ".join(self.question.split())
+
+    @cached_property
     def turn(self) -> int:
         """Which answer of the conversation is asked for, from 1: one more than it has."""
         return 1 + sum(message.role is Role.ASSISTANT for message in self.request.messages)

@@ -7,7 +7,7 @@ from typing import Any, Final
 from phi_emulator.documents import DocumentError, shown
 from phi_emulator.models.strict_json import object_of
 
-__all__ = ["ScriptError", "read_table", "read_text", "read_whole", "script_error"]
+__all__ = ["ScriptError", "read_spoken", "read_table", "read_text", "read_whole", "script_error"]
 
 _MOST: Final = 1_000_000_000
 
@@ -34,20 +34,30 @@ def read_table(value: object, *path: str) -> dict[str, Any]:
 
 
 def read_text(value: object, *path: str | int) -> str:
-    """A text that tokens can say and JSON can hold.
+    """A text.
 
     Raises:
         ScriptError: it is something else.
     """
     if not isinstance(value, str):
         raise ScriptError(f"{shown(value)} is not a text: put it in quotes", *path)
-    if "\0" in value:
+    return value
+
+
+def read_spoken(value: object, *path: str | int) -> str:
+    """A text that tokens can say and JSON can hold.
+
+    Raises:
+        ScriptError: it is something else.
+    """
+    text = read_text(value, *path)
+    if "\0" in text:
         raise ScriptError("it has a NUL, which no token stands for", *path)
     try:
-        value.encode()
+        text.encode()
     except UnicodeEncodeError:
         raise ScriptError("it has half of a surrogate pair, which no encoding has", *path) from None
-    return value
+    return text
 
 
 def read_whole(value: object, *path: str | int, least: int) -> int:

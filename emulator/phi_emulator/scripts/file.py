@@ -73,13 +73,15 @@ class ScriptFile:
         with self._lock:
             if not self.has_changed:
                 return False
-            self._seen = self._settled()
+            found = self._settled()
             try:
                 take(read_file(self.path))
             except ScriptError as error:
                 self.trouble = str(error)
             else:
                 self.trouble, self.reloads = "", self.reloads + 1
+            # Last of all: whoever asks meanwhile waits for the change, too.
+            self._seen = found
             return True
 
     def _settled(self) -> _Signature | None:

@@ -10,9 +10,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final, NamedTuple, Protocol
 
-import jsonschema_rs
-import regex
-
 from phi_emulator.documents import DocumentError, shown
 from phi_emulator.faults.rules import read_calls
 from phi_emulator.models.printable import printable
@@ -32,11 +29,13 @@ CONDITIONS: Final[Mapping[str, str]] = {
 }
 """What a rule may ask of the messages."""
 
-_REGEX_SECONDS: Final = 0.5
+_REGEX_SECONDS: Final = 0.2
 _MOST_PATTERN: Final = 10_000
 _COMPARED: Final = 400
 """Letters in which two texts are compared for how alike they are."""
 _QUOTED: Final = 30
+_MOST_SHORTENED: Final = 60
+"""How many beginnings of a regular expression are tried."""
 _BACKTRACKS: Final = 100_000
 
 
@@ -77,7 +76,7 @@ class Exact:
         return asked.question == self.text
 
     def miss(self, asked: Asked) -> Miss:
-        other = _same_but(asked.question, self.text)
+        other = _same_but(asked, self.text)
         if other:
             return Miss(f"`exact` differs in {other} alone", 0.98)
         place = _shared(asked.question, self.text)
@@ -98,9 +97,9 @@ class Contains:
 
     def miss(self, asked: Asked) -> Miss:
         wanted, question = self.text, asked.question
-        if wanted.casefold() in question.casefold():
+        if wanted.casefold() in asked.folded:
             return Miss("`contains` differs in upper and lower case alone", 0.98)
-        if " ".join(wanted.split()) in " ".join(question.split()):
+        if " ".join(wanted.split()) in asked.words:
             return Miss("`contains` differs in white space alone", 0.98)
         least, most = 0, min(len(wanted), len(question))
         while least < most:  # the longest beginning of it that is there
@@ -127,12 +126,14 @@ class Regex:
             ) from None
 
     def miss(self, asked: Asked) -> Miss:
+        import regex  # noqa: PLC0415 - few scripts have one
+
         text = str(self.pattern.pattern)
         if self._finds(text, asked, regex.IGNORECASE):
             return Miss("`regex` would match in another case: begin it with `(?i)`", 0.95)
         if self._finds(text, asked, regex.DOTALL):
             return Miss("`regex` would match if `.` took line breaks: begin it with `(?s)`", 0.95)
-        for end in range(len(text) - 1, 0, -1)[:200]:
+        for end in range(len(text) - 1, 0, -1)[:_MOST_SHORTENED]:
             if self._finds(text[:end], asked, 0):
                 return Miss(
                     f"`regex` matches up to {_quoted(text[:end], from_end=True)}", end / len(text) * 0.9
@@ -140,6 +141,8 @@ class Regex:
         return Miss("`regex` matches nowhere", 0)
 
     def _finds(self, pattern: str, asked: Asked, flags: int) -> bool:
+        import regex  # noqa: PLC0415 - few scripts have one
+
         try:
             return regex.compile(pattern, flags).search(asked.question, timeout=0.01) is not None
         except (regex.error, TimeoutError):
@@ -156,17 +159,14 @@ class Schema:
     def holds(self, asked: Asked) -> bool:
         try:
             return bool(self.validator.is_valid(self._value(asked)))
-        except ValueError:
+        except (ValueError, OverflowError):
             return False
 
     def miss(self, asked: Asked) -> Miss:
         try:
-            value = self._value(asked)
-        except ValueError:
+            error = next(iter(self.validator.iter_errors(self._value(asked))))
+        except (ValueError, OverflowError):
             return Miss(f"`{self.name}` wants JSON, and the last message is none", 0.1)
-        error = next(iter(self.validator.iter_errors(value)), None)
-        if error is None:
-            return Miss(f"`{self.name}` holds", 1)
         place = "".join(f"/{key}" for key in error.instance_path) or "/"
         rule = "/".join(str(key) for key in error.schema_path)
         return Miss(
@@ -218,6 +218,8 @@ def read_condition(name: str, value: object) -> Condition:
 def _compiled(text: str) -> Any:
     if len(text) > _MOST_PATTERN:
         raise ScriptError(f"it has {len(text)} letters, but {_MOST_PATTERN} at most", "regex")
+    import regex  # noqa: PLC0415 - few scripts have one
+
     try:
         return regex.compile(text)
     except (regex.error, RecursionError, OverflowError, ValueError) as error:
@@ -230,6 +232,8 @@ def _validator(name: str, value: object) -> Any:
     schema = value if isinstance(value, bool) else object_of(value)
     if schema is None:
         raise ScriptError(f"{shown(value)} is no JSON Schema: a table is expected", name)
+    import jsonschema_rs  # noqa: PLC0415 - few scripts have one
+
     try:
         return jsonschema_rs.validator_for(
             schema,
@@ -246,13 +250,13 @@ def _fetch_nothing(uri: str) -> Any:
     raise ValueError(f"nothing is fetched for a schema, and {printable(uri, 100)} isn't in it")
 
 
-def _same_but(text: str, wanted: str) -> str:
-    """In what alone two texts differ, if it is little."""
-    if text.strip() == wanted.strip():
+def _same_but(asked: Asked, wanted: str) -> str:
+    """In what alone the question differs from a text, if it is little."""
+    if asked.question.strip() == wanted.strip():
         return "white space around it"
-    if text.split() == wanted.split():
+    if asked.words == " ".join(wanted.split()):
         return "white space"
-    if text.casefold() == wanted.casefold():
+    if asked.folded == wanted.casefold():
         return "upper and lower case"
     return ""
 

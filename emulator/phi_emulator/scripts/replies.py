@@ -14,9 +14,17 @@ from typing import Final
 from phi_client.contract.marks import THINK_CLOSE, THINK_OPEN
 from phi_emulator.documents import DocumentError, near, shown
 from phi_emulator.engine.protocol import EndReason, Recital
+from phi_emulator.faults.reading import read_line
 from phi_emulator.faults.rules import Fault, read_fault
 from phi_emulator.models.strict_json import list_of
-from phi_emulator.scripts.errors import ScriptError, read_table, read_text, read_whole, script_error
+from phi_emulator.scripts.errors import (
+    ScriptError,
+    read_spoken,
+    read_table,
+    read_text,
+    read_whole,
+    script_error,
+)
 from phi_emulator.scripts.traces import TRACES
 
 __all__ = ["REPLIES", "Reply", "read_reply"]
@@ -30,8 +38,8 @@ REPLIES: Final[Mapping[str, str]] = {
     "of texts that together are the whole answer",
     "finish_reason": f"what is said to have ended it: {', '.join(EndReason)}",
     "usage": "a table of `prompt_tokens`, `completion_tokens`, `total_tokens`, said in the place of what was counted",
-    "fault": "a table with `effect`, one of [the faults](faults.md#effects) and its parameters; `error` and "
-    "`retry_after` need no answer",
+    "fault": 'one of [the faults](faults.md#effects) as a line, `"stall tokens=2"`, or as a table with `effect`; '
+    "`error` and `retry_after` need no answer",
 }
 """What a reply may hold."""
 
@@ -90,7 +98,7 @@ def _read_recital(table: Mapping[str, object]) -> Recital | None:
     if pieces is not None:
         if sources:
             raise ScriptError(f"a list of chunks is the whole answer: leave `{sources[0]}` out", "chunks")
-        texts = [read_text(text, "chunks", number) for number, text in enumerate(pieces)]
+        texts = [read_spoken(text, "chunks", number) for number, text in enumerate(pieces)]
         if not all(texts):
             raise ScriptError("an empty chunk is none", "chunks", texts.index(""))
         found = Recital("".join(texts), tuple(accumulate(map(len, texts)))[:-1])
@@ -114,10 +122,10 @@ def _read_recital(table: Mapping[str, object]) -> Recital | None:
 
 
 def _text_of(table: Mapping[str, object]) -> str:
-    answer = read_text(table["answer"], "answer") if "answer" in table else ""
+    answer = read_spoken(table["answer"], "answer") if "answer" in table else ""
     if "reasoning" not in table:
         return answer
-    reasoning = f"{THINK_OPEN}\n{read_text(table['reasoning'], 'reasoning')}\n{THINK_CLOSE}"
+    reasoning = f"{THINK_OPEN}\n{read_spoken(table['reasoning'], 'reasoning')}\n{THINK_CLOSE}"
     return f"{reasoning}\n\n{answer}" if answer else reasoning
 
 
@@ -153,6 +161,6 @@ def _read_usage(value: object) -> Mapping[str, int]:
 
 def _read_fault(value: object) -> Fault:
     try:
-        return read_fault(read_table(value))
+        return read_line(value) if isinstance(value, str) else read_fault(read_table(value))
     except DocumentError as error:
         raise script_error(error, "fault") from None

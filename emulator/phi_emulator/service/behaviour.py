@@ -10,16 +10,16 @@ from collections import OrderedDict
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field, replace
 from dataclasses import fields as fields_of
-from typing import Any, Final
+from typing import Any, Final, Literal
 
-from phi_client.contract.service import SURFACES, Surface
+from phi_client.contract.service import MANAGED_COMPUTE_OLDER, SURFACES, Surface
 from phi_emulator.faults.rules import Rule
 from phi_emulator.latency.profile import Profile
 from phi_emulator.scripts.rules import ScriptRules
 from phi_emulator.service.content_filter import ContentFilter
 from phi_emulator.service.rate_limits import Limits
 
-__all__ = ["Behaviour", "CurrentBehaviour"]
+__all__ = ["Behaviour", "CurrentBehaviour", "spoken_surfaces"]
 
 _MOST_SCOPES: Final = 10_000
 
@@ -47,12 +47,6 @@ class Behaviour:
     """What is answered in the place of the model, and when."""
     latency: Profile | None = None
     """How fast answers come at most; `None` is as fast as the model."""
-    scoped_latency: Mapping[str, Profile | None] = field(default_factory=dict[str, "Profile | None"])
-    """The same of single scopes, in the place of it."""
-
-    def latency_in(self, scope: str) -> Profile | None:
-        """The profile that holds in a scope."""
-        return self.scoped_latency.get(scope, self.latency)
 
 
 _FIELDS: Final = tuple(one.name for one in fields_of(Behaviour))
@@ -140,3 +134,25 @@ class _Scoped:
         if made is None or made[0] is not base:
             made = self._made = (base, replace(base, **self.fields))
         return made[1]
+
+
+def spoken_surfaces(
+    *,
+    image: str,
+    reasoning: Literal["content", "reasoning_content"] | None,
+    help_text: bool,
+    extensions: bool,
+) -> Mapping[str, Surface]:
+    """The surfaces as an emulator of these settings speaks them, by name."""
+    spoken = dict(SURFACES)
+    if image == "older":
+        spoken[MANAGED_COMPUTE_OLDER.name] = MANAGED_COMPUTE_OLDER
+    for name, surface in spoken.items():
+        has_help_text = surface.has_help_text or help_text
+        spoken[name] = replace(surface, has_help_text=has_help_text, has_extensions=extensions)
+        if reasoning is not None:
+            # In one place, whatever the api-version.
+            known = surface.versions
+            fixed = None if known is None else replace(known, with_reasoning_field=())
+            spoken[name] = replace(spoken[name], reasoning_in=reasoning, versions=fixed)
+    return spoken

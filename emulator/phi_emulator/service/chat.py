@@ -150,7 +150,7 @@ class ChatService:
             generation,
             dialect,
             request_id=request_id,
-            model=self._model,
+            model=self.model,
             fingerprint=self._engine_info.fingerprint,
             sampling=sampling,
             admission=admission,
@@ -231,12 +231,12 @@ class ChatService:
     @property
     def session(self) -> str:
         """The deployment's session, in the recorded form `dep-<model>-<yymmddhhmmss>`."""
-        return f"dep-{self._model}-{time.strftime('%y%m%d%H%M%S', self._started)}"
+        return f"dep-{self.model}-{time.strftime('%y%m%d%H%M%S', self._started)}"
 
     @property
     def info(self) -> ModelInfo:
         """What the info route says: the model that really answers, under its own name."""
-        model = self._model
+        model = self.model
         return ModelInfo(
             model_name=model,
             model_type="chat-completion",
@@ -256,7 +256,7 @@ class ChatService:
         info, load = self._engine_info, self._source.status
         return ServiceStatus(
             healthy=not (load.is_broken or load.is_reloading),
-            model=self._model,
+            model=self.model,
             source=_sound(info.source),
             execution_provider=info.execution_provider,
             context_length=info.context_length,
@@ -274,7 +274,7 @@ class ChatService:
         )
 
     @property
-    def _model(self) -> str:
+    def model(self) -> str:
         """The model's name: that of a folder, which may be any bytes."""
         return _sound(self._engine_info.model)
 

@@ -1,7 +1,7 @@
 """Rules by which prompts and answers are blocked as the content filter would. It must not know HTTP or real harm.
 
 A rule is a word, the category that it stands for and a severity. The words that come with the emulator are made up, so
-that nothing but a test meets them; words of one's own come from a JSON file, `{"violence": {"word": "high"}}`.
+that nothing but a test meets them; words of one's own come from a file, `{"violence": {"word": "high"}}`.
 
     prompt ── judge_prompt() ──► Verdict: blocked, or annotated
     answer ── watch_answer() ──► AnswerFilter: cuts the text before the first blocking word
@@ -9,11 +9,10 @@ that nothing but a test meets them; words of one's own come from a JSON file, `{
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final, NamedTuple, cast
+from typing import Any, Final, NamedTuple
 
 from phi_client.contract.service.filter_results import (
     COMPLETION_CATEGORIES,
@@ -23,7 +22,9 @@ from phi_client.contract.service.filter_results import (
     is_detector,
     is_filtered,
 )
+from phi_emulator.documents import DocumentError, near, read_document, shown
 from phi_emulator.engine.serving.text import StopStrings
+from phi_emulator.models.strict_json import object_of
 
 __all__ = [
     "DEFAULT_RULES",
@@ -39,7 +40,6 @@ __all__ = [
 CATEGORIES: Final = tuple(sorted({*PROMPT_CATEGORIES, *COMPLETION_CATEGORIES}))
 MAX_RULES: Final = 1000
 MAX_WORD_LENGTH: Final = 200
-MAX_FILE_BYTES: Final = 1024 * 1024
 
 
 class Rule(NamedTuple):
@@ -59,8 +59,8 @@ DEFAULT_RULES: Final = tuple(
 """`phi-filter-violence` blocks, `phi-note-violence` is annotated; what a detector finds always blocks."""
 
 
-class RulesError(ValueError):
-    """A file of rules can't be used; the message says why."""
+class RulesError(DocumentError):
+    """Rules can't be used."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,46 +145,50 @@ class AnswerFilter:
 
 
 def read_rules(path: Path) -> tuple[Rule, ...]:
-    """The rules in a file.
+    """The rules in a JSON or TOML file.
 
     Raises:
-        RulesError: it can't be read, or holds something else.
+        RulesError: it can't be read, or holds something else. The message begins with file and line, as far as known.
     """
     try:
-        if path.stat().st_size > MAX_FILE_BYTES:
-            raise RulesError(f"larger than {MAX_FILE_BYTES} bytes")
-        return rules_in(json.loads(path.read_text(encoding="utf-8")))
-    except RecursionError as error:
-        raise RulesError(f"{path}: nested too deeply") from error
-    except (OSError, ValueError) as error:  # a `RulesError` is a `ValueError`
-        raise RulesError(f"{path}: {error}") from error
+        document = read_document(path)
+    except DocumentError as error:
+        raise RulesError(error.reason, place=error.place) from None
+    try:
+        return rules_in(document.value)
+    except RulesError as error:
+        raise document.placed(error) from None
 
 
 def rules_in(value: object) -> tuple[Rule, ...]:
-    """The rules in a table, `{"violence": {"word": "high"}}`.
+    """The rules in a table of categories, each with a table of words and severities.
 
     Raises:
         RulesError: it holds something else.
     """
-    if not isinstance(value, dict):
-        raise RulesError("an object of categories is expected")
     rules: list[Rule] = []
-    for category, words in cast("dict[str, object]", value).items():
+    for category, words in _object(value, "an object of categories is expected").items():
         if category not in CATEGORIES:
-            raise RulesError(f"{category!r} is not one of {', '.join(CATEGORIES)}")
-        if not isinstance(words, dict):
-            raise RulesError(f"{category!r} must hold an object of words and severities")
-        rules += [_rule(category, *item) for item in cast("dict[str, object]", words).items()]
+            raise RulesError(f"{shown(category)} is no category{near(category, CATEGORIES)}", category)
+        found = _object(words, "an object of words and severities is expected", category)
+        rules += [_rule(category, *item) for item in found.items()]
     if len(rules) > MAX_RULES:
         raise RulesError(f"{len(rules)} words, but {MAX_RULES} at most")
     return tuple(rules)
 
 
+def _object(value: object, expected: str, *path: str) -> dict[str, Any]:
+    found = object_of(value)
+    if found is None:
+        raise RulesError(expected, *path)
+    return found
+
+
 def _rule(category: str, word: str, severity: object) -> Rule:
     if not word.strip() or len(word) > MAX_WORD_LENGTH:
-        raise RulesError(f"{word[:MAX_WORD_LENGTH]!r} must be a word of 1 to {MAX_WORD_LENGTH} characters")
+        raise RulesError(f"a word of 1 to {MAX_WORD_LENGTH} characters is expected", category, word)
     if severity not in SEVERITIES[1:]:
-        raise RulesError(f"{word!r} needs one of {', '.join(SEVERITIES[1:])}, not {severity!r}")
+        raise RulesError(f"{shown(severity)} is no severity{near(severity, SEVERITIES[1:])}", category, word)
     return Rule(_fold(word), category, str(severity))
 
 

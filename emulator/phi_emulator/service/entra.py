@@ -11,12 +11,12 @@ from __future__ import annotations
 import hashlib
 import json
 import threading
-import time
 import uuid
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final, Literal
 
+from phi_client.contract.clock.base import SYSTEM_CLOCK
 from phi_client.contract.service import Surface
 from phi_client.contract.tokens import audience_of
 from phi_emulator.service.errors import ServiceError
@@ -99,7 +99,7 @@ class Authority:
         tenant: str = DEFAULT_TENANT,
         *,
         lifetime_s: int = 3600,
-        clock: Callable[[], float] = time.time,
+        clock: Callable[[], float] = SYSTEM_CLOCK.unix,
     ) -> None:
         self.tenant = tenant.lower()
         self._lifetime_s = lifetime_s

@@ -12,12 +12,13 @@ from typing import Final
 
 from phi_emulator.latency.profile import Profile
 from phi_emulator.latency.reading import read_setting
-from phi_emulator.service.behaviour import Behaviour, CurrentBehaviour
+from phi_emulator.service.behaviour import CurrentBehaviour
 from phi_emulator.service.pacing import Lateness
 
 __all__ = ["Latency", "LatencyCount"]
 
 _MOST_SCOPES: Final = 1000
+_FIELDS: Final = ("latency",)
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,12 +38,11 @@ class Latency:
 
     A change holds for requests that come after it. A scope is what a request has in `x-phi-scope`: a profile may be
     that of one scope, and each scope has its own counts, so that tests that run side by side don't meet. Of a thousand
-    scopes the one that was not used for longest is forgotten.
+    scopes the counts of the one that was not used for longest are forgotten.
     """
 
     def __init__(self, behaviour: CurrentBehaviour) -> None:
         self._behaviour = behaviour
-        self._first = behaviour.now.latency
         self._scopes: OrderedDict[str, _Scope] = OrderedDict()
         self._lock = threading.Lock()
 
@@ -55,32 +55,17 @@ class Latency:
             LatencyError: the text names no profile.
         """
         wanted = read_setting(profile) if isinstance(profile, str) else profile
-
-        def changed(now: Behaviour) -> Behaviour:
-            if scope is None:
-                return replace(now, latency=wanted)
-            others = [(name, one) for name, one in now.scoped_latency.items() if name != scope]
-            scoped = dict([*others[-_MOST_SCOPES + 1 :], (scope, wanted)])
-            return replace(now, scoped_latency=scoped)
-
-        self._behaviour.change(changed)
+        self._behaviour.change(lambda now: replace(now, latency=wanted), scope=scope, fields=_FIELDS)
         self._forget(scope)
 
     def reset(self, *, scope: str | None = None) -> None:
         """Back to the profile of the start, and no counts; with a scope its own profile and counts are forgotten."""
-
-        def changed(now: Behaviour) -> Behaviour:
-            if scope is None:
-                return replace(now, latency=self._first, scoped_latency={})
-            scoped = {name: one for name, one in now.scoped_latency.items() if name != scope}
-            return replace(now, scoped_latency=scoped)
-
-        self._behaviour.change(changed)
+        self._behaviour.reset(_FIELDS, scope=scope)
         self._forget(scope)
 
     def profile(self, *, scope: str = "") -> Profile | None:
         """The profile that holds in a scope."""
-        return self._behaviour.now.latency_in(scope)
+        return self._behaviour.of(scope).latency
 
     def count(self, *, scope: str = "") -> LatencyCount:
         """How it was kept there."""

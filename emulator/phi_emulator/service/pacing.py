@@ -8,11 +8,12 @@ It must not know who listens. Times are counted from the request: a token that i
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass
 from math import inf
 from typing import Final
 
+from phi_client.contract.clock.base import SYSTEM_CLOCK, Clock
 from phi_emulator.engine.serving.generation import Generation
 from phi_emulator.latency.language import write_line
 from phi_emulator.latency.profile import Profile
@@ -42,7 +43,10 @@ class Lateness:
         """It in a few words; empty where nothing was late."""
         if not self.late_tokens:
             return ""
-        return f"{self.late_tokens} of {self.tokens} tokens late, by {self.most_s * 1000:.0f} ms at most"
+        late = f"{self.most_s * 1000:.0f} ms"
+        if self.tokens == 1:
+            return f"late by {late}"
+        return f"{self.late_tokens} of {self.tokens} tokens late, by {late} at most"
 
     def note(self, late_s: float) -> None:
         """Count one."""
@@ -55,8 +59,7 @@ class Lateness:
 class Pace:
     """The pace of one answer, the n-th with its profile; for one iteration.
 
-    `begun` tells when the request came in, by `clock`; a fault that holds the answer may move it. `sleep` waits so many
-    seconds of that clock.
+    `begun` tells when the request came in, by `clock`; a fault that holds the answer may move it.
     """
 
     def __init__(
@@ -65,8 +68,7 @@ class Pace:
         number: int,
         *,
         begun: Callable[[], float],
-        clock: Callable[[], float],
-        sleep: Callable[[float], Awaitable[object]],
+        clock: Clock = SYSTEM_CLOCK,
     ) -> None:
         self.profile = profile
         self.number = number
@@ -76,7 +78,6 @@ class Pace:
         """How long it has held tokens back so far."""
         self._begun = begun
         self._clock = clock
-        self._sleep = sleep
 
     @property
     def told(self) -> str:
@@ -103,28 +104,32 @@ class Pace:
             ready: list[str] = []
             for piece in pieces:
                 due = schedule.of(piece.tokens)
-                if self._begun() + due > self._clock():
-                    if ready:
-                        yield ready
-                        taken, ready = self._clock(), []
-                    await self._until(due)
-                self.lateness.note(self._clock() - max(self._begun() + due, taken))
+                if ready and self._begun() + due > (handed := self._clock.now()):
+                    yield ready
+                    taken, ready = max(taken, self._taken(handed)), []
+                await self._until(due)
+                self.lateness.note(self._clock.now() - max(self._begun() + due, taken))
                 ready.append(piece.text)
-            if ready:
-                yield ready
-                taken = self._clock()
+            handed = self._clock.now()
+            yield ready
+            taken = max(taken, self._taken(handed))
         outcome = generation.outcome
         due = schedule.of(outcome.completion_tokens if outcome else 0)
         await self._until(due)
         if whole:
-            self.lateness.note(self._clock() - self._begun() - due)
+            self.lateness.note(self._clock.now() - self._begun() - due)
+
+    def _taken(self, handed: float) -> float:
+        """Until when whoever listens took nothing more; long ago where what was handed over was taken at once."""
+        now = self._clock.now()
+        return now if now - handed >= LATE_S else -inf
 
     async def _until(self, due: float) -> None:
         """Wait for a time after the beginning."""
         # As a difference of two times of one clock: what is added to it comes to just that time, without rounding.
-        while (left := self._begun() + due - (now := self._clock())) > 0:
-            await self._sleep(left)
-            self.held_s += self._clock() - now
+        while (left := self._begun() + due - (now := self._clock.now())) > 0:
+            await self._clock.sleep_async(left)
+            self.held_s += self._clock.now() - now
 
 
 class _Schedule:

@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import math
 import threading
-import time
 from collections import deque
 from collections.abc import Callable, Hashable
 from dataclasses import dataclass
 from typing import Final, Literal
+
+from phi_client.contract.clock.base import SYSTEM_CLOCK
 
 __all__ = ["Admission", "Deployments", "LimitExceededError", "Limits", "RateLimits"]
 
@@ -60,7 +61,7 @@ class Admission:
 class RateLimits:
     """The state of one deployment. Used from one event loop, so it needs no lock."""
 
-    def __init__(self, *, now: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, *, now: Callable[[], float] = SYSTEM_CLOCK.now) -> None:
         self._now = now
         self._recent: deque[Admission] = deque()
         self._used = 0
@@ -142,7 +143,7 @@ class Deployments:
     When all places are taken by busy ones, newcomers share one.
     """
 
-    def __init__(self, *, now: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, *, now: Callable[[], float] = SYSTEM_CLOCK.now) -> None:
         self._now = now
         self._by_name: dict[tuple[str, Hashable], RateLimits] = {}
         self._shared = RateLimits(now=now)

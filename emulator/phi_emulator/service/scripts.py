@@ -100,10 +100,10 @@ class Scripts:
             ScriptError: there is no such key, a value can't be, or it needs a model and none is loaded.
         """
         table = {**more} | ({} if question is None else {"exact": question})
-        if isinstance(answer, str):
-            table["answer"] = answer
-        elif answer is not None:
+        if isinstance(answer, list | tuple):
             table["answers"] = [dict(one) if isinstance(one, Mapping) else one for one in answer]
+        elif answer is not None:
+            table["answer"] = answer
         script = self._checked(Script(rules=(read_rule(table),)), scope)
         self._change(lambda now: replace(now, added=(*now.added, *script.rules)))
 

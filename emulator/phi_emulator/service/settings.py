@@ -78,7 +78,7 @@ def _filter(value: object) -> ContentFilter:
     try:
         return ContentFilter(rules_in(value))
     except RulesError as error:
-        raise SettingsError(str(error)) from None
+        raise SettingsError(error.reason, *error.path) from None
 
 
 def _show_filter(behaviour: Behaviour) -> object:

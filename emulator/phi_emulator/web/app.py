@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from itertools import chain
+from typing import TYPE_CHECKING
 
 from starlette.requests import Request
 from starlette.types import Receive, Scope, Send
@@ -27,8 +28,11 @@ from phi_emulator.service.latency import Latency
 from phi_emulator.service.scopes import Scopes
 from phi_emulator.service.scripts import Scripts
 from phi_emulator.service.settings import Settings
+from phi_emulator.telemetry.metrics import Metrics
+from phi_emulator.telemetry.spans import Spans
 from phi_emulator.web.auth import Gate
 from phi_emulator.web.chain import Link, chained, pass_through
+from phi_emulator.web.clock_routes import ClockRoutes
 from phi_emulator.web.control import Control
 from phi_emulator.web.control_route import ControlRoute
 from phi_emulator.web.endpoints import Endpoints
@@ -42,9 +46,14 @@ from phi_emulator.web.journal_routes import JournalRoutes
 from phi_emulator.web.latency_link import LatencyLink
 from phi_emulator.web.latency_routes import LatencyRoutes
 from phi_emulator.web.links import checked, limit_time, log_exchange, say_stopping
+from phi_emulator.web.metrics_routes import MetricsRoutes
 from phi_emulator.web.routes import Routes
 from phi_emulator.web.script_routes import ScriptRoutes
 from phi_emulator.web.settings_routes import SettingsRoutes
+from phi_emulator.web.telemetry_link import TelemetryLink
+
+if TYPE_CHECKING:
+    from opentelemetry.trace import TracerProvider
 
 __all__ = ["App"]
 
@@ -70,6 +79,7 @@ class App:
         script: Script | None = None,
         has_model: bool = True,
         journal: Journal | None = None,
+        tracer_provider: TracerProvider | None = None,
         outer: Sequence[Link] = (),
         inner: Sequence[Link] = (),
     ) -> None:
@@ -87,6 +97,9 @@ class App:
         """Whose they are."""
         self.journal = journal or Journal()
         """What became of the last ones."""
+        self.metrics = Metrics()
+        """What is counted of all of them."""
+        keys = {config.key, *chain.from_iterable(config.surface_keys.values())}
         self._service = service
         self._clock = clock
         self._root = config.dialect
@@ -95,10 +108,12 @@ class App:
         self._control = Control(
             service,
             self.faults,
+            MetricsRoutes(service, self.metrics),
             ScriptRoutes(self.script),
             LatencyRoutes(self.latency),
             SettingsRoutes(self.settings, service.reset_limits),
             JournalRoutes(self.journal),
+            ClockRoutes(clock),
             reset=self.reset,
             key=config.key,
         )
@@ -107,10 +122,9 @@ class App:
         self._chain = chained(
             (
                 log_exchange,
-                JournalLink(
-                    self.journal,
-                    {config.key, *chain.from_iterable(config.surface_keys.values())},
-                    unix=clock.unix,
+                JournalLink(self.journal, keys, unix=clock.unix),
+                TelemetryLink(
+                    self.metrics, Spans(tracer_provider, unix=clock.unix), lambda: service.model, keys
                 ),
                 say_stopping,
                 *outer,

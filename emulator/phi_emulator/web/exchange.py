@@ -45,6 +45,13 @@ class Place:
     handlers: Mapping[str, Handler]
     needs_key: bool = True
     parameters: Mapping[str, str] = field(default_factory=dict[str, str])
+    named: str = ""
+    """The route where a name is a part of it, with `{deployment}` in the name's place."""
+
+    @property
+    def template(self) -> str:
+        """The route without what callers may choose of it; `other` for a path that nobody has."""
+        return (self.named or self.route) if self.handlers else "other"
 
     @property
     def is_of_surface(self) -> bool:

@@ -6,12 +6,12 @@ entry is complete before the last bytes go out: whoever has read them finds it.
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Collection, Mapping
 from typing import Any, Final
 
 from starlette.types import Message, Receive, Send
 
+from phi_client.contract.clock.base import SYSTEM_CLOCK
 from phi_client.contract.error_body import read_error_body
 from phi_emulator.journal.entry import Ending, JournalEntry, TokensUsed
 from phi_emulator.journal.journal import Journal
@@ -35,7 +35,7 @@ class JournalLink:
     """The link. `keys` are those of the emulator, `unix` tells the seconds since 1970."""
 
     def __init__(
-        self, journal: Journal, keys: Collection[str] = (), *, unix: Callable[[], float] = time.time
+        self, journal: Journal, keys: Collection[str] = (), *, unix: Callable[[], float] = SYSTEM_CLOCK.unix
     ) -> None:
         self._journal = journal
         self._keys = keys

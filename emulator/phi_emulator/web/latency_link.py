@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from starlette.types import Receive, Send
+from starlette.types import Message, Receive, Send
 
 from phi_client.contract.emulator import EMULATOR_HEADERS
 from phi_emulator.latency.language import LatencyError, read_line
@@ -31,15 +31,18 @@ class LatencyLink:
 
     async def __call__(self, following: Step, exchange: Exchange, receive: Receive, send: Send) -> None:
         """Let an exchange pass, at the pace of its profile if it has one."""
+        if not exchange.place.is_of_surface:
+            await following(exchange, receive, send)
+            return
         scope = exchange.scope
-        profile = exchange.behaviour.latency_in(scope)
+        profile = exchange.behaviour.latency
         line = exchange.headers.get(LATENCY_HEADER)
         if line is not None:
             try:
                 profile = read_line(line)
             except LatencyError as error:
                 raise bad_request(f"{LATENCY_HEADER}: {error}") from None
-        if profile is None or not exchange.place.is_of_surface:
+        if profile is None:
             await following(exchange, receive, send)
             return
         wanted = profile
@@ -50,13 +53,25 @@ class LatencyLink:
                 wanted,
                 1 if line is not None else self._latency.next_number(scope),
                 begun=lambda: exchange.received + exchange.put_off_s,
-                clock=exchange.clock.now,
-                sleep=exchange.clock.sleep_async,
+                clock=exchange.clock,
             )
 
         exchange.pace = pace
-        try:
-            await following(exchange, receive, send)
-        finally:
-            if exchange.answer is not None and exchange.answer.pace is not None:
+        is_noted = False
+
+        def note() -> None:
+            nonlocal is_noted
+            if not is_noted and exchange.answer is not None and exchange.answer.pace is not None:
+                is_noted = True
                 self._latency.note(scope, exchange.answer.pace.lateness)
+
+        async def sent(message: Message) -> None:
+            if message["type"] == "http.response.body" and not message.get("more_body", False):
+                # Before the last bytes go out: whoever has read them finds it counted.
+                note()
+            await send(message)
+
+        try:
+            await following(exchange, receive, sent)
+        finally:
+            note()

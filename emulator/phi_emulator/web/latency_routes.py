@@ -29,7 +29,7 @@ class LatencyRoutes:
         return (
             ControlRoute(place("latency"), "GET", self.latency),
             ControlRoute(place("latency"), "POST", self.set_latency),
-            ControlRoute(place("latency/reset"), "POST", self.reset_latency),
+            ControlRoute(place("latency"), "DELETE", self.forget_latency),
         )
 
     async def latency(self, exchange: Exchange) -> ASGIApp:
@@ -48,7 +48,7 @@ class LatencyRoutes:
         self._latency.set(await read_document(exchange, read_body), scope=scope_of(exchange))
         return await self.latency(exchange)
 
-    async def reset_latency(self, exchange: Exchange) -> ASGIApp:
+    async def forget_latency(self, exchange: Exchange) -> ASGIApp:
         """Go back to the profile of the start, or forget that of the request's scope."""
         self._latency.reset(scope=scope_of(exchange))
         return await self.latency(exchange)

@@ -21,6 +21,7 @@ from phi_emulator.web.exchange import Handler, Place
 
 __all__ = ["Routes"]
 
+_DEPLOYMENT_ROUTE: Final = "/openai/deployments/{deployment}/chat/completions"
 _PROJECT: Final = re.compile(r"^/api/projects/[^/]+(?=/openai/v1/)")
 """What stands before the v1 routes when they are asked of a project of a resource."""
 
@@ -75,12 +76,13 @@ class Routes:
             handlers: Mapping[str, Handler] = {route.method: route.handle for _, route in matches}
             return Place(self._root, path, handlers, asked.needs_key, given)
         if is_deployment_route(path):
-            return Place(self._older_form, path, self._deployment)
+            return Place(self._older_form, path, self._deployment, named=_DEPLOYMENT_ROUTE)
         for dialect in (*self.dialects.values(), self._older_form):
             if dialect.model_route is not None and path.startswith(
                 dialect.emulator_prefix + dialect.model_route
             ):
-                return Place(dialect, path.removeprefix(dialect.emulator_prefix), self._model)
+                route = path.removeprefix(dialect.emulator_prefix)
+                return Place(dialect, route, self._model, named=f"{dialect.model_route}{{deployment}}")
             places = (dialect.emulator_prefix + dialect.root, *self._other_places.get(dialect.name, ()))
             if any(path == place or path.startswith(place + "/") for place in places):
                 return Place(dialect, path.removeprefix(dialect.emulator_prefix), {})

@@ -14,6 +14,7 @@ import heapq
 import math
 import sys
 import threading
+from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
 from itertools import count
@@ -45,6 +46,8 @@ class JumpingTime:
         self._numbers = count()
         self._waiters: list[tuple[float, int, Waiter]] = []
         self._at_work: dict[object, int] = {}
+        self.abandoned: deque[object] = deque()
+        """Parties that are at work no more, for each time that they began to be; nobody could say so at once."""
         self._loops: dict[object, LoopPart] = {}
         self.wires = Wires(self, self._lock)
         self._parts: list[Part] = [self.wires]
@@ -156,6 +159,8 @@ class JumpingTime:
         return first
 
     def _stirs(self, *, by_hand: bool) -> str:
+        while self.abandoned:
+            self._less(self.abandoned.popleft(), 1)
         for one in [one for one in self._at_work if is_gone(one)]:
             del self._at_work[one]
         for one in self._at_work:
@@ -242,6 +247,8 @@ class JumpingTime:
     # What is told of it.
 
     def dues(self) -> list[float]:
-        """When those who wait for a certain time are due, in its seconds."""
+        """When those are due for whose sake it moves, in its seconds."""
         with self._lock:
-            return sorted(due for due, _, one in self._waiters if not one.is_past and not one.drives)
+            return sorted(
+                due for due, _, one in self._waiters if one.moves and not one.is_past and not one.drives
+            )

@@ -5,16 +5,21 @@ It must not know how that is found out: `virtual_time` does.
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from random import Random
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, TypeVar
 
 from phi_client.contract.clock.base import Clock
+from phi_client.contract.clock.parties import Errand
 from phi_client.contract.clock.virtual_time import ClockError, VirtualTime
 
 if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
     from contextlib import AbstractContextManager
 
 __all__ = ["START_UNIX", "ClockError", "VirtualClock"]
+
+_T = TypeVar("_T")
 
 START_UNIX: Final = 1_767_225_600.0
 """2026-01-01T00:00:00Z, a Thursday."""
@@ -69,14 +74,57 @@ class VirtualClock(Clock):
         """As `advance`, in a task."""
         await self.time.advance_async(seconds)
 
+    def run(self, *works: Callable[[], _T]) -> list[_T]:
+        """What `works` return, each run on a thread of its own, at work from the start; the caller waits meanwhile.
+
+        So several threads go by one clock from the same moment on, whichever of them is quicker.
+
+        Raises:
+            BaseException: what the first of them raised, once all have ended.
+        """
+        time = self.time
+        errands = [Errand(f"work {number}") for number in range(1, len(works) + 1)]
+        for errand in errands:
+            time.begin(errand)
+
+        def carried(errand: Errand, work: Callable[[], _T]) -> _T:
+            try:
+                with errand.running():
+                    return work()
+            finally:
+                time.end(errand)
+
+        with time.aside(), ThreadPoolExecutor(max(1, len(works))) as pool:
+            jobs = [pool.submit(carried, errand, work) for errand, work in zip(errands, works, strict=True)]
+        return [job.result() for job in jobs]
+
+    async def gather(self, *works: Awaitable[_T]) -> list[_T]:
+        """As `run`, with what can be awaited, each in a task of its own."""
+        import asyncio  # a sync client does without it
+
+        time = self.time
+
+        async def carried(errand: Errand, work: Awaitable[_T]) -> _T:
+            try:
+                with errand.running():
+                    return await work
+            finally:
+                time.end(errand)
+
+        errands = [Errand(f"work {number}") for number in range(1, len(works) + 1)]
+        for errand in errands:
+            time.begin(errand)
+        with time.aside():
+            return await asyncio.gather(*map(carried, errands, works))
+
     @property
     def next_s(self) -> float | None:
-        """Seconds until the first of those who wait is due; `None` if nobody waits for a certain time."""
+        """Seconds until the first call, or limit of one, is due; `None` if none waits for a certain time."""
         return self.time.next_s
 
     @property
     def waiting(self) -> int:
-        """How many wait for a certain time."""
+        """How many calls, and limits of calls, wait for a certain time."""
         return len(self.time.dues())
 
     def at_work(self) -> AbstractContextManager[object]:

@@ -31,6 +31,10 @@ _PATIENCE_S: Final = 10.0
 """Real seconds that `advance` waits for one at work, and after which a log says why the clock stands still."""
 
 
+_LONGEST_S: Final = 100 * 366 * 86_400.0
+"""Dates are written with four figures for the year."""
+
+
 class ClockError(RuntimeError):
     """A virtual clock can't be moved now; the message says why, and what to do."""
 
@@ -123,7 +127,7 @@ class VirtualTime(JumpingTime):
 
     def advance(self, seconds: float) -> None:
         """Let so much time pass, moved by this thread; see `VirtualClock.advance`."""
-        seconds = _checked(seconds)
+        self._check(seconds)
         if runs_a_loop():
             raise ClockError(
                 "this thread runs an event loop, whose tasks could not go on meanwhile: `await "
@@ -141,7 +145,8 @@ class VirtualTime(JumpingTime):
 
     async def advance_async(self, seconds: float) -> None:
         """As `advance`, in a task."""
-        await self._pass(_checked(seconds), drives=True)
+        self._check(seconds)
+        await self._pass(seconds, drives=True)
 
     async def _pass(self, seconds: float, *, drives: bool) -> None:
         import asyncio  # a sync client does without it
@@ -164,6 +169,12 @@ class VirtualTime(JumpingTime):
             await passed
         finally:
             self.resume(waiter)
+
+    def _check(self, seconds: float) -> None:
+        if not 0 <= seconds < math.inf:
+            raise ValueError(f"a clock moves by a number of seconds that is not negative, not by {seconds}")
+        if self.now() + seconds > _LONGEST_S:
+            raise ValueError(f"a clock moves for {_LONGEST_S:.0f} s, a hundred years, and no further")
 
     # What is told of it.
 
@@ -201,8 +212,9 @@ class VirtualHold:
             self._time.end(by)
 
     def __del__(self) -> None:
-        if getattr(self, "_by", None) is not None:
-            self.drop()
+        # Whoever collects it may hold the lock.
+        if self._by is not None:
+            self._time.abandoned.append(self._by)
 
 
 class _Watch:
@@ -225,12 +237,6 @@ class _Watch:
             raise ClockError(
                 f"the clock can't be moved: {why}, for {_PATIENCE_S:g} real seconds; move it where that ends without it"
             )
-
-
-def _checked(seconds: float) -> float:
-    if not 0 <= seconds < math.inf:
-        raise ValueError(f"a clock moves by a number of seconds that is not negative, not by {seconds}")
-    return seconds
 
 
 def _arrive(passed: asyncio.Future[None]) -> None:

@@ -123,10 +123,10 @@ def test_rules_of_ones_own_are_read_from_a_file_once(tmp_path: Path) -> None:
 def test_a_file_that_holds_no_rules_is_refused(tmp_path: Path, text: str) -> None:
     file = tmp_path / "rules.json"
     file.write_text(text, encoding="utf-8")
-    with pytest.raises(ConfigError, match=r"`content_filter`.*rules\.json"):
+    with pytest.raises(ConfigError, match=r"^content_filter: .*rules\.json"):
         EmulatorConfig(content_filter=str(file))
 
 
 def test_a_file_that_is_not_there_is_refused() -> None:
-    with pytest.raises(ConfigError, match="`content_filter`"):
+    with pytest.raises(ConfigError, match=r"^content_filter: "):
         EmulatorConfig(content_filter="nowhere.json")

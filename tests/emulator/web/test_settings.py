@@ -153,7 +153,7 @@ def test_parallel_scopes_don_t_meet(emulator: Emulator) -> None:
         (
             "filter",
             {"content_filter": {"violence": {"sword": "huge"}}},
-            "content_filter: 'sword' needs one of",
+            "content_filter.violence.sword: `huge` is no severity",
         ),
         ("settings", {"deployments": ["a", 7]}, "deployments[1]: `7` is no name"),
         ("settings", {"loose": "yes"}, "loose: `yes` is neither `true` nor `false`"),

@@ -60,6 +60,11 @@ class Reciting:
             self._recited[sequence] = deque(_steps(sequence, sampling.recital, pieces, sampling.max_tokens))
 
     def step(self) -> Iterable[Step]:
+        if self._recited:
+            return self._step_together()
+        return self._engine.step() if self._modelled else ()
+
+    def _step_together(self) -> Iterator[Step]:
         for steps in list(self._recited.values()):  # one may be released meanwhile
             if steps:
                 yield from steps.popleft()

@@ -16,7 +16,6 @@ from __future__ import annotations
 import asyncio
 import logging
 import threading
-import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
@@ -25,6 +24,7 @@ from dataclasses import replace
 from itertools import count
 from typing import Final, TypeVar
 
+from phi_client.contract.clock.base import SYSTEM_CLOCK
 from phi_emulator.engine.errors import (
     EngineError,
     EngineFailedError,
@@ -67,7 +67,7 @@ class Worker:
         *,
         queue_size: int = 64,
         queue_seconds: float | None = None,
-        clock: Callable[[], float] = time.monotonic,
+        clock: Callable[[], float] = SYSTEM_CLOCK.now,
     ) -> None:
         self._queue_seconds = queue_seconds
         self._clock = clock

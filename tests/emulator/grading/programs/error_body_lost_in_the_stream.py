@@ -1,0 +1,20 @@
+"""Knows errors in the place of an answer, and none within one."""
+
+import sys
+
+import httpx
+from shared import HEADERS, URL, answer_of, body, events
+
+text, reason = "", None
+with httpx.stream("POST", URL, json=body(stream=True), headers=HEADERS, timeout=60) as reply:
+    if reply.is_error:
+        sys.exit(f"{reply.status_code}: {reply.read().decode()}")
+    for chunk in events(reply.iter_lines()):
+        if "choices" not in chunk:
+            sys.exit("the stream failed")
+        for choice in chunk["choices"]:
+            text += choice["delta"].get("content") or ""
+            reason = choice["finish_reason"] or reason
+if reason != "stop":
+    sys.exit(f"the answer is cut: {reason}")
+print(answer_of(text))

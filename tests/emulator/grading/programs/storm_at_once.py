@@ -1,0 +1,17 @@
+"""Tries again at once."""
+
+import sys
+
+import httpx
+from shared import HEADERS, URL, answer_of, body
+
+for _ in range(6):
+    reply = httpx.post(URL, json=body(), headers=HEADERS, timeout=60)
+    if reply.status_code < 500:
+        break
+if reply.is_error:
+    sys.exit(f"{reply.status_code}: {reply.text}")
+choice = reply.json()["choices"][0]
+if choice["finish_reason"] != "stop":
+    sys.exit(f"the answer is cut: {choice['finish_reason']}")
+print(answer_of(choice["message"]["content"]))
