@@ -26,6 +26,7 @@ test: ## Run the tests
 docs: ## Write the pages that are generated
 	$(PYTHON) docs/contract_coverage.py
 	$(PYTHON) docs/fault_reference.py
+	$(PYTHON) docs/control_reference.py
 	$(PYTHON) docs/settings_reference.py
 	$(PYTHON) docs/latency_reference.py
 	$(PYTHON) docs/grade_reference.py

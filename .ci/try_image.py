@@ -172,12 +172,7 @@ def docker_api() -> Iterator[None]:
     try:
         while not socket.exists():
             time.sleep(0.05)
-        # Its reaper is an image of a registry's.
-        os.environ |= {
-            "DOCKER_HOST": f"unix://{socket}",
-            "TESTCONTAINERS_RYUK_DISABLED": "true",
-            "TESTCONTAINERS_CONNECTION_MODE": "docker_host",
-        }
+        os.environ["DOCKER_HOST"] = f"unix://{socket}"
         yield
     finally:
         service.terminate()

@@ -41,13 +41,11 @@ OTHERS: Final = frozenset({"litellm", "langchain-openai", "pydantic-ai", "instru
 DISTRIBUTIONS: Final = {"pydantic-ai": "pydantic-ai-slim"}
 
 
-def grade(python: str, program: str, *, seconds: float, seed: int) -> Grade:
+def grade(python: str, program: str, plan: Plan) -> Grade:
     """What is found in one program."""
     command = [python, str(PROGRAMS / f"{program}.py"), "{prompt}"]
     with staged(command, EmulatorConfig(port=0), environment) as stage:
-        grader = Grader(
-            stage, Plan(seconds=seconds, seed=seed), tell=lambda line: print(line, file=sys.stderr)
-        )
+        grader = Grader(stage, plan, tell=lambda line: print(line, file=sys.stderr))
         return grader.search()
 
 
@@ -55,8 +53,13 @@ def row(client: str, version: str, found: Grade) -> str:
     """One line of the table."""
     cells = ["**wrong**" if name in found.findings else "" for name in VERDICTS]
     kind = "streams" if found.is_streaming else "whole"
-    right = len(VERDICTS) - len(found.findings)
-    return f"| {client} {version}, {kind} | " + " | ".join([*cells, f"{right} of {len(VERDICTS)}"]) + " |"
+    right = f"{len(VERDICTS) - len(found.findings)} of {len(VERDICTS)}"
+    tried = (
+        f"{found.trials}"
+        if found.plain_tried == found.plain
+        else f"{found.trials}, not through the plain forms"
+    )
+    return f"| {client} {version}, {kind} | " + " | ".join([*cells, right, tried]) + " |"
 
 
 def version_of(python: str, client: str) -> str:
@@ -74,18 +77,20 @@ def main() -> int:
     parser.add_argument("--python", default=sys.executable, help="what has those that are not installed here")
     parser.add_argument("--seconds", type=float, default=60.0, help="of the search in each program")
     parser.add_argument("--seed", type=int, default=0, help="of the search")
+    parser.add_argument("--repeats", type=int, default=3, help="how often a finding must show again")
     options = parser.parse_args()
     # litellm asks the network for prices without it.
     os.environ["LITELLM_LOCAL_MODEL_COST_MAP"] = "True"
+    plan = Plan(seconds=options.seconds, seed=options.seed, repeats=options.repeats)
     lines: list[str] = []
-    print("| Client | " + " | ".join([*(one.title for one in VERDICTS.values()), "Right"]) + " |")
-    print("| --- |" + " --- |" * (len(VERDICTS) + 1), flush=True)
+    print("| Client | " + " | ".join([*(one.title for one in VERDICTS.values()), "Right", "Trials"]) + " |")
+    print("| --- |" + " --- |" * (len(VERDICTS) + 2), flush=True)
     status = 0
     for client in options.names or CLIENTS:
         python = options.python if client in OTHERS else sys.executable
         for program in CLIENTS[client]:
             try:
-                found = grade(python, program, seconds=options.seconds, seed=options.seed)
+                found = grade(python, program, plan)
             except (NotGradableError, CannotStartError) as error:
                 print(f"{program} can't be graded: {error}", file=sys.stderr)
                 status = 2

@@ -118,7 +118,7 @@ class PhiEmulator:
     def set(self, **values: object) -> None:
         """Set what holds for this test: `phi_emulator.set(requests_per_minute=2, latency="first=800ms, rate=40/s")`.
 
-        Beside `latency` these are limits, `content_filter` and others, as docs/how-to/journal-and-control.md has them.
+        Beside `latency` these are limits, `content_filter` and others, as docs/reference/control.md has them.
 
         Raises:
             SettingsError: there is no such setting, or a value can't be.

@@ -178,6 +178,20 @@ class EmulatorConfig:
     )
     loose: bool = setting(default=False, kind=Switch(), text="Take any api-version.", group=Group.SURFACES)
     """Take any `api-version`; else those that the surface takes."""
+    journal_size: int = setting(
+        1000,
+        Whole(0, 100_000),
+        "Exchanges of each scope that the journal keeps; 0 keeps none.",
+        Group.SURFACES,
+    )
+    """Exchanges of each scope that the journal keeps; 0 keeps none."""
+    journal_texts: bool = setting(
+        default=False,
+        kind=Switch(),
+        text="Keep in the journal what was asked and answered.",
+        group=Group.SURFACES,
+    )
+    """Keep in the journal what was asked and answered; without it heads, figures and times."""
     requests_per_minute: int | None = setting(
         None, Whole(1), "Requests a minute of a deployment before 429.", Group.LIMITS, without="no limit"
     )

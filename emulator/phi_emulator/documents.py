@@ -97,9 +97,7 @@ def read_document(path: Path, most_bytes: int = MOST_BYTES) -> Document:
     try:
         content = read_plain(path, most_bytes)
     except OSError as error:
-        is_other = path.exists() and not path.is_file()
-        reason = "it is no plain file" if is_other else error.strerror or str(error)
-        raise DocumentError(reason, place=str(path)) from None
+        raise DocumentError(error.strerror or str(error), place=str(path)) from None
     except ValueError as error:
         raise DocumentError(str(error), place=str(path)) from None
     return parse_document(content, str(path), is_json=path.suffix.lower() == _JSON)

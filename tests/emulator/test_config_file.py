@@ -324,7 +324,9 @@ def test_the_schema_takes_what_the_reader_takes(name: str, value: Any) -> None:
             reason = ""
     is_valid = SCHEMA.is_valid({name: value}) if _is_json(value) else False
     if reason:
-        assert not is_valid or any(words in reason for words in SAID_BY_NO_SCHEMA), reason
+        # Profiles of latency are written in a language of their own.
+        is_exempt = name == "latency" or any(words in reason for words in SAID_BY_NO_SCHEMA)
+        assert is_exempt or not is_valid, reason
     else:
         assert is_valid
 
@@ -335,16 +337,6 @@ SAID_BY_NO_SCHEMA = (
     "script's file is missing",
     "holds no call",
     "is said by",  # an error that the surface doesn't say
-    # The language of latency profiles has a grammar of its own.
-    "preset",
-    "time",
-    "number of seconds",
-    "KEY=VALUE",
-    "latency",
-    "is no",
-    "rate",
-    "neither",
-    "key",
 )
 
 

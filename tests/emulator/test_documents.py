@@ -148,3 +148,19 @@ def test_what_is_no_plain_file_is_said(tmp_path: Path) -> None:
     large.write_bytes(b"#" * (2 << 20))
     with pytest.raises(DocumentError, match="larger than"):
         read_document(large)
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("x" * 5000, "too long"),
+        ("a/b.toml", "Not a directory"),
+        ("nul\0.toml", "null"),
+        (".", "no plain file"),
+    ],
+)
+def test_a_path_that_the_system_refuses_is_an_error_in_one_line(tmp_path: Path, name: str, said: str) -> None:
+    (tmp_path / "a").touch()
+    with pytest.raises(DocumentError, match=f"(?i){said}") as caught:
+        read_document(tmp_path / name)
+    assert "\n" not in str(caught.value)

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from itertools import islice
+from itertools import islice, pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import httpx
 import openai
 import pytest
 from azure.ai.inference import ChatCompletionsClient
@@ -15,16 +16,20 @@ from azure.core.credentials import AzureKeyCredential
 from phi_emulator import Emulator, EmulatorConfig
 from phi_emulator.config import ConfigError
 from phi_emulator.emulator import EmulatorError
+from phi_emulator.engine.scripted import ScriptedEngine
 from phi_emulator.latency.language import LatencyError, read_line
 from phi_emulator.latency.profile import Profile
 
+from phi_client import PhiClient
 from phi_client.contract.dialects import DIALECTS
+from phi_client.testing import VirtualClock, with_clock
 
 if TYPE_CHECKING:
     from tests.together.conftest import Running, StartEmulator
 
 ASK: dict[str, Any] = {"model": "m", "messages": [{"role": "user", "content": "x"}]}
 WORDS = "a b c d e"
+HOURS = "first=3600s, gap=600s, jitter=0.5, seed=7"
 QUICK = "first=20ms, gap=10ms, jitter=0.5, seed=7"
 
 
@@ -234,6 +239,16 @@ def test_errors_are_not_held(start_emulator: StartEmulator) -> None:
     assert running.http.get("/info").is_success
 
 
+def test_an_answer_that_takes_longer_than_it_may_is_refused_or_broken_off(
+    start_emulator: StartEmulator,
+) -> None:
+    running = start_emulator(WORDS, latency="first=1ms, gap=3600s", request_timeout_ms=300)
+    assert running.http.post("/chat/completions", json=ASK).status_code == 408
+    with pytest.raises(httpx.RemoteProtocolError):
+        running.http.post("/chat/completions", json={**ASK, "stream": True})
+    assert running.http.post("/chat/completions", json=ASK, headers={"x-phi-latency": "off"}).is_success
+
+
 def test_a_client_that_leaves_leaves_nothing_behind(
     start_emulator: StartEmulator, eventually: Callable[[Callable[[], object]], None]
 ) -> None:
@@ -253,3 +268,55 @@ def test_bad_settings_end_the_start_with_their_place(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="did you mean `phi-4-mini-azure`"):
         EmulatorConfig.from_environment({"PHI_EMULATOR_LATENCY": "phi-4-mini-azur"})
     assert EmulatorConfig(latency="off").latency_profile is None
+
+
+@pytest.fixture
+def hours() -> tuple[VirtualClock, Callable[..., Emulator]]:
+    clock = VirtualClock()
+
+    def start(line: str) -> Emulator:
+        config = EmulatorConfig(port=0, latency=line)
+        return Emulator(config, make_engine=lambda: ScriptedEngine(lambda _: WORDS), clock=clock)
+
+    return clock, start
+
+
+def at(clock: VirtualClock, client: PhiClient, prompt: str = "x") -> list[float]:
+    """When each text was there, in seconds after the request, to the microsecond."""
+    begun = clock.now()
+    with client.stream(prompt) as stream:
+        return [round(clock.now() - begun, 6) for chunk in stream if chunk.content]
+
+
+def test_in_virtual_time_each_token_is_there_just_when_it_is_due(
+    hours: tuple[VirtualClock, Callable[..., Emulator]],
+) -> None:
+    clock, start = hours
+    with start(HOURS) as emulator, PhiClient(emulator.endpoint, emulator.key, timeout=86400) as client:
+        with_clock(client, clock)
+        assert at(clock, client) == [round(when, 6) for when in due(HOURS, 9)]
+        begun = clock.now()
+        assert client.complete("x").content == WORDS
+        assert clock.now() - begun == pytest.approx(due(HOURS, 9, number=2)[-1])
+        assert emulator.latency.count().late_tokens == 0
+        assert emulator.journal.exchanges()[-1].spent.held_ms == pytest.approx(
+            1000 * due(HOURS, 9, number=2)[-1]
+        )
+
+
+def test_a_fault_comes_on_top_of_the_profile(hours: tuple[VirtualClock, Callable[..., Emulator]]) -> None:
+    clock, start = hours
+    with start(HOURS) as emulator, PhiClient(emulator.endpoint, emulator.key, timeout=86400) as client:
+        with_clock(client, clock)
+        emulator.faults.add("stall", tokens=3, seconds=5000, times=1)
+        emulator.faults.add("slow", seconds=100, times=1)
+        emulator.faults.add("wait", seconds=1000, times=1)
+        stalled = [when + 5000 * (n > 3) for n, when in enumerate(due(HOURS, 9, number=1), 1)]
+        assert at(clock, client) == pytest.approx(stalled)
+        slow = [when + 100 * n for n, when in enumerate(due(HOURS, 9, number=2), 1)]
+        assert at(clock, client) == pytest.approx(slow)
+        waited = [when + 1000 for when in due(HOURS, 9, number=3)]
+        assert at(clock, client) == pytest.approx(waited)
+        gaps = [later - earlier for earlier, later in pairwise(due(HOURS, 9, number=3))]
+        assert [b - a for a, b in pairwise(waited)] == pytest.approx(gaps)
+        assert emulator.latency.count().late_tokens == 0

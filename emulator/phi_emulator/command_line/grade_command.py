@@ -1,14 +1,16 @@
 """The command `phi-emulator grade`: options in, a grade, reports and an exit status out.
 
 Exit statuses: 0 nothing found · 1 something found · 2 wrong usage, or a program that can't be graded · 130 Ctrl-C,
-after what was found so far.
+after what was found so far, as after other signals that end programs.
 """
 
 from __future__ import annotations
 
 import logging
 import os
+import signal
 import sys
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -18,6 +20,7 @@ from phi_client.contract.service import SURFACES
 from phi_emulator.command_line.child import client_environment
 from phi_emulator.config import EmulatorConfig
 from phi_emulator.models.printable import printable
+from phi_emulator.platforms import ending_signals
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -63,6 +66,13 @@ def _names(_context: click.Context, option: click.Parameter, text: str | None) -
     return names
 
 
+def _report(_context: click.Context, option: click.Parameter, path: Path | None) -> Path | None:
+    """A file that can be written, which is seen before the search."""
+    if path is not None and not path.absolute().parent.is_dir():
+        raise click.BadParameter(f"there is no folder {printable(str(path.parent), _SHOWN)!r}", param=option)
+    return path
+
+
 @click.command(context_settings={"allow_interspersed_args": False})
 @click.option("--seed", type=click.IntRange(0), default=0, metavar="NUMBER", help="Of the search. [0]")
 @click.option(
@@ -91,7 +101,11 @@ def _names(_context: click.Context, option: click.Parameter, text: str | None) -
     "--dialect", type=click.Choice([*SURFACES]), default="serverless", help="What PHI_ENDPOINT speaks."
 )
 @click.option(
-    "--json", "json_file", type=click.Path(dir_okay=False, path_type=Path), help="Write all of it here."
+    "--json",
+    "json_file",
+    type=click.Path(dir_okay=False, path_type=Path),
+    callback=_report,
+    help="Write all of it here.",
 )
 @click.option(
     "--junit",
@@ -155,7 +169,7 @@ def grade(  # noqa: PLR0917 - click's
     status = 0
     result: Grade | None = None
     try:
-        with staged(command, config, environment) as stage:
+        with _interruptible(), staged(command, config, environment) as stage:
             grader = Grader(stage, plan, tell=_silent if quiet else _tell)
             result = grader.grade
             try:
@@ -170,11 +184,23 @@ def grade(  # noqa: PLR0917 - click's
         status = _INTERRUPTED
     if result is not None:
         click.echo(to_text(result, command))
-        if json_file is not None:
-            json_file.write_text(to_json(result, command), encoding="utf-8")
-        if junit_file is not None:
-            junit_file.write_text(to_junit(result, command, ignored), encoding="utf-8")
+        reports = ((json_file, to_json(result, command)), (junit_file, to_junit(result, command, ignored)))
+        try:
+            for file, text in reports:
+                if file is not None:
+                    file.write_bytes(text.encode("utf-8", "backslashreplace"))
+        except OSError as error:
+            click.echo(f"phi-emulator: a report can't be written: {error}", err=True)
+            status = _NOT_GRADABLE
     sys.exit(status)
+
+
+def _interruptible() -> ExitStack:
+    """While it is entered, all signals that end programs do what Ctrl-C does, so that no program is left behind."""
+    restoring = ExitStack()
+    for number in ending_signals(with_hangup=True):
+        restoring.callback(signal.signal, number, signal.signal(number, signal.default_int_handler))
+    return restoring
 
 
 def _tell(line: str) -> None:

@@ -34,13 +34,12 @@ def _default_url() -> str:
 
 def _port_of_file() -> str:
     """The port that the file of settings names; what is wrong in one, the emulator itself says."""
-    from phi_emulator.documents import DocumentError, read_document  # noqa: PLC0415 - only where it is looked for
-    from phi_emulator.models.strict_json import object_of  # noqa: PLC0415
+    from phi_emulator.documents import DocumentError, read_document, table  # noqa: PLC0415 - only where it is looked for
     from phi_emulator.settings.sources import find_file  # noqa: PLC0415
 
     file = find_file(None, os.environ)
     try:
-        given = {} if file is None else object_of(read_document(file).value) or {}
+        given = {} if file is None else table(read_document(file).value)
     except DocumentError:
         return ""
     return str(given.get("port", ""))[:_MOST_DIGITS]

@@ -27,7 +27,7 @@ _ELSEWHERE: Final[Mapping[str, str]] = {
     "import": "models import *", "load": "models import *", "export": "models export *", "save": "models export *",
     "add": "models add *", "register": "models add *", "verify": "models verify *", "check": "doctor",
     "diagnose": "doctor", "status": "doctor", "benchmark": "bench", "test": "exec -- *", "execute": "exec -- *",
-    "with": "exec -- *", "version": "--version", "help": "--help",
+    "with": "exec -- *", "judge": "grade -- *", "score": "grade -- *", "version": "--version", "help": "--help",
 }  # fmt: skip
 _EXPLAINED: Final[Mapping[str, str]] = {
     "chat": "it serves programs and has no chat of its own: run `phi-emulator serve` and point a client at it, "
@@ -85,6 +85,6 @@ def _filled(meant: str, rest: Sequence[str]) -> str:
         return meant
     if rest:
         return printable(f"{meant[:-1]}{shlex.join(rest)}", 200)
-    if meant.startswith("exec"):
+    if meant.startswith(("exec", "grade")):
         return f"{meant[:-1]}COMMAND"
     return meant[:-1] + "NAME"

@@ -331,9 +331,11 @@ def _probability(value: object) -> float:
 
 
 def _whole(value: object, name: str, *, least: int) -> int:
-    if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= MOST_COUNTED:
+    is_whole = isinstance(value, int) and not isinstance(value, bool)
+    is_whole = is_whole or (isinstance(value, float) and value.is_integer())
+    if not isinstance(value, int | float) or not is_whole or not least <= value <= MOST_COUNTED:
         raise FaultError(f"{shown(value)} is no whole number from {least} on", name)
-    return value
+    return int(value)
 
 
 def _text(value: object, name: str) -> str:

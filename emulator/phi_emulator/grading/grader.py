@@ -70,6 +70,9 @@ class Grade:
     """What showed once, and not each time again."""
     shown: dict[str, int] = field(default_factory=dict[str, int])
     """How often each verdict showed in a replay."""
+    plain: int = 0
+    """How many trials are on the list of plain forms, and how many of them were made."""
+    plain_tried: int = 0
     trials: int = 0
     stuck: int = 0
     """Trials in which the program had to be killed."""
@@ -98,6 +101,7 @@ class Grader:
         self._tell = tell
         self._clock = clock
         self._begun = clock()
+        self._until = self._begun + plan.seconds
         self._within_s = 3 * _LEAST_WITHIN_S
         self._habit = Habit((), None)
 
@@ -112,9 +116,13 @@ class Grader:
         scope = self._look_around()
         wanted = VERDICTS.keys() - self._plan.ignored - set(self.grade.unjudged)
         seed = self._plan.seed
-        for trial in itertools.chain(fixed_trials(scope, seed + 1), random_trials(scope, seed)):
-            if not self._has_time or wanted <= self.grade.findings.keys():
+        plain = [*fixed_trials(scope, seed + 1)]
+        self.grade.plain = len(plain)
+        self._until = self._clock() + self._plan.seconds
+        for number, trial in enumerate(itertools.chain(plain, random_trials(scope, seed))):
+            if self._clock() >= self._until or wanted <= self.grade.findings.keys():
                 break
+            self.grade.plain_tried = min(number + 1, len(plain))
             for verdict, proof in self._try(trial).items():
                 if verdict not in self.grade.findings:
                     self._follow(Finding(verdict, trial, proof))
@@ -147,10 +155,6 @@ class Grader:
     @property
     def _passed(self) -> float:
         return self._clock() - self._begun
-
-    @property
-    def _has_time(self) -> bool:
-        return self._passed < self._plan.seconds
 
     def _learn(self) -> None:
         """See what the program does with nothing wrong."""
@@ -212,7 +216,7 @@ class Grader:
         self.grade.unsteady[verdict] = finding
 
     def _shrunk(self, finding: Finding) -> Finding:
-        until = self._clock() + _SHRINKING * self._plan.seconds
+        until = min(self._clock() + _SHRINKING * self._plan.seconds, self._until)
         tries = itertools.count(1)
         tried = {str(finding.trial)}
         best = finding

@@ -37,12 +37,21 @@ def to_text(grade: Grade, command: Sequence[str]) -> str:
         lines += [f"not judged: {names}. {why}", ""]
     if grade.stuck:
         lines += [f"{grade.stuck} trials did not end and were killed", ""]
+    if grade.is_through and grade.plain_tried < grade.plain and not _has_all(grade):
+        lines += [
+            f"only {grade.plain_tried} of {grade.plain} plain forms were tried: give more `--seconds`",
+            "",
+        ]
     kinds = "streams" if grade.is_streaming else "whole answers"
     time = "virtual" if grade.is_virtual else "real"
     found = f"{len(grade.findings)} found" if grade.findings else "nothing found"
     over = "" if grade.is_through else ", not through"
     lines.append(f"{found} in {grade.trials} trials and {grade.seconds:.0f} s ({kinds}, {time} time{over})")
     return "\n".join(lines)
+
+
+def _has_all(grade: Grade) -> bool:
+    return len(grade.findings) + len(grade.unjudged) >= len(VERDICTS)
 
 
 def _shown(grade: Grade, finding: Finding) -> Iterator[str]:
@@ -76,6 +85,7 @@ def to_json(grade: Grade, command: Sequence[str]) -> str:
         ],
         "not_judged": [*grade.unjudged],
         "trials": grade.trials,
+        "plain_forms": {"tried": grade.plain_tried, "of": grade.plain},
         "killed": grade.stuck,
         "seconds": round(grade.seconds, 1),
         "time": "virtual" if grade.is_virtual else "real",

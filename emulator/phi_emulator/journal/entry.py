@@ -64,18 +64,23 @@ class JournalEntry:
     began: float
     """When the request came in, in seconds since 1970."""
     ending: Ending
+    """`running`, `answered`, `refused` (with an error), `cut` (by the emulator) or `hung up` (by the client)."""
     method: str
+    """Of HTTP."""
     path: str
     """As it was asked for, without what is behind `?`."""
     surface: str
+    """The surface that was asked, by name."""
     route: str
     """The path as the surface calls it."""
     request_headers: Mapping[str, str]
     """Names in small letters; `[secret]` stands for credentials."""
     api_version: str | None = None
+    """As it was asked for."""
     deployment: str | None = None
     """The deployment or model that was asked for."""
     streamed: bool = False
+    """Whether a stream was asked for."""
     sampling: Mapping[str, Any] = field(default_factory=dict[str, Any])
     """`temperature`, `top_p`, `seed`, `max_tokens` as asked for; `budget` is how many tokens the answer might have."""
     status: int | None = None
@@ -83,8 +88,11 @@ class JournalEntry:
     error_code: str | None = None
     """`code` of the error, as the client got it; where an error has none its status."""
     response_headers: Mapping[str, str] = field(default_factory=dict[str, str])
+    """As they went out, but for those that the server adds to every answer."""
     usage: TokensUsed | None = None
+    """Tokens: `prompt`, `completion`, and `cached` of the prompt; of what did not come to its end as far as it came."""
     finish_reason: str | None = None
+    """As the client was told, also by a fault."""
     fault: Mapping[str, Any] | None = None
     """The fault that it met, as a table."""
     scripted: str | None = None
@@ -92,7 +100,7 @@ class JournalEntry:
     latency: str | None = None
     """The latency profile that it kept to."""
     differences: tuple[Difference, ...] = ()
-    """Where it went otherwise than on Azure."""
+    """Where it went otherwise than on Azure: `subject`, what the `emulator` does, a `link` to the documentation."""
     spent: Spent
     """Where the time went."""
     request_bytes: int = 0
@@ -102,6 +110,7 @@ class JournalEntry:
     timeline: Timeline = field(repr=False)
     """The pieces of the answer's body."""
     texts: Texts | None = field(default=None, repr=False)
+    """`request` (its body), `answer`, `reasoning`; `None` where they were not asked for."""
 
     @property
     def is_over(self) -> bool:

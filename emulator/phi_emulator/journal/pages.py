@@ -51,7 +51,9 @@ def _rows(entry: JournalEntry) -> Iterator[tuple[str, str]]:
         ended = "" if entry.finish_reason is None else f", finish reason {entry.finish_reason}"
         yield "tokens", f"{entry.usage.prompt}{cached} + {entry.usage.completion}{ended}"
     yield "time", _times(entry)
-    yield "bytes", f"{entry.request_bytes:,} in, {entry.response_bytes:,} out in {len(entry.timeline)} pieces"
+    pieces = len(entry.timeline)
+    of_pieces = "1 piece" if pieces == 1 else f"{pieces:,} pieces"
+    yield "bytes", f"{entry.request_bytes:,} in, {entry.response_bytes:,} out in {of_pieces}"
     for one in entry.differences:
         yield "differs", f"{one.subject}: {one.emulator} ({one.link})"
     if entry.texts is not None:

@@ -9,6 +9,7 @@ It must not know a clock: it is told when what happened.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Self
 
 __all__ = ["Spent"]
@@ -51,17 +52,15 @@ class Spent:
         What has not come about, `None`, never did: a request that left while it waited spent all of that in the queue.
         """
         over = max(received, over)
-        if queued is None:
-            return cls(web_ms=(over - received) * 1000, held_ms=held * 1000)
-        marks = [received, queued]
-        for mark in (admitted, first_token, ended):
-            # An engine may go on after the client has left, which is no time of the exchange.
-            marks.append(min(over if mark is None else max(mark, marks[-1]), over))
-        begun, queued, admitted, first_token, ended = marks
+        marks = [received]
+        # An engine may go on after the client has left, which is no time of the exchange. What never was in the queue
+        # spent nothing there.
+        for mark in (queued, *((admitted, first_token, ended) if queued is not None else ())):
+            marks.append(over if mark is None else min(max(mark, marks[-1]), over))
+        before, queue, prefill, decode = (
+            (end - begin) * 1000 for begin, end in pairwise([*marks, *[over] * (5 - len(marks))])
+        )
+        after = (over - marks[-1]) * 1000
         return cls(
-            queue_ms=(admitted - queued) * 1000,
-            prefill_ms=(first_token - admitted) * 1000,
-            decode_ms=(ended - first_token) * 1000,
-            web_ms=(queued - begun + over - ended) * 1000,
-            held_ms=held * 1000,
+            queue_ms=queue, prefill_ms=prefill, decode_ms=decode, web_ms=before + after, held_ms=held * 1000
         )

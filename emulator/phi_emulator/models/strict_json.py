@@ -6,8 +6,10 @@ and reads a file as large as it is.
 
 from __future__ import annotations
 
+import errno
 import json
 import math
+import stat
 from pathlib import Path
 from typing import Any, Final, TypeGuard
 
@@ -35,8 +37,12 @@ def read_plain(path: Path, most_bytes: int = MOST_BYTES) -> bytes:
         OSError: it can't be read.
         ValueError: it is too large.
     """
-    if not path.is_file():
-        raise FileNotFoundError(2, "No such file", str(path))
+    try:
+        mode = path.stat().st_mode
+    except FileNotFoundError:
+        raise FileNotFoundError(errno.ENOENT, "No such file", str(path)) from None
+    if not stat.S_ISREG(mode):
+        raise OSError(errno.EINVAL, "it is no plain file", str(path))
     with path.open("rb") as file:
         content = file.read(most_bytes + 1)
     if len(content) > most_bytes:

@@ -5,6 +5,7 @@ It must not decide anything: it says what other modules do.
 
 from __future__ import annotations
 
+import re
 from typing import Final, NamedTuple
 
 __all__ = ["DEVIATIONS", "Deviation"]
@@ -16,6 +17,16 @@ class Deviation(NamedTuple):
     subject: str
     azure: str
     emulator: str
+
+    @property
+    def id(self) -> str:
+        """The subject as a name in links."""
+        return re.sub(r"[^a-z0-9]+", "-", self.subject.lower()).strip("-")
+
+    @property
+    def link(self) -> str:
+        """Where the documentation says more, from the repository's root."""
+        return f"docs/reference/coverage.md#{self.id}"
 
 
 DEVIATIONS: Final = (

@@ -33,11 +33,12 @@ __all__ = [
 
 
 class ServiceError(Exception):
-    """The request is answered with `refusal`."""
+    """The request is answered with `refusal`; `differs` names the deviation from Azure that refuses it."""
 
-    def __init__(self, refusal: Refusal, reason: str = "") -> None:
+    def __init__(self, refusal: Refusal, reason: str = "", *, differs: str = "") -> None:
         super().__init__(reason or f"refused with status {refusal.status}")
         self.refusal = refusal
+        self.differs = differs
 
 
 def internal_error() -> ServiceError:
@@ -67,7 +68,8 @@ def error_of_engine(error: EngineError, dialect: Surface) -> ServiceError:
             refusal = container_error(503, "The service is stopping.")
         case _:
             refusal = dialect.engine_failed
-    return ServiceError(refusal, str(error))
+    is_full = isinstance(error, QueueFullError | QueueTimeoutError)
+    return ServiceError(refusal, str(error), differs="full-queue" if is_full else "")
 
 
 def error_of_limit(error: LimitExceededError, dialect: Surface) -> ServiceError:

@@ -61,10 +61,12 @@ def check_supported(dialect: Surface, request: ChatRequest) -> None:
         raise _unsupported("The served model is not a multimodal model")
     wanted = request.response_format
     if is_plain and wanted is not None and not _is_taken(dialect, wanted.type.lower()):
-        raise ServiceError(dialect.unsupported_format(wanted.type))
+        raise ServiceError(dialect.unsupported_format(wanted.type), differs="response-format")
     for name in ("presence_penalty", "frequency_penalty"):
         if getattr(request, name):
-            raise _unsupported(f"{name} is not supported by the emulator: leave it out or set it to 0.")
+            raise _unsupported(
+                f"{name} is not supported by the emulator: leave it out or set it to 0.", differs="penalties"
+            )
     # The schema allows the next three, the engine behind the service refuses them.
     if request.max_tokens == 0:
         raise _unsupported("max_tokens must be at least 1, got 0.")
@@ -78,5 +80,5 @@ def _is_taken(dialect: Surface, kind: str) -> bool:
     return kind == "text" or (kind == "json_object" and dialect.takes_json_object)
 
 
-def _unsupported(message: str) -> ServiceError:
-    return ServiceError(container_error(400, message))
+def _unsupported(message: str, *, differs: str = "") -> ServiceError:
+    return ServiceError(container_error(400, message), differs=differs)

@@ -5,6 +5,7 @@ It must not know a setting: the table of them is given.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -40,7 +41,8 @@ def find_file(named: str | None, environ: Mapping[str, str], folder: Path | None
     if wanted:
         return Path(wanted).expanduser()
     usual = (folder or Path()) / FILE_NAME
-    return usual if usual.exists() else None
+    # Where the folder can't be looked into there is none.
+    return usual if os.path.exists(usual) else None  # noqa: PTH110 - Path's raises there
 
 
 @dataclass(slots=True)

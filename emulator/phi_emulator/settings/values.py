@@ -19,7 +19,7 @@ from phi_emulator.faults.rules import read_rules as read_fault_rules
 from phi_emulator.latency.profile import Profile
 from phi_emulator.latency.reading import is_file as is_latency_file
 from phi_emulator.models.strict_json import object_of
-from phi_emulator.service.content_filter import CATEGORIES, DEFAULT_RULES, rules_in
+from phi_emulator.service.content_filter import CATEGORIES, DEFAULT_RULES, MAX_WORD_LENGTH, rules_in
 from phi_emulator.service.content_filter import Rule as FilterRule
 from phi_emulator.service.content_filter import read_rules as read_filter_rules
 from phi_emulator.settings.kinds import FilePath, Kind
@@ -145,7 +145,11 @@ class FilterRules(FilePath):
 
     @property
     def schema(self) -> Mapping[str, Any]:
-        severities = {"type": "object", "additionalProperties": {"enum": [*SEVERITIES[1:]]}}
+        severities = {
+            "type": "object",
+            "propertyNames": {"maxLength": MAX_WORD_LENGTH, "pattern": "\\S"},
+            "additionalProperties": {"enum": [*SEVERITIES[1:]]},
+        }
         words = {
             "type": "object",
             "properties": dict.fromkeys(CATEGORIES, severities),

@@ -23,6 +23,7 @@ from phi_emulator.scripts.rules import Script
 from phi_emulator.service.behaviour import Behaviour, CurrentBehaviour
 from phi_emulator.service.chat import ChatService
 from phi_emulator.service.entra import Authority
+from phi_emulator.service.errors import ServiceError
 from phi_emulator.service.fault_rules import Faults
 from phi_emulator.service.latency import Latency
 from phi_emulator.service.scopes import Scopes
@@ -95,7 +96,7 @@ class App:
         """How fast they are answered."""
         self.scopes = Scopes()
         """Whose they are."""
-        self.journal = journal or Journal()
+        self.journal = journal or Journal(most=config.journal_size, keeps_texts=config.journal_texts)
         """What became of the last ones."""
         self.metrics = Metrics()
         """What is counted of all of them."""
@@ -203,7 +204,12 @@ def _key_of(dialect: Surface, headers: Mapping[str, str]) -> str:
 
 
 def _check_headers(exchange: Exchange) -> None:
-    exchange.dialect.check_headers(name for name in exchange.headers if not name.startswith(EMULATOR_HEADERS))
+    try:
+        exchange.dialect.check_headers(
+            name for name in exchange.headers if not name.startswith(EMULATOR_HEADERS)
+        )
+    except RefusedError as error:
+        raise ServiceError(error.refusal, differs="custom-headers") from None
 
 
 def _check_route(exchange: Exchange) -> None:

@@ -82,6 +82,7 @@ async def abort(exchange: Exchange, send: Send, *, reset: bool, last: bytes = b"
 async def answer_error(exchange: Exchange, error: ServiceError, receive: Receive, send: Send) -> None:
     """Answer with `error` in the dialect's envelope and within bounds. The only place that makes bytes of one."""
     dialect = exchange.dialect
+    exchange.differs = error.differs
     wire = dialect.write_error(bounded(error.refusal))
     headers: dict[str, str] = {}
     rules = dialect.token_rules

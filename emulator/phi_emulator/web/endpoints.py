@@ -66,7 +66,9 @@ class Endpoints:
             try:
                 completion = await self._score(exchange, body)
             except ServiceError as error:
-                raise ServiceError(dialect.score_refusal(error.refusal), str(error)) from error
+                raise ServiceError(
+                    dialect.score_refusal(error.refusal), str(error), differs=error.differs
+                ) from error
         return self._json(exchange, dialect.write_score(completion), completion.usage)
 
     async def info(self, exchange: Exchange) -> ASGIApp:

@@ -109,6 +109,8 @@ class Exchange:
     """What is asked, once it was read and found good."""
     fault: Mapping[str, Any] | None = None
     """The fault that it meets, as a table, once that is known."""
+    differs: str = ""
+    """The deviation from Azure that refused it."""
     scripted: str | None = None
     """The rule of a script that answers, in a few words."""
     put_off_s: float = 0.0

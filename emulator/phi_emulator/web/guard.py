@@ -30,6 +30,7 @@ _MOST_HEADERS: Final = 100
 _MOST_HEADER_BYTES: Final = 32 * 1024
 _MOST_TARGET_BYTES: Final = 16 * 1024
 _MOST_PORT: Final = 65_535
+_FOREIGN: Final = "foreign-hosts-and-origins"
 
 _AUTHORITY: Final = re.compile(
     r"(?:\[(?P<address>[0-9a-f:.]{2,45})\]|(?P<name>[a-z0-9_-]{1,63}(?:\.[a-z0-9_-]{1,63}){0,15}\.?))(?::(?P<port>[0-9]{1,5}))?",
@@ -68,12 +69,14 @@ def check_source(headers: Mapping[str, str], bound_host: str) -> None:
         ServiceError: 403; the connection is closed.
     """
     if not _is_ours(get_header(headers, "host") or "", bound_host):
-        raise _closing(403, "The Host header does not name this emulator; use 127.0.0.1 or localhost.")
+        raise _closing(
+            403, "The Host header does not name this emulator; use 127.0.0.1 or localhost.", differs=_FOREIGN
+        )
     origin = get_header(headers, "origin")
     if origin is not None:
         found = _ORIGIN.fullmatch(origin)
         if found is None or not _is_ours(found["authority"], bound_host):
-            raise _closing(403, "Requests from other web origins are not accepted.")
+            raise _closing(403, "Requests from other web origins are not accepted.", differs=_FOREIGN)
 
 
 def _is_ours(authority: str, bound_host: str) -> bool:
@@ -98,5 +101,6 @@ def _address(name: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
         return None
 
 
-def _closing(status: int, text: str) -> ServiceError:
-    return ServiceError(replace(front_door_status(status, text), headers={"Connection": "close"}))
+def _closing(status: int, text: str, *, differs: str = "") -> ServiceError:
+    refusal = replace(front_door_status(status, text), headers={"Connection": "close"})
+    return ServiceError(refusal, differs=differs)

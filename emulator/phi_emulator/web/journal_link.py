@@ -12,12 +12,15 @@ from typing import Any, Final
 from starlette.types import Message, Receive, Send
 
 from phi_client.contract.clock.base import SYSTEM_CLOCK
-from phi_client.contract.error_body import read_error_body
-from phi_emulator.journal.entry import Ending, JournalEntry, TokensUsed
+from phi_client.contract.service.chat import ChatRequest
+from phi_client.contract.service.tokens import read_token
+from phi_emulator.journal.entry import Difference, Ending, JournalEntry, Texts, TokensUsed
 from phi_emulator.journal.journal import Journal
-from phi_emulator.journal.secrets import Cleaner
+from phi_emulator.journal.said import Said, read_said
+from phi_emulator.journal.secrets import Cleaner, Harmless
 from phi_emulator.journal.spent import Spent
 from phi_emulator.journal.timeline import Timeline
+from phi_emulator.service.differences import Facts, deviations_met
 from phi_emulator.web.chain import Step
 from phi_emulator.web.exchange import Exchange
 from phi_emulator.web.transport import ABORT
@@ -26,9 +29,14 @@ __all__ = ["JournalLink"]
 
 _REFUSED: Final = 400
 """The first status of an error."""
-_MOST_KEPT: Final = 64 * 1024
-"""Bytes of an answer that are kept until it has ended."""
+_MOST_KEPT: Final = 128 * 1024
+"""Bytes of an answer that are kept to be read at its end: where there are more, the last ones."""
+_MOST_TEXT: Final = 512 * 1024
+"""Bytes of a body that are read for its texts."""
+_MOST_SHOWN: Final = 64 * 1024
+"""Characters of a text that is kept."""
 _MOST_CODE: Final = 100
+_LONG_NAME: Final = 256
 
 
 class JournalLink:
@@ -39,6 +47,7 @@ class JournalLink:
     ) -> None:
         self._journal = journal
         self._keys = keys
+        self._harmless = Harmless()
         self._unix = unix
 
     async def __call__(self, following: Step, exchange: Exchange, receive: Receive, send: Send) -> None:
@@ -47,7 +56,11 @@ class JournalLink:
         if journal.most <= 0 or not exchange.place.is_of_surface:
             await following(exchange, receive, send)
             return
-        note = _Note(exchange, self._keys, self._unix())
+
+        def cleaner() -> Cleaner:
+            return Cleaner(self._keys, exchange.headers, self._harmless)
+
+        note = _Note(exchange, cleaner, self._unix(), keeps_texts=journal.keeps_texts)
         journal.begin(note, note.entry)
 
         async def received() -> Message:
@@ -70,11 +83,13 @@ class JournalLink:
 class _Note:
     """What is noted of one exchange so far."""
 
-    def __init__(self, exchange: Exchange, keys: Collection[str], began: float) -> None:
+    def __init__(
+        self, exchange: Exchange, cleaner: Callable[[], Cleaner], began: float, *, keeps_texts: bool
+    ) -> None:
         self._exchange = exchange
         self._clock = exchange.clock.now
         self._received = exchange.received
-        self._keys = keys
+        self._cleaner = cleaner
         self._began = began
         self._over: float | None = None
         self._ending: Ending = "running"
@@ -84,11 +99,16 @@ class _Note:
         self._request_bytes = 0
         self._response_bytes = 0
         self._timeline = Timeline()
-        self._kept = b""
+        self._keeps_texts = keeps_texts
+        self._asked = bytearray()
+        self._told = bytearray()
 
     def take_in(self, message: Message) -> None:
         """A piece of the request."""
-        self._request_bytes += len(message.get("body", b""))
+        data: bytes = message.get("body", b"")
+        self._request_bytes += len(data)
+        if self._keeps_texts and len(self._asked) < _MOST_TEXT:
+            self._asked += data
 
     def see(self, message: Message) -> bool:
         """A piece of the answer, before it goes out. Whether it is the last one."""
@@ -126,8 +146,16 @@ class _Note:
         """How it stands."""
         exchange = self._exchange
         request, asked, answer = exchange.request, exchange.asked, exchange.answer
-        clean = Cleaner(self._keys, exchange.headers)
-        usage, finish_reason = self._outcome()
+        query = request.query_params
+        deployment = None if exchange.deployment is None else exchange.deployment[:_LONG_NAME]
+        clean = self._cleaner()
+        version = query.get("api-version", "")[:_MOST_CODE]
+        others = (exchange.path, exchange.scope, exchange.place.route, request.method, version)
+        answers = "\n".join(map("\n".join, self._headers))
+        clean.clears(*others, deployment or "", exchange.scripted or "", answers)
+        said = self._said()
+        spent = self._spent()
+        budget = None if answer is None else answer.sampling.max_tokens
         return JournalEntry(
             number=number,
             id=exchange.request_id,
@@ -138,60 +166,108 @@ class _Note:
             path=clean.text(exchange.path),
             surface=exchange.dialect.name,
             route=clean.text(exchange.place.route),
-            request_headers=clean.head(exchange.headers.items()),
-            api_version=request.query_params.get("api-version"),
-            deployment=None if exchange.deployment is None else clean.text(exchange.deployment[:256]),
+            request_headers=clean.head(),
+            api_version=clean.text(version) or None,
+            deployment=None if deployment is None else clean.text(deployment),
             streamed=asked is not None and bool(asked.stream),
-            sampling={}
-            if asked is None
-            else {
-                "temperature": asked.temperature,
-                "top_p": asked.top_p,
-                "seed": asked.seed,
-                "max_tokens": asked.max_tokens,
-                "budget": None if answer is None else answer.sampling.max_tokens,
-            },
+            sampling=_sampling(asked, budget),
             status=self._status,
-            error_code=self._error_code(clean),
-            response_headers=clean.head(self._headers),
-            usage=usage,
-            finish_reason=finish_reason,
+            error_code=self._error_code(said, clean),
+            response_headers=clean.answers_head(self._headers),
+            usage=self._usage(),
+            finish_reason=self._finish_reason(said),
             fault=exchange.fault,
-            scripted=exchange.scripted,
+            scripted=None if exchange.scripted is None else clean.text(exchange.scripted),
             latency=exchange.latency,
-            spent=self._spent(),
+            differences=tuple(
+                Difference(one.subject, one.emulator, one.link)
+                for one in deviations_met(self._facts(budget, spent.total_ms / 1000))
+            ),
+            spent=spent,
             request_bytes=self._request_bytes,
             response_bytes=self._response_bytes,
             timeline=self._timeline.copy(),
+            texts=self._texts(said),
         )
+
+    @property
+    def _is_error(self) -> bool:
+        return self._status is not None and self._status >= _REFUSED
 
     def _add(self, data: bytes) -> None:
         self._response_bytes += len(data)
         events = data.count(b"\n\n") if self._is_stream else 0
         self._timeline.add((self._clock() - self._received) * 1000, len(data), events)
-        if not self._is_stream and len(self._kept) < _MOST_KEPT and (self._status or 0) >= _REFUSED:
-            self._kept += data[:_MOST_KEPT]
+        if self._keeps_texts:
+            if len(self._told) < _MOST_TEXT:
+                self._told += data
+        elif self._is_error or self._exchange.fault is not None or b'"error"' in data:
+            self._told += data
+            if len(self._told) > _MOST_KEPT:
+                del self._told[: len(self._told) - _MOST_KEPT // 2]
+
+    def _said(self) -> Said:
+        if not self._told:
+            return Said()
+        exchange = self._exchange
+        return read_said(exchange.dialect, exchange.place.route, bytes(self._told), is_error=self._is_error)
+
+    def _texts(self, said: Said) -> Texts | None:
+        if not self._keeps_texts:
+            return None
+
+        def shown(text: str) -> str:
+            # Before the cut: half a secret would be found by nobody.
+            cleaned = whole.text(text)
+            return cleaned if len(cleaned) <= _MOST_SHOWN else cleaned[: _MOST_SHOWN - 1] + "…"
+
+        whole = self._cleaner()
+        answer = said.content if said.is_read else bytes(self._told).decode(errors="replace")
+        return Texts(shown(bytes(self._asked).decode(errors="replace")), shown(answer), shown(said.reasoning))
+
+    def _facts(self, budget: int | None, seconds: float) -> Facts:
+        exchange = self._exchange
+        return Facts(
+            surface=exchange.dialect,
+            route=exchange.place.route,
+            behaviour=exchange.behaviour,
+            status=self._status,
+            seconds=seconds,
+            differs=exchange.differs,
+            asked=exchange.asked,
+            budget=budget,
+            deployment=exchange.deployment,
+            api_version=exchange.request.query_params.get("api-version"),
+            has_token=read_token(exchange.headers) is not None,
+            said=bytes(self._told[:_MOST_SHOWN]).decode(errors="replace") if self._is_error else "",
+        )
 
     def _end(self, ending: Ending) -> None:
         if self._over is None:
             self._over, self._ending = self._clock(), ending
 
-    def _error_code(self, clean: Cleaner) -> str | None:
-        if self._status is None or self._status < _REFUSED:
+    def _error_code(self, said: Said, clean: Cleaner) -> str | None:
+        if said.error is None and not self._is_error:
             return None
-        code = read_error_body(self._kept).code
-        return str(self._status) if code is None else clean.text(str(code)[:_MOST_CODE])
+        code = None if said.error is None else said.error.code
+        return clean.text(str(self._status if code is None else code)[:_MOST_CODE])
 
-    def _outcome(self) -> tuple[TokensUsed | None, str | None]:
+    def _finish_reason(self, said: Said) -> str | None:
+        """As the client was told; where a fault went over the answer that may be another one, or none."""
+        answer = self._exchange.answer
+        if answer is None or self._exchange.fault is not None:
+            return said.finish_reason
+        return answer.finish_reason
+
+    def _usage(self) -> TokensUsed | None:
         answer = self._exchange.answer
         if answer is None:
-            return None, None
-        progress = answer.progress
-        usage = answer.usage
+            return None
+        progress, usage = answer.progress, answer.usage
         if usage is None:
-            return TokensUsed(progress.prompt_tokens, progress.completion_tokens), None
-        tokens = TokensUsed(usage.prompt_tokens, usage.completion_tokens, progress.cached_prompt_tokens)
-        return tokens, answer.finish_reason
+            # Of what did not come to its end: as far as it came.
+            return TokensUsed(progress.prompt_tokens, progress.completion_tokens)
+        return TokensUsed(usage.prompt_tokens, usage.completion_tokens, progress.cached_prompt_tokens)
 
     def _spent(self) -> Spent:
         over = self._clock() if self._over is None else self._over
@@ -201,3 +277,10 @@ class _Note:
             progress = answer.times or answer.progress
             marks = {name: getattr(progress, name) for name in ("queued", "admitted", "first_token", "ended")}
         return Spent.between(self._received, over, held=self._exchange.held_s, **marks)
+
+
+def _sampling(asked: ChatRequest | None, budget: int | None) -> Mapping[str, Any]:
+    if asked is None:
+        return {}
+    told = {name: getattr(asked, name) for name in ("temperature", "top_p", "seed", "max_tokens")}
+    return {**told, "budget": budget}

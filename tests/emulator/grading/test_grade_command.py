@@ -67,6 +67,7 @@ def test_nothing_found_is_status_0_and_ignoring_is_nothing_found() -> None:
         (["--only", "nothing", "--", "true"], "'nothing' is no verdict: known are retry-after-ignored"),
         (["--", "no-such-program"], "command not found: 'no-such-program'"),
         (["--", sys.executable, "-c", "pass"], "the program asked nothing: exit status 0"),
+        (["--json", "no/such/folder.json", "--", "true"], "there is no folder 'no/such'"),
         ([], "Missing argument"),
     ],
 )
@@ -83,7 +84,8 @@ def test_the_list_names_all_verdicts() -> None:
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="a signal that Windows doesn't send")
-def test_ctrl_c_prints_what_was_found_so_far(tmp_path: Path) -> None:
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_prints_what_was_found_so_far(tmp_path: Path, number: signal.Signals) -> None:
     report = tmp_path / "grade.json"
     command = [sys.executable, "-m", "phi_emulator", "grade", "--json", str(report)]
     with subprocess.Popen(
@@ -93,7 +95,7 @@ def test_ctrl_c_prints_what_was_found_so_far(tmp_path: Path) -> None:
         for line in running.stderr:
             if line.startswith("trial 2:"):
                 break
-        running.send_signal(signal.SIGINT)
+        running.send_signal(number)
         said, _ = running.communicate(timeout=60)
     assert running.returncode == 130
     assert "not through" in said

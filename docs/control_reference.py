@@ -1,0 +1,162 @@
+"""Writes `docs/reference/control.md`: the routes under `/_emulator/`, from the table that serves them.
+
+python docs/control_reference.py            write the page
+python docs/control_reference.py --check    exit 1 when the page is not what would be written
+"""
+
+import re
+import sys
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any, Final
+
+from pages import table, write_or_check
+from phi_emulator import EmulatorConfig
+from phi_emulator.engine.scripted import ScriptedEngine
+from phi_emulator.engine.serving.worker import Worker
+from phi_emulator.journal.entry import JournalEntry
+from phi_emulator.journal.spent import Spent
+from phi_emulator.service.chat import ChatService
+from phi_emulator.service.settings import SETTINGS
+from phi_emulator.web.app import App
+from phi_emulator.web.control_route import ControlRoute
+
+PAGE: Final = Path(__file__).parent / "reference" / "control.md"
+
+HEAD: Final = """\
+# Control of a running emulator
+
+<!-- written by `python docs/control_reference.py`; change the routes, not this page -->
+
+No surface of Azure has a path under `/_emulator/`. What changes something is a `POST`, `PUT` or `DELETE`, and needs the key, as any
+question on the root does: `Authorization: Bearer KEY`, or `api-key: KEY` where the root speaks `/openai/v1` or `/models`. Reading needs
+none, but where it tells what callers asked. Bodies are JSON. What can't be is a 400 that names the place, and changes nothing.
+
+## Scopes
+
+With the header `x-phi-scope` a route is about that scope alone: what it sets holds for requests with the same header, and what it
+tells is theirs. Rules and counts of faults and scripts, latency, limits and their windows, and the journal are kept for each scope
+apart, so tests that run side by side don't meet. Without the header, what is set holds for all, and what was set for a scope stands
+over it. The same from Python: `emulator.settings.set(requests_per_minute=2, scope="mine")`.
+
+## Routes
+"""
+
+SETTINGS_HEAD: Final = """\
+## Settings
+
+Those that may change while it runs have the names of the [configuration](settings.md). A `POST` sets those that
+are in its body, all or none of them; it is answered with how they stand. What runs goes on as it began. A `DELETE` goes back to the
+start, or forgets what the request's scope has; of limits also what was counted.
+
+```console
+curl -X POST http://127.0.0.1:16180/_emulator/limits -H "Authorization: Bearer $PHI_API_KEY" \\
+  -H "Content-Type: application/json" -H "x-phi-scope: mine" -d '{"requests_per_minute": 2}'
+```
+
+One limit that is set for a scope makes all three its own.
+"""
+
+JOURNAL: Final = """\
+## The journal
+
+The last exchanges: of each scope a thousand (`--journal-size`), of all together as many as fit into 64 MB; where that is full, the
+scope that has most loses its oldest. Everything is noted that was asked of a surface, refusals too, and requests that never came to
+their end. Routes under `/_emulator/` are not, nor is what is no HTTP. Texts are kept only with `--journal-texts yes`. Credentials are
+taken out of heads, paths and texts: those of the emulator, and what a request brings in its headers.
+
+`GET /_emulator/journal` takes `scope`, `after` (a number: only what ended since) and `limit` (the last so many). Exchanges come in the
+order of their ends; behind them are those that still run, without a number, as far as they have come. Numbers only grow, and `last`
+is the highest one: ask for `after` that next time. `GET /_emulator/journal/ID` tells one exchange whole, by its request id.
+
+An exchange is in the journal before its last bytes go out. In a stream the text ends a moment before the answer does, so wait
+for the end where the ending matters:
+
+```python
+from phi_client import PhiClient
+from phi_emulator import Emulator
+
+with (
+    Emulator() as emulator,
+    PhiClient(emulator.endpoint, emulator.key, headers={"x-phi-scope": "mine"}) as client,
+):
+    client.complete("What is 6 * 7?", max_tokens=200)
+    [exchange] = emulator.journal.wait_for(1, scope="mine")
+    print(exchange.describe())
+    assert exchange.ending == "answered"
+    assert exchange.spent.total_ms > 0
+```
+
+"""
+
+TIMES: Final = """\
+### Where the time went
+
+Milliseconds; the four parts add up to the whole, whichever way the exchange ended. A request that never reached the engine has all of
+its time in `web_ms`. What an engine still does when its client has left is no time of the exchange.
+"""
+
+FIELDS: Final = """\
+### What is told
+
+In JSON as in Python; heads, texts and timeline are in `GET /_emulator/journal/ID` alone. `timeline` is a list of
+`[ms, bytes, events]`, one for each piece that was handed to the connection: tokens that came together are one piece with several events.
+An answer of very many pieces is told in fewer: neighbours become one.
+"""
+
+
+def page() -> str:
+    """The whole page."""
+    parts = [
+        HEAD,
+        table(["Route", "Method", "Key", "What it does"], _routes()),
+        SETTINGS_HEAD,
+        table(["Setting", "What it is"], ([f"`{name}`", one.meaning] for name, one in SETTINGS.items())),
+        JOURNAL.rstrip() + "\n",
+        FIELDS,
+        table(["Field", "What it is"], _fields(JournalEntry)),
+        TIMES,
+        table(["Part", "What it is"], _fields(Spent)),
+    ]
+    return "\n".join(parts)
+
+
+def control_routes() -> Iterable[ControlRoute]:
+    """The table, as an application has it that nobody asks."""
+    service = ChatService(Worker(lambda: ScriptedEngine(lambda _: "")))
+    return App(service, EmulatorConfig()).control_routes
+
+
+def path_of(route: ControlRoute) -> str:
+    """A pattern as people write it: `/_emulator/journal/{id}`."""
+    named = re.sub(r"\(\?P<(\w+)>[^()]*\)", r"{\1}", route.path)
+    without_what_may_be_missing = re.sub(r"\([^()]*\)\?", "", named)
+    return re.sub(r"\\(.)", r"\1", without_what_may_be_missing)
+
+
+def _routes() -> Iterator[list[str]]:
+    for route in control_routes():
+        said = (route.handle.__doc__ or "").strip().partition("\n\n")[0]
+        key = "in its own place" if route.has_own_key else "yes" if route.needs_key else ""
+        yield [f"`{path_of(route)}`", route.method, key, " ".join(said.split())]
+
+
+def _fields(kind: type[Any]) -> Iterator[list[str]]:
+    """The fields of a dataclass with what stands below them in the source."""
+    import ast  # noqa: PLC0415 - of the docstrings below fields only the source knows
+    import inspect  # noqa: PLC0415
+
+    [definition] = (
+        node for node in ast.parse(inspect.getsource(kind)).body if isinstance(node, ast.ClassDef)
+    )
+    for one, following in zip(definition.body, [*definition.body[1:], None], strict=True):
+        if isinstance(one, ast.AnnAssign) and isinstance(one.target, ast.Name):
+            is_said = isinstance(following, ast.Expr) and isinstance(following.value, ast.Constant)
+            said = str(following.value.value) if is_said else ""  # type: ignore[union-attr]
+            yield [f"`{one.target.id}`", " ".join(said.split())]
+        if isinstance(one, ast.FunctionDef) and one.name == "total_ms":
+            yield [f"`{one.name}`", ast.get_docstring(one) or ""]
+
+
+if __name__ == "__main__":
+    sys.exit(write_or_check(PAGE, page()))
