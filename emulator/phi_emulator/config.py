@@ -27,16 +27,12 @@ from phi_emulator.service.rate_limits import Limits
 from phi_emulator.settings.kinds import Choice, FilePath, Number, Switch, Text, Texts, Whole
 from phi_emulator.settings.setting import Group, Setting, environment_name, setting, settings_of
 from phi_emulator.settings.sources import ConfigError, Sources
+
+# fmt: off
 from phi_emulator.settings.values import (
-    SCRIPTED,
-    FaultRules,
-    FilterRules,
-    Key,
-    LatencyProfile,
-    ModelName,
-    ScriptName,
-    SurfaceKeys,
+    SCRIPTED, FaultRules, FilterRules, Key, LatencyProfile, ModelName, ScriptName, SurfaceKeys,
 )
+# fmt: on
 
 __all__ = ["SETTINGS", "ConfigError", "EmulatorConfig", "read_sources"]
 
