@@ -30,8 +30,16 @@ from phi_emulator.settings.sources import ConfigError, Sources
 
 # fmt: off
 from phi_emulator.settings.values import (
-    SCRIPTED, FaultRules, FilterRules, Key, LatencyProfile, ModelName, ScriptName, SurfaceKeys,
+    SCRIPTED,
+    FaultRules,
+    FilterRules,
+    Key,
+    LatencyProfile,
+    ModelName,
+    ScriptName,
+    SurfaceKeys,
 )
+
 # fmt: on
 
 __all__ = ["SETTINGS", "ConfigError", "EmulatorConfig", "read_sources"]
