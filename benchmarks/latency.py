@@ -23,7 +23,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import islice, pairwise
@@ -117,7 +117,7 @@ def measure(place: Place, profile: str, *, streams: int, tokens: int, scope: str
 
 
 @contextmanager
-def bare_server(tokens: int) -> Iterator[int]:
+def bare_server(tokens: int) -> Generator[int]:
     """A server on a thread of its own that waits for each token's time and writes it: the machine's own part."""
 
     async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -165,6 +165,7 @@ def read(job: dict[str, Any]) -> list[list[float]]:
     )
     arrived: list[list[float]] = [[] for _ in job["lines"]]
     rests = [b""] * len(arrived)
+    sockets = list[socket.socket]()
     for number, line in enumerate(job["lines"]):
         one = socket.create_connection((HOST, job["port"]), timeout=LIMIT_S)
         one.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
@@ -178,13 +179,15 @@ def read(job: dict[str, Any]) -> list[list[float]]:
         )
         one.setblocking(False)  # noqa: FBT003 - the standard library's
         selector.register(one, selectors.EVENT_READ, number)
+        sockets.append(one)
     open_ = len(arrived)
     while open_:
         for key, _ in selector.select(LIMIT_S):
             now = time.perf_counter()
-            number, data = key.data, key.fileobj.recv(1 << 16)  # type: ignore[union-attr]
+            number = int(key.data)
+            data = sockets[number].recv(1 << 16)
             if not data:
-                selector.unregister(key.fileobj)
+                selector.unregister(sockets[number])
                 open_ -= 1
                 continue
             *events, rests[number] = (rests[number] + data).split(b"\n\n")

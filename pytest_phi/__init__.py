@@ -14,12 +14,16 @@ import pytest
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from pytest_phi.emulator import FaultsOfTest, PhiEmulator
+    from phi_client.testing import VirtualClock
+    from pytest_phi.emulator import PhiEmulator
+    from pytest_phi.of_test import FaultsOfTest, JournalOfTest, ScriptOfTest
     from pytest_phi.run import Run
 
 _ALLOW_REAL: Final = "PHI_ALLOW_REAL"
-_FIXTURES: Final = frozenset({"phi_emulator", "phi_faults"})
+_FIXTURES: Final = frozenset({"phi_emulator", "phi_faults", "phi_script", "phi_journal", "phi_clock"})
 _MARKS: Final = {
+    "phi_recording": "phi_recording(name=None, *, speed=0, after_last='repeat'): answer this test from a recording, or "
+    "make one (--phi-record).",
     "phi_real": "phi_real: let this test ask real endpoints, which are refused otherwise.",
 }
 _RUN: Final = pytest.StashKey["Run"]()
@@ -28,25 +32,9 @@ _GUARD: Final = pytest.StashKey[pytest.MonkeyPatch]()
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     """The options and settings of the plugin."""
-    group = parser.getgroup("phi", "Phi-4-mini-reasoning: emulator, faults and recordings")
-    group.addoption(
-        "--phi-model",
-        metavar="NAME",
-        help="What answers: a model's name or folder, or scripted:FILE; else the ini's `phi_model`, "
-        "PHI_EMULATOR_MODEL, or the bundled model.",
-    )
-    group.addoption(
-        "--phi-real",
-        action="store_true",
-        help="Let tests ask real endpoints, as PHI_ALLOW_REAL=1 and the ini's `phi_real` do.",
-    )
-    parser.addini("phi_model", "What answers: a model's name or folder, or scripted:FILE.")
-    parser.addini("phi_real", "Whether tests may ask real endpoints.", type="bool", default=False)
-    parser.addini(
-        "phi_outliving",
-        "Whose requests of a client are that was made in a test that is over: `join` the test that runs, or `refuse`.",
-        default="join",
-    )
+    from pytest_phi.settings import add_options  # noqa: PLC0415 - with the first thing that is asked of this file
+
+    add_options(parser)
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -101,3 +89,29 @@ def phi_emulator(pytestconfig: pytest.Config) -> PhiEmulator:
 def phi_faults(phi_emulator: PhiEmulator) -> FaultsOfTest:
     """What goes wrong with the answers to this test: `phi_faults.add("error", error="rate_limited", times=1)`."""
     return phi_emulator.faults
+
+
+@pytest.fixture
+def phi_journal(phi_emulator: PhiEmulator) -> JournalOfTest:
+    """What this test asked, and what became of it: `[exchange] = phi_journal`."""
+    return phi_emulator.journal
+
+
+@pytest.fixture
+def phi_script(phi_emulator: PhiEmulator) -> ScriptOfTest:
+    """What this test is answered: `phi_script.answer("What is 6 * 7?", r"\\boxed{42}")`.
+
+    A request that no rule is about is an error, and fails the test, also where the code under test makes nothing of it.
+    """
+    script = phi_emulator.script
+    script.set((), miss="fail")
+    return script
+
+
+@pytest.fixture
+def phi_clock(phi_emulator: PhiEmulator) -> VirtualClock:
+    """Virtual time for this test: what takes a day takes no time.
+
+    The test's emulator goes by it, and so do the clients of this package that are made while it runs.
+    """
+    return phi_emulator.clock

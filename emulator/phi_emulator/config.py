@@ -332,17 +332,8 @@ class EmulatorConfig:
     def behaviour(self) -> Behaviour:
         """What of this may be changed while the emulator runs."""
         return Behaviour(
-            dialects=spoken_surfaces(
-                image=self.image,
-                reasoning=self.reasoning,
-                help_text=self.help_text,
-                extensions=self.extensions,
-            ),
-            limits=Limits(
-                requests_per_minute=self.requests_per_minute,
-                tokens_per_minute=self.tokens_per_minute,
-                max_concurrent=self.max_concurrent,
-            ),
+            dialects=spoken_surfaces(**self._named("image", "reasoning", "help_text", "extensions")),
+            limits=Limits(**self._named("requests_per_minute", "tokens_per_minute", "max_concurrent")),
             content_filter=ContentFilter(self.rules),
             deployments=self.deployments,
             max_output_tokens=self.max_output_tokens,
@@ -351,6 +342,9 @@ class EmulatorConfig:
             faults=self.fault_rules,
             latency=self.latency_profile,
         )
+
+    def _named(self, *names: str) -> dict[str, Any]:
+        return {name: getattr(self, name) for name in names}
 
     @property
     def has_model(self) -> bool:

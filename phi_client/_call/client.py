@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any, NoReturn, Self, Unpack
 
+from phi_client._call.clock_of_clients import ClockOfClients
 from phi_client._call.deadline import Deadline
 from phi_client._call.errors import ConfigurationError
 from phi_client._call.exchange import Exchange, chat_exchange, info_exchange
@@ -19,7 +20,7 @@ from phi_client._call.options import CallOptions, CompletionOptions
 from phi_client._call.retrying import RetryHook
 from phi_client._call.targets import Settings
 from phi_client._call.wrong_words import missing_attribute
-from phi_client.contract.clock.base import SYSTEM_CLOCK, Clock
+from phi_client.contract.clock.base import Clock
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -45,8 +46,15 @@ class BaseClient:
         self._settings = settings
         self._lanes = lanes
         self._on_retry = on_retry
-        self._clock = SYSTEM_CLOCK
         self._owns_connections = True
+        self._go_by(ClockOfClients.current)
+
+    def _go_by(self, clock: Clock) -> None:
+        """Let limits, waits and chance be a clock's from here on."""
+        self._clock = clock
+        for lane in self._lanes:
+            if lane.tokens is not None:
+                lane.tokens.now = clock.unix
 
     def with_options(self, **options: Unpack[CompletionOptions]) -> Self:
         """A copy with other defaults that shares the connections; closing the copy leaves them open.

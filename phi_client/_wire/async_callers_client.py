@@ -12,6 +12,7 @@ import httpx
 
 from phi_client._call.deadline import Limits
 from phi_client._call.errors import PhiError
+from phi_client._call.real_endpoints import async_trace_for
 from phi_client._call.steps import Send
 from phi_client._wire.async_waiting import running_loop
 from phi_client._wire.callers_client import codings, given_request
@@ -41,6 +42,9 @@ class AsyncGiven:
         limit = asyncio.timeout(_last_resort_s(step.limits))
         try:
             request = given_request(self._http, step)
+            trace = async_trace_for(step.url)
+            if trace is not None:
+                request.extensions["trace"] = trace
             async with limit:
                 response = await self._http.send(request, stream=True, follow_redirects=False)
         except PhiError:

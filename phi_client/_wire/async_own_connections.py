@@ -12,6 +12,7 @@ import httpx
 
 from phi_client._call.errors import ConfigurationError, PhiError
 from phi_client._call.fork_lock import renew_in_children
+from phi_client._call.real_endpoints import async_trace_for
 from phi_client._call.steps import Send
 from phi_client._wire.async_callers_client import AsyncGivenReply
 from phi_client._wire.async_transport import MAKERS, AsyncBody, AsyncLines, AsyncTransport
@@ -64,7 +65,11 @@ class AsyncOwn:
         attempt = Attempt(step.limits, step.secrets)
         try:
             attempt.secrets = step.secrets.and_of(self.lines().secrets)
-            response = await self._http.send(own_request(step, attempt), stream=True)
+            request = own_request(step, attempt)
+            trace = async_trace_for(step.url)
+            if trace is not None:
+                request.extensions["trace"] = trace
+            response = await self._http.send(request, stream=True)
         except PhiError:
             raise
         except Exception as error:

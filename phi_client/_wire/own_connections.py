@@ -14,6 +14,7 @@ import httpx
 from phi_client._call.errors import ConfigurationError, PhiError
 from phi_client._call.fork_lock import ForkSafeLock, renew_in_children
 from phi_client._call.options import merge_headers
+from phi_client._call.real_endpoints import trace_for
 from phi_client._call.steps import Send
 from phi_client._wire.callers_client import GivenReply, codings
 from phi_client._wire.connection_pool import CLOSED, Lines
@@ -71,7 +72,11 @@ class Own:
         attempt = Attempt(step.limits, step.secrets)
         try:
             attempt.secrets = step.secrets.and_of(self.lines().secrets)
-            response = self._http.send(own_request(step, attempt), stream=True)
+            request = own_request(step, attempt)
+            trace = trace_for(step.url)
+            if trace is not None:
+                request.extensions["trace"] = trace
+            response = self._http.send(request, stream=True)
         except PhiError:
             raise
         except Exception as error:

@@ -311,7 +311,8 @@ def test_a_completion_ends_in_the_answer_or_the_right_error(
             table.phi.complete()
         assert type(caught.value) is kind
         assert "Please check this guide" not in str(caught.value)
-    assert len(route.requests) == 1 + SCENARIOS[scenario].passes
+    # What passes is asked for again, but for an answer that broke off: its tokens are billed.
+    assert len(route.requests) == 1 + (SCENARIOS[scenario].passes and kind is None)
 
 
 @pytest.mark.parametrize(("scenario", "kind"), STREAMED.items())

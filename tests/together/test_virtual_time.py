@@ -21,7 +21,14 @@ from azure.core.credentials import AccessToken
 from phi_emulator import Emulator, EmulatorConfig
 from phi_emulator.engine.scripted import ScriptedEngine
 
-from phi_client import AsyncPhiClient, PhiClient, RateLimitError, StreamInterruptedError, Timeout
+from phi_client import (
+    APITimeoutError,
+    AsyncPhiClient,
+    PhiClient,
+    RateLimitError,
+    StreamInterruptedError,
+    Timeout,
+)
 from phi_client.testing import Clock, ClockError, VirtualClock, with_clock
 from tests.together.schedules import ANSWER, Actor, Events, Step, expected, play, real_clock, schedule, warm
 
@@ -283,6 +290,135 @@ def test_a_random_schedule_has_the_order_of_real_time(seed: int, is_async: bool)
     _, real = play(actors, real_clock(), unit=0.05, is_async=is_async)
     _, virtual = play(actors, VirtualClock(), unit=60.0, is_async=is_async)
     assert real.order == virtual.order == [event for _, event in expected(actors)]
+
+
+@KINDS
+def test_a_deadline_ends_a_wait_that_is_longer(is_async: bool) -> None:
+    clock = VirtualClock()
+    with start(clock) as emulator:
+        late: Any = {"headers": {"x-phi-fault": "wait seconds=500"}, "deadline": 200.0}
+
+        async def ask_async() -> None:
+            async with with_clock(AsyncPhiClient(emulator.endpoint, emulator.key), clock) as client:
+                await client.complete("x", **late)
+
+        def ask() -> None:
+            with with_clock(PhiClient(emulator.endpoint, emulator.key), clock) as client:
+                client.complete("x", **late)
+
+        with pytest.raises(APITimeoutError, match="deadline of 200 s"):
+            asyncio.run(ask_async()) if is_async else ask()
+    assert clock.now() == 200
+
+
+def test_many_threads_wait_side_by_side() -> None:
+    clock, found = VirtualClock(), list[tuple[float, int]]()
+    with start(clock) as emulator, with_clock(PhiClient(emulator.endpoint, emulator.key), clock) as client:
+
+        def work(number: int) -> Callable[[], None]:
+            def three_times() -> None:
+                for _ in range(3):
+                    client.complete("x", headers={"x-phi-fault": f"wait seconds={number}"})
+                    found.append((clock.now(), number))
+
+            return three_times
+
+        clock.run(*map(work, range(1, 13)))
+    assert sorted(found) == sorted(
+        (float(number * time), number) for number in range(1, 13) for time in (1, 2, 3)
+    )
+    assert [at for at, _ in found] == sorted(at for at, _ in found)
+
+
+def test_a_call_that_is_cancelled_is_waited_for_no_more() -> None:
+    clock = VirtualClock()
+    late: Any = {"headers": {"x-phi-fault": "wait seconds=3600"}, "timeout": Timeout(read=7200)}
+
+    async def main(emulator: Emulator) -> None:
+        async with with_clock(AsyncPhiClient(emulator.endpoint, emulator.key), clock) as client:
+            with pytest.raises(TimeoutError):
+                async with clock.timeout(50):
+                    await client.complete("x", **late)
+            assert clock.now() == 50
+            task = asyncio.ensure_future(client.complete("x", **late))
+            await clock.sleep_async(100)
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+            await client.complete("x", headers={"x-phi-fault": "wait seconds=10"})
+            assert clock.now() == 160
+
+    with start(clock) as emulator:
+        asyncio.run(main(emulator))
+    assert clock.waiting == 0
+
+
+@KINDS
+def test_a_stream_that_nobody_reads_keeps_no_other_call_waiting(is_async: bool) -> None:
+    clock = VirtualClock()
+    engine = lambda: ScriptedEngine(lambda _: "<think>a</think>" + f"{'word' * 1000} " * 2000)  # noqa: E731
+    with Emulator(EmulatorConfig(port=0), make_engine=engine, clock=clock) as emulator:
+
+        def refuse() -> None:
+            # More than the buffers of both ends take is on its way, and the emulator can't go on.
+            emulator.faults.add("retry_after", seconds=300, times=2)
+
+        async def read_async() -> int:
+            made = AsyncPhiClient(emulator.endpoint, emulator.key)
+            async with with_clock(made, clock) as client, client.stream("x") as stream:
+                await anext(stream)
+                refuse()
+                await client.complete("y", max_tokens=10, on_truncation="return")
+                return len((await stream.until_done()).content)
+
+        def read() -> int:
+            made = PhiClient(emulator.endpoint, emulator.key)
+            with with_clock(made, clock) as client, client.stream("x") as stream:
+                next(stream)
+                refuse()
+                client.complete("y", max_tokens=10, on_truncation="return")
+                return len(stream.until_done().content)
+
+        assert (asyncio.run(read_async()) if is_async else read()) > 4_000_000
+    assert clock.now() == 600
+
+
+@KINDS
+def test_a_pace_is_kept_to_the_second_however_fast_the_model_is(is_async: bool) -> None:
+    clock = VirtualClock()
+    with start(clock, latency="first=800ms, rate=2/s") as emulator:
+
+        async def read_async() -> list[float]:
+            made = AsyncPhiClient(emulator.endpoint, emulator.key)
+            async with with_clock(made, clock) as client, client.stream("x") as stream:
+                return [round(clock.now(), 6) async for _ in stream]
+
+        def read() -> list[float]:
+            made = PhiClient(emulator.endpoint, emulator.key)
+            with with_clock(made, clock) as client, client.stream("x") as stream:
+                return [round(clock.now(), 6) for _ in stream]
+
+        times = asyncio.run(read_async()) if is_async else read()
+    # Some tokens are marks without a text of their own.
+    assert {round((at - 0.8) * 2, 6) % 1 for at in times} == {0.0}
+    assert times == sorted(times)
+    assert len(set(times)) > 10
+
+
+@KINDS
+def test_map_waits_for_the_windows_of_a_limit(is_async: bool) -> None:
+    clock = VirtualClock()
+    with start(clock, requests_per_minute=5) as emulator:
+
+        async def ask_async() -> int:
+            async with with_clock(AsyncPhiClient(emulator.endpoint, emulator.key), clock) as client:
+                return len((await client.map(["x"] * 12, concurrency=3, progress=False)).items)
+
+        def ask() -> int:
+            with with_clock(PhiClient(emulator.endpoint, emulator.key), clock) as client:
+                return len(client.map(["x"] * 12, concurrency=3, progress=False).items)
+
+        assert (asyncio.run(ask_async()) if is_async else ask()) == 12
+    assert 120 <= clock.now() < 300
 
 
 def test_an_answer_takes_as_long_as_it_may() -> None:

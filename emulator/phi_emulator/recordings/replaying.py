@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections import deque
 from typing import Final
 
 from starlette.types import Receive, Send
@@ -11,6 +12,7 @@ from starlette.types import Receive, Send
 from phi_client.contract.clock.base import SYSTEM_CLOCK, Clock
 from phi_client.contract.service.refusals import Refusal
 from phi_emulator.recordings.exchanges import End, RecordedExchange, RecordedRequest
+from phi_emulator.recordings.local import AnswerStep
 from phi_emulator.recordings.shelf import NoRecordingError, Shelf
 from phi_emulator.service.errors import ServiceError
 from phi_emulator.web.chain import abort
@@ -25,11 +27,13 @@ NO_RECORDING: Final = "NoRecording"
 """The code of the error that a request gets which no recording answers."""
 _STATUS: Final = 400
 """No client tries again on it."""
+_MOST_MISSES: Final = 100
 
 
 class Replayer:
     """Answers from a shelf. `speed` is how much faster than recorded: 1 keeps the times, 0 waits for nothing.
 
+    What no recording answers goes to `otherwise`, where there is one, and else gets an error.
     Its waits are `clock`'s.
     """
 
@@ -38,16 +42,20 @@ class Replayer:
         shelf: Shelf,
         *,
         speed: float = 1,
+        otherwise: AnswerStep | None = None,
         clock: Clock = SYSTEM_CLOCK,
     ) -> None:
         self._shelf = shelf
         self._speed = speed
+        self._otherwise = otherwise
         self._clock = clock
         self._turn = asyncio.Lock()
         self.answered = 0
         """Requests that a recording answered."""
         self.unanswered = 0
         """Requests that none answered."""
+        self.misses: deque[str] = deque(maxlen=_MOST_MISSES)
+        """Why the last of them were not, in the words of their answers, which quote what was asked."""
 
     async def answer(self, asked: RecordedRequest, exchange: Exchange, receive: Receive, send: Send) -> None:
         """Answer one request.
@@ -62,7 +70,11 @@ class Replayer:
             async with self._turn:
                 found = await asyncio.to_thread(self._shelf.find, asked)
         except NoRecordingError as error:
+            if self._otherwise is not None:
+                await self._otherwise.answer(asked, exchange, receive, send)
+                return
             self.unanswered += 1
+            self.misses.append(str(error))
             logger.warning("no recording answers request %s; its answer says why", exchange.request_id)
             told = {"error": {"code": NO_RECORDING, "message": str(error), "type": NO_RECORDING}}
             raise ServiceError(Refusal(_STATUS, told, by_model=False)) from None
