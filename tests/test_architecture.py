@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).parents[1]
 CLIENT = ROOT / "phi_client"
 EMULATOR = ROOT / "emulator" / "phi_emulator"
-PLUGIN = ROOT / "pytest_phi"
+PLUGIN = ROOT / "emulator" / "pytest_phi"
 
 # Third parties by package of the client; a package that is not named here imports none.
 THIRD_PARTIES = {

@@ -114,7 +114,9 @@ class StreamReader:
             except ContractError as error:
                 raise self.interruption(str(error)) from bare(error)
             if isinstance(read, ErrorBody):
-                raise self._told(read)
+                # Under the same name: what the service echoed is in no variable of a traceback.
+                read = without_echoes(read, self.answer.secrets)
+                raise self.interruption(f"the service reports: {read.message or read.code}", read)
             chunk = self._builder.add(read)
             if chunk.reasoning or chunk.content or chunk.finish_reason or chunk.usage or chunk.tool_calls:
                 return chunk
@@ -157,10 +159,6 @@ class StreamReader:
             usage=whole.usage,
             raw=whole.raw,
         )
-
-    def _told(self, said: ErrorBody) -> StreamInterruptedError:
-        said = without_echoes(said, self.answer.secrets)
-        return self.interruption(f"the service reports: {said.message or said.code}", said)
 
     def _no_stream(self) -> CompletionChunk | None:
         """What came instead of events, under their name: a whole answer, or what the service says."""

@@ -4,7 +4,7 @@ It must not know what is done, nor what the bytes are.
 """
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from typing import Any
 
@@ -40,7 +40,7 @@ def arrive(arrived: "asyncio.Future[None]") -> None:
 
 
 @contextmanager
-def awaited(cable: Cable, wire: Wire, limit_s: float | None) -> Iterator[None]:
+def awaited(cable: Cable, wire: Wire, limit_s: float | None) -> Generator[None]:
     """A wait that goes by virtual time. The limit is real where the server does not go by it."""
 
     def run_out() -> None:

@@ -93,4 +93,4 @@ def test_fixtures_marks_and_options_are_listed(run_tests: RunTests) -> None:
 def test_the_distribution_names_the_plugin() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
     assert project["project"]["entry-points"]["pytest11"] == {"pytest_phi": "pytest_phi"}
-    assert "pytest_phi" in project["tool"]["hatch"]["build"]["targets"]["wheel"]["packages"]
+    assert "emulator/pytest_phi" in project["tool"]["hatch"]["build"]["targets"]["wheel"]["packages"]

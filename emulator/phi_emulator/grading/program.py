@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, cast
 
 from phi_emulator.platforms import CannotRunError, apart, exit_status, find_program, kill_group, launch_line
 
@@ -126,15 +126,10 @@ class Program:
         try:
             line = launch_line(self._words, find_program(self._words[0], environ), environ)
             with self.files.stdin.open("rb") as stdin:
-                kept: dict[str, Any] = {
-                    "env": environ,
-                    "stdin": stdin,
-                    "stdout": out,
-                    "stderr": err,
-                    **apart(),
-                }
-                child: subprocess.Popen[bytes] = subprocess.Popen(line, **kept)  # noqa: S603 - the user's own command
-                return child
+                child: Any = subprocess.Popen(  # noqa: S603 - the user's own command
+                    line, env=environ, stdin=stdin, stdout=out, stderr=err, **apart()
+                )
+                return cast("subprocess.Popen[bytes]", child)
         except (OSError, CannotRunError) as error:
             raise CannotStartError(f"can't run {self._words[0]!r}: {error}") from error
 

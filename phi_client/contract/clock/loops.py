@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from types import TracebackType
 from typing import Self
@@ -28,7 +28,7 @@ class LoopPart:
         """Waiters that were woken, and have not gone on yet."""
 
     @contextmanager
-    def idle(self) -> Iterator[None]:
+    def idle(self) -> Generator[None]:
         """While it is entered, the loop waits."""
         with self._lock:
             self._is_idle = True

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from dataclasses import dataclass
@@ -39,7 +39,7 @@ class Errand:
         """Whether somebody who moves the clock by hand waits for it too."""
 
     @contextmanager
-    def running(self) -> Iterator[None]:
+    def running(self) -> Generator[None]:
         """While it is entered, what runs in this context, and what it starts, is the errand."""
         token = _errand.set(self)
         try:

@@ -9,7 +9,7 @@ import logging
 import math
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager, nullcontext
 from typing import TYPE_CHECKING, Final
 
@@ -53,7 +53,7 @@ class VirtualTime(JumpingTime):
     # Being at work.
 
     @contextmanager
-    def at_work(self, errand: Errand | None = None) -> Iterator[None]:
+    def at_work(self, errand: Errand | None = None) -> Generator[None]:
         """While it is entered, time waits for the errand, or for this thread or task."""
         me = errand or party()
         self.begin(me)
@@ -67,7 +67,7 @@ class VirtualTime(JumpingTime):
         return VirtualHold(self)
 
     @contextmanager
-    def exchange(self, *, is_strange: bool) -> Iterator[None]:
+    def exchange(self, *, is_strange: bool) -> Generator[None]:
         """An emulator's exchange, in whose context all that it starts runs.
 
         Time does not jump while one with a strange client is under way: that waits too, nobody knows how long.
@@ -80,7 +80,7 @@ class VirtualTime(JumpingTime):
     # Waiting.
 
     @contextmanager
-    def aside(self) -> Iterator[None]:
+    def aside(self) -> Generator[None]:
         """While it is entered, whoever runs here waits for one whose turn it is."""
         waiter = Waiter(party(), lambda: None)
         self.park(waiter, None)

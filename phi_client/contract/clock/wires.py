@@ -8,7 +8,7 @@ none.
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from typing import Any
 
@@ -47,7 +47,7 @@ class Wire:
     # The client's end.
 
     @contextmanager
-    def awaited(self, limit_s: float | None, run_out: Callable[[], None]) -> Iterator[None]:
+    def awaited(self, limit_s: float | None, run_out: Callable[[], None]) -> Generator[None]:
         """While it is entered, the client waits for bytes; `run_out` is called when it has done so for `limit_s`."""
         time = self._wires.time
         waiter = Waiter(party(), run_out)
