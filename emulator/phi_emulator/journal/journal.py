@@ -17,6 +17,7 @@ __all__ = ["Journal", "JournalTimeoutError"]
 
 _MOST_BYTES: Final = 64 * 1024 * 1024
 _MOST_SCOPES: Final = 1000
+_MOST_UNMADE: Final = 64
 _OF_AN_ENTRY: Final = 4 * 1024
 """Bytes that an entry takes without its texts and its timeline."""
 
@@ -43,6 +44,8 @@ class Journal:
         self._most_bytes = most_bytes
         self._changed = threading.Condition()
         self._running: dict[object, MakeEntry] = {}
+        # What has ended, and is made into an entry when somebody looks, or nobody waits for anything.
+        self._unmade: deque[tuple[int, MakeEntry]] = deque()
         self._scopes: OrderedDict[str, _Kept] = OrderedDict()
         self._last = 0
         self._bytes = 0
@@ -56,7 +59,9 @@ class Journal:
     @property
     def dropped(self) -> int:
         """How many were let go because there was no room for them."""
-        return self._dropped
+        with self._changed:
+            self._make_all()
+            return self._dropped
 
     def exchanges(
         self, *, scope: str | None = None, after: int = 0, limit: int | None = None
@@ -100,6 +105,7 @@ class Journal:
     def clear(self, *, scope: str | None = None) -> None:
         """Forget what has ended, of one scope or of all. Numbers go on where they are."""
         with self._changed:
+            self._make_all()
             for name in [*self._scopes] if scope is None else [scope]:
                 self._forget_scope(name)
 
@@ -108,6 +114,7 @@ class Journal:
 
     def __len__(self) -> int:
         with self._changed:
+            self._make_all()
             return sum(len(kept.entries) for kept in self._scopes.values()) + len(self._running)
 
     def __repr__(self) -> str:
@@ -121,14 +128,31 @@ class Journal:
             self._running[key] = snapshot
 
     def end(self, key: object) -> None:
-        """It is over. Does no harm twice."""
+        """It is over. Does no harm twice. Its entry is made later, by `tidy` or for whoever looks."""
         with self._changed:
             snapshot = self._running.pop(key, None)
             if snapshot is None or self.most <= 0:
                 return
             self._last += 1
-            self._keep(snapshot(self._last))
+            self._unmade.append((self._last, snapshot))
+            if len(self._unmade) > _MOST_UNMADE:
+                self._make_one()
             self._changed.notify_all()
+
+    def tidy(self) -> bool:
+        """Make one entry that was not made yet. Whether there are more."""
+        with self._changed:
+            if self._unmade:
+                self._make_one()
+            return bool(self._unmade)
+
+    def _make_all(self) -> None:
+        while self._unmade:
+            self._make_one()
+
+    def _make_one(self) -> None:
+        number, snapshot = self._unmade.popleft()
+        self._keep(snapshot(number))
 
     def _keep(self, entry: JournalEntry) -> None:
         kept = self._scopes.setdefault(entry.scope, _Kept())
@@ -154,6 +178,7 @@ class Journal:
         return len(kept.entries)
 
     def _ended(self, scope: str | None, after: int) -> list[JournalEntry]:
+        self._make_all()
         names = [*self._scopes] if scope is None else [scope]
         found: list[JournalEntry] = []
         for name in names:

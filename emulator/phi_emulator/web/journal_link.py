@@ -1,17 +1,19 @@
 """A link that notes what passes: each exchange with a place of Azure's becomes an entry of the journal.
 
-It must not change anything that passes. It stands outside of all that answers, so it sees what goes over the wire. An
-entry is complete before the last bytes go out: whoever has read them finds it.
+It must not change anything that passes. It stands outside of all that answers, so it sees what goes over the wire. All
+is noted before the last bytes go out: whoever has read them finds the entry.
 """
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Collection, Mapping
+from functools import partial
 from typing import Any, Final
 
 from starlette.types import Message, Receive, Send
 
-from phi_client.contract.clock.base import SYSTEM_CLOCK
+from phi_client.contract.clock.base import SYSTEM_CLOCK, Clock
 from phi_client.contract.service.chat import ChatRequest
 from phi_client.contract.service.tokens import read_token
 from phi_emulator.journal.entry import Difference, Ending, JournalEntry, Texts, TokensUsed
@@ -37,6 +39,7 @@ _MOST_SHOWN: Final = 64 * 1024
 """Characters of a text that is kept."""
 _MOST_CODE: Final = 100
 _LONG_NAME: Final = 256
+_TIDY_S: Final = 0.02
 
 
 class JournalLink:
@@ -49,6 +52,7 @@ class JournalLink:
         self._keys = keys
         self._harmless = Harmless()
         self._unix = unix
+        self._is_planned = False
 
     async def __call__(self, following: Step, exchange: Exchange, receive: Receive, send: Send) -> None:
         """Let an exchange pass, and note it."""
@@ -78,6 +82,18 @@ class JournalLink:
         finally:
             note.leave()
             journal.end(note)
+            self._tidy_later(exchange.clock)
+
+    def _tidy_later(self, clock: Clock) -> None:
+        """Make the entry when the next request, which often follows at once, is on its way."""
+        if not self._is_planned:
+            self._is_planned = True
+            clock.call_later(asyncio.get_running_loop(), _TIDY_S, partial(self._tidy, clock))
+
+    def _tidy(self, clock: Clock) -> None:
+        self._is_planned = False
+        if self._journal.tidy():
+            self._tidy_later(clock)
 
 
 class _Note:
