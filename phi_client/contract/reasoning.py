@@ -78,16 +78,17 @@ class ReasoningSplitter:
             if self._state is _State.CONTENT and not self._held:
                 self._content.append(text)
                 self._code.feed(text)
-                return SplitText(content=text)
+                return SplitText("", text)
             if self._state is _State.REASONING and (not self._held or self._held.isspace()):
-                text = self._held + text
-                ready = text.rstrip()
-                self._held = text[len(ready) :]
-                self._searched, self._told = len(self._held), 0
+                whole = self._held + text
+                ready = whole.rstrip()
+                if self._held or len(ready) < len(whole):
+                    self._held = whole[len(ready) :]
+                    self._searched, self._told = len(self._held), 0
                 if ready:
                     self._reasoning.append(ready)
                     self._code.feed(ready)
-                return SplitText(reasoning=ready)
+                return SplitText(ready)
         self._held += text
         return self._advance(at_end=False)
 
