@@ -11,7 +11,7 @@ import json
 import math
 import re
 import tomllib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, Self, TypeGuard, TypeVar
@@ -27,6 +27,7 @@ __all__ = [
     "number",
     "parse_document",
     "read_document",
+    "read_file_as",
     "shown",
     "table",
     "text",
@@ -63,6 +64,7 @@ class DocumentError(ValueError):
 
 
 E = TypeVar("E", bound=DocumentError)
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,6 +103,22 @@ def read_document(path: Path, most_bytes: int = MOST_BYTES) -> Document:
     except ValueError as error:
         raise DocumentError(str(error), place=str(path)) from None
     return parse_document(content, str(path), is_json=path.suffix.lower() == _JSON)
+
+
+def read_file_as(path: Path, read: Callable[[object], T], error: type[E]) -> T:
+    """What `read` makes of a file, as `read_document` has it.
+
+    Raises:
+        E: the file can't be read, or `read` raised it. The message begins with file and line, as far as known.
+    """
+    try:
+        document = read_document(path)
+    except DocumentError as unread:
+        raise error(unread.reason, *unread.path, place=unread.place) from None
+    try:
+        return read(document.value)
+    except error as refused:
+        raise document.placed(refused) from None
 
 
 def parse_document(content: bytes, source: str, *, is_json: bool = False) -> Document:

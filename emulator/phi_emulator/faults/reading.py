@@ -14,7 +14,7 @@ import shlex
 from pathlib import Path
 from typing import Final
 
-from phi_emulator.documents import DocumentError, read_document
+from phi_emulator.documents import read_file_as
 from phi_emulator.faults.catalogue import EFFECTS
 from phi_emulator.faults.rules import Fault, FaultError, Rule, read_fault, read_rules
 from phi_emulator.models.printable import printable
@@ -33,14 +33,7 @@ def read_file(path: Path) -> tuple[Rule, ...]:
     Raises:
         FaultError: it can't be read, or holds something else. The message begins with file and line, as far as known.
     """
-    try:
-        document = read_document(path)
-    except DocumentError as error:
-        raise FaultError(error.reason, place=error.place) from None
-    try:
-        return read_body(document.value)
-    except FaultError as error:
-        raise document.placed(error) from None
+    return read_file_as(path, read_body, FaultError)
 
 
 def read_body(document: object) -> tuple[Rule, ...]:

@@ -10,7 +10,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Final
 
-from phi_emulator.documents import DocumentError, read_document
+from phi_emulator.documents import read_file_as
 from phi_emulator.latency.language import LatencyError, read_line, read_table
 from phi_emulator.latency.profile import Profile
 from phi_emulator.models.strict_json import object_of
@@ -42,14 +42,7 @@ def read_file(path: Path) -> Profile | None:
     Raises:
         LatencyError: it can't be read, or holds something else. The message begins with file and line, as far as known.
     """
-    try:
-        document = read_document(path)
-    except DocumentError as error:
-        raise LatencyError(error.reason, place=error.place) from None
-    try:
-        return read_body(document.value)
-    except LatencyError as error:
-        raise document.placed(error) from None
+    return read_file_as(path, read_body, LatencyError)
 
 
 def read_body(document: object) -> Profile | None:
