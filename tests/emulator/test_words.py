@@ -96,7 +96,7 @@ def test_switches_take_the_same_forms_everywhere(command: str, name: str) -> Non
         values, _, _ = parser.parse_args([*given_words, "--", "x"])
         value, _ = option.consume_value(context, values)
         assert option.type_cast_value(context, value) is expected
-    assert "'maybe' is not yes or no" in said(command, f"--{name}", "maybe", "x")
+    assert "`maybe` is not yes or no" in said(command, f"--{name}", "maybe", "x")
 
 
 def test_bench_takes_them_too() -> None:

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 from phi_emulator import Emulator, EmulatorConfig
-
 from pytest_phi.settings import recording_options
+
 from tests.plugin.conftest import RunTests
 
 TWO = """

@@ -38,12 +38,13 @@ class GroupedCommand(click.Command):
     """A command whose help shows its options in groups."""
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """Write a section for each group, in the order in which they come."""
+        """Write a section for each group, in the order in which they come; what belongs to none is last."""
         groups: dict[str, list[tuple[str, str]]] = {}
         for option in self.get_params(ctx):
             record = option.get_help_record(ctx)
             if record is not None:
                 groups.setdefault(getattr(option, "group", _OTHERS), []).append(record)
+        groups |= {_OTHERS: groups.pop(_OTHERS, [])}
         for title, records in groups.items():
             with formatter.section(title):
                 formatter.write_dl(records)
