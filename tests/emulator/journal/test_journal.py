@@ -188,3 +188,35 @@ def test_each_part_is_what_lies_between_its_marks() -> None:
     assert (spent.total_ms, spent.held_ms) == (9000, 250)
     left = Spent.between(1.0, 3.0, queued=1.5, admitted=None)
     assert (left.queue_ms, left.prefill_ms, left.decode_ms, left.web_ms) == (1500, 0, 0, 500)
+
+
+def test_an_entry_is_made_when_somebody_looks_and_not_while_an_answer_ends() -> None:
+    journal, asked = Journal(), list[int | None]()
+
+    def snapshot(number: int | None) -> JournalEntry:
+        asked.append(number)
+        return made()(number)
+
+    journal.begin("a", snapshot)
+    journal.end("a")
+    assert asked == []
+    assert journal.last == 1
+    assert [one.number for one in journal.exchanges()] == [1]
+    assert asked == [1]
+
+
+def test_entries_are_made_one_by_one_while_nobody_waits_and_few_are_left_unmade() -> None:
+    journal, asked = Journal(), list[int | None]()
+
+    def snapshot(number: int | None) -> JournalEntry:
+        asked.append(number)
+        return made()(number)
+
+    for place in range(200):
+        journal.begin(place, snapshot)
+        journal.end(place)
+    unmade = 200 - len(asked)
+    assert 0 < unmade < 100
+    assert [journal.tidy() for _ in range(unmade)] == [True] * (unmade - 1) + [False]
+    assert asked == list(range(1, 201))
+    assert not journal.tidy()
