@@ -13,7 +13,7 @@ from phi_client.contract.clock.base import Clock
 from phi_client.contract.clock.virtual_time import ClockError
 from phi_client.contract.service.refusals import container_error
 from phi_emulator.service.errors import ServiceError
-from phi_emulator.web.control_route import ControlRoute, place, read_document
+from phi_emulator.web.control_route import ControlRoute, place, read_posted
 from phi_emulator.web.exchange import Exchange
 
 __all__ = ["ClockRoutes"]
@@ -53,7 +53,7 @@ class ClockRoutes:
 
     async def advance(self, exchange: Exchange) -> ASGIApp:
         """Let seconds pass; answered when they have, and all that was due meanwhile has gone on."""
-        seconds = await read_document(exchange, _read_seconds)
+        seconds = await read_posted(exchange, _read_seconds)
         virtual = self._clock.virtual
         if virtual is None:
             raise _conflict(_IS_REAL)

@@ -18,7 +18,7 @@ from phi_client.contract.emulator import EMULATOR_KEY, EMULATOR_LIVE, EMULATOR_R
 from phi_emulator.faults.reading import read_body
 from phi_emulator.service.chat import ChatService
 from phi_emulator.service.fault_rules import Faults
-from phi_emulator.web.control_route import ControlRoute, RouteTable, place, read_document, scope_of
+from phi_emulator.web.control_route import ControlRoute, RouteTable, place, read_posted, scope_of
 from phi_emulator.web.exchange import Exchange
 from phi_emulator.web.health import live_answer, ready_answer
 from phi_emulator.web.home import is_browser, page_response, summary
@@ -105,7 +105,7 @@ class Control:
 
     async def set_faults(self, exchange: Exchange) -> ASGIApp:
         """Put other rules in the place of all, or of those of the request's scope."""
-        rules = await read_document(exchange, read_body)
+        rules = await read_posted(exchange, read_body)
         self._faults.set(rules, scope=scope_of(exchange))
         return await self.faults(exchange)
 

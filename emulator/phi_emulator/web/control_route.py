@@ -17,7 +17,7 @@ from phi_emulator.service.errors import bad_request
 from phi_emulator.web.body import read_json_body
 from phi_emulator.web.exchange import Exchange, Handler
 
-__all__ = ["ControlRoute", "RouteTable", "count_in_query", "place", "read_document", "scope_of"]
+__all__ = ["ControlRoute", "RouteTable", "count_in_query", "place", "read_posted", "scope_of"]
 
 T = TypeVar("T")
 
@@ -74,9 +74,7 @@ def count_in_query(exchange: Exchange, name: str) -> int | None:
     return int(given)
 
 
-async def read_document(
-    exchange: Exchange, read: Callable[[object], T], *, most_bytes: int = MOST_BYTES
-) -> T:
+async def read_posted(exchange: Exchange, read: Callable[[object], T], *, most_bytes: int = MOST_BYTES) -> T:
     """What `read` makes of the JSON in the body, in a thread.
 
     Raises:

@@ -11,7 +11,7 @@ from starlette.types import ASGIApp
 from phi_emulator.latency.language import OFF, table_of
 from phi_emulator.latency.reading import read_body
 from phi_emulator.service.latency import Latency
-from phi_emulator.web.control_route import ControlRoute, place, read_document, scope_of
+from phi_emulator.web.control_route import ControlRoute, place, read_posted, scope_of
 from phi_emulator.web.exchange import Exchange
 
 __all__ = ["LatencyRoutes"]
@@ -45,7 +45,7 @@ class LatencyRoutes:
 
     async def set_latency(self, exchange: Exchange) -> ASGIApp:
         """Put another profile in the place of the one of all, or of the request's scope."""
-        self._latency.set(await read_document(exchange, read_body), scope=scope_of(exchange))
+        self._latency.set(await read_posted(exchange, read_body), scope=scope_of(exchange))
         return await self.latency(exchange)
 
     async def forget_latency(self, exchange: Exchange) -> ASGIApp:

@@ -12,7 +12,7 @@ from starlette.types import ASGIApp
 from phi_emulator.scripts.file import MOST_BYTES
 from phi_emulator.scripts.rules import read_script
 from phi_emulator.service.scripts import Scripts
-from phi_emulator.web.control_route import ControlRoute, place, read_document, scope_of
+from phi_emulator.web.control_route import ControlRoute, place, read_posted, scope_of
 from phi_emulator.web.exchange import Exchange
 
 __all__ = ["ScriptRoutes"]
@@ -56,7 +56,7 @@ class ScriptRoutes:
     async def set_script(self, exchange: Exchange) -> ASGIApp:
         """Put other rules in the place of all, or of those of the request's scope."""
         scope = scope_of(exchange)
-        await read_document(
+        await read_posted(
             exchange, lambda given: self._scripts.set(read_script(given), scope=scope), most_bytes=MOST_BYTES
         )
         return await self.script(exchange)

@@ -9,7 +9,7 @@ from starlette.responses import JSONResponse
 from starlette.types import ASGIApp
 
 from phi_emulator.service.settings import Settings
-from phi_emulator.web.control_route import ControlRoute, place, read_document, scope_of
+from phi_emulator.web.control_route import ControlRoute, place, read_posted, scope_of
 from phi_emulator.web.exchange import Exchange
 
 __all__ = ["SettingsRoutes"]
@@ -82,7 +82,7 @@ class SettingsRoutes:
 
     async def _set(self, exchange: Exchange, names: Sequence[str] = ()) -> ASGIApp:
         scope = scope_of(exchange)
-        await read_document(exchange, lambda given: self._settings.set_table(given, *names, scope=scope))
+        await read_posted(exchange, lambda given: self._settings.set_table(given, *names, scope=scope))
         return self._show(exchange, names)
 
     def _forget(self, exchange: Exchange, names: Sequence[str] = ()) -> ASGIApp:
