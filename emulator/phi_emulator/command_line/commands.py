@@ -24,7 +24,7 @@ import click
 from phi_client.contract.service import SURFACES
 from phi_emulator.command_line.banner import make_banner
 from phi_emulator.command_line.child import NOT_EXECUTABLE, NOT_FOUND, ChildRunner, client_environment
-from phi_emulator.command_line.config_commands import config, gathered, usage_errors
+from phi_emulator.command_line.config_commands import config, configured, gathered
 from phi_emulator.command_line.grade_command import grade
 from phi_emulator.command_line.latency_commands import latency
 from phi_emulator.command_line.model_commands import models, obtain_model
@@ -212,16 +212,10 @@ def _given(flags: dict[str, Any]) -> dict[str, Any]:
 
 
 def _configure(flags: dict[str, Any]) -> EmulatorConfig:
-    sources = gathered(flags)
-    with usage_errors():
-        config = EmulatorConfig.from_sources(sources)
+    config = configured(gathered(flags))
     logging.basicConfig(format="%(asctime)s %(levelname)s %(name)s: %(message)s", level=logging.WARNING)
     logging.getLogger("phi_emulator").setLevel(config.logging_level)
     logging.getLogger("asyncio").addFilter(_is_news)
-    for line in sources.complaints:
-        click.echo(f"phi-emulator: {printable(line)}", err=True)
-    if sources.document is not None:
-        click.echo(printable(f"phi-emulator: settings of {sources.document.source}"), err=True)
     return config
 
 

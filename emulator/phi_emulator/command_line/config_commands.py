@@ -20,7 +20,7 @@ from phi_emulator.settings.schema import schema_of
 from phi_emulator.settings.setting import Setting
 from phi_emulator.settings.sources import FILE_NAME, Sources, find_file
 
-__all__ = ["config", "gathered", "usage_errors"]
+__all__ = ["config", "configured", "gathered", "usage_errors"]
 
 _HIDDEN: Final = "(not shown)"
 _UNSET: Final = "-"
@@ -41,6 +41,17 @@ def gathered(flags: dict[str, Any]) -> Sources:
     file = find_file(given.pop("config_file", None), os.environ)
     with usage_errors():
         return read_sources(os.environ, file, given)
+
+
+def configured(sources: Sources) -> EmulatorConfig:
+    """The settings of these sources. What is nobody's, and which file was read, is said."""
+    with usage_errors():
+        found = EmulatorConfig.from_sources(sources)
+    for line in sources.complaints:
+        click.echo(f"phi-emulator: {printable(line)}", err=True)
+    if sources.document is not None:
+        click.echo(printable(f"phi-emulator: settings of {sources.document.source}"), err=True)
+    return found
 
 
 @click.group()
