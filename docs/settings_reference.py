@@ -23,7 +23,7 @@ SCHEMA: Final = FOLDER / "phi-emulator.schema.json"
 HEAD: Final = f"""\
 # Settings of the emulator
 
-<!-- written by `python docs/settings_reference.py`; change the table in config.py, not this page -->
+<!-- written by `python docs/settings_reference.py`; change the table in config/table.py, not this page -->
 
 Each setting is a key of the file `{FILE_NAME}`, an option of `phi-emulator serve` and `phi-emulator exec`, a variable of the
 environment, and a field of `EmulatorConfig`. The command line wins over the environment, that over the file, and the file over

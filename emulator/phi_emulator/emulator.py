@@ -43,7 +43,7 @@ if TYPE_CHECKING:
     from phi_emulator.service.latency import Latency
     from phi_emulator.service.scopes import Scopes
     from phi_emulator.service.scripts import Scripts
-    from phi_emulator.service.settings import Settings
+    from phi_emulator.settings.running import Settings
     from phi_emulator.web.app import App
     from phi_emulator.web.chain import Link
     from phi_emulator.web.health import Opening

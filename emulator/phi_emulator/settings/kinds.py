@@ -19,6 +19,7 @@ __all__ = ["MOST", "Choice", "FilePath", "Kind", "Number", "Switch", "Text", "Te
 
 MOST: Final = 1_000_000_000
 """The largest number of anything: 31 years in seconds, a gigabyte in bytes."""
+MOST_TEXTS: Final = 1000
 _YES: Final = ("yes", "y", "true", "on", "1")
 _NO: Final = ("no", "n", "false", "off", "0")
 
@@ -59,6 +60,14 @@ class Kind:
             DocumentError: it can't be.
         """
         return text(value)
+
+    def read_sent(self, value: object) -> Any:
+        """The value as it is used, from a request, which may name no file.
+
+        Raises:
+            DocumentError: it can't be.
+        """
+        return self.read(value)
 
     def load(self, value: Any) -> Any:
         """What the value names, where it names something that is read once.
@@ -225,7 +234,7 @@ class Texts(Kind):
 
     @property
     def schema(self) -> Mapping[str, Any]:
-        return {"type": "array", "items": {"type": "string", "minLength": 1}}
+        return {"type": "array", "items": {"type": "string", "minLength": 1}, "maxItems": MOST_TEXTS}
 
     def parse(self, word: str) -> object:
         return word.replace(",", " ").split()
@@ -234,6 +243,8 @@ class Texts(Kind):
         items = items_of(value)
         if items is None:
             raise DocumentError(f"{shown(value)} is not a list of texts")
+        if len(items) > MOST_TEXTS:
+            raise DocumentError(f"{len(items)} texts, but {MOST_TEXTS} at most")
         for place, item in enumerate(items):
             if not isinstance(item, str) or not item:
                 raise DocumentError(f"{shown(item)} is not a text of one letter or more", place)

@@ -13,7 +13,7 @@ from typing import Any, Final
 from phi_client.contract.dialects import DIALECTS
 from phi_client.contract.service.filter_results import SEVERITIES
 from phi_client.contract.tokens import is_token
-from phi_emulator.documents import DocumentError, items_of, near, table
+from phi_emulator.documents import DocumentError, items_of, near, shown, table
 from phi_emulator.faults.rules import Rule as FaultRule
 from phi_emulator.faults.rules import read_rules as read_fault_rules
 from phi_emulator.latency.profile import Profile
@@ -163,6 +163,11 @@ class FilterRules(FilePath):
             return FilePath.read(self, value)
         rules_in(found)
         return found
+
+    def read_sent(self, value: object) -> Any:
+        if isinstance(value, str | Path) and value not in self.words:
+            raise DocumentError(f"{shown(value)} is neither `off` nor `default`, and no table of words")
+        return self.read(value)
 
     def located(self, value: Any, folder: Path) -> Any:
         is_path = isinstance(value, str) and value not in self.words
