@@ -1,4 +1,4 @@
-"""The files of the page as they are served: bytes, type, and the tag by which a browser knows whether they have changed.
+"""The files of the page as they are served: bytes, type, and the tag by which a browser knows a change.
 
 It must not know HTTP. Only the names of the folder are served, so no path can lead out of it.
 """

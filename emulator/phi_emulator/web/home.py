@@ -78,7 +78,7 @@ def _page(known: Mapping[str, Any], root: Surface, key: str) -> str:
         '<!doctype html><html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width">'
         f"<title>phi-emulator</title><style>{_STYLE}</style><h1>phi-emulator</h1>"
         f"<p>The model <code>{escape(str(known['model']))}</code> answers here as on Azure. The root speaks "
-        f"<code>{escape(root.name)}</code>. <a href=\"{EMULATOR_PLACE}/\">The inspector</a> shows what is asked and answered."
+        f'<code>{escape(root.name)}</code>. <a href="{EMULATOR_PLACE}/">The inspector</a> shows what is asked.'
         f"<table>{rows}</table>"
         f"<h2>curl</h2><pre>{escape(curl)}</pre><h2>Python</h2><pre>{escape(python)}</pre>"
         '<p><a href="/_emulator/status">Status</a> and <a href="/_emulator/health">health</a></html>'

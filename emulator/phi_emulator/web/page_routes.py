@@ -1,7 +1,7 @@
 """The routes of the inspector's page, and what it asks beside the data of others. They must not know what it shows.
 
-The page holds no data, so it needs no key; it asks the control routes, with the key in a header. Its policy lets a browser
-take scripts, styles and answers from the emulator alone, and no script that stands in a page or was made of a text.
+The page holds no data, so it needs no key; it asks the control routes, with the key in a header. Its policy lets a
+browser take scripts, styles and answers from the emulator alone, and none that stand in a page or were made of a text.
 """
 
 from __future__ import annotations
@@ -71,7 +71,7 @@ class PageRoutes:
         return _file(exchange, exchange.place.parameters["name"])
 
     async def surface(self, exchange: Exchange) -> ASGIApp:
-        """How the root is asked: its chat route, the header that carries the key, its model, and the key if it is public."""
+        """How the root is asked: its chat route, its header for the key, its model, and the key if it is public."""
         root = exchange.dialect
         header, value = root.write_key(_KEY_STANDS_HERE)
         query = "" if root.api_version is None else f"?api-version={root.api_version}"
