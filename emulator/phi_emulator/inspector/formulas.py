@@ -13,6 +13,8 @@ from html import unescape
 from typing import Any, Final, TypeAlias
 from xml.etree.ElementTree import Element
 
+from phi_emulator.models.strict_json import list_of, object_of
+
 __all__ = ["MOST_CHARACTERS", "MOST_OF_ALL", "draw", "read_formulas"]
 
 MOST_CHARACTERS: Final = 2_000
@@ -41,9 +43,10 @@ def read_formulas(given: object) -> Sequence[tuple[str, bool]]:
     Raises:
         ValueError: it is not that, or more than the bounds allow; the message says where.
     """
-    formulas = given.get("formulas") if isinstance(given, dict) and given.keys() == {"formulas"} else None
-    if not isinstance(formulas, list):
-        raise ValueError('Give {"formulas": [{"tex": "…", "display": false}]}.')  # noqa: TRY004 - whoever asked is told
+    body = object_of(given)
+    formulas = None if body is None or body.keys() != {"formulas"} else list_of(body["formulas"])
+    if formulas is None:
+        raise ValueError('Give {"formulas": [{"tex": "…", "display": false}]}.')
     if len(formulas) > _MOST_FORMULAS:
         raise ValueError(f"`formulas` has {len(formulas)} items; {_MOST_FORMULAS} are the most.")
     read = [_read(one, f"formulas[{number}]") for number, one in enumerate(formulas)]
@@ -67,9 +70,10 @@ def draw(tex: str, *, display: bool = False) -> Tree | None:
 
 
 def _read(given: object, place: str) -> tuple[str, bool]:
-    if not isinstance(given, dict) or not {"tex"} <= given.keys() <= {"tex", "display"}:
+    formula = object_of(given)
+    if formula is None or not {"tex"} <= formula.keys() <= {"tex", "display"}:
         raise ValueError(f'`{place}` must be {{"tex": "…", "display": false}}.')
-    tex, display = given["tex"], given.get("display", False)
+    tex, display = formula["tex"], formula.get("display", False)
     if not isinstance(tex, str) or not isinstance(display, bool):
         raise ValueError(f"`{place}` must have a text as `tex`, and true or false as `display`.")  # noqa: TRY004
     return tex, display
