@@ -48,6 +48,7 @@ from phi_emulator.web.latency_link import LatencyLink
 from phi_emulator.web.latency_routes import LatencyRoutes
 from phi_emulator.web.links import checked, limit_time, log_exchange, say_stopping
 from phi_emulator.web.metrics_routes import MetricsRoutes
+from phi_emulator.web.page_routes import PageRoutes
 from phi_emulator.web.routes import Routes
 from phi_emulator.web.script_routes import ScriptRoutes
 from phi_emulator.web.settings_routes import SettingsRoutes
@@ -115,6 +116,7 @@ class App:
             SettingsRoutes(self.settings, service.reset_limits),
             JournalRoutes(self.journal),
             ClockRoutes(clock),
+            PageRoutes(service, config.key),
             reset=self.reset,
             key=config.key,
         )
