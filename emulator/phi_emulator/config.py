@@ -339,6 +339,7 @@ class EmulatorConfig:
             max_output_tokens=self.max_output_tokens,
             answer_seconds=None if self.request_timeout_ms is None else self.request_timeout_ms / 1000,
             loose=self.loose,
+            keeps_texts=self.journal_texts,
             faults=self.fault_rules,
             latency=self.latency_profile,
         )

@@ -285,6 +285,8 @@ class Emulator:
         # The server's own limit is for connections that neither end nor ever ask anything.
         server.config.timeout_graceful_shutdown = math.ceil(patience + _GRACE_S)
         server.should_exit = True
+        if self._app is not None:
+            self._app.feeds.close()
         thread.join(patience)
         source.stop()
         thread.join()

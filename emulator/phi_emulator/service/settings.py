@@ -137,6 +137,12 @@ SETTINGS: Final[Mapping[str, Setting]] = {
         lambda behaviour: behaviour.loose,
         lambda behaviour, value: replace(behaviour, loose=_flag(value)),
     ),
+    "journal_texts": Setting(
+        "keeps_texts",
+        "whether the journal keeps what is asked and answered",
+        lambda behaviour: behaviour.keeps_texts,
+        lambda behaviour, value: replace(behaviour, keeps_texts=_flag(value)),
+    ),
 }
 """Each by its name."""
 
