@@ -16,7 +16,7 @@ from phi_client.contract.clock.base import SYSTEM_CLOCK, Clock
 from phi_client.contract.emulator import EMULATOR_HEADERS, EMULATOR_KEY
 from phi_client.contract.service import Surface
 from phi_client.contract.service.refusals import RefusedError
-from phi_emulator.config import EmulatorConfig
+from phi_emulator.config import SETTINGS, EmulatorConfig
 from phi_emulator.journal.journal import Journal
 from phi_emulator.scripts.file import ScriptFile
 from phi_emulator.scripts.rules import Script
@@ -28,7 +28,7 @@ from phi_emulator.service.fault_rules import Faults
 from phi_emulator.service.latency import Latency
 from phi_emulator.service.scopes import Scopes
 from phi_emulator.service.scripts import Scripts
-from phi_emulator.service.settings import Settings
+from phi_emulator.settings.running import Settings
 from phi_emulator.telemetry.metrics import Metrics
 from phi_emulator.telemetry.spans import Spans
 from phi_emulator.web.auth import Gate
@@ -90,7 +90,7 @@ class App:
         """How exchanges that begin now are met."""
         self.faults = Faults(self.behaviour)
         """What goes wrong with them."""
-        self.settings = Settings(self.behaviour)
+        self.settings = Settings(self.behaviour, SETTINGS)
         """What of their behaviour is set by name."""
         self.script = Scripts(self.behaviour, file=script_file, first=script, has_model=has_model)
         """What is answered in the place of the model."""
