@@ -254,7 +254,11 @@ class SettingsTable:
     )
     """Requests that share the model's steps; `None` takes as many as were measured to be worthwhile on this machine."""
     threads: int | None = setting(
-        None, Whole(1), "Threads that compute a step.", Group.SPEED, without="one for each usable core"
+        None,
+        Whole(1),
+        "Threads that compute a step.",
+        Group.SPEED,
+        without="one for each usable core, and one alone for a model of a few megabytes",
     )
     cache_mb: int = setting(
         4096,

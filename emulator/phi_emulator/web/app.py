@@ -42,14 +42,15 @@ from phi_emulator.web.exchange import SCOPE_HEADER, Exchange
 from phi_emulator.web.fault_link import FaultLink
 from phi_emulator.web.guard import check_message, check_source
 from phi_emulator.web.home import is_browser
-from phi_emulator.web.inspector.feeds import Feeds
-from phi_emulator.web.inspector.routes import InspectorRoutes
+from phi_emulator.web.insight.feeds import Feeds
+from phi_emulator.web.insight.routes import InspectorRoutes
 from phi_emulator.web.journal_link import JournalLink
 from phi_emulator.web.journal_routes import JournalRoutes
 from phi_emulator.web.latency_link import LatencyLink
 from phi_emulator.web.latency_routes import LatencyRoutes
 from phi_emulator.web.links import checked, limit_time, log_exchange, say_stopping
 from phi_emulator.web.metrics_routes import MetricsRoutes
+from phi_emulator.web.page_routes import PageRoutes
 from phi_emulator.web.routes import Routes
 from phi_emulator.web.script_routes import ScriptRoutes
 from phi_emulator.web.settings_routes import SettingsRoutes
@@ -120,6 +121,7 @@ class App:
             JournalRoutes(self.journal),
             InspectorRoutes(self.journal, service, self.behaviour, self.feeds),
             ClockRoutes(clock),
+            PageRoutes(service, config.key),
             reset=self.reset,
             key=config.key,
         )

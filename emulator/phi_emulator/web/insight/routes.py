@@ -15,9 +15,9 @@ from phi_emulator.service.chat import ChatService
 from phi_emulator.service.errors import ServiceError, bad_request
 from phi_emulator.web.control_route import ControlRoute, count_in_query, place, scope_of
 from phi_emulator.web.exchange import Exchange
-from phi_emulator.web.inspector.engine import EngineWatch
-from phi_emulator.web.inspector.exchanges import all_exchanges, one_exchange
-from phi_emulator.web.inspector.feeds import Feeds
+from phi_emulator.web.insight.engine import EngineWatch
+from phi_emulator.web.insight.exchanges import all_exchanges, one_exchange
+from phi_emulator.web.insight.feeds import Feeds
 
 __all__ = ["InspectorRoutes"]
 

@@ -8,8 +8,8 @@ from typing import Any, Final
 from phi_emulator.journal.entry import JournalEntry
 from phi_emulator.journal.journal import Journal, Watchable
 from phi_emulator.journal.pages import to_json
-from phi_emulator.web.inspector.engine import EngineWatch
-from phi_emulator.web.inspector.feeds import Pause, event
+from phi_emulator.web.insight.engine import EngineWatch
+from phi_emulator.web.insight.feeds import Pause, event
 
 __all__ = ["all_exchanges", "one_exchange"]
 
