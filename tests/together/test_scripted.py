@@ -203,7 +203,9 @@ answer = "408"
     )
     retried: list[object] = []
     with Emulator(EmulatorConfig.from_file(path)) as emulator:
-        client = PhiClient(emulator.endpoint_of("openai_v1"), emulator.key, on_retry=retried.append, model="m")
+        client = PhiClient(
+            emulator.endpoint_of("openai_v1"), emulator.key, on_retry=retried.append, model="m"
+        )
         with client:
             assert client.complete("What is 17 * 24?").content == "408"
             with pytest.raises(BadRequestError, match=r"rule 1 \(phi-emulator\.toml:11\)"):
