@@ -38,6 +38,7 @@ EMULATORS_THIRD_PARTIES = {
     "models/store": {"filelock", "httpx", "huggingface_hub", "platformdirs"},
     "engine/machine": {"numpy", "onnxruntime", "psutil"},
     "engine/native": {"numpy", "onnxruntime", "onnxruntime_genai", "psutil"},
+    "inspector": {"latex2mathml"},
     "scripts": {"jsonschema_rs", "regex"},
     "service": {"cryptography", "jwt"},
     "telemetry": {"opentelemetry", "prometheus_client"},

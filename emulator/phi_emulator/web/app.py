@@ -16,7 +16,7 @@ from phi_client.contract.clock.base import SYSTEM_CLOCK, Clock
 from phi_client.contract.emulator import EMULATOR_HEADERS, EMULATOR_KEY
 from phi_client.contract.service import Surface
 from phi_client.contract.service.refusals import RefusedError
-from phi_emulator.config import EmulatorConfig
+from phi_emulator.config import SETTINGS, EmulatorConfig
 from phi_emulator.journal.journal import Journal
 from phi_emulator.scripts.file import ScriptFile
 from phi_emulator.scripts.rules import Script
@@ -28,7 +28,7 @@ from phi_emulator.service.fault_rules import Faults
 from phi_emulator.service.latency import Latency
 from phi_emulator.service.scopes import Scopes
 from phi_emulator.service.scripts import Scripts
-from phi_emulator.service.settings import Settings
+from phi_emulator.settings.running import Settings
 from phi_emulator.telemetry.metrics import Metrics
 from phi_emulator.telemetry.spans import Spans
 from phi_emulator.web.auth import Gate
@@ -48,6 +48,7 @@ from phi_emulator.web.latency_link import LatencyLink
 from phi_emulator.web.latency_routes import LatencyRoutes
 from phi_emulator.web.links import checked, limit_time, log_exchange, say_stopping
 from phi_emulator.web.metrics_routes import MetricsRoutes
+from phi_emulator.web.page_routes import PageRoutes
 from phi_emulator.web.routes import Routes
 from phi_emulator.web.script_routes import ScriptRoutes
 from phi_emulator.web.settings_routes import SettingsRoutes
@@ -88,7 +89,7 @@ class App:
         """How exchanges that begin now are met."""
         self.faults = Faults(self.behaviour)
         """What goes wrong with them."""
-        self.settings = Settings(self.behaviour)
+        self.settings = Settings(self.behaviour, SETTINGS)
         """What of their behaviour is set by name."""
         self.script = Scripts(self.behaviour, file=script_file, first=script, has_model=has_model)
         """What is answered in the place of the model."""
@@ -115,6 +116,7 @@ class App:
             SettingsRoutes(self.settings, service.reset_limits),
             JournalRoutes(self.journal),
             ClockRoutes(clock),
+            PageRoutes(service, config.key),
             reset=self.reset,
             key=config.key,
         )
@@ -129,12 +131,12 @@ class App:
                 ),
                 say_stopping,
                 *outer,
-                checked(lambda exchange: check_message(exchange.request.scope)),
-                checked(lambda exchange: check_source(exchange.headers, config.host)),
+                checked(
+                    lambda exchange: check_message(exchange.request.scope),
+                    lambda exchange: check_source(exchange.headers, config.host),
+                ),
                 Gate(config.key, authority, config.surface_keys, self.scopes.lets_in),
-                checked(_check_headers),
-                checked(_check_route),
-                checked(_check_version),
+                checked(_check_headers, _check_route, _check_version),
                 limit_time,
                 LatencyLink(self.latency),
                 FaultLink(self.faults.state, clock),
