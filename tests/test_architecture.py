@@ -263,6 +263,8 @@ IN_REAL_TIME = {
     "engine/serving/delivery.py": "pieces of real computation are fetched a tick later",
     "engine/serving/turns.py": "one real computation waits for another",
     "journal/journal.py": "a test waits for exchanges to end",
+    "web/insight/feeds.py": "whoever looks on is real, and no part of how the service behaves",
+    "web/insight/routes.py": "the same",
 }
 CLOCKS = re.compile(
     r"\btime\.(?:time|time_ns|monotonic|monotonic_ns|perf_counter|sleep)\b|\bdatetime\.now\(|\bloop\.time\("

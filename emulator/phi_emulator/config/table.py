@@ -180,7 +180,11 @@ class SettingsTable:
     )
     """Exchanges of each scope that the journal keeps; 0 keeps none."""
     journal_texts: bool = setting(
-        default=False, kind=Switch(), text="Keep texts in the journal.", group=Group.SURFACES
+        default=False,
+        kind=Switch(),
+        text="Keep texts in the journal.",
+        group=Group.SURFACES,
+        part=part_of("keeps_texts"),
     )
     """Keep in the journal what was asked and answered; without it heads, figures and times."""
     requests_per_minute: int | None = setting(

@@ -42,6 +42,8 @@ from phi_emulator.web.exchange import SCOPE_HEADER, Exchange
 from phi_emulator.web.fault_link import FaultLink
 from phi_emulator.web.guard import check_message, check_source
 from phi_emulator.web.home import is_browser
+from phi_emulator.web.insight.feeds import Feeds
+from phi_emulator.web.insight.routes import InspectorRoutes
 from phi_emulator.web.journal_link import JournalLink
 from phi_emulator.web.journal_routes import JournalRoutes
 from phi_emulator.web.latency_link import LatencyLink
@@ -97,8 +99,10 @@ class App:
         """How fast they are answered."""
         self.scopes = Scopes()
         """Whose they are."""
-        self.journal = journal or Journal(most=config.journal_size, keeps_texts=config.journal_texts)
+        self.journal = journal or Journal(most=config.journal_size)
         """What became of the last ones."""
+        self.feeds = Feeds()
+        """Who looks on."""
         self.metrics = Metrics()
         """What is counted of all of them."""
         keys = {config.key, *chain.from_iterable(config.surface_keys.values())}
@@ -115,6 +119,7 @@ class App:
             LatencyRoutes(self.latency),
             SettingsRoutes(self.settings, service.reset_limits),
             JournalRoutes(self.journal),
+            InspectorRoutes(self.journal, service, self.behaviour, self.feeds),
             ClockRoutes(clock),
             PageRoutes(service, config.key),
             reset=self.reset,

@@ -78,7 +78,8 @@ async def say_stopping(following: Step, exchange: Exchange, receive: Receive, se
 
 async def limit_time(following: Step, exchange: Exchange, receive: Receive, send: Send) -> None:
     """Answer 408 for what takes longer than it may, or break the answer off; the engine is free then."""
-    seconds = exchange.behaviour.answer_seconds
+    # What the emulator tells of itself is no answer: a feed lasts as long as somebody looks.
+    seconds = exchange.behaviour.answer_seconds if exchange.place.is_of_surface else None
     try:
         async with exchange.clock.timeout(seconds):
             await following(exchange, receive, send)
