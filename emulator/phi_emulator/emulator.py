@@ -16,7 +16,6 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from types import TracebackType
 from typing import TYPE_CHECKING, Final, Self
 
 from phi_client.contract.clock.base import Clock
@@ -38,7 +37,6 @@ if TYPE_CHECKING:
     from opentelemetry.trace import TracerProvider
 
     from phi_emulator.journal.journal import Journal
-    from phi_emulator.scripts.rules import Script
     from phi_emulator.service.fault_rules import Faults
     from phi_emulator.service.latency import Latency
     from phi_emulator.service.scopes import Scopes
@@ -92,15 +90,12 @@ def find_model(config: EmulatorConfig) -> tuple[str, Callable[[], Engine]]:
             calibrations=store.home / "calibrations",
         )
         if not config.has_model:
-            return load_scripted(found.folder, found.settings, options, source=_name_of(config.script_source))
+            script = config.script_source
+            name = script if isinstance(script, str) else "the settings" if script else ""
+            return load_scripted(found.folder, found.settings, options, source=name)
         return load_engine(found.folder, found.settings, options)
 
     return found.description if config.has_model else "a script answers, no model", make_engine
-
-
-def _name_of(script: str | Script | None) -> str:
-    """What is said of where a script is from."""
-    return script if isinstance(script, str) else "the settings" if script else ""
 
 
 def _warm(make_engine: Callable[[], Engine]) -> Callable[[], Engine]:
@@ -261,6 +256,7 @@ class Emulator:
         # The server's own limit is for connections that neither end nor ever ask anything.
         server.config.timeout_graceful_shutdown = math.ceil(patience + _GRACE_S)
         server.should_exit = True
+        self._started.feeds.close()
         thread.join(patience)
         source.stop()
         thread.join()
@@ -355,9 +351,7 @@ class Emulator:
     def __enter__(self) -> Self:
         return self.start()
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         self.stop()
 
     @property

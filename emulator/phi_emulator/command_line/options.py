@@ -22,7 +22,9 @@ from phi_emulator.settings.sources import FILE_NAME, FILE_VARIABLE
 __all__ = [
     "CONFIG_OPTION",
     "GroupedCommand",
+    "chat_options",
     "exec_options",
+    "grouped",
     "record_options",
     "replay_options",
     "serve_options",
@@ -182,13 +184,21 @@ def _settings(
     return decorate
 
 
-serve_options: Final = _settings(
-    "serve", without={"model": "the pulled Phi-4-mini-reasoning if it is here, else the bundled model"}
-)
+_WITHOUT_MODEL: Final = "the pulled Phi-4-mini-reasoning if it is here, else the bundled model"
+serve_options: Final = _settings("serve", without={"model": _WITHOUT_MODEL})
 """The options of `serve`."""
 exec_options: Final = _settings("exec", instead={"port": "a free one", "log_level": "warning"})
 """The options of `exec`, which has an emulator of its own."""
+chat_options: Final = _settings(
+    "exec", instead={"port": "a free one", "log_level": "error"}, without={"model": _WITHOUT_MODEL}
+)
+"""The options of `chat`, for the emulator that it starts where it asks no other."""
 record_options: Final = _settings("record")
 """Those of `record` that are settings."""
 replay_options: Final = _settings("replay", without={"dialect": "what was recorded"})
 """Those of `replay` that are settings."""
+
+
+def grouped(group: str, *names: str, **attributes: Any) -> Callable[[F], F]:
+    """An option that is no setting, in a group of the help."""
+    return click.option(*names, cls=_Option, group=group, **attributes)

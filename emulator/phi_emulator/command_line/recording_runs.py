@@ -19,7 +19,7 @@ import click
 from phi_client.contract.dialects.endpoint import Endpoint, EndpointError, resolve_endpoint
 from phi_client.contract.emulator import EMULATOR_KEY
 from phi_client.contract.service import SERVERLESS, SURFACES, Surface
-from phi_emulator.command_line.config_commands import configured
+from phi_emulator.command_line.config_commands import checked
 from phi_emulator.command_line.stopping import StopSignals
 from phi_emulator.config import SETTINGS, EmulatorConfig
 from phi_emulator.documents import counted
@@ -46,7 +46,7 @@ def run_record(file: Path, sources: Sources, *, allow_http: bool, append: bool) 
     Raises:
         click.ClickException: it can't be begun.
     """
-    config = configured(sources)
+    config = checked(sources)
     endpoint = _endpoint_of(config, sources, allow_http=allow_http)
     credential = entra_token(endpoint.dialect.token_scope) if config.record_entra else _key_of(endpoint)
     surface = SURFACES[endpoint.dialect.name]
@@ -69,7 +69,7 @@ def run_replay(files: Sequence[Path], sources: Sources) -> int:
     Raises:
         click.ClickException: it can't be begun.
     """
-    config = configured(sources)
+    config = checked(sources)
     _log_to_stderr()
     try:
         shelf = load_shelf(files, after_last=config.replay_after_last)

@@ -204,7 +204,11 @@ class SettingsTable:
     )
     """Exchanges of each scope that the journal keeps; 0 keeps none."""
     journal_texts: bool = setting(
-        default=False, kind=Switch(), text="Keep texts in the journal.", group=Group.SURFACES
+        default=False,
+        kind=Switch(),
+        text="Keep texts in the journal.",
+        group=Group.SURFACES,
+        part=part_of("keeps_texts"),
     )
     """Keep in the journal what was asked and answered; without it heads, figures and times."""
     requests_per_minute: int | None = setting(
@@ -274,7 +278,11 @@ class SettingsTable:
     )
     """Requests that share the model's steps; `None` takes as many as were measured to be worthwhile on this machine."""
     threads: int | None = setting(
-        None, Whole(1), "Threads that compute a step.", Group.SPEED, without="one for each usable core"
+        None,
+        Whole(1),
+        "Threads that compute a step.",
+        Group.SPEED,
+        without="one for each usable core, and one alone for a model of a few megabytes",
     )
     cache_mb: int = setting(
         4096,
