@@ -131,7 +131,7 @@ def control_routes() -> Iterable[ControlRoute]:
 def path_of(route: ControlRoute) -> str:
     """A pattern as people write it: `/_emulator/journal/{id}`."""
     named = re.sub(r"\(\?P<(\w+)>[^()]*\)", r"{\1}", route.path)
-    without_what_may_be_missing = re.sub(r"\([^()]*\)\?", "", named)
+    without_what_may_be_missing = re.sub(r"\([^()]*\)\?", "", named).removesuffix("?")
     return re.sub(r"\\(.)", r"\1", without_what_may_be_missing)
 
 

@@ -35,7 +35,6 @@ port = 16180
 deployments = ["phi"]
 requests_per_minute = 60
 latency = "first=800ms, rate=40/s"
-script = "answers.toml"
 
 [surface_keys]
 openai_v1 = "a-key-of-its-own"
@@ -48,12 +47,18 @@ effect = "stall"
 tokens = 2
 times = 1
 when.surface = "openai_v1"
+
+[[script.rule]]
+contains = "17 * 24"
+answer = "408"
 ```
 
 - The file is the one that `--config` or `{FILE_VARIABLE}` names, else `{FILE_NAME}` in the working directory. Its name is said at
   the start. `EmulatorConfig.from_file` reads one in Python; `pyproject.toml` is not looked at.
 - Paths in it are relative to it. `model` is a path where it has a `/` or begins with `.` or `~`; else it is a name.
-- `faults`, `latency` and `content_filter` hold a path or a word, or what such a file holds.
+- `faults`, `script`, `latency` and `content_filter` hold a path or a word, or what such a file holds: `[[faults]]`, `[[script.rule]]` and
+  `script.miss`, `[latency]`, `[content_filter.violence]`. A script's file is followed while the emulator runs; the file of settings is
+  read once.
 - What can't be is an error with file, line and key: `phi-emulator.toml:4: prot: there is no such setting: did you mean 'port'?`
 - A variable `PHI_EMULATOR_…` that is no setting is told at the start, and changes nothing. It doesn't stop the emulator: Kubernetes
   makes such variables for a service of this name.

@@ -17,7 +17,6 @@ import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from types import TracebackType
 from typing import TYPE_CHECKING, Final, Self
 
 from phi_client.contract.clock.base import Clock
@@ -30,6 +29,7 @@ from phi_emulator.engine.scripted import Reciting
 from phi_emulator.engine.serving.source import AnswerSource
 from phi_emulator.engine.serving.worker import Worker
 from phi_emulator.forms.grammar import ANY_OBJECT, write_grammar
+from phi_emulator.settings.values import NOTHING, SCRIPTED, TRACES
 from phi_emulator.web.emulators_clock import clock_of
 from phi_emulator.web.listening import ListenError, listen, root_url
 
@@ -53,10 +53,6 @@ __all__ = ["Emulator", "EmulatorError", "find_model", "find_script"]
 
 logger = logging.getLogger("phi_emulator")
 
-_TRACES: Final = "traces"
-"""In the place of a script's file: the canned traces."""
-_NOTHING: Final = "nothing"
-"""In the place of a script's file: no rules but those that are added while it runs."""
 _GRACE_S: Final = 2.0
 """How long requests whose generation was stopped may take to say so."""
 
@@ -96,36 +92,42 @@ def find_model(config: EmulatorConfig) -> tuple[str, Callable[[], Engine]]:
             calibrations=store.home / "calibrations",
         )
         if not config.has_model:
-            return load_scripted(found.folder, found.settings, options, source=config.script_name or "")
+            script = config.script_source
+            name = script if isinstance(script, str) else "the settings" if script else ""
+            return load_scripted(found.folder, found.settings, options, source=name)
         return load_engine(found.folder, found.settings, options)
 
     return found.description if config.has_model else "a script answers, no model", make_engine
 
 
 def find_script(config: EmulatorConfig) -> tuple[ScriptFile | None, Script | None]:
-    """The file of the script that `config` names, to be followed, and what it holds.
+    """The file of the script that `config` names, to be followed, and what it holds; or the script that it has.
 
     Raises:
         EmulatorError: it can't be used.
     """
-    name = config.script_name
-    if name is None or name == _NOTHING:
+    source = config.script_source
+    if source is None or source == NOTHING:
         return None, None
     from phi_emulator.scripts.errors import ScriptError  # noqa: PLC0415 - most emulators have none
     from phi_emulator.scripts.file import ScriptFile, of_traces  # noqa: PLC0415
 
-    if name == _TRACES:
+    if source == TRACES:
         return None, of_traces()
-    try:
-        file = ScriptFile(Path(name).expanduser())
-        script = file.read()
-    except ScriptError as error:
-        raise EmulatorError(f"the script can't be used: {error}") from error
+    if isinstance(source, str):
+        file = ScriptFile(Path(source).expanduser())
+        try:
+            script = file.read()
+        except ScriptError as error:
+            raise EmulatorError(f"the script can't be used: {error}") from error
+    else:
+        file, script = None, source
     needed_by = None if config.has_model else script.model_needed_by
     if needed_by is not None:
+        name = "" if file is None else f"{source}: "
         raise EmulatorError(
-            f"the script can't be used: {name}: {needed_by} needs a model, and none is loaded: "
-            "use `--script FILE` in the place of `--model scripted:FILE`"
+            f"the script can't be used: {name}{needed_by} needs a model, and none is loaded: "
+            f"use `--script FILE` in the place of `--model {SCRIPTED}FILE`"
         )
     return file, script
 
@@ -285,6 +287,7 @@ class Emulator:
         # The server's own limit is for connections that neither end nor ever ask anything.
         server.config.timeout_graceful_shutdown = math.ceil(patience + _GRACE_S)
         server.should_exit = True
+        self._started.feeds.close()
         thread.join(patience)
         source.stop()
         thread.join()
@@ -379,9 +382,7 @@ class Emulator:
     def __enter__(self) -> Self:
         return self.start()
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         self.stop()
 
     @property

@@ -4,12 +4,11 @@ It must not know how requests are answered. Every option is a field of `Emulator
 
 Exit statuses: 0 after a clean stop, Ctrl-C and SIGTERM included · 1 could not start · 2 wrong usage · 128 + n when a
 second signal n cut the stop short, 130 when Ctrl-C did so to a download. `exec` gives the child's own, 128 + n when
-signal n ended it, 127 and 126 when the command was not found or can't be run.
+signal n ended it, 127 and 126 when the command was not found or can't be run; `chat` and `grade` have more.
 """
 
 from __future__ import annotations
 
-import logging
 import os
 import shutil
 import sys
@@ -24,8 +23,9 @@ import click
 
 from phi_client.contract.service import SURFACES
 from phi_emulator.command_line.banner import make_banner
+from phi_emulator.command_line.chat_command import chat
 from phi_emulator.command_line.child import NOT_EXECUTABLE, NOT_FOUND, ChildRunner, client_environment
-from phi_emulator.command_line.config_commands import config, gathered, usage_errors
+from phi_emulator.command_line.config_commands import config, configured
 from phi_emulator.command_line.grade_command import grade
 from phi_emulator.command_line.latency_commands import latency
 from phi_emulator.command_line.model_commands import models, obtain_model
@@ -42,7 +42,6 @@ from phi_emulator.command_line.report_files import ReportFile, write_report
 from phi_emulator.command_line.stopping import StopSignals
 from phi_emulator.command_line.waiting import wait
 from phi_emulator.command_line.words import HelpfulGroup
-from phi_emulator.config import EmulatorConfig
 from phi_emulator.doctor.doctor_command import doctor
 from phi_emulator.emulator import Emulator, EmulatorError
 from phi_emulator.models.printable import printable
@@ -50,6 +49,8 @@ from phi_emulator.platforms import find_program, raise_file_limit
 
 if TYPE_CHECKING:
     from opentelemetry.trace import TracerProvider
+
+    from phi_emulator.config import EmulatorConfig
 
 __all__ = ["phi_emulator"]
 
@@ -80,6 +81,7 @@ def phi_emulator() -> None:
     """A local emulator of Phi-4-mini-reasoning on Azure, answering from a real int4 model."""
 
 
+phi_emulator.add_command(chat)
 phi_emulator.add_command(config)
 phi_emulator.add_command(doctor)
 phi_emulator.add_command(grade)
@@ -98,7 +100,7 @@ def serve(yes: bool, words: tuple[str, ...], **flags: Any) -> None:  # noqa: FBT
     """Serve until Ctrl-C or SIGTERM, which let running requests end; a second one stops at once."""
     if words:
         raise click.UsageError(f"to serve a model write `--model {printable(words[0], 80)}`")
-    config = obtain_model(_configure(flags), yes=yes)
+    config = obtain_model(configured(flags), yes=yes)
     raise_file_limit()
     with StopSignals() as signals, _exporting(config) as provider:
         emulator = _start(Emulator(config, tracer_provider=provider))
@@ -122,7 +124,7 @@ def exec_(command: tuple[str, ...], **flags: Any) -> None:
     command's. Put `--` before the command.
     """
     # A free port and few words, unless asked for: neither is taken from what is set for `serve`.
-    config = _configure({"port": 0, "log_level": "warning"} | _given(flags))
+    config = configured({"port": 0, "log_level": "warning"} | _given(flags))
     # Said before a model is loaded for nothing.
     if find_program(command[0], os.environ) is None:
         is_there = Path(command[0]).exists() and Path(command[0]).name != command[0]
@@ -199,7 +201,7 @@ def bench(
         "deterministic",
     )
     settings = _given({name: given.pop(name) for name in names})
-    config = _configure({"port": 0, "log_level": "warning"} | settings)
+    config = configured({"port": 0, "log_level": "warning"} | settings)
     if not config.has_model:
         raise click.UsageError("a script has no speed: name a model to measure")
     try:
@@ -226,25 +228,6 @@ def bench(
 
 def _given(flags: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in flags.items() if value is not None}
-
-
-def _configure(flags: dict[str, Any]) -> EmulatorConfig:
-    sources = gathered(flags)
-    with usage_errors():
-        config = EmulatorConfig.from_sources(sources)
-    logging.basicConfig(format="%(asctime)s %(levelname)s %(name)s: %(message)s", level=logging.WARNING)
-    logging.getLogger("phi_emulator").setLevel(config.logging_level)
-    logging.getLogger("asyncio").addFilter(_is_news)
-    for line in sources.complaints:
-        click.echo(f"phi-emulator: {printable(line)}", err=True)
-    if sources.document is not None:
-        click.echo(printable(f"phi-emulator: settings of {sources.document.source}"), err=True)
-    return config
-
-
-def _is_news(record: logging.LogRecord) -> bool:
-    """False for what asyncio says when several chunks are on their way to a caller who has just hung up."""
-    return record.msg != "socket.send() raised exception."
 
 
 @contextmanager

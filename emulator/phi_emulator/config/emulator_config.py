@@ -15,11 +15,12 @@ from phi_emulator.config.table import SETTINGS, SettingsTable
 from phi_emulator.documents import DocumentError
 from phi_emulator.faults.rules import Rule as FaultRule
 from phi_emulator.latency.profile import Profile
+from phi_emulator.scripts.rules import Script
 from phi_emulator.service.behaviour import Behaviour, spoken_surfaces
 from phi_emulator.service.content_filter import Rule
 from phi_emulator.settings.setting import environment_name
 from phi_emulator.settings.sources import ConfigError, Sources
-from phi_emulator.settings.values import SCRIPTED
+from phi_emulator.settings.values import NOTHING, SCRIPTED
 
 __all__ = ["EmulatorConfig", "read_sources"]
 
@@ -46,8 +47,11 @@ class EmulatorConfig(SettingsTable):
                 object.__setattr__(self, one.name, one.read(getattr(self, one.name)))
                 if one.loaded:
                     object.__setattr__(self, one.loaded, one.kind.load(getattr(self, one.name)))
-        if self.script is not None and not self.has_model:
-            raise ConfigError("the model is a script already: leave one of the two out", "script")
+        if self.script is not None and not self.has_model and self.model != f"{SCRIPTED}{NOTHING}":
+            raise ConfigError(
+                f"the model is a script already: leave one of the two out, or write `{SCRIPTED}{NOTHING}`",
+                "script",
+            )
         taken = {self.key}.union(*self.surface_keys.values())
         if not is_loopback(self.host) and EMULATOR_KEY in taken:
             raise ConfigError(
@@ -114,9 +118,12 @@ class EmulatorConfig(SettingsTable):
         return not (self.model or "").startswith(SCRIPTED)
 
     @property
-    def script_name(self) -> str | None:
-        """The file of the script, if there is one, or what stands in its place."""
-        return self.script if self.has_model else (self.model or "").removeprefix(SCRIPTED)
+    def script_source(self) -> str | Script | None:
+        """The file of the script, if there is one, or what stands in its place, or the script itself."""
+        if self.script is None and not self.has_model:
+            return (self.model or "").removeprefix(SCRIPTED)
+        # A table was read.
+        return self.script if isinstance(self.script, str | Script) else None
 
     @property
     def logging_level(self) -> int:

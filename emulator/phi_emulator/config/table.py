@@ -13,6 +13,7 @@ from typing import Any, Final, Literal
 from phi_client.contract.dialects import DIALECTS, SERVERLESS
 from phi_client.contract.emulator import EMULATOR_HOST, EMULATOR_KEY, EMULATOR_PORT
 from phi_emulator.engine.machine.devices import AUTO, DEVICES
+from phi_emulator.scripts.rules import Script
 from phi_emulator.service.entra import DEFAULT_TENANT
 from phi_emulator.settings.kinds import Choice, FilePath, Number, Switch, Text, Texts, Whole
 from phi_emulator.settings.parts import content_filter as content_filter_part
@@ -24,7 +25,7 @@ from phi_emulator.settings.values import (
     Key,
     LatencyProfile,
     ModelName,
-    ScriptName,
+    ScriptRules,
     SurfaceKeys,
 )
 
@@ -70,14 +71,15 @@ class SettingsTable:
         without="the bundled model",
     )
     """Name or folder of the model, or `scripted:FILE`; `None` is the bundled one, whatever else is on the machine."""
-    script: str | None = setting(
+    script: str | Mapping[str, Any] | Script | None = setting(  # noqa: RUF009 - a field, as the others
         None,
-        ScriptName(),
+        ScriptRules(),
         "TOML or JSON file of answers that are given before the model is asked, or `traces`.",
         Group.MODEL,
         without="none",
     )
-    """TOML or JSON file of answers that are given before the model is asked, `traces` or `nothing`."""
+    """Answers that are given before the model is asked: a TOML or JSON file, which is followed while the emulator runs,
+    what such a file holds, `traces` or `nothing`. Beside `model = "scripted:nothing"` no model is loaded."""
     home: str | None = setting(
         None,
         FilePath("FOLDER"),
@@ -178,7 +180,11 @@ class SettingsTable:
     )
     """Exchanges of each scope that the journal keeps; 0 keeps none."""
     journal_texts: bool = setting(
-        default=False, kind=Switch(), text="Keep texts in the journal.", group=Group.SURFACES
+        default=False,
+        kind=Switch(),
+        text="Keep texts in the journal.",
+        group=Group.SURFACES,
+        part=part_of("keeps_texts"),
     )
     """Keep in the journal what was asked and answered; without it heads, figures and times."""
     requests_per_minute: int | None = setting(
@@ -248,7 +254,11 @@ class SettingsTable:
     )
     """Requests that share the model's steps; `None` takes as many as were measured to be worthwhile on this machine."""
     threads: int | None = setting(
-        None, Whole(1), "Threads that compute a step.", Group.SPEED, without="one for each usable core"
+        None,
+        Whole(1),
+        "Threads that compute a step.",
+        Group.SPEED,
+        without="one for each usable core, and one alone for a model of a few megabytes",
     )
     cache_mb: int = setting(
         4096,

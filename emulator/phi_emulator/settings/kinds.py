@@ -11,17 +11,30 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
-from phi_emulator.documents import DocumentError, items_of, near, number, shown, text
+from phi_emulator.documents import Document, DocumentError, items_of, near, number, shown, text
 
-__all__ = ["MOST", "Choice", "FilePath", "Kind", "Number", "Switch", "Text", "Texts", "Whole"]
+__all__ = ["MOST", "Choice", "FilePath", "Kind", "Number", "Switch", "Text", "Texts", "Where", "Whole"]
 
 MOST: Final = 1_000_000_000
 """The largest number of anything: 31 years in seconds, a gigabyte in bytes."""
 MOST_TEXTS: Final = 1000
 _YES: Final = ("yes", "y", "true", "on", "1")
 _NO: Final = ("no", "n", "false", "off", "0")
+
+
+class Where(NamedTuple):
+    """Where in a file a value stands."""
+
+    document: Document
+    name: str
+    """The key of the file."""
+
+    @property
+    def folder(self) -> Path:
+        """The one from which paths in the file lead."""
+        return Path(self.document.source).absolute().parent
 
 
 class Kind:
@@ -77,8 +90,8 @@ class Kind:
         """
         return value
 
-    def located(self, value: Any, folder: Path) -> Any:  # noqa: ARG002 - for those that name files
-        """The value, as it is meant in a file in `folder`."""
+    def located(self, value: Any, where: Where) -> Any:  # noqa: ARG002 - for those that name files
+        """The value, as it is meant in a file."""
         return value
 
     def shown(self, value: object) -> str:
@@ -270,5 +283,5 @@ class FilePath(Kind):
             raise DocumentError("the path of a file is expected")
         return path
 
-    def located(self, value: Any, folder: Path) -> Any:
-        return str(folder / Path(value).expanduser())
+    def located(self, value: Any, where: Where) -> Any:
+        return str(where.folder / Path(value).expanduser())
