@@ -51,18 +51,19 @@ def _refused(emulator: Emulator, clock: VirtualClock, *, max_retries: int) -> in
 def with_tokens(emulator: Emulator, clock: VirtualClock) -> int:
     """An ask each quarter of an hour, with tokens that are good for one."""
     asked = 0
+    # One for all, as a credential of azure-identity has it: making one ready for TLS takes long.
+    http = httpx.Client(verify=False, trust_env=False)  # noqa: S501 - it is no TLS
 
     class Credential:
         def get_token(self, *scopes: str, **_: object) -> AccessToken:
             nonlocal asked
             asked += 1
             form = {"grant_type": "client_credentials", "client_id": "me", "client_secret": "any"}
-            with httpx.Client(verify=False, trust_env=False) as http:  # noqa: S501 - it is no TLS
-                url = f"{emulator.entra_url}/{emulator.config.tenant}/oauth2/v2.0/token"
-                answer = http.post(url, data=form | {"scope": scopes[0]}).json()
+            url = f"{emulator.entra_url}/{emulator.config.tenant}/oauth2/v2.0/token"
+            answer = http.post(url, data=form | {"scope": scopes[0]}).json()
             return AccessToken(answer["access_token"], int(clock.unix()) + int(answer["expires_in"]))
 
-    with with_clock(PhiClient(emulator.endpoint, credential=Credential()), clock) as client:
+    with http, with_clock(PhiClient(emulator.endpoint, credential=Credential()), clock) as client:
         while clock.now() < _DAY:
             client.complete("x")
             clock.sleep(_HOUR / 4)

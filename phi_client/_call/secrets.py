@@ -12,7 +12,14 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Final, TypeVar, cast
 
-from phi_client.contract.secrets import SECRET, SECRET_RUN, find_runs, letters_in, placed_letters
+from phi_client.contract.secrets import (
+    SECRET,
+    SECRET_RUN,
+    all_letters,
+    find_runs,
+    letters_in,
+    placed_letters,
+)
 
 __all__ = ["Secrets"]
 
@@ -153,24 +160,27 @@ def _without(texts: list[str], marks: list[_Mark]) -> list[str]:
     for mark in marks:
         if len(mark.text) >= mark.shortest:
             texts = [text.replace(mark.text, mark.stand_in) for text in texts]
-    letters: list[str] = []
-    places: list[tuple[int, int, int]] = []
-    for number, text in enumerate(texts):
-        for letter, start, end in (*placed_letters(text), (_BETWEEN, len(text), len(text))):
-            letters.append(letter)
-            places.append((number, start, end))
-    joined = "".join(letters)
-    found: list[list[tuple[int, int, str]]] = [[] for _ in texts]
+    joined = "".join(all_letters(text) + _BETWEEN for text in texts)
+    runs: list[tuple[_Mark, str, tuple[int, int]]] = []
     for mark in marks:
         wanted = letters_in(mark.text)
         size = min(mark.run, len(wanted))
         if not size or (mark.stand_in == _PROMPT and size < _SHORTEST_PROMPT):
             continue
-        for first, last in find_runs(joined, wanted[:_MOST_PROMPT], size):
-            number, start, _ = places[first]
-            end = places[last - 1][2]
-            if len(wanted) >= _SHORTEST_IN_WORDS or _is_word(texts[number], start, end):
-                found[number].append((start, end, mark.stand_in))
+        runs += ((mark, wanted, run) for run in find_runs(joined, wanted[:_MOST_PROMPT], size))
+    if not runs:
+        return texts  # as nearly always
+    places = [
+        (number, start, end)
+        for number, text in enumerate(texts)
+        for _, start, end in (*placed_letters(text), (_BETWEEN, len(text), len(text)))
+    ]
+    found: list[list[tuple[int, int, str]]] = [[] for _ in texts]
+    for mark, wanted, (first, last) in runs:
+        number, start, _ = places[first]
+        end = places[last - 1][2]
+        if len(wanted) >= _SHORTEST_IN_WORDS or _is_word(texts[number], start, end):
+            found[number].append((start, end, mark.stand_in))
     return [_replaced(text, spans) for text, spans in zip(texts, found, strict=True)]
 
 

@@ -18,6 +18,7 @@ from urllib.parse import unquote
 __all__ = [
     "SECRET",
     "SECRET_RUN",
+    "all_letters",
     "credentials_in",
     "find_runs",
     "letters_in",
@@ -107,8 +108,13 @@ def placed_letters(text: str) -> Iterator[tuple[str, int, int]]:
                     yield (letter, place, place + 1) if is_plain else (letter, start, end)
 
 
+def all_letters(text: str) -> str:
+    """The letters of `placed_letters`, without their places."""
+    return "".join(filter(str.isalnum, _ESCAPES.sub(_read, text).casefold()))
+
+
 def letters_in(text: str) -> str:
-    """As `placed_letters`, without the places."""
+    """The letters and digits of a text, escapes read, in one case."""
     plain = _ESCAPES.sub(_read, text)
     return re.sub(r"[\W_]+", "", plain).casefold()
 

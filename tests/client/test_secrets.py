@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 from phi_client import ConfigurationError, ContentFilterError, ContextLengthError, PhiClient, PhiError
 from phi_client._call.exchange import MAX_ANSWER_BYTES
 from phi_client._call.secrets import Secrets
-from phi_client.contract.secrets import credentials_in
+from phi_client.contract.secrets import all_letters, credentials_in, placed_letters
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -414,3 +414,8 @@ def test_a_chain_of_causes_that_is_a_ring_is_no_trap(phi: Driver) -> None:
     phi.router.route().mock(side_effect=ring)
     with pytest.raises(PhiError, match="the connection failed"):
         phi.open(max_retries=0).complete()
+
+
+@given(st.text() | st.text("aßİ%u0041\\x&#;amp_ \n", max_size=40))
+def test_letters_without_their_places_are_the_same(text: str) -> None:
+    assert all_letters(text) == "".join(letter for letter, _, _ in placed_letters(text))

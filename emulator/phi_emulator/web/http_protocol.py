@@ -130,6 +130,7 @@ class BoundedProtocol(H11Protocol):
                 return
             if message["type"] == "http.response.start":
                 cycle.default_headers = [(b"date", _date(int(self._clock.unix())))]
+                self._lingering.hold_head()
             with self._end.sending():
                 await send(cast("Any", message))
 

@@ -44,12 +44,29 @@ class LingeringTransport(asyncio.Transport):
         self._end = end
         self._may_drop = _LINGER_BYTES
         self._timer: asyncio.TimerHandle | None = None
+        self._held: bytes | None = None
+
+    def hold_head(self) -> None:
+        """Keep what is written next for what is written behind it, if that comes before the loop goes on.
+
+        A head and a short body go out as one piece then: each piece that is sent wakes whoever reads.
+        """
+        if self._held is None:
+            self._held = b""
+            self._loop.call_soon(self.let_go)
+
+    def let_go(self) -> None:
+        """Send what is kept."""
+        held, self._held = self._held, None
+        if held:
+            self._inner.write(held)
 
     def close(self) -> None:
         """Close when all is written; a second call waits for nobody."""
         if self.is_closing() or not self._is_being_sent_to():
             self.close_now()
             return
+        self.let_go()
         try:
             self._end.ends()
             self._inner.write_eof()
@@ -62,11 +79,13 @@ class LingeringTransport(asyncio.Transport):
 
     def close_now(self) -> None:
         """Close when all is written, whoever is still sending."""
+        self.let_go()
         self._end.ends()
         self._inner.close()
 
     def reset(self) -> None:
         """Close with a reset; what the system has not sent yet is lost."""
+        self.let_go()
         self._end.ends()
         sock: socket.socket = self._inner.get_extra_info("socket")
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, reset_on_close())
@@ -91,7 +110,13 @@ class LingeringTransport(asyncio.Transport):
         """Send; nothing after the end."""
         if self._timer is None:
             self._end.gives(len(data))
-            self._inner.write(data)
+            if self._held is None:
+                self._inner.write(data)
+            elif self._held:
+                self._held += data
+                self.let_go()
+            else:
+                self._held = bytes(data)
 
     def pause_reading(self) -> None:
         """Read nothing for now; what is dropped is read on."""
@@ -106,6 +131,7 @@ class LingeringTransport(asyncio.Transport):
 
     def set_write_buffer_limits(self, high: int | None = None, low: int | None = None) -> None:
         """As asyncio has it."""
+        self.let_go()
         self._inner.set_write_buffer_limits(high, low)
 
     def get_extra_info(self, name: str, default: Any = None) -> Any:

@@ -9,9 +9,13 @@ from collections.abc import Callable
 from urllib.parse import quote
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from phi_emulator import EmulatorConfig
 from phi_emulator.journal.pages import to_json
+from phi_emulator.journal.secrets import _share_a_run
 
+from phi_client.contract.secrets import SECRET_RUN
 from tests.emulator.web.serving import Served, serving
 
 KEY = "Q7x9-Lm3z_Wk5p8Rt2Yb6Nc4Vd1Fg0Hj"
@@ -112,3 +116,10 @@ def test_what_is_no_secret_stays_as_it_is() -> None:
     assert entry.request_headers["traceparent"].startswith("00-abab")
     assert entry.request_headers["authorization"] == "[secret]"
     assert entry.path == "/serverless/chat/completions"
+
+
+@given(st.text("ab", max_size=30), st.text("ab", min_size=6, max_size=40))
+def test_a_run_is_found_wherever_it_begins(letters: str, wanted: str) -> None:
+    size = min(SECRET_RUN, len(wanted))
+    runs = {wanted[place : place + size] for place in range(len(wanted) - size + 1)}
+    assert _share_a_run(letters, wanted) == any(run in letters for run in runs)
