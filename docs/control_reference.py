@@ -39,6 +39,7 @@ With the header `x-phi-scope` a route is about that scope alone: what it sets ho
 tells is theirs. Rules and counts of faults and scripts, latency, limits and their windows, and the journal are kept for each scope
 apart, so tests that run side by side don't meet. Without the header, what is set holds for all, and what was set for a scope stands
 over it. The same from Python: `emulator.settings.set(requests_per_minute=2, scope="mine")`.
+A thousand scopes are kept; the one that was not used for longest is forgotten, with what was set for it.
 
 ## Routes
 """

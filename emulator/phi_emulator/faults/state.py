@@ -8,16 +8,14 @@ from __future__ import annotations
 
 import hashlib
 import threading
-from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Final, Generic, Protocol, TypeVar
+from typing import Generic, Protocol, TypeVar
 
+from phi_emulator.by_scope import ByScope
 from phi_emulator.faults.rules import Call, Rule, When
 
 __all__ = ["Counted", "Counts", "FaultState", "RuleState", "Taken", "visible"]
-
-_MOST_SCOPES: Final = 1000
 
 
 class Counted(Protocol):
@@ -59,12 +57,17 @@ class Taken(Generic[R]):
 class RuleState(Generic[R]):
     """The counts of rules. A scope has its own, so that parallel tests don't meet. Threads may ask.
 
-    Of a thousand scopes the one that was not used for longest is forgotten.
+    Of a thousand scopes the one that was not used for longest is forgotten, and `gone` is told of it.
     """
 
-    def __init__(self) -> None:
-        self._scopes: OrderedDict[str, dict[R, Counts]] = OrderedDict()
+    def __init__(self, gone: Callable[[str], object] = lambda _: None) -> None:
+        self._scopes = ByScope[dict[R, Counts]](dict, lambda scope, _: gone(scope))
         self._lock = threading.Lock()
+
+    def use(self, scope: str) -> None:
+        """A scope has rules of its own now."""
+        with self._lock:
+            self._scopes.use(scope)
 
     def take(self, rules: Sequence[R], fits: Callable[[R, int], bool], scope: str = "") -> Taken[R] | None:
         """The first rule that fits, with how often it was chosen before, and is due. All that fit count the call."""
@@ -94,7 +97,7 @@ class RuleState(Generic[R]):
     def counts(self, rules: Sequence[R], scope: str = "") -> list[tuple[R, Counts]]:
         """The rules that hold in a scope, with what they have met there."""
         with self._lock:
-            known = self._scopes.get(scope, {})
+            known = self._scopes.look(scope) or {}
             return [
                 (rule, Counts(found.calls, found.faults))
                 for rule in visible(rules, scope)
@@ -104,19 +107,14 @@ class RuleState(Generic[R]):
     def reset(self, scope: str | None = None) -> None:
         """Forget what was met in a scope; without one in all."""
         with self._lock:
-            if scope is None:
-                self._scopes.clear()
-            else:
-                self._scopes.pop(scope, None)
+            self._scopes.forget(scope)
 
     def _of(self, scope: str, rules: Sequence[R]) -> dict[R, Counts]:
-        counts = self._scopes.setdefault(scope, {})
-        self._scopes.move_to_end(scope)
-        if len(self._scopes) > _MOST_SCOPES:
-            self._scopes.popitem(last=False)
+        counts = self._scopes.use(scope)
         if not counts.keys() <= set(rules):
             # Rules that are no more.
-            counts = self._scopes[scope] = {rule: counts[rule] for rule in rules if rule in counts}
+            counts = {rule: counts[rule] for rule in rules if rule in counts}
+            self._scopes.put(scope, counts)
         return counts
 
 

@@ -7,17 +7,17 @@ from __future__ import annotations
 
 import threading
 import time
-from collections import OrderedDict, deque
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from typing import Final, NamedTuple, Protocol, TypeAlias
 
+from phi_emulator.by_scope import ByScope
 from phi_emulator.journal.entry import JournalEntry
 from phi_emulator.journal.tokens import FaultAt, Piece, TokenReader
 
 __all__ = ["Journal", "JournalTimeoutError", "Watchable"]
 
 _MOST_BYTES: Final = 64 * 1024 * 1024
-_MOST_SCOPES: Final = 1000
 _MOST_UNMADE: Final = 64
 _OF_AN_ENTRY: Final = 4 * 1024
 """Bytes that an entry takes without its texts and its timeline."""
@@ -93,7 +93,7 @@ class Journal:
         self._running: dict[object, _Running] = {}
         # What has ended, and is made into an entry when somebody looks, or nobody waits for anything.
         self._unmade: deque[tuple[int, MakeEntry]] = deque()
-        self._scopes: OrderedDict[str, _Kept] = OrderedDict()
+        self._scopes = ByScope[_Kept](_Kept, lambda _, kept: self._let_go(kept))
         self._last = 0
         self._bytes = 0
         self._dropped = 0
@@ -228,14 +228,11 @@ class Journal:
         self._keep(snapshot(number))
 
     def _keep(self, entry: JournalEntry) -> None:
-        kept = self._scopes.setdefault(entry.scope, _Kept())
-        self._scopes.move_to_end(entry.scope)
+        kept = self._scopes.use(entry.scope)
         self._bytes += kept.add(entry)
         if len(kept.entries) > self.most:
             self._drop(kept)
-        if len(self._scopes) > _MOST_SCOPES:
-            self._dropped += self._forget_scope(next(iter(self._scopes)))
-        while self._bytes > self._most_bytes and self._scopes:
+        while self._bytes > self._most_bytes and len(self._scopes):
             largest = max(self._scopes.values(), key=lambda one: one.size)
             self._drop(largest)
 
@@ -244,18 +241,22 @@ class Journal:
         self._dropped += 1
 
     def _forget_scope(self, scope: str) -> int:
-        kept = self._scopes.pop(scope, None)
+        kept = self._scopes.forget(scope)
         if kept is None:
             return 0
         self._bytes -= kept.size
         return len(kept.entries)
+
+    def _let_go(self, kept: _Kept) -> None:
+        self._bytes -= kept.size
+        self._dropped += len(kept.entries)
 
     def _ended(self, scope: str | None, after: int) -> list[JournalEntry]:
         self._make_all()
         names = [*self._scopes] if scope is None else [scope]
         found: list[JournalEntry] = []
         for name in names:
-            kept = self._scopes.get(name)
+            kept = self._scopes.look(name)
             for entry in reversed(kept.entries) if kept is not None else ():
                 if (entry.number or 0) <= after:
                     break

@@ -6,11 +6,12 @@ It must not know rules' files, or who asks.
 from __future__ import annotations
 
 import threading
-from collections import OrderedDict, deque
-from collections.abc import Sequence
+from collections import deque
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from phi_emulator.by_scope import ByScope
 from phi_emulator.faults.state import Counts, RuleState, Taken
 from phi_emulator.scripts.asked import Asked
 from phi_emulator.scripts.near import NearMiss, near_misses
@@ -18,7 +19,6 @@ from phi_emulator.scripts.rules import Missed, Rule
 
 __all__ = ["ScriptState", "Unmatched"]
 
-_MOST_SCOPES: Final = 1000
 _MOST_UNMATCHED: Final = 100
 
 
@@ -50,9 +50,9 @@ class Unmatched:
 class ScriptState:
     """The counts and misses of one emulator's scripts. Threads may ask."""
 
-    def __init__(self) -> None:
-        self._rules = RuleState[Rule]()
-        self._unmatched: OrderedDict[str, deque[Unmatched]] = OrderedDict()
+    def __init__(self, gone: Callable[[str], object] = lambda _: None) -> None:
+        self._rules = RuleState[Rule](gone)
+        self._unmatched = ByScope[deque[Unmatched]](lambda: deque(maxlen=_MOST_UNMATCHED))
         self._lock = threading.Lock()
 
     def take(self, rules: Sequence[Rule], asked: Asked) -> Taken[Rule] | None:
@@ -63,6 +63,10 @@ class ScriptState:
         """
         return self._rules.take(rules, lambda rule, before: rule.fits(asked, before), asked.scope)
 
+    def use(self, scope: str) -> None:
+        """A scope has rules of its own now."""
+        self._rules.use(scope)
+
     def give_back(self, taken: Taken[Rule]) -> None:
         """Let an answer be given again: nothing came of it."""
         self._rules.give_back(taken)
@@ -72,10 +76,7 @@ class ScriptState:
         near = near_misses(self._rules.counts(rules, asked.scope), asked)
         found = Unmatched(request_id, asked.turn, len(asked.question), became, len(rules), tuple(near))
         with self._lock:
-            self._unmatched.setdefault(asked.scope, deque(maxlen=_MOST_UNMATCHED)).append(found)
-            self._unmatched.move_to_end(asked.scope)
-            if len(self._unmatched) > _MOST_SCOPES:
-                self._unmatched.popitem(last=False)
+            self._unmatched.use(asked.scope).append(found)
         return found
 
     def counts(self, rules: Sequence[Rule], scope: str) -> list[tuple[Rule, Counts]]:
@@ -85,13 +86,10 @@ class ScriptState:
     def unmatched(self, scope: str) -> list[Unmatched]:
         """The last requests of a scope that no rule was about, in their order."""
         with self._lock:
-            return [*self._unmatched.get(scope, ())]
+            return [*(self._unmatched.look(scope) or ())]
 
     def reset(self, scope: str | None) -> None:
         """Forget what was met in a scope; without one in all."""
         self._rules.reset(scope)
         with self._lock:
-            if scope is None:
-                self._unmatched.clear()
-            else:
-                self._unmatched.pop(scope, None)
+            self._unmatched.forget(scope)

@@ -6,13 +6,13 @@ It must not hold what grows or counts with the requests: the windows of rate lim
 from __future__ import annotations
 
 import threading
-from collections import OrderedDict
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field, replace
 from dataclasses import fields as fields_of
 from typing import Any, Final, Literal
 
 from phi_client.contract.service import MANAGED_COMPUTE_OLDER, SURFACES, Surface
+from phi_emulator.by_scope import ByScope
 from phi_emulator.faults.rules import Rule
 from phi_emulator.latency.profile import Profile
 from phi_emulator.scripts.rules import ScriptRules
@@ -20,8 +20,6 @@ from phi_emulator.service.content_filter import ContentFilter
 from phi_emulator.service.rate_limits import Limits
 
 __all__ = ["Behaviour", "CurrentBehaviour", "spoken_surfaces"]
-
-_MOST_SCOPES: Final = 10_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,14 +55,14 @@ _FIELDS: Final = tuple(one.name for one in fields_of(Behaviour))
 class CurrentBehaviour:
     """The behaviour of exchanges that begin now. Threads may change it at any time.
 
-    What was changed for a scope stands over what holds for all, field by field, whenever that changes. Of ten thousand
+    What was changed for a scope stands over what holds for all, field by field, whenever that changes. Of a thousand
     scopes the one that was not used for longest is forgotten.
     """
 
     def __init__(self, first: Behaviour) -> None:
         self._first = first
         self._now = first
-        self._of_scopes: OrderedDict[str, _Scoped] = OrderedDict()
+        self._of_scopes = ByScope[_Scoped](lambda: _Scoped({}))
         self._changing = threading.Lock()
 
     @property
@@ -96,12 +94,8 @@ class CurrentBehaviour:
                 self._now = edit(self._now)
                 return self._now
             after = edit(self._in(scope))
-            own = self._of_scopes.get(scope, _Scoped({}))
-            self._of_scopes[scope] = _Scoped(
-                {**own.fields, **{name: getattr(after, name) for name in fields}}
-            )
-            if len(self._of_scopes) > _MOST_SCOPES:
-                self._of_scopes.popitem(last=False)
+            own = self._of_scopes.use(scope).fields
+            self._of_scopes.put(scope, _Scoped({**own, **{name: getattr(after, name) for name in fields}}))
             return after
 
     def reset(self, fields: Collection[str] = _FIELDS, *, scope: str | None = None) -> None:
@@ -110,17 +104,15 @@ class CurrentBehaviour:
             if scope is None:
                 self._now = replace(self._now, **{name: getattr(self._first, name) for name in fields})
             for name in [*self._of_scopes] if scope is None else [scope]:
-                own = self._of_scopes.pop(name, _Scoped({})).fields
-                left = {one: value for one, value in own.items() if one not in fields}
+                own = self._of_scopes.forget(name)
+                if own is None:
+                    continue
+                left = {one: value for one, value in own.fields.items() if one not in fields}
                 if left:
-                    self._of_scopes[name] = _Scoped(left)
+                    self._of_scopes.put(name, _Scoped(left))
 
     def _in(self, scope: str) -> Behaviour:
-        own = self._of_scopes.get(scope)
-        if own is None:
-            return self._now
-        self._of_scopes.move_to_end(scope)
-        return own.over(self._now)
+        return self._of_scopes.use(scope).over(self._now) if scope in self._of_scopes else self._now
 
 
 class _Scoped:

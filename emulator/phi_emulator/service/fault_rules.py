@@ -26,13 +26,14 @@ class Faults:
     """The rules for faults and what they have met, to be changed at any time and from any thread.
 
     A change holds for requests that come after it. A scope is what a request has in `x-phi-scope`: rules may be those
-    of one scope, and each scope has its own counts, so that tests that run side by side don't meet.
+    of one scope, and each scope has its own counts, so that tests that run side by side don't meet. Of a thousand
+    scopes the one that was not used for longest is forgotten, its rules and its counts.
     """
 
     def __init__(self, behaviour: CurrentBehaviour) -> None:
         self._behaviour = behaviour
         self._first = behaviour.now.faults
-        self.state = FaultState()
+        self.state = FaultState(self._forget)
         """The counts."""
 
     def add(
@@ -55,6 +56,8 @@ class Faults:
         table |= {} if times is None else {"times": times}
         rule = read_rule(table)
         self._change(lambda rules: (*rules, rule))
+        if rule.when.scope is not None:
+            self.state.use(rule.when.scope)
 
     def set(self, rules: Sequence[Rule], *, scope: str | None = None) -> None:
         """Put `rules` in the place of all others; with a scope in the place of its own, and for it alone."""
@@ -63,6 +66,7 @@ class Faults:
             return
         own = tuple(replace(rule, when=replace(rule.when, scope=scope)) for rule in rules)
         self._change(lambda others: (*(rule for rule in others if rule.when.scope != scope), *own))
+        self.state.use(scope)
 
     def reset(self, *, scope: str | None = None) -> None:
         """Back to the rules of the start, and no counts; with a scope its own rules and counts are forgotten."""
@@ -76,6 +80,12 @@ class Faults:
         """The rules that hold in a scope, in their order, with what they have met there."""
         found = self.state.counts(self._behaviour.now.faults, scope)
         return [FaultCount(rule.table, count.calls, count.faults) for rule, count in found]
+
+    def _forget(self, scope: str) -> None:
+        """Keep of a scope's rules those that are of the start."""
+        self._change(
+            lambda rules: tuple(one for one in rules if one.when.scope != scope or one in self._first)
+        )
 
     def _change(self, edit: Callable[[tuple[Rule, ...]], tuple[Rule, ...]]) -> None:
         def changed(behaviour: Behaviour) -> Behaviour:

@@ -6,10 +6,10 @@ It must not know how a profile is kept; that is the business of `pacing`.
 from __future__ import annotations
 
 import threading
-from collections import OrderedDict
 from dataclasses import dataclass, replace
 from typing import Final
 
+from phi_emulator.by_scope import ByScope
 from phi_emulator.latency.profile import Profile
 from phi_emulator.latency.reading import read_setting
 from phi_emulator.service.behaviour import CurrentBehaviour
@@ -17,7 +17,6 @@ from phi_emulator.service.pacing import Lateness
 
 __all__ = ["Latency", "LatencyCount"]
 
-_MOST_SCOPES: Final = 1000
 _FIELDS: Final = ("latency",)
 
 
@@ -43,7 +42,7 @@ class Latency:
 
     def __init__(self, behaviour: CurrentBehaviour) -> None:
         self._behaviour = behaviour
-        self._scopes: OrderedDict[str, _Scope] = OrderedDict()
+        self._scopes = ByScope[_Scope](_Scope)
         self._lock = threading.Lock()
 
     def set(self, profile: Profile | str | None, *, scope: str | None = None) -> None:
@@ -70,20 +69,20 @@ class Latency:
     def count(self, *, scope: str = "") -> LatencyCount:
         """How it was kept there."""
         with self._lock:
-            known = self._scopes.get(scope)
+            known = self._scopes.look(scope)
             return LatencyCount() if known is None else known.count
 
     def next_number(self, scope: str) -> int:
         """The number of the answer that begins now in a scope, from 1."""
         with self._lock:
-            known = self._of(scope)
+            known = self._scopes.use(scope)
             known.begun += 1
             return known.begun
 
     def note(self, scope: str, lateness: Lateness) -> None:
         """An answer in a scope has ended."""
         with self._lock:
-            known = self._of(scope)
+            known = self._scopes.use(scope)
             known.count = LatencyCount(
                 known.count.answers + 1,
                 known.count.late_answers + (lateness.late_tokens > 0),
@@ -92,19 +91,9 @@ class Latency:
                 max(known.count.most_late_s, lateness.most_s),
             )
 
-    def _of(self, scope: str) -> _Scope:
-        known = self._scopes.setdefault(scope, _Scope())
-        self._scopes.move_to_end(scope)
-        if len(self._scopes) > _MOST_SCOPES:
-            self._scopes.popitem(last=False)
-        return known
-
     def _forget(self, scope: str | None) -> None:
         with self._lock:
-            if scope is None:
-                self._scopes.clear()
-            else:
-                self._scopes.pop(scope, None)
+            self._scopes.forget(scope)
 
 
 @dataclass(slots=True)

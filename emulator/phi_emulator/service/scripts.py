@@ -57,7 +57,8 @@ class Scripts:
 
     A change holds for requests that come after it. A scope is what a request has in `x-phi-scope`: rules may be those
     of one scope, and each scope has its own counts and misses, so that tests that run side by side don't meet. The
-    rules of a scope are asked first, then those that were added for all, then those of the file.
+    rules of a scope are asked first, then those that were added for all, then those of the file. Of a thousand scopes
+    the one that was not used for longest is forgotten, its rules, its counts and its misses.
 
     `file` is read again once it has changed; `first` is what it held at the start. `has_model` is whether a model is
     there to answer what no rule is about.
@@ -74,7 +75,7 @@ class Scripts:
         self.file = file
         self._behaviour = behaviour
         self._has_model = has_model
-        self._state = ScriptState()
+        self._state = ScriptState(self._forget)
         self._first = first or Script()
         self._change(lambda _: ScriptRules(file=self._first, follows_file=file is not None))
 
@@ -106,6 +107,8 @@ class Scripts:
             table["answer"] = answer
         script = self._checked(Script(rules=(read_rule(table),)), scope)
         self._change(lambda now: replace(now, added=(*now.added, *script.rules)))
+        if scope is not None:
+            self._state.use(scope)
 
     def set(
         self,
@@ -140,19 +143,16 @@ class Scripts:
             return replace(now, added=(*others, *script.rules), misses=misses)
 
         self._change(changed)
+        if scope is not None:
+            self._state.use(scope)
 
     def reset(self, *, scope: str | None = None) -> None:
         """Back to the rules of the file, and no counts; with a scope its own rules and counts are forgotten."""
 
-        def changed(now: ScriptRules) -> ScriptRules:
-            if scope is None:
-                return ScriptRules(file=self._first, follows_file=self.file is not None)
-            others = tuple(rule for rule in now.added if rule.when.scope != scope)
-            return replace(
-                now, added=others, misses={name: miss for name, miss in now.misses.items() if name != scope}
-            )
-
-        self._change(changed)
+        if scope is None:
+            self._change(lambda _: ScriptRules(file=self._first, follows_file=self.file is not None))
+        else:
+            self._forget(scope)
         self._state.reset(scope)
 
     def counts(self, *, scope: str = "") -> list[ScriptCount]:
@@ -208,6 +208,16 @@ class Scripts:
     @property
     def _now(self) -> ScriptRules:
         return self._behaviour.now.script
+
+    def _forget(self, scope: str) -> None:
+        """Keep nothing that was added or set for a scope."""
+
+        def changed(now: ScriptRules) -> ScriptRules:
+            added = tuple(rule for rule in now.added if rule.when.scope != scope)
+            misses = {name: miss for name, miss in now.misses.items() if name != scope}
+            return replace(now, added=added, misses=misses)
+
+        self._change(changed)
 
     def _checked(self, script: Script, scope: str | None = None) -> Script:
         needed_by = None if self._has_model else script.model_needed_by
