@@ -144,7 +144,7 @@ def test_a_browser_finds_by_search_reads_in_both_schemes_and_asks_nobody_else(se
                 assert page.evaluate("document.documentElement.scrollWidth") == width, name
                 if width > 1000:
                     found = axe.run(page, options={"runOnly": {"type": "rule", "values": rules}})
-                    assert found.generate_report() == "No violations found.", name
+                    assert found.violations_count == 0, (name, found.generate_report())
             if width > 1000:
                 page.fill("[data-md-component=search-query]", "Retry-After")
                 page.wait_for_selector(".md-search-result__item")
