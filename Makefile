@@ -23,7 +23,11 @@ type: ## Check types with mypy and pyright
 test: ## Run the tests
 	$(PYTHON) -m pytest
 
-docs: ## Write the pages that are generated
+docs: ## Build the documentation as a site into build/site, and follow each link
+	NO_MKDOCS_2_WARNING=1 $(PYTHON) -m mkdocs build -f docs/website/mkdocs.yml
+	$(PYTHON) docs/website/check_site.py build/site
+
+pages: ## Write the pages that are generated
 	$(PYTHON) docs/contract_coverage.py
 	$(PYTHON) docs/fault_reference.py
 	$(PYTHON) docs/control_reference.py
@@ -31,6 +35,9 @@ docs: ## Write the pages that are generated
 	$(PYTHON) docs/latency_reference.py
 	$(PYTHON) docs/grade_reference.py
 	$(PYTHON) docs/script_reference.py
+
+charts: ## Draw the charts of the pages from their tables
+	$(PYTHON) docs/charts.py
 
 accuracy: ## Measure the bundled model's accuracy from the shipped files
 	$(PYTHON) emulator/bundled_model/evaluate.py
@@ -65,4 +72,4 @@ release: ## Check, build and tag the version in pyproject.toml; pushes nothing
 
 check: lint type test build ## All that CI runs, in this environment
 
-.PHONY: help install fmt lint type test docs accuracy bench grade-proof serve build foreign-suites foreign-replays ci-snippets image release check
+.PHONY: help install fmt lint type test docs pages charts accuracy bench grade-proof serve build foreign-suites foreign-replays ci-snippets image release check

@@ -7,17 +7,18 @@ python docs/control_reference.py --check    exit 1 when the page is not what wou
 import re
 import sys
 from collections.abc import Iterable, Iterator
+from dataclasses import fields
 from pathlib import Path
 from typing import Any, Final
 
-from pages import table, write_or_check
-from phi_emulator import EmulatorConfig
+from pages import said_of_fields, table, write_or_check
+from phi_emulator.config import EmulatorConfig
+from phi_emulator.config.table import SETTINGS, SettingsTable
 from phi_emulator.engine.scripted import ScriptedEngine
 from phi_emulator.engine.serving.worker import Worker
 from phi_emulator.journal.entry import JournalEntry
 from phi_emulator.journal.spent import Spent
 from phi_emulator.service.chat import ChatService
-from phi_emulator.service.settings import SETTINGS
 from phi_emulator.web.app import App
 from phi_emulator.web.control_route import ControlRoute
 
@@ -111,7 +112,7 @@ def page() -> str:
         HEAD,
         table(["Route", "Method", "Key", "What it does"], _routes()),
         SETTINGS_HEAD,
-        table(["Setting", "What it is"], ([f"`{name}`", one.meaning] for name, one in SETTINGS.items())),
+        table(["Setting", "What it is"], _settings()),
         JOURNAL.rstrip() + "\n",
         FIELDS,
         table(["Field", "What it is"], _fields(JournalEntry)),
@@ -130,7 +131,7 @@ def control_routes() -> Iterable[ControlRoute]:
 def path_of(route: ControlRoute) -> str:
     """A pattern as people write it: `/_emulator/journal/{id}`."""
     named = re.sub(r"\(\?P<(\w+)>[^()]*\)", r"{\1}", route.path)
-    without_what_may_be_missing = re.sub(r"\([^()]*\)\?", "", named)
+    without_what_may_be_missing = re.sub(r"\([^()]*\)\?", "", named).removesuffix("?")
     return re.sub(r"\\(.)", r"\1", without_what_may_be_missing)
 
 
@@ -142,20 +143,16 @@ def _routes() -> Iterator[list[str]]:
 
 
 def _fields(kind: type[Any]) -> Iterator[list[str]]:
-    """The fields of a dataclass with what stands below them in the source."""
-    import ast  # noqa: PLC0415 - of the docstrings below fields only the source knows
-    import inspect  # noqa: PLC0415
+    """The fields of a dataclass, and how long it all took."""
+    names = {field.name for field in fields(kind)} | {"total_ms"}
+    yield from ([f"`{name}`", said] for name, said in said_of_fields(kind) if name in names)
 
-    [definition] = (
-        node for node in ast.parse(inspect.getsource(kind)).body if isinstance(node, ast.ClassDef)
-    )
-    for one, following in zip(definition.body, [*definition.body[1:], None], strict=True):
-        if isinstance(one, ast.AnnAssign) and isinstance(one.target, ast.Name):
-            is_said = isinstance(following, ast.Expr) and isinstance(following.value, ast.Constant)
-            said = str(following.value.value) if is_said else ""  # type: ignore[union-attr]
-            yield [f"`{one.target.id}`", " ".join(said.split())]
-        if isinstance(one, ast.FunctionDef) and one.name == "total_ms":
-            yield [f"`{one.name}`", ast.get_docstring(one) or ""]
+
+def _settings() -> Iterator[list[str]]:
+    said = dict(said_of_fields(SettingsTable))
+    for one in SETTINGS.values():
+        if one.part is not None:
+            yield [f"`{one.name}`", said.get(one.name) or one.text]
 
 
 if __name__ == "__main__":

@@ -23,7 +23,7 @@ SCHEMA: Final = FOLDER / "phi-emulator.schema.json"
 HEAD: Final = f"""\
 # Settings of the emulator
 
-<!-- written by `python docs/settings_reference.py`; change the table in config.py, not this page -->
+<!-- written by `python docs/settings_reference.py`; change the table in config/table.py, not this page -->
 
 Each setting is a key of the file `{FILE_NAME}`, an option of `phi-emulator serve` and `phi-emulator exec`, a variable of the
 environment, and a field of `EmulatorConfig`. The command line wins over the environment, that over the file, and the file over
@@ -35,7 +35,6 @@ port = 16180
 deployments = ["phi"]
 requests_per_minute = 60
 latency = "first=800ms, rate=40/s"
-script = "answers.toml"
 
 [surface_keys]
 openai_v1 = "a-key-of-its-own"
@@ -48,16 +47,24 @@ effect = "stall"
 tokens = 2
 times = 1
 when.surface = "openai_v1"
+
+[[script.rule]]
+contains = "17 * 24"
+answer = "408"
 ```
 
 - The file is the one that `--config` or `{FILE_VARIABLE}` names, else `{FILE_NAME}` in the working directory. Its name is said at
   the start. `EmulatorConfig.from_file` reads one in Python; `pyproject.toml` is not looked at.
 - Paths in it are relative to it. `model` is a path where it has a `/` or begins with `.` or `~`; else it is a name.
-- `faults`, `latency` and `content_filter` hold a path or a word, or what such a file holds.
+- `faults`, `script`, `latency` and `content_filter` hold a path or a word, or what such a file holds: `[[faults]]`, `[[script.rule]]` and
+  `script.miss`, `[latency]`, `[content_filter.violence]`. A script's file is followed while the emulator runs; the file of settings is
+  read once.
 - What can't be is an error with file, line and key: `phi-emulator.toml:4: prot: there is no such setting: did you mean 'port'?`
 - A variable `PHI_EMULATOR_…` that is no setting is told at the start, and changes nothing. It doesn't stop the emulator: Kubernetes
   makes such variables for a service of this name.
 - Keys may stand in the file. They are never shown.
+- `serve`, `exec` and `bench` read all of it. `record` and `replay` read [their own part](../how-to/record-and-replay.md#record), and `doctor`
+  says whether it can be used.
 - `phi-emulator config show` prints the settings that hold and where each is from; `phi-emulator config schema` prints
   [the JSON Schema](phi-emulator.schema.json), which editors take from the first line of the example.
 """

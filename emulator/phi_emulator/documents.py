@@ -22,6 +22,7 @@ from phi_emulator.models.strict_json import MOST_BYTES, list_of, object_of, pars
 __all__ = [
     "Document",
     "DocumentError",
+    "counted",
     "items_of",
     "near",
     "number",
@@ -84,6 +85,19 @@ class Document:
         """File and line, as far as known."""
         line = self.line_of(path)
         return self.source if line is None else f"{self.source}:{line}"
+
+    def places_of_tables(self, *path: str) -> Callable[[int], str]:
+        """Where each table of the list stands to which `path` leads, by its number: file and line.
+
+        Only the file, where the list is not written as `[[path]]`, or its lines can't be told from those in a text.
+        """
+        lines = [] if self.is_json else _headers(self.text, path)
+        value: object = self.value
+        for key in path:
+            value = (object_of(value) or {}).get(key)
+        is_sure = len(lines) == len(list_of(value) or ())
+        name = Path(self.source).name
+        return lambda number: f"{name}:{lines[number]}" if is_sure else name
 
     def placed(self, error: E) -> E:
         """The same error, with file and line."""
@@ -155,6 +169,11 @@ def shown(value: object) -> str:
         return "such a number"
 
 
+def counted(number: int, what: str) -> str:
+    """`1 rule`, `2 rules`."""
+    return f"{number} {what}" if number == 1 else f"{number} {what}s"
+
+
 def text(value: object) -> str:
     """A value that is a text.
 
@@ -220,6 +239,20 @@ def _why_not(found: str, error: Exception, *, is_json: bool) -> tuple[int | None
     except (ValueError, RecursionError):
         return begun.line, reason
     return None, reason
+
+
+def _headers(found: str, path: Sequence[str]) -> list[int]:
+    """The lines that look like headers of the tables in a list. Cheaper than to read the statements."""
+    keys = r"[ \t]*\.[ \t]*".join(rf"""["']?{re.escape(key)}["']?""" for key in path)
+    header = re.compile(rf"^[ \t]*\[\[[ \t]*{keys}[ \t]*\]\]", re.MULTILINE)
+    lines: list[int] = []
+    line = 1
+    before = 0
+    for one in header.finditer(found):
+        line += found.count("\n", before, one.start())
+        before = one.start()
+        lines.append(line)
+    return lines
 
 
 class _Statements:

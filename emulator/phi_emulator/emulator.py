@@ -16,20 +16,20 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
-from types import TracebackType
 from typing import TYPE_CHECKING, Final, Self
 
 from phi_client.contract.clock.base import Clock
 from phi_client.contract.dialects import DIALECTS, SERVERLESS
 from phi_client.contract.emulator import EMULATOR_ENTRA
 from phi_emulator.config import EmulatorConfig
+from phi_emulator.config.script import open_script
 from phi_emulator.engine.errors import EngineError, ModelLoadError
 from phi_emulator.engine.protocol import Engine, EngineInfo, Marks
 from phi_emulator.engine.scripted import Reciting
 from phi_emulator.engine.serving.source import AnswerSource
 from phi_emulator.engine.serving.worker import Worker
 from phi_emulator.forms.grammar import ANY_OBJECT, write_grammar
+from phi_emulator.scripts.errors import ScriptError
 from phi_emulator.web.emulators_clock import clock_of
 from phi_emulator.web.listening import ListenError, listen, root_url
 
@@ -37,26 +37,20 @@ if TYPE_CHECKING:
     from opentelemetry.trace import TracerProvider
 
     from phi_emulator.journal.journal import Journal
-    from phi_emulator.scripts.file import ScriptFile
-    from phi_emulator.scripts.rules import Script
     from phi_emulator.service.fault_rules import Faults
     from phi_emulator.service.latency import Latency
     from phi_emulator.service.scopes import Scopes
     from phi_emulator.service.scripts import Scripts
-    from phi_emulator.service.settings import Settings
+    from phi_emulator.settings.running import Settings
     from phi_emulator.web.app import App
     from phi_emulator.web.chain import Link
     from phi_emulator.web.health import Opening
     from phi_emulator.web.server import HttpServer
 
-__all__ = ["Emulator", "EmulatorError", "find_model", "find_script"]
+__all__ = ["Emulator", "EmulatorError", "find_model"]
 
 logger = logging.getLogger("phi_emulator")
 
-_TRACES: Final = "traces"
-"""In the place of a script's file: the canned traces."""
-_NOTHING: Final = "nothing"
-"""In the place of a script's file: no rules but those that are added while it runs."""
 _GRACE_S: Final = 2.0
 """How long requests whose generation was stopped may take to say so."""
 
@@ -96,38 +90,12 @@ def find_model(config: EmulatorConfig) -> tuple[str, Callable[[], Engine]]:
             calibrations=store.home / "calibrations",
         )
         if not config.has_model:
-            return load_scripted(found.folder, found.settings, options, source=config.script_name or "")
+            script = config.script_source
+            name = script if isinstance(script, str) else "the settings" if script else ""
+            return load_scripted(found.folder, found.settings, options, source=name)
         return load_engine(found.folder, found.settings, options)
 
     return found.description if config.has_model else "a script answers, no model", make_engine
-
-
-def find_script(config: EmulatorConfig) -> tuple[ScriptFile | None, Script | None]:
-    """The file of the script that `config` names, to be followed, and what it holds.
-
-    Raises:
-        EmulatorError: it can't be used.
-    """
-    name = config.script_name
-    if name is None or name == _NOTHING:
-        return None, None
-    from phi_emulator.scripts.errors import ScriptError  # noqa: PLC0415 - most emulators have none
-    from phi_emulator.scripts.file import ScriptFile, of_traces  # noqa: PLC0415
-
-    if name == _TRACES:
-        return None, of_traces()
-    try:
-        file = ScriptFile(Path(name).expanduser())
-        script = file.read()
-    except ScriptError as error:
-        raise EmulatorError(f"the script can't be used: {error}") from error
-    needed_by = None if config.has_model else script.model_needed_by
-    if needed_by is not None:
-        raise EmulatorError(
-            f"the script can't be used: {name}: {needed_by} needs a model, and none is loaded: "
-            "use `--script FILE` in the place of `--model scripted:FILE`"
-        )
-    return file, script
 
 
 def _warm(make_engine: Callable[[], Engine]) -> Callable[[], Engine]:
@@ -193,7 +161,10 @@ class Emulator:
         """
         if self._socket is not None:
             raise EmulatorError("the emulator was started before: make a new one")
-        script_file, script = find_script(self.config)
+        try:
+            script_file, script = open_script(self.config)
+        except ScriptError as error:
+            raise EmulatorError(f"the script can't be used: {error}") from error
         make_engine = self._make_engine
         if make_engine is None:
             self.description, make_engine = find_model(self.config)
@@ -285,6 +256,7 @@ class Emulator:
         # The server's own limit is for connections that neither end nor ever ask anything.
         server.config.timeout_graceful_shutdown = math.ceil(patience + _GRACE_S)
         server.should_exit = True
+        self._started.feeds.close()
         thread.join(patience)
         source.stop()
         thread.join()
@@ -379,9 +351,7 @@ class Emulator:
     def __enter__(self) -> Self:
         return self.start()
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         self.stop()
 
     @property

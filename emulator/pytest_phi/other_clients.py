@@ -91,8 +91,8 @@ class AzureGuard:
 
     def _replace(self, place: Any, name: str, value: Callable[[Any], Any]) -> None:
         """Have a function stand there that is made of what does."""
-        own: dict[str, Any] = vars(place)
-        self._replaced.append((place, name, own.get(name)))
+        own: Any = place.__dict__.get(name)
+        self._replaced.append((place, name, own))
         setattr(place, name, value(getattr(place, name)))
 
     def _sockets(self, module: ModuleType) -> None:

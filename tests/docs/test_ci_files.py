@@ -35,7 +35,7 @@ COMPOSE = next(file for file in FILES if file.schema == "vendor.compose-spec").d
 def test_all_are_found() -> None:
     assert sorted(file.schema.partition(".")[2] for file in FILES) == [
         "azure-pipelines", "compose-spec", "github-actions", "github-workflows", "github-workflows",
-        "github-workflows", "gitlab-ci", "gitlab-ci",
+        "github-workflows", "github-workflows", "gitlab-ci", "gitlab-ci",
     ]  # fmt: skip
 
 

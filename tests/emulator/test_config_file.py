@@ -15,6 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from phi_emulator.command_line.commands import phi_emulator
 from phi_emulator.config import SETTINGS, ConfigError, EmulatorConfig, read_sources
+from phi_emulator.scripts.rules import Script
 from phi_emulator.settings.schema import schema_of
 from phi_emulator.settings.sources import FILE_NAME, find_file
 
@@ -24,7 +25,7 @@ WHOLE = """\
 host = "127.0.0.1"
 port = 0
 key = "mine-and-nobody-elses"
-model = "scripted:answers.toml"
+model = "scripted:nothing"
 home = "models"
 deployments = ["a", "b"]
 queue_seconds = 2
@@ -47,6 +48,16 @@ when.surface = "serverless"
 [[faults]]
 effect = "error"
 error = "engine_failed"
+
+[script]
+miss = "fail"
+
+[[script.rule]]
+contains = "17 * 24"
+answer = "408"
+
+[[script.rule]]
+answers = ["one", { answer = "two", fault = "stall tokens=1" }]
 """
 
 
@@ -73,6 +84,9 @@ def test_a_file_may_have_all_of_it(tmp_path: Path) -> None:
     assert [rule.word for rule in config.rules] == ["sword"]
     assert [rule.fault.effect.name for rule in config.fault_rules] == ["stall", "error"]
     assert config.latency_profile is not None
+    assert isinstance(config.script, Script)
+    assert [rule.place for rule in config.script.rules] == [f"{FILE_NAME}:{line}" for line in (31, 35)]
+    assert config.script.miss == "fail"
     SCHEMA.validate(tomllib.loads(WHOLE))
 
 
@@ -143,6 +157,16 @@ def test_paths_are_relative_to_the_file_and_names_stay_names(
         (
             "[[faults]]\neffect = 'stall'\nwhen.surfac = 'x'\n",
             "3: faults[0].when.surfac: there is no such condition",
+        ),
+        (
+            "[[script.rule]]\nanswer = 'a'\n\n[[script.rule]]\nanswr = 'b'\n",
+            "5: script.rule[1].answr: there is nothing of that name: did you mean `answer`?",
+        ),
+        ("[script]\n\nmis = 'fail'\n[[script.rule]]\nanswer = 'a'\n", "3: script.mis: there is nothing"),
+        ("[script]\nmiss = 'fail'\n", "1: script: a list of rules is expected under `rule`"),
+        (
+            "[[script.rule]]\nexact = 'a'\nfault = 'stal'\n",
+            "3: script.rule[0].fault.effect: `stal` is no effect",
         ),
         ("[latency]\nfirst = '1ms'\nrat = '1/s'\n", "3: latency.rat: there is no such key"),
         ("[content_filter.hate]\nx = 'huge'\n", "2: content_filter.hate.x: `huge` is no severity"),
@@ -304,13 +328,48 @@ EFFECTS = st.fixed_dictionaries(
         ),
     },
 )
+SPOKEN = st.sampled_from(["a", "\0", "\ud800"]) | SCALARS
+REPLIES: dict[str, st.SearchStrategy[Any]] = {
+    "answer": SPOKEN,
+    "reasoning": SPOKEN,
+    "trace": st.sampled_from(["two-boxes", "x"]),
+    "model": st.booleans(),
+    "chunks": st.sampled_from(["token", ["a", "b"], [""], []]) | SCALARS,
+    "finish_reason": st.sampled_from(["length", "x"]),
+    "usage": st.dictionaries(st.sampled_from(["prompt_tokens", "x"]), SCALARS, max_size=2) | SCALARS,
+    "fault": EFFECTS | SCALARS,
+}
+SCRIPTS = st.fixed_dictionaries(
+    {
+        "rule": st.lists(
+            st.fixed_dictionaries(
+                {},
+                optional={
+                    **REPLIES,
+                    "exact": SCALARS,
+                    "regex": st.sampled_from(["a+", "(", 3]),
+                    "schema": st.sampled_from([True, {"type": "object"}, {"type": "x"}, 3]),
+                    "turn": st.sampled_from([1, 0, "2-3", "2-", "x", "3-2", 2.0]),
+                    "when": st.dictionaries(st.sampled_from(["surface", "call", "x"]), SCALARS, max_size=2),
+                    "times": SCALARS,
+                    "answers": st.lists(SPOKEN | st.fixed_dictionaries({}, optional=REPLIES), max_size=2),
+                    "repeat": st.booleans() | SCALARS,
+                    "x": SCALARS,
+                },
+            ),
+            max_size=2,
+        )
+    },
+    optional={"miss": st.sampled_from(["fail", "model", "x", 1]), "x": SCALARS},
+)
 VALUES = SCALARS | st.lists(SCALARS | EFFECTS, max_size=2) | st.dictionaries(NAMES, SCALARS, max_size=2)
 
 
-@settings(max_examples=500, deadline=None)
-@given(NAMES, VALUES)
-def test_the_schema_takes_what_the_reader_takes(name: str, value: Any) -> None:
+@settings(max_examples=700, deadline=None)
+@given(st.tuples(NAMES, VALUES) | st.tuples(st.just("script"), SCRIPTS))
+def test_the_schema_takes_what_the_reader_takes(pair: tuple[str, Any]) -> None:
     """Where a value passes the one and not the other, it is for a reason that no schema says."""
+    name, value = pair
     if value is None:
         return  # TOML has no such value
     kind = SETTINGS[name].kind if name in SETTINGS else None
@@ -337,6 +396,19 @@ SAID_BY_NO_SCHEMA = (
     "script's file is missing",
     "holds no call",
     "is said by",  # an error that the surface doesn't say
+    # What of a script goes together, and what is written in a language of its own.
+    "says no answer",
+    "can't both be",
+    "is the whole answer",
+    "only the answer of a script can have it",
+    "it is about a list of `answers`",
+    "is no JSON Schema that can be used",
+    "is no regular expression",
+    "NUL",
+    "half of a surrogate pair",
+    "write it as `stall tokens=2 seconds=5`",
+    "is no `name=value`",
+    "script.rule",
 )
 
 

@@ -174,10 +174,54 @@ def test_a_script_without_a_file_is_no_setting() -> None:
         ConfigError, match=r"the script's file is missing: name it as in scripted:answers\.toml"
     ):
         EmulatorConfig(model="scripted:")
-    assert EmulatorConfig(model="scripted:~/a.toml").script_name == "~/a.toml"
-    assert EmulatorConfig(model=r"scripted:C:\a.toml").script_name == r"C:\a.toml"
-    assert EmulatorConfig(model="scripted").script_name is None
-    assert EmulatorConfig(model="phi:scripted:x").script_name is None
+    assert EmulatorConfig(model="scripted:~/a.toml").script_source == "~/a.toml"
+    assert EmulatorConfig(model=r"scripted:C:\a.toml").script_source == r"C:\a.toml"
+    assert EmulatorConfig(model="scripted").script_source is None
+    assert EmulatorConfig(model="phi:scripted:x").script_source is None
+
+
+def test_a_file_of_settings_has_rules_faults_and_latency_of_its_own(tmp_path: Path) -> None:
+    """Without a model, without another file, and what nearly matched is said with its line."""
+    path = tmp_path / "phi-emulator.toml"
+    path.write_text(
+        """\
+port = 0
+model = "scripted:nothing"
+latency = { first = "30ms" }
+
+[[faults]]
+effect = "retry_after"
+seconds = 0.01
+times = 1
+when.surface = "openai_v1"
+
+[[script.rule]]
+contains = "17 * 24"
+answer = "408"
+""",
+        encoding="utf-8",
+    )
+    retried: list[object] = []
+    with Emulator(EmulatorConfig.from_file(path)) as emulator:
+        client = PhiClient(
+            emulator.endpoint_of("openai_v1"), emulator.key, on_retry=retried.append, model="m"
+        )
+        with client:
+            assert client.complete("What is 17 * 24?").content == "408"
+            with pytest.raises(BadRequestError, match=r"rule 1 \(phi-emulator\.toml:11\)"):
+                client.complete("What is 17 * 25?")
+        assert len(retried) == 1
+        assert emulator.latency.count().answers == 1
+        # Reset is back to the file's own rules.
+        emulator.script.set([{"answer": "other"}])
+        emulator.reset()
+        assert [one.rule["place"] for one in emulator.script.counts()] == ["phi-emulator.toml:11"]
+
+
+def test_a_script_of_the_settings_that_needs_a_model_is_said_before_anything_listens() -> None:
+    config = EmulatorConfig(port=0, model="scripted:nothing", script={"rule": [{"model": True}]})
+    with pytest.raises(EmulatorError, match="the script can't be used: rule 1 needs a model"):
+        Emulator(config).start()
 
 
 def run(*words: str) -> subprocess.CompletedProcess[str]:

@@ -13,7 +13,7 @@ from typing import Final
 from urllib.parse import urlencode
 
 from phi_client.contract.dialects import DIALECTS
-from phi_client.contract.emulator import EMULATOR_ALIAS, EMULATOR_ENDPOINT, EMULATOR_KEY
+from phi_client.contract.emulator import EMULATOR_ALIAS, EMULATOR_ENDPOINT, EMULATOR_KEY, EMULATOR_PLACE
 from phi_emulator.config import SETTINGS, EmulatorConfig
 from phi_emulator.doctor.forecast import rate_phrase
 from phi_emulator.emulator import Emulator
@@ -55,6 +55,8 @@ def make_banner(emulator: Emulator, width: int | None = None, platform: str = sy
         *(f"  {line}" for line in _exports(emulator, platform)),
         "Or ask it at once:",
         f"  {_request(emulator, platform)}",
+        "See what is asked and answered:",
+        f"  {emulator.root}{EMULATOR_PLACE}/",
         "Ctrl-C stops it.",
     ]
     return "\n".join(lines)

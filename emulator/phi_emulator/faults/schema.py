@@ -9,7 +9,7 @@ from phi_client.contract.service import SURFACES
 from phi_emulator.faults.catalogue import EFFECTS, Effect, Parameter
 from phi_emulator.faults.rules import CONDITIONS, MOST_COUNTED, MOST_RULES
 
-__all__ = ["rules_schema"]
+__all__ = ["fault_schema", "rules_schema", "when_schema"]
 
 _HEADER: Final = {"type": "string", "pattern": "^[ -~]*[!-~][ -~]*$"}
 _CALL: Final = "^\\s*[0-9]{1,9}(-([0-9]{1,9})?)?\\s*$"
@@ -21,10 +21,29 @@ def _count(least: int) -> dict[str, Any]:
 
 def rules_schema() -> dict[str, Any]:
     """A list of rules."""
-    return {"type": "array", "maxItems": MOST_RULES, "items": {"anyOf": [*map(_rule, EFFECTS.values())]}}
+    rules = [
+        _fault(effect, times={**_count(1), "description": "how often at most"}, when=when_schema())
+        for effect in EFFECTS.values()
+    ]
+    return {"type": "array", "maxItems": MOST_RULES, "items": {"anyOf": rules}}
 
 
-def _rule(effect: Effect) -> dict[str, Any]:
+def fault_schema() -> dict[str, Any]:
+    """An effect with its parameters, and no rule of its own."""
+    return {"anyOf": [_fault(effect) for effect in EFFECTS.values()]}
+
+
+def when_schema() -> dict[str, Any]:
+    """What a rule asks of a call."""
+    return {
+        "type": "object",
+        "description": "which calls meet it",
+        "properties": dict(_conditions()),
+        "additionalProperties": False,
+    }
+
+
+def _fault(effect: Effect, **more: dict[str, Any]) -> dict[str, Any]:
     parameters = effect.parameters
     return {
         "type": "object",
@@ -32,13 +51,7 @@ def _rule(effect: Effect) -> dict[str, Any]:
         "properties": {
             "effect": {"const": effect.name},
             **{parameter.name: _parameter(parameter) for parameter in parameters},
-            "times": {**_count(1), "description": "how often at most"},
-            "when": {
-                "type": "object",
-                "description": "which calls meet it",
-                "properties": dict(_conditions()),
-                "additionalProperties": False,
-            },
+            **more,
         },
         "required": ["effect", *(one.name for one in parameters if one.default is None)],
         "additionalProperties": False,

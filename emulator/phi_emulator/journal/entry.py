@@ -9,8 +9,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, TypeAlias
 
+from phi_emulator.journal.sent import Sent
 from phi_emulator.journal.spent import Spent
 from phi_emulator.journal.timeline import Timeline
+from phi_emulator.journal.tokens import FaultAt, Token
+from phi_emulator.journal.why_slow import WhySlow, why_slow
 
 __all__ = ["Difference", "Ending", "JournalEntry", "Texts", "TokensUsed"]
 
@@ -95,6 +98,8 @@ class JournalEntry:
     """As the client was told, also by a fault."""
     fault: Mapping[str, Any] | None = None
     """The fault that it met, as a table."""
+    fault_at: FaultAt | None = None
+    """Where it struck: `ms` since the request came in, `bytes` of the answer's body before; `None` where it did not."""
     scripted: str | None = None
     """The rule of a script that answered."""
     latency: str | None = None
@@ -111,6 +116,20 @@ class JournalEntry:
     """The pieces of the answer's body."""
     texts: Texts | None = field(default=None, repr=False)
     """`request` (its body), `answer`, `reasoning`; `None` where they were not asked for."""
+    sent: Sent | None = field(default=None, repr=False)
+    """The answer's body as it went out, in Python alone; `None` without texts, and where it repeats a credential."""
+
+    @property
+    def why_slow(self) -> WhySlow:
+        """Where the time went: a sentence, and the parts by their share."""
+        return why_slow(self)
+
+    @property
+    def tokens(self) -> list[Token]:
+        """The answer as a line of tokens with their times."""
+        from phi_emulator.journal.pages import tokens_of  # noqa: PLC0415 - pages are made of entries
+
+        return tokens_of(self)
 
     @property
     def is_over(self) -> bool:

@@ -8,12 +8,13 @@ from __future__ import annotations
 import threading
 import time
 from collections import OrderedDict, deque
-from collections.abc import Callable, Iterator
-from typing import Final, TypeAlias
+from collections.abc import Callable, Iterator, Sequence
+from typing import Final, NamedTuple, Protocol, TypeAlias
 
 from phi_emulator.journal.entry import JournalEntry
+from phi_emulator.journal.tokens import FaultAt, Piece, TokenReader
 
-__all__ = ["Journal", "JournalTimeoutError"]
+__all__ = ["Journal", "JournalTimeoutError", "Watchable"]
 
 _MOST_BYTES: Final = 64 * 1024 * 1024
 _MOST_SCOPES: Final = 1000
@@ -23,6 +24,52 @@ _OF_AN_ENTRY: Final = 4 * 1024
 
 MakeEntry: TypeAlias = Callable[[int | None], JournalEntry]
 """An exchange as it stands now, with the number that it has, or without one while it runs."""
+
+
+class Watchable(Protocol):
+    """An exchange that runs, for whoever looks at it; all of this belongs to the thread that serves it."""
+
+    @property
+    def id(self) -> str:
+        """The request id that the client is told."""
+        ...
+
+    @property
+    def scope(self) -> str:
+        """The request's scope."""
+        ...
+
+    @property
+    def progress(self) -> object:
+        """By which the engine knows it; `None` while it does not."""
+        ...
+
+    @property
+    def is_over(self) -> bool:
+        """Whether nothing more comes of it."""
+        ...
+
+    @property
+    def fault_at(self) -> FaultAt | None:
+        """Where its fault struck, once it did."""
+        ...
+
+    def row(self) -> JournalEntry:
+        """How it stands, without texts."""
+        ...
+
+    def reader(self) -> TokenReader | None:
+        """A reader of its answer, once that has begun."""
+        ...
+
+    def pieces(self, offset: int) -> Sequence[Piece]:
+        """The pieces of the answer's body from so many bytes on."""
+        ...
+
+
+class _Running(NamedTuple):
+    make: MakeEntry
+    watched: Watchable | None
 
 
 class JournalTimeoutError(TimeoutError):
@@ -36,14 +83,14 @@ class Journal:
     thousand scopes the one that was not used for longest is forgotten.
     """
 
-    def __init__(self, *, most: int = 1000, most_bytes: int = _MOST_BYTES, keeps_texts: bool = False) -> None:
+    def __init__(self, *, most: int = 1000, most_bytes: int = _MOST_BYTES) -> None:
         self.most = most
         """Of each scope; 0 keeps none."""
-        self.keeps_texts = keeps_texts
-        """Whether what was asked and answered is kept."""
+        self.changes = 0
+        """Grows with each exchange that begins or ends, and whenever what is kept is forgotten."""
         self._most_bytes = most_bytes
         self._changed = threading.Condition()
-        self._running: dict[object, MakeEntry] = {}
+        self._running: dict[object, _Running] = {}
         # What has ended, and is made into an entry when somebody looks, or nobody waits for anything.
         self._unmade: deque[tuple[int, MakeEntry]] = deque()
         self._scopes: OrderedDict[str, _Kept] = OrderedDict()
@@ -80,7 +127,30 @@ class Journal:
 
     def find(self, request_id: str) -> JournalEntry | None:
         """The exchange with this request id, as the client was told."""
-        return next((one for one in reversed(self.exchanges()) if one.id == request_id), None)
+        with self._changed:
+            for running in self._running.values():
+                if running.watched is None or running.watched.id == request_id:
+                    entry = running.make(None)
+                    if entry.id == request_id:
+                        return entry
+            self._make_all()
+            kept = (entry for one in self._scopes.values() for entry in reversed(one.entries))
+            return next((entry for entry in kept if entry.id == request_id), None)
+
+    def watched(self, request_id: str) -> Watchable | None:
+        """The exchange with this request id, while it runs."""
+        return next((one for one in self.all_watched() if one.id == request_id), None)
+
+    def all_watched(self, *, scope: str | None = None) -> list[Watchable]:
+        """The exchanges that run."""
+        with self._changed:
+            running = [one.watched for one in self._running.values()]
+        return [one for one in running if one is not None and scope in (None, one.scope)]
+
+    def ended(self, *, scope: str | None = None, after: int = 0) -> list[JournalEntry]:
+        """The exchanges that have ended after a number, in the order of their ends."""
+        with self._changed:
+            return self._ended(scope, after)
 
     def wait_for(
         self, count: int = 1, *, scope: str | None = None, after: int = 0, seconds: float = 10.0
@@ -106,6 +176,7 @@ class Journal:
         """Forget what has ended, of one scope or of all. Numbers go on where they are."""
         with self._changed:
             self._make_all()
+            self.changes += 1
             for name in [*self._scopes] if scope is None else [scope]:
                 self._forget_scope(name)
 
@@ -122,19 +193,21 @@ class Journal:
 
     # What follows is for whoever sees the exchanges.
 
-    def begin(self, key: object, snapshot: MakeEntry) -> None:
+    def begin(self, key: object, snapshot: MakeEntry, watched: Watchable | None = None) -> None:
         """An exchange has begun; `snapshot` says at any time, on any thread, how it stands."""
         with self._changed:
-            self._running[key] = snapshot
+            self._running[key] = _Running(snapshot, watched)
+            self.changes += 1
 
     def end(self, key: object) -> None:
         """It is over. Does no harm twice. Its entry is made later, by `tidy` or for whoever looks."""
         with self._changed:
-            snapshot = self._running.pop(key, None)
-            if snapshot is None or self.most <= 0:
+            running = self._running.pop(key, None)
+            if running is None or self.most <= 0:
                 return
             self._last += 1
-            self._unmade.append((self._last, snapshot))
+            self.changes += 1
+            self._unmade.append((self._last, running.make))
             if len(self._unmade) > _MOST_UNMADE:
                 self._make_one()
             self._changed.notify_all()
@@ -191,7 +264,7 @@ class Journal:
         return found
 
     def _still_running(self, scope: str | None) -> list[JournalEntry]:
-        found = [snapshot(None) for snapshot in self._running.values()]
+        found = [one.make(None) for one in self._running.values()]
         return [one for one in found if scope in (None, one.scope)]
 
 
@@ -225,4 +298,5 @@ def _size_of(entry: JournalEntry) -> int:
     said = 0
     if entry.texts is not None:
         said = 4 * (len(entry.texts.request) + len(entry.texts.answer) + len(entry.texts.reasoning))
-    return _OF_AN_ENTRY + heads + len(entry.scope) + said + entry.timeline.memory
+    sent = 0 if entry.sent is None else entry.sent.memory
+    return _OF_AN_ENTRY + heads + len(entry.scope) + said + sent + entry.timeline.memory

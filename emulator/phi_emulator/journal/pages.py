@@ -6,10 +6,12 @@ from collections.abc import Iterator
 from dataclasses import asdict
 from typing import Any, Final
 
+from phi_client.contract.service import SURFACES
 from phi_emulator.journal.entry import JournalEntry
+from phi_emulator.journal.tokens import Piece, Token, TokenReader
 from phi_emulator.models.printable import printable
 
-__all__ = ["describe", "to_json"]
+__all__ = ["describe", "to_json", "tokens_of"]
 
 _MOST_SHOWN: Final = 400
 """Characters of a text that are shown."""
@@ -41,7 +43,8 @@ def _rows(entry: JournalEntry) -> Iterator[tuple[str, str]]:
         yield "sampling", sampling + (", streamed" if entry.streamed else "")
     if entry.fault is not None:
         effect, *values = entry.fault.items()
-        yield "fault", " ".join((str(effect[1]), *(f"{name}={value}" for name, value in values)))
+        struck = "" if entry.fault_at is None else f", struck at {_ms(entry.fault_at.ms)}"
+        yield "fault", " ".join((str(effect[1]), *(f"{name}={value}" for name, value in values))) + struck
     if entry.scripted is not None:
         yield "script", entry.scripted
     if entry.latency is not None:
@@ -96,13 +99,35 @@ def to_json(entry: JournalEntry, *, whole: bool = False) -> dict[str, Any]:
     told["spent"] = {name: round(ms, 3) for name, ms in asdict(entry.spent).items()} | {
         "total_ms": round(entry.spent.total_ms, 3)
     }
+    told["fault_at"] = None if entry.fault_at is None else entry.fault_at.to_json()
     told["chunks"] = len(entry.timeline)
     if whole:
         told["request_headers"] = dict(entry.request_headers)
         told["response_headers"] = dict(entry.response_headers)
         told["timeline"] = [[round(chunk.ms, 3), chunk.size, chunk.events] for chunk in entry.timeline]
         told["texts"] = None if entry.texts is None else asdict(entry.texts)
+        told["why_slow"] = entry.why_slow.to_json()
+        told["tokens"] = [one.to_json() for one in entry.tokens]
     return told
+
+
+def tokens_of(entry: JournalEntry) -> list[Token]:
+    """An answer as a line of tokens."""
+    surface = SURFACES.get(entry.surface)
+    if surface is None:
+        return []
+    is_stream = entry.response_headers.get("content-type", "").startswith("text/event-stream")
+    reader = TokenReader(surface, entry.route, is_stream=is_stream)
+    return reader.read(_pieces(entry), entry.fault_at, is_last=entry.is_over)
+
+
+def _pieces(entry: JournalEntry) -> Iterator[Piece]:
+    body = b"" if entry.sent is None else entry.sent.body
+    place = 0
+    for chunk in entry.timeline:
+        end = place + chunk.size
+        yield Piece(chunk.ms, chunk.size, chunk.events, body[place:end] if end <= len(body) else None)
+        place = end
 
 
 def _ms(ms: float) -> str:
@@ -118,6 +143,7 @@ def _times(entry: JournalEntry) -> str:
         ("prefill", spent.prefill_ms),
         ("decode", spent.decode_ms),
         ("web", spent.web_ms),
+        *([("client", spent.client_ms)] if spent.client_ms else []),
     )
     held = f"; {_ms(spent.held_ms)} of it waited on purpose" if spent.held_ms else ""
     return ", ".join(f"{name} {_ms(ms)}" for name, ms in parts) + held

@@ -4,6 +4,7 @@ It must not know a clock: it is told when what happened.
 
     received    queued     admitted   first token    last token   over
        ├── web ───┼── queue ──┼── prefill ──┼── decode ──┼── web ──┤
+       └ client ┘                                        └ client ┘    what of it the client was waited for
 """
 
 from __future__ import annotations
@@ -27,13 +28,15 @@ class Spent:
     """From the first token to the last one."""
     web_ms: float = 0.0
     """All else: the body was read and checked, the prompt encoded, the answer written; also waits on purpose."""
+    client_ms: float = 0.0
+    """Waited for the client: for its body, and, when no token was missing any more, until it took the bytes."""
     held_ms: float = 0.0
     """How long a fault or a latency profile waited on purpose. It runs beside the parts and is none of them."""
 
     @property
     def total_ms(self) -> float:
         """From the request's head to the end of the answer."""
-        return self.queue_ms + self.prefill_ms + self.decode_ms + self.web_ms
+        return self.queue_ms + self.prefill_ms + self.decode_ms + self.web_ms + self.client_ms
 
     @classmethod
     def between(
@@ -46,10 +49,12 @@ class Spent:
         first_token: float | None = None,
         ended: float | None = None,
         held: float = 0.0,
+        client: float = 0.0,
     ) -> Self:
         """The parts of what was `received` and is `over`; all in seconds of one clock.
 
         What has not come about, `None`, never did: a request that left while it waited spent all of that in the queue.
+        `client` is how long the client was waited for, before the queue and after the last token.
         """
         over = max(received, over)
         marks = [received]
@@ -60,7 +65,13 @@ class Spent:
         before, queue, prefill, decode = (
             (end - begin) * 1000 for begin, end in pairwise([*marks, *[over] * (5 - len(marks))])
         )
-        after = (over - marks[-1]) * 1000
+        outside = before + (over - marks[-1]) * 1000
+        waited = min(client * 1000, outside)
         return cls(
-            queue_ms=queue, prefill_ms=prefill, decode_ms=decode, web_ms=before + after, held_ms=held * 1000
+            queue_ms=queue,
+            prefill_ms=prefill,
+            decode_ms=decode,
+            web_ms=outside - waited,
+            client_ms=waited,
+            held_ms=held * 1000,
         )

@@ -7,9 +7,9 @@ from typing import Any, Final
 from phi_emulator.documents import DocumentError, shown
 from phi_emulator.models.strict_json import object_of
 
-__all__ = ["ScriptError", "read_spoken", "read_table", "read_text", "read_whole", "script_error"]
+__all__ = ["MOST", "ScriptError", "read_spoken", "read_table", "read_text", "read_whole", "script_error"]
 
-_MOST: Final = 1_000_000_000
+MOST: Final = 1_000_000_000
 
 
 class ScriptError(DocumentError):
@@ -66,6 +66,6 @@ def read_whole(value: object, *path: str | int, least: int) -> int:
     Raises:
         ScriptError: it is something else.
     """
-    if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= _MOST:
+    if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= MOST:
         raise ScriptError(f"{shown(value)} is no whole number from {least} on", *path)
     return value

@@ -8,7 +8,6 @@ read, and so that two changes within a tick of the file system's clock are two.
 
 from __future__ import annotations
 
-import re
 import threading
 import time
 from collections.abc import Callable
@@ -16,7 +15,6 @@ from pathlib import Path
 from typing import Final, NamedTuple
 
 from phi_emulator.documents import DocumentError, read_document
-from phi_emulator.models.strict_json import list_of, object_of
 from phi_emulator.scripts.errors import ScriptError, script_error
 from phi_emulator.scripts.rules import Script, read_script
 from phi_emulator.scripts.traces import TRACES
@@ -27,7 +25,6 @@ MOST_BYTES: Final = 4 * 2**20
 """How large a file may be."""
 _SETTLED_S: Final = 0.03
 _MOST_WAIT_S: Final = 1.0
-_HEADER: Final = re.compile(r"^[ \t]*\[\[[ \t]*rule[ \t]*\]\]", re.MULTILINE)
 
 
 class _Signature(NamedTuple):
@@ -106,16 +103,8 @@ def read_file(path: Path) -> Script:
         document = read_document(path, MOST_BYTES)
     except DocumentError as error:
         raise script_error(error) from None
-    text = document.text
-    headers = [text.count("\n", 0, found.start()) + 1 for found in _HEADER.finditer(text)]
-    rules = list_of((object_of(document.value) or {}).get("rule")) or []
-
-    def place(number: int) -> str:
-        # Only if each of them is a rule's: such a line may stand in a text, too.
-        return f"{path.name}:{headers[number]}" if len(headers) == len(rules) else path.name
-
     try:
-        return read_script(document.value, place)
+        return read_script(document.value).placed(document.places_of_tables("rule"))
     except ScriptError as error:
         raise document.placed(error) from None
 
@@ -124,7 +113,7 @@ def of_traces() -> Script:
     """A script of the canned traces: a message that names one gets it, and others get them in turn."""
     named = [{"contains": name, "trace": name} for name in TRACES]
     in_turn = {"answers": [{"trace": name} for name in TRACES], "repeat": True}
-    return read_script({"rule": [*named, in_turn]}, lambda number: "traces")  # noqa: ARG005 - all are of one place
+    return read_script({"rule": [*named, in_turn]}).placed(lambda _: "traces")
 
 
 def _signature(path: Path) -> _Signature | None:

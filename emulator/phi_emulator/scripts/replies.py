@@ -27,7 +27,7 @@ from phi_emulator.scripts.errors import (
 )
 from phi_emulator.scripts.traces import TRACES
 
-__all__ = ["REPLIES", "Reply", "read_reply"]
+__all__ = ["REPLIES", "USAGE", "Reply", "read_reply"]
 
 REPLIES: Final[Mapping[str, str]] = {
     "answer": "the text of the answer",
@@ -46,7 +46,7 @@ REPLIES: Final[Mapping[str, str]] = {
 _TEXTS: Final = ("answer", "reasoning")
 _IN_PLACE: Final = ("error", "retry_after")
 """Effects that leave nothing to answer."""
-_USAGE: Final = ("prompt_tokens", "completion_tokens", "total_tokens")
+USAGE: Final = ("prompt_tokens", "completion_tokens", "total_tokens")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -153,8 +153,8 @@ def _read_end(value: object) -> EndReason:
 def _read_usage(value: object) -> Mapping[str, int]:
     given: dict[str, int] = {}
     for key, count in read_table(value, "usage").items():
-        if key not in _USAGE:
-            raise ScriptError(f"there is nothing of that name{near(key, _USAGE)}", "usage", key)
+        if key not in USAGE:
+            raise ScriptError(f"there is nothing of that name{near(key, USAGE)}", "usage", key)
         given[key] = read_whole(count, "usage", key, least=0)
     return MappingProxyType(given)
 

@@ -27,6 +27,7 @@ from phi_emulator.scripts.replies import REPLIES, Reply, read_reply
 __all__ = [
     "FILE_KEYS",
     "MISSES",
+    "MOST_RULES",
     "RULE_KEYS",
     "Missed",
     "Rule",
@@ -122,14 +123,19 @@ class Script:
                 return f"rule {number}"
         return None
 
+    def placed(self, place: Callable[[int], str]) -> Script:
+        """The same, whose n-th rule, from 0, stands at `place(n)`."""
+        rules = (replace(rule, place=place(number)) for number, rule in enumerate(self.rules))
+        return replace(self, rules=tuple(rules))
+
     def in_scope(self, scope: str) -> Script:
         """The same for one scope alone."""
         own = (replace(rule, when=replace(rule.when, scope=scope)) for rule in self.rules)
         return replace(self, rules=tuple(own))
 
 
-def read_script(document: object, place: Callable[[int], str] = lambda number: "") -> Script:  # noqa: ARG005 - its name
-    """The script in what was read from a file, or from the body of a request; `place` says where a rule stands.
+def read_script(document: object) -> Script:
+    """The script in what was read from a file, or from the body of a request.
 
     Raises:
         ScriptError: it holds something else.
@@ -146,7 +152,7 @@ def read_script(document: object, place: Callable[[int], str] = lambda number: "
     rules: list[Rule] = []
     for number, table in enumerate(tables):
         try:
-            rules.append(replace(read_rule(table), place=place(number)))
+            rules.append(read_rule(table))
         except ScriptError as error:
             raise error.under("rule", number) from None
     return Script(rules=tuple(rules), miss=read_miss(given["miss"]) if "miss" in given else None)

@@ -41,6 +41,8 @@ class Behaviour:
     """How long an answer may take before 408, or before its stream is broken off; `None` is no limit."""
     loose: bool = False
     """Take any `api-version`."""
+    keeps_texts: bool = False
+    """Keep in the journal what is asked and answered."""
     faults: tuple[Rule, ...] = ()
     """What goes wrong with answers, and when."""
     script: ScriptRules = field(default_factory=ScriptRules)

@@ -20,7 +20,7 @@ from phi_emulator.engine.errors import EngineError
 from phi_emulator.engine.protocol import EngineInfo, Message, Sampling
 from phi_emulator.engine.serving.generation import Generation
 from phi_emulator.engine.serving.lanes import Lanes
-from phi_emulator.engine.serving.source import AnswerSource, Counts, SourceStatus
+from phi_emulator.engine.serving.source import AnswerSource, Counts, EngineView, SourceStatus
 from phi_emulator.service.behaviour import Behaviour
 from phi_emulator.service.content_filter import AnswerFilter, ContentFilter
 from phi_emulator.service.errors import ServiceError, error_of_engine, error_of_limit
@@ -249,6 +249,16 @@ class ChatService:
     def health(self) -> SourceStatus:
         """Whether the engine answers, and whether it ever broke."""
         return self._source.status
+
+    @property
+    def engine(self) -> EngineView:
+        """Who runs and who waits now."""
+        return self._source.view
+
+    @property
+    def counts(self) -> Counts:
+        """What became of the requests so far."""
+        return self._source.counts
 
     @property
     def status(self) -> ServiceStatus:

@@ -11,16 +11,30 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
-from phi_emulator.documents import DocumentError, items_of, near, number, shown, text
+from phi_emulator.documents import Document, DocumentError, items_of, near, number, shown, text
 
-__all__ = ["MOST", "Choice", "FilePath", "Kind", "Number", "Switch", "Text", "Texts", "Whole"]
+__all__ = ["MOST", "Choice", "FilePath", "Kind", "Number", "Switch", "Text", "Texts", "Where", "Whole"]
 
 MOST: Final = 1_000_000_000
 """The largest number of anything: 31 years in seconds, a gigabyte in bytes."""
+MOST_TEXTS: Final = 1000
 _YES: Final = ("yes", "y", "true", "on", "1")
 _NO: Final = ("no", "n", "false", "off", "0")
+
+
+class Where(NamedTuple):
+    """Where in a file a value stands."""
+
+    document: Document
+    name: str
+    """The key of the file."""
+
+    @property
+    def folder(self) -> Path:
+        """The one from which paths in the file lead."""
+        return Path(self.document.source).absolute().parent
 
 
 class Kind:
@@ -60,6 +74,14 @@ class Kind:
         """
         return text(value)
 
+    def read_sent(self, value: object) -> Any:
+        """The value as it is used, from a request, which may name no file.
+
+        Raises:
+            DocumentError: it can't be.
+        """
+        return self.read(value)
+
     def load(self, value: Any) -> Any:
         """What the value names, where it names something that is read once.
 
@@ -68,8 +90,8 @@ class Kind:
         """
         return value
 
-    def located(self, value: Any, folder: Path) -> Any:  # noqa: ARG002 - for those that name files
-        """The value, as it is meant in a file in `folder`."""
+    def located(self, value: Any, where: Where) -> Any:  # noqa: ARG002 - for those that name files
+        """The value, as it is meant in a file."""
         return value
 
     def shown(self, value: object) -> str:
@@ -225,7 +247,7 @@ class Texts(Kind):
 
     @property
     def schema(self) -> Mapping[str, Any]:
-        return {"type": "array", "items": {"type": "string", "minLength": 1}}
+        return {"type": "array", "items": {"type": "string", "minLength": 1}, "maxItems": MOST_TEXTS}
 
     def parse(self, word: str) -> object:
         return word.replace(",", " ").split()
@@ -234,6 +256,8 @@ class Texts(Kind):
         items = items_of(value)
         if items is None:
             raise DocumentError(f"{shown(value)} is not a list of texts")
+        if len(items) > MOST_TEXTS:
+            raise DocumentError(f"{len(items)} texts, but {MOST_TEXTS} at most")
         for place, item in enumerate(items):
             if not isinstance(item, str) or not item:
                 raise DocumentError(f"{shown(item)} is not a text of one letter or more", place)
@@ -259,5 +283,5 @@ class FilePath(Kind):
             raise DocumentError("the path of a file is expected")
         return path
 
-    def located(self, value: Any, folder: Path) -> Any:
-        return str(folder / Path(value).expanduser())
+    def located(self, value: Any, where: Where) -> Any:
+        return str(where.folder / Path(value).expanduser())

@@ -10,6 +10,7 @@ from enum import StrEnum
 from typing import Any, Final
 
 from phi_emulator.settings.kinds import Kind
+from phi_emulator.settings.parts import Part
 
 __all__ = ["Group", "Setting", "environment_name", "setting", "settings_of"]
 
@@ -26,6 +27,7 @@ class Group(StrEnum):
     LIMITS = "Limits and waiting"
     SPEED = "Speed and memory"
     LOG = "Log and stop"
+    RECORDINGS = "Recordings"
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,8 +39,14 @@ class Setting:
     group: Group
     without: str = ""
     """What happens where it isn't set, if no default says it."""
-    is_of_process: bool = False
-    """Whether it is about an emulator that is a process of its own: `exec` has no such option."""
+    commands: tuple[str, ...] = ("serve", "exec")
+    """Which commands have it as an option. Others may read it too, from the environment or a file."""
+    flag: str = ""
+    """Its option, where that is not called as it is."""
+    part: Part | None = None
+    """Where of a running emulator it is, if it may be changed there."""
+    loaded: str = ""
+    """The field that has what it names, if that is read once."""
     name: str = ""
     """The name of the field, and the key in a file."""
     default: Any = None
@@ -52,15 +60,17 @@ class Setting:
     @property
     def option(self) -> str:
         """Its name on the command line."""
-        return f"--{self.name.replace('_', '-')}"
+        return self.flag or f"--{self.name.replace('_', '-')}"
 
-    def read(self, value: object) -> Any:
-        """The value as it is used; `None` where it may be left out.
+    def read(self, value: object, *, is_sent: bool = False) -> Any:
+        """The value as it is used; `None` where it may be left out. One that `is_sent` in a request names no file.
 
         Raises:
             DocumentError: it can't be.
         """
-        return None if value is None and self.default is None else self.kind.read(value)
+        if value is None and self.default is None:
+            return None
+        return self.kind.read_sent(value) if is_sent else self.kind.read(value)
 
 
 def environment_name(name: str) -> str:
@@ -69,10 +79,19 @@ def environment_name(name: str) -> str:
 
 
 def setting(
-    default: Any, kind: Kind, text: str, group: Group, *, without: str = "", is_of_process: bool = False
+    default: Any,
+    kind: Kind,
+    text: str,
+    group: Group,
+    *,
+    without: str = "",
+    commands: tuple[str, ...] = ("serve", "exec"),
+    flag: str = "",
+    part: Part | None = None,
+    loaded: str = "",
 ) -> Any:
     """A field that is a setting; see `Setting`. Not all kinds of values are in the `repr`."""
-    known = Setting(text, kind, group, without, is_of_process)
+    known = Setting(text, kind, group, without, commands, flag, part, loaded)
     is_told = kind.is_in_repr
     if isinstance(default, dict):
         return field(default_factory=dict[str, Any], repr=is_told, metadata={_KEY: known})

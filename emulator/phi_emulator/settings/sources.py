@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 from phi_emulator.documents import Document, DocumentError, E, near, read_document, table
+from phi_emulator.settings.kinds import Where
 from phi_emulator.settings.setting import Setting, environment_name
 
 __all__ = ["FILE_NAME", "FILE_VARIABLE", "ConfigError", "Origin", "Sources", "find_file"]
@@ -66,17 +67,18 @@ class Sources:
         try:
             given = table(document.value)
             for name, value in given.items():
-                self.values[name] = self._read(name, value, path.absolute().parent)
+                self.values[name] = self._read(value, Where(document, name))
         except DocumentError as error:
             raise document.placed(error) from None
         self.origins |= {name: Origin("file", document.place_of([name])) for name in given}
 
-    def _read(self, name: str, value: object, folder: Path) -> Any:
+    def _read(self, value: object, where: Where) -> Any:
+        name = where.name
         if name not in self.settings:
             raise DocumentError(f"there is no such setting{near(name, self.settings)}", name)
         kind = self.settings[name].kind
         try:
-            return kind.located(kind.read(value), folder)
+            return kind.located(kind.read(value), where)
         except DocumentError as error:
             raise error.under(name) from None
 

@@ -13,30 +13,38 @@ from typing import Any, Final
 from phi_client.contract.dialects import DIALECTS
 from phi_client.contract.service.filter_results import SEVERITIES
 from phi_client.contract.tokens import is_token
-from phi_emulator.documents import DocumentError, items_of, near, table
+from phi_emulator.documents import DocumentError, counted, items_of, near, shown, table, text
 from phi_emulator.faults.rules import Rule as FaultRule
 from phi_emulator.faults.rules import read_rules as read_fault_rules
 from phi_emulator.latency.profile import Profile
 from phi_emulator.latency.reading import is_file as is_latency_file
 from phi_emulator.models.strict_json import object_of
+from phi_emulator.scripts.rules import Script, read_script
 from phi_emulator.service.content_filter import CATEGORIES, DEFAULT_RULES, MAX_WORD_LENGTH, rules_in
 from phi_emulator.service.content_filter import Rule as FilterRule
 from phi_emulator.service.content_filter import read_rules as read_filter_rules
-from phi_emulator.settings.kinds import FilePath, Kind
+from phi_emulator.settings.kinds import FilePath, Kind, Where
 
 __all__ = [
+    "NOTHING",
     "SCRIPTED",
+    "TRACES",
+    "EndpointUrl",
     "FaultRules",
     "FilterRules",
     "Key",
     "LatencyProfile",
     "ModelName",
-    "ScriptName",
+    "ScriptRules",
     "SurfaceKeys",
 ]
 
 SCRIPTED: Final = "scripted:"
 """What stands before the file of a script, in the place of a model's name."""
+TRACES: Final = "traces"
+"""In the place of a script's file: the canned traces."""
+NOTHING: Final = "nothing"
+"""In the place of a script's file: no rules but those that are added while it runs."""
 _KEY_FORM: Final = "^[!-~]+$"
 
 
@@ -63,6 +71,30 @@ class Key(Kind):
         if is_token(value):
             raise DocumentError("it has the form of a signed token, and would be taken for one")
         return value
+
+
+class EndpointUrl(Kind):
+    """The URL of a service, as a client takes it. A credential in it is refused, and not repeated."""
+
+    metavar = "URL"
+    is_in_repr = False
+
+    @property
+    def schema(self) -> Mapping[str, Any]:
+        return {"type": "string", "pattern": r"^[^\s@]+$"}
+
+    def read(self, value: object) -> str:
+        url = text(value)
+        if not url or any(letter.isspace() for letter in url):
+            raise DocumentError("the URL of an endpoint is expected")
+        if "@" in url:
+            raise DocumentError("a URL without user and password is expected; the key is that in PHI_API_KEY")
+        return url
+
+    def shown(self, value: object) -> str:
+        """Without what is in the query, which may be a key."""
+        url, question, _ = str(value).partition("?")
+        return f"{url}{question}{'…' if question else ''}"
 
 
 class SurfaceKeys(Kind):
@@ -107,13 +139,30 @@ class SurfaceKeys(Kind):
 
 
 @dataclass(frozen=True, slots=True)
-class ScriptName(FilePath):
-    """The file of a script, or a word in its place."""
+class ScriptRules(FilePath):
+    """The file of a script, a word in its place, or the script itself as such a file has it."""
 
-    words: tuple[str, ...] = ("traces", "nothing")
+    words: tuple[str, ...] = (TRACES, NOTHING)
+    is_in_repr = False
 
-    def located(self, value: Any, folder: Path) -> Any:
-        return value if value in self.words else FilePath.located(self, value, folder)
+    @property
+    def schema(self) -> Mapping[str, Any]:
+        from phi_emulator.scripts.schema import script_schema  # noqa: PLC0415 - for editors alone
+
+        return {"anyOf": [{"type": "string", "minLength": 1}, script_schema()]}
+
+    def read(self, value: object) -> Any:
+        if isinstance(value, str | Path):
+            return FilePath.read(self, value)
+        return value if isinstance(value, Script) else read_script(table(value))
+
+    def located(self, value: Any, where: Where) -> Any:
+        if isinstance(value, Script):
+            return value.placed(where.document.places_of_tables(where.name, "rule"))
+        return value if value in self.words else FilePath.located(self, value, where)
+
+    def shown(self, value: object) -> str:
+        return counted(len(value.rules), "rule") if isinstance(value, Script) else str(value)
 
 
 class ModelName(FilePath):
@@ -129,12 +178,12 @@ class ModelName(FilePath):
             raise DocumentError(f"the script's file is missing: name it as in {SCRIPTED}answers.toml")
         return name
 
-    def located(self, value: Any, folder: Path) -> str:
+    def located(self, value: Any, where: Where) -> str:
         name = str(value)
         if name.startswith(SCRIPTED):
-            return f"{SCRIPTED}{ScriptName().located(name.removeprefix(SCRIPTED), folder)}"
+            return f"{SCRIPTED}{ScriptRules().located(name.removeprefix(SCRIPTED), where)}"
         is_path = "/" in name or "\\" in name or name.startswith(("~", "."))
-        return str(FilePath.located(self, name, folder)) if is_path else name
+        return str(FilePath.located(self, name, where)) if is_path else name
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,9 +213,14 @@ class FilterRules(FilePath):
         rules_in(found)
         return found
 
-    def located(self, value: Any, folder: Path) -> Any:
+    def read_sent(self, value: object) -> Any:
+        if isinstance(value, str | Path) and value not in self.words:
+            raise DocumentError(f"{shown(value)} is neither `off` nor `default`, and no table of words")
+        return self.read(value)
+
+    def located(self, value: Any, where: Where) -> Any:
         is_path = isinstance(value, str) and value not in self.words
-        return FilePath.located(self, value, folder) if is_path else value
+        return FilePath.located(self, value, where) if is_path else value
 
     def load(self, value: Any) -> tuple[FilterRule, ...]:
         if value in self.words:
@@ -174,7 +228,7 @@ class FilterRules(FilePath):
         return read_filter_rules(Path(value)) if isinstance(value, str) else rules_in(value)
 
     def shown(self, value: object) -> str:
-        return value if isinstance(value, str) else f"{len(rules_in(value))} words"
+        return value if isinstance(value, str) else counted(len(rules_in(value)), "word")
 
 
 class LatencyProfile(FilePath):
@@ -202,9 +256,9 @@ class LatencyProfile(FilePath):
             read_line(word)
         return word
 
-    def located(self, value: Any, folder: Path) -> Any:
+    def located(self, value: Any, where: Where) -> Any:
         is_path = isinstance(value, str) and is_latency_file(value)
-        return FilePath.located(self, value, folder) if is_path else value
+        return FilePath.located(self, value, where) if is_path else value
 
     def load(self, value: Any) -> Profile | None:
         from phi_emulator.latency.language import read_table  # noqa: PLC0415 - as above
@@ -239,8 +293,8 @@ class FaultRules(FilePath):
         read_fault_rules(tables)
         return tuple(tables)
 
-    def located(self, value: Any, folder: Path) -> Any:
-        return FilePath.located(self, value, folder) if isinstance(value, str) else value
+    def located(self, value: Any, where: Where) -> Any:
+        return FilePath.located(self, value, where) if isinstance(value, str) else value
 
     def load(self, value: Any) -> tuple[FaultRule, ...]:
         from phi_emulator.faults.reading import read_file  # noqa: PLC0415 - most emulators have none
@@ -251,4 +305,4 @@ class FaultRules(FilePath):
 
     def shown(self, value: object) -> str:
         tables = items_of(value)
-        return str(value) if tables is None else f"{len(tables)} rules"
+        return str(value) if tables is None else counted(len(tables), "rule")

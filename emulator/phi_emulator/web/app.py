@@ -16,7 +16,7 @@ from phi_client.contract.clock.base import SYSTEM_CLOCK, Clock
 from phi_client.contract.emulator import EMULATOR_HEADERS, EMULATOR_KEY
 from phi_client.contract.service import Surface
 from phi_client.contract.service.refusals import RefusedError
-from phi_emulator.config import EmulatorConfig
+from phi_emulator.config import SETTINGS, EmulatorConfig
 from phi_emulator.journal.journal import Journal
 from phi_emulator.scripts.file import ScriptFile
 from phi_emulator.scripts.rules import Script
@@ -28,7 +28,7 @@ from phi_emulator.service.fault_rules import Faults
 from phi_emulator.service.latency import Latency
 from phi_emulator.service.scopes import Scopes
 from phi_emulator.service.scripts import Scripts
-from phi_emulator.service.settings import Settings
+from phi_emulator.settings.running import Settings
 from phi_emulator.telemetry.metrics import Metrics
 from phi_emulator.telemetry.spans import Spans
 from phi_emulator.web.auth import Gate
@@ -42,12 +42,15 @@ from phi_emulator.web.exchange import SCOPE_HEADER, Exchange
 from phi_emulator.web.fault_link import FaultLink
 from phi_emulator.web.guard import check_message, check_source
 from phi_emulator.web.home import is_browser
+from phi_emulator.web.insight.feeds import Feeds
+from phi_emulator.web.insight.routes import InspectorRoutes
 from phi_emulator.web.journal_link import JournalLink
 from phi_emulator.web.journal_routes import JournalRoutes
 from phi_emulator.web.latency_link import LatencyLink
 from phi_emulator.web.latency_routes import LatencyRoutes
 from phi_emulator.web.links import checked, limit_time, log_exchange, say_stopping
 from phi_emulator.web.metrics_routes import MetricsRoutes
+from phi_emulator.web.page_routes import PageRoutes
 from phi_emulator.web.routes import Routes
 from phi_emulator.web.script_routes import ScriptRoutes
 from phi_emulator.web.settings_routes import SettingsRoutes
@@ -88,7 +91,7 @@ class App:
         """How exchanges that begin now are met."""
         self.faults = Faults(self.behaviour)
         """What goes wrong with them."""
-        self.settings = Settings(self.behaviour)
+        self.settings = Settings(self.behaviour, SETTINGS)
         """What of their behaviour is set by name."""
         self.script = Scripts(self.behaviour, file=script_file, first=script, has_model=has_model)
         """What is answered in the place of the model."""
@@ -96,8 +99,10 @@ class App:
         """How fast they are answered."""
         self.scopes = Scopes()
         """Whose they are."""
-        self.journal = journal or Journal(most=config.journal_size, keeps_texts=config.journal_texts)
+        self.journal = journal or Journal(most=config.journal_size)
         """What became of the last ones."""
+        self.feeds = Feeds()
+        """Who looks on."""
         self.metrics = Metrics()
         """What is counted of all of them."""
         keys = {config.key, *chain.from_iterable(config.surface_keys.values())}
@@ -114,7 +119,9 @@ class App:
             LatencyRoutes(self.latency),
             SettingsRoutes(self.settings, service.reset_limits),
             JournalRoutes(self.journal),
+            InspectorRoutes(self.journal, service, self.behaviour, self.feeds),
             ClockRoutes(clock),
+            PageRoutes(service, config.key),
             reset=self.reset,
             key=config.key,
         )
@@ -129,12 +136,12 @@ class App:
                 ),
                 say_stopping,
                 *outer,
-                checked(lambda exchange: check_message(exchange.request.scope)),
-                checked(lambda exchange: check_source(exchange.headers, config.host)),
+                checked(
+                    lambda exchange: check_message(exchange.request.scope),
+                    lambda exchange: check_source(exchange.headers, config.host),
+                ),
                 Gate(config.key, authority, config.surface_keys, self.scopes.lets_in),
-                checked(_check_headers),
-                checked(_check_route),
-                checked(_check_version),
+                checked(_check_headers, _check_route, _check_version),
                 limit_time,
                 LatencyLink(self.latency),
                 FaultLink(self.faults.state, clock),

@@ -37,7 +37,7 @@ class ControlRoute(NamedTuple):
     """One route under `/_emulator`; `path` is a pattern, whose groups are the exchange's parameters."""
 
     path: str
-    method: Literal["GET", "POST", "PUT", "DELETE"]
+    method: Literal["GET", "HEAD", "POST", "PUT", "DELETE"]
     handle: Handler
     has_own_key: bool = False
     """Whether the handler looks for the key itself, where its protocol has a place for it."""
@@ -47,7 +47,7 @@ class ControlRoute(NamedTuple):
     @property
     def needs_key(self) -> bool:
         """Whether the key must be presented in a header: wherever something is changed, or is the callers' own."""
-        return (self.method != "GET" or self.is_private) and not self.has_own_key
+        return (self.method not in ("GET", "HEAD") or self.is_private) and not self.has_own_key
 
 
 def place(path: str) -> str:

@@ -109,6 +109,8 @@ class Exchange:
     """What is asked, once it was read and found good."""
     fault: Mapping[str, Any] | None = None
     """The fault that it meets, as a table, once that is known."""
+    struck: tuple[float, int] | None = None
+    """When that struck, by `clock`, and how many bytes of the body had gone out before; `None` while it did not."""
     differs: str = ""
     """The deviation from Azure that refused it."""
     scripted: str | None = None

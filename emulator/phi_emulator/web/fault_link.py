@@ -26,6 +26,7 @@ from phi_emulator.faults.machine import machine_for
 from phi_emulator.faults.reading import read_line
 from phi_emulator.faults.rules import Fault, FaultError
 from phi_emulator.faults.state import FaultState
+from phi_emulator.faults.struck import Striker
 from phi_emulator.service.errors import ServiceError, bad_request
 from phi_emulator.web.chain import Step, abort
 from phi_emulator.web.disconnect import run_unless_gone
@@ -98,6 +99,8 @@ class _Carrier:
         self._send = send
         self._clock = clock
         self._machine: Machine | None = None
+        self._striker = Striker()
+        self._first_sent: float | None = None
         self.is_over = False
         """Whether the answer has ended, perhaps before whoever gives it knew."""
 
@@ -127,9 +130,12 @@ class _Carrier:
             pairs = tuple(
                 (name.decode("latin-1"), value.decode("latin-1")) for name, value in message["headers"]
             )
-            await self._do(machine.head(Head(message["status"], pairs)))
+            head = Head(message["status"], pairs)
+            self._striker.takes(head)
+            await self._do(machine.head(head))
         elif message["type"] == "http.response.body":
             if message.get("body"):
+                self._striker.takes(message["body"])
                 await self._do(machine.body(message["body"]))
             if not message.get("more_body", False) and not self.is_over:
                 await self._do(machine.end())
@@ -138,6 +144,7 @@ class _Carrier:
 
     async def _do(self, actions: Iterable[Action]) -> None:
         for action in actions:
+            self._look(action)
             match action:
                 case Head():
                     headers = [
@@ -164,6 +171,19 @@ class _Carrier:
                     raise ServiceError(action.refusal)
             if self.is_over:
                 return
+
+    def _look(self, action: Action) -> None:
+        """Note where the fault strikes; one that changes no byte struck where the body began."""
+        exchange = self._exchange
+        if exchange.struck is not None:
+            return
+        now = self._clock.now()
+        if self._striker.strikes(action):
+            exchange.struck = (now, self._striker.sent)
+        elif isinstance(action, Bytes) and self._first_sent is None:
+            self._first_sent = now
+        elif isinstance(action, End):
+            exchange.struck = (now if self._first_sent is None else self._first_sent, 0)
 
     async def _wait(self, seconds: float) -> None:
         begun = self._clock.now()

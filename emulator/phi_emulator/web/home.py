@@ -12,6 +12,7 @@ from typing import Any, Final
 
 from starlette.responses import HTMLResponse, JSONResponse, Response
 
+from phi_client.contract.emulator import EMULATOR_PLACE
 from phi_client.contract.service import Surface
 
 __all__ = ["is_browser", "page_response", "summary"]
@@ -41,6 +42,7 @@ def summary(url: str, model: str, root: Surface, dialects: Iterable[Surface]) ->
         "endpoint": url,
         "surface": root.name,
         "endpoints": {dialect.name: url + dialect.emulator_prefix + dialect.root for dialect in dialects},
+        "inspector": f"{url}{EMULATOR_PLACE}/",
         "health": f"{url}/_emulator/health",
         "status": f"{url}/_emulator/status",
     }
@@ -76,7 +78,8 @@ def _page(known: Mapping[str, Any], root: Surface, key: str) -> str:
         '<!doctype html><html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width">'
         f"<title>phi-emulator</title><style>{_STYLE}</style><h1>phi-emulator</h1>"
         f"<p>The model <code>{escape(str(known['model']))}</code> answers here as on Azure. The root speaks "
-        f"<code>{escape(root.name)}</code>.<table>{rows}</table>"
+        f'<code>{escape(root.name)}</code>. <a href="{EMULATOR_PLACE}/">The inspector</a> shows what is asked.'
+        f"<table>{rows}</table>"
         f"<h2>curl</h2><pre>{escape(curl)}</pre><h2>Python</h2><pre>{escape(python)}</pre>"
         '<p><a href="/_emulator/status">Status</a> and <a href="/_emulator/health">health</a></html>'
     )

@@ -10,6 +10,7 @@ The application may cut a connection by an ASGI message of its own, `ABORT`, whi
 from __future__ import annotations
 
 import asyncio
+from contextlib import ExitStack
 from email.utils import formatdate
 from functools import lru_cache
 from typing import Any, Final, cast
@@ -19,7 +20,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from uvicorn.protocols.http.h11_impl import H11Protocol, RequestResponseCycle
 
 from phi_client.contract.clock.base import SYSTEM_CLOCK, Clock, Timer
-from phi_emulator.web.transport import ABORT, LingeringTransport
+from phi_emulator.web.transport import ABORT, ASIDE, LingeringTransport
 from phi_emulator.web.wire_end import WireEnd
 
 __all__ = ["MOST_HEAD_BYTES", "BoundedProtocol"]
@@ -121,6 +122,9 @@ class BoundedProtocol(H11Protocol):
         cycle = self.cycle  # of this request: the next one is begun when this one is through
 
         async def sent(message: Message) -> None:
+            if message["type"] == ASIDE:
+                answering.close()
+                return
             if message["type"] == ABORT:
                 await self._abort(cycle, reset=message["reset"], last=message["last"])
                 return
@@ -129,8 +133,9 @@ class BoundedProtocol(H11Protocol):
             with self._end.sending():
                 await send(cast("Any", message))
 
-        scope["extensions"] = {ABORT: {}}
-        with self._end.answering():
+        scope["extensions"] = {ABORT: {}, ASIDE: {}}
+        with ExitStack() as answering:
+            answering.enter_context(self._end.answering())
             await self._application(scope, receive, sent)
 
     async def _abort(self, cycle: RequestResponseCycle, *, reset: bool, last: bytes) -> None:

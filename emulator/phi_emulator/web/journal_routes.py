@@ -42,7 +42,7 @@ class JournalRoutes:
             {
                 "last": journal.last,
                 "dropped": journal.dropped,
-                "keeps_texts": journal.keeps_texts,
+                "keeps_texts": exchange.behaviour.keeps_texts,
                 "exchanges": [to_json(one) for one in found],
             }
         )

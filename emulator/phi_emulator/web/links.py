@@ -24,11 +24,12 @@ __all__ = ["checked", "limit_time", "log_exchange", "say_stopping"]
 logger = logging.getLogger("phi_emulator.web")
 
 
-def checked(check: Callable[[Exchange], None]) -> Link:
-    """A link that lets pass what `check` does not raise for."""
+def checked(*checks: Callable[[Exchange], None]) -> Link:
+    """A link that lets pass what none of `checks`, in their order, raises for."""
 
     async def link(following: Step, exchange: Exchange, receive: Receive, send: Send) -> None:
-        check(exchange)
+        for check in checks:
+            check(exchange)
         await following(exchange, receive, send)
 
     return link
@@ -77,7 +78,8 @@ async def say_stopping(following: Step, exchange: Exchange, receive: Receive, se
 
 async def limit_time(following: Step, exchange: Exchange, receive: Receive, send: Send) -> None:
     """Answer 408 for what takes longer than it may, or break the answer off; the engine is free then."""
-    seconds = exchange.behaviour.answer_seconds
+    # What the emulator tells of itself is no answer: a feed lasts as long as somebody looks.
+    seconds = exchange.behaviour.answer_seconds if exchange.place.is_of_surface else None
     try:
         async with exchange.clock.timeout(seconds):
             await following(exchange, receive, send)

@@ -8,7 +8,7 @@ from typing import Final
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp
 
-from phi_emulator.service.settings import Settings
+from phi_emulator.settings.running import Settings
 from phi_emulator.web.control_route import ControlRoute, place, read_posted, scope_of
 from phi_emulator.web.exchange import Exchange
 

@@ -15,10 +15,13 @@ from typing import Any, Final
 from phi_emulator.platforms import reset_on_close
 from phi_emulator.web.wire_end import WireEnd
 
-__all__ = ["ABORT", "LingeringTransport"]
+__all__ = ["ABORT", "ASIDE", "LingeringTransport"]
 
 ABORT: Final = "phi_emulator.abort"
 """An ASGI message that cuts the connection: with a `reset` or with an early end, after bytes that are `last`."""
+
+ASIDE: Final = "phi_emulator.aside"
+"""An ASGI message after which virtual time doesn't wait for the exchange any more: it only looks at others."""
 
 _LINGER_S: Final = 10.0
 _LINGER_BYTES: Final = 64 * 1024 * 1024

@@ -4,12 +4,16 @@ import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import cast
 
 import pytest
 from phi_emulator.engine.machine import calibration as side_by_side
 from phi_emulator.engine.machine.calibration import Calibrations, calibrate, measure_rates, worthwhile
+from phi_emulator.engine.machine.processors import usable_processors
+from phi_emulator.engine.native.ort_folder import wanted_threads
 from phi_emulator.engine.protocol import EndReason, Engine, EngineInfo, Message, Sampling, Step
 from phi_emulator.models import resolve_model
+from phi_emulator.models.genai_config import Settings
 
 from tests.emulator.engine.conftest import make_ort
 from tests.emulator.loading import load_engine, prepare_model
@@ -215,3 +219,21 @@ def test_a_small_context_starts_at_the_first_start_too(tmp_path: Path, context: 
         )
         assert engine.info.context_length == context
         engine.close()
+
+
+def test_a_very_small_model_is_computed_by_one_thread_unless_told_otherwise() -> None:
+    make_ort().close()  # skips where there is no such engine
+    for given, taken in ((None, 1), (2, 2)):
+        engine = load_engine(prepare_model(resolve_model().folder).folder, model="x", threads=given)
+        engine.close()
+        assert engine.info.threads == taken
+
+
+def test_a_larger_model_and_a_folder_that_says_itself_keep_their_threads() -> None:
+    settings = {"model": {"decoder": {"session_options": {}}}}
+    told = {"model": {"decoder": {"session_options": {"intra_op_num_threads": 2}}}}
+    small, large = 1_000_000, 100_000_000
+    usable = usable_processors()
+    assert wanted_threads(cast("Settings", settings), small) == 1
+    assert wanted_threads(cast("Settings", settings), large) == usable
+    assert wanted_threads(cast("Settings", told), small) != 1

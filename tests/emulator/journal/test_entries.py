@@ -178,9 +178,8 @@ def test_over_http_it_is_read_from_where_one_left_off(emulator: Emulator) -> Non
     assert [one["number"] for one in get(emulator, "journal", scope="http", limit=1)["exchanges"]] == [third]
     whole = get(emulator, f"journal/{page['exchanges'][0]['id']}")
     spent = whole["spent"]
-    assert spent["queue_ms"] + spent["prefill_ms"] + spent["decode_ms"] + spent["web_ms"] == pytest.approx(
-        spent["total_ms"], abs=0.01
-    )
+    parts = sum(spent[f"{name}_ms"] for name in ("queue", "prefill", "decode", "web", "client"))
+    assert parts == pytest.approx(spent["total_ms"], abs=0.01)
     assert sum(size for _, size, _ in whole["timeline"]) == whole["response_bytes"]
     assert whole["request_headers"]["authorization"] == "[secret]"
     assert whole["texts"] is None

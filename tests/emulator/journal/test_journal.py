@@ -177,7 +177,7 @@ def test_the_parts_are_none_below_nothing_and_add_up(
 ) -> None:
     """Whatever came about and whenever, also what an engine did after its client had left."""
     spent = Spent.between(received, over, **marks)
-    parts = (spent.queue_ms, spent.prefill_ms, spent.decode_ms, spent.web_ms)
+    parts = (spent.queue_ms, spent.prefill_ms, spent.decode_ms, spent.web_ms, spent.client_ms)
     assert min(parts) >= 0
     assert sum(parts) == pytest.approx(max(0.0, over - received) * 1000, rel=1e-6, abs=1e-3)
 

@@ -14,10 +14,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from phi_emulator import Emulator, EmulatorConfig
+from phi_emulator.config import SETTINGS
 from phi_emulator.engine.scripted import ScriptedEngine
 from phi_emulator.service.behaviour import Behaviour, CurrentBehaviour
 from phi_emulator.service.rate_limits import Deployments, Limits
-from phi_emulator.service.settings import SETTINGS, Settings, SettingsError
+from phi_emulator.settings.running import Settings, SettingsError
 
 SECONDS = 20
 KEY = "a-key-of-its-own"
@@ -146,8 +147,8 @@ def test_parallel_scopes_don_t_meet(emulator: Emulator) -> None:
     [
         ("limits", {"requests_per_minuet": 1}, "requests_per_minuet: there is no such setting: did you mean"),
         ("limits", {"loose": True}, "loose: there is no such setting"),
-        ("limits", {"max_concurrent": 0}, "max_concurrent: `0` is no whole number from 1 on"),
-        ("limits", {"max_concurrent": True}, "max_concurrent: `True` is no whole number"),
+        ("limits", {"max_concurrent": 0}, "max_concurrent: `0` can't be used: give 1 to 1000000000"),
+        ("limits", {"max_concurrent": True}, "max_concurrent: `True` is no number"),
         ("limits", [], "a table is expected"),
         ("filter", {"content_filter": "of"}, "content_filter: `of` is neither `off` nor `default`"),
         (
@@ -155,8 +156,8 @@ def test_parallel_scopes_don_t_meet(emulator: Emulator) -> None:
             {"content_filter": {"violence": {"sword": "huge"}}},
             "content_filter.violence.sword: `huge` is no severity",
         ),
-        ("settings", {"deployments": ["a", 7]}, "deployments[1]: `7` is no name"),
-        ("settings", {"loose": "yes"}, "loose: `yes` is neither `true` nor `false`"),
+        ("settings", {"deployments": ["a", 7]}, "deployments[1]: `7` is not a text"),
+        ("settings", {"loose": "yes"}, "loose: `yes` is not true or false"),
         ("settings", {"request_timeout_ms": 1.5}, "request_timeout_ms: `1.5` is no whole number"),
     ],
 )
@@ -195,7 +196,7 @@ def test_a_scope_keeps_what_was_set_for_it_over_what_is_set_for_all(
 ) -> None:
     """Against a model: a dictionary for all, and one for each scope."""
     names = ("max_output_tokens", "request_timeout_ms")
-    real = Settings(CurrentBehaviour(Behaviour()))
+    real = Settings(CurrentBehaviour(Behaviour()), SETTINGS)
     base: dict[str, int | None] = dict.fromkeys(names)
     own: dict[str, dict[str, int | None]] = {"a": {}, "b": {}}
     for action, scope, name, value in edits:
@@ -222,7 +223,7 @@ JSON = st.recursive(
 @settings(deadline=None)
 @given(st.dictionaries(st.sampled_from([*SETTINGS]) | st.text(max_size=12), JSON, max_size=3) | JSON)
 def test_any_table_is_set_or_refused_with_a_reason(body: object) -> None:
-    real = Settings(CurrentBehaviour(Behaviour()))
+    real = Settings(CurrentBehaviour(Behaviour()), SETTINGS)
     before = real.show()
     reason = None
     try:

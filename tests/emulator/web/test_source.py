@@ -14,7 +14,7 @@ from phi_emulator.engine.errors import GuidanceError
 from phi_emulator.engine.protocol import EndReason, EngineInfo, Message, Sampling
 from phi_emulator.engine.scripted import ScriptedEngine
 from phi_emulator.engine.serving.generation import Generation, Outcome, Piece, Times
-from phi_emulator.engine.serving.source import AnswerSource, Counts, SourceStatus
+from phi_emulator.engine.serving.source import AnswerSource, Counts, EngineView, SourceStatus
 from phi_emulator.engine.serving.text import TextMachine
 from phi_emulator.engine.serving.worker import Worker
 from phi_emulator.service.chat import ChatService
@@ -46,6 +46,10 @@ class Parrot:
     @property
     def counts(self) -> Counts:
         return Counts(ended=len(self.received))
+
+    @property
+    def view(self) -> EngineView:
+        return EngineView()
 
     async def encode(self, messages: Sequence[Message]) -> list[int]:
         return [ord(letter) for letter in messages[-1].content]

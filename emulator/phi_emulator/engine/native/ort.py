@@ -42,7 +42,7 @@ from phi_emulator.engine.native.grammar_checks import GrammarChecks
 from phi_emulator.engine.native.guidance_errors import lost_guidance
 from phi_emulator.engine.native.load_errors import load_error
 from phi_emulator.engine.native.native_errors import short_words
-from phi_emulator.engine.native.ort_folder import fewer_threads, fingerprint, notes_of, overlay
+from phi_emulator.engine.native.ort_folder import fingerprint, notes_of, overlay, wanted_threads
 from phi_emulator.engine.native.ort_tokenizer import load_text
 from phi_emulator.engine.native.ort_turns import OpenTurn, begin_turn, marked
 from phi_emulator.engine.native.prompt_parts import OF_A_PART, PART, KnownPrefixes, Reading, chunk_of
@@ -134,11 +134,11 @@ class OrtEngine:
         ends = self._text.ends
         config = og.Config(str(folder))
         device.select_in(config, declared_providers(settings))
-        threads = options.threads or fewer_threads(settings)
+        needed = forecast(folder, settings, plan.tokens, cache_bits)
+        threads = options.threads or wanted_threads(settings, needed["weights_bytes"])
         config.overlay(
             json.dumps(overlay(plan.served, pool, threads=threads, profile=options.profile, ends=ends))
         )
-        needed = forecast(folder, settings, plan.tokens, cache_bits)
         logger.log(
             logging.INFO if needed["weights_bytes"] > _WORTH_SAYING else logging.DEBUG,
             "loading %s: %s",

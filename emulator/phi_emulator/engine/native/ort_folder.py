@@ -17,10 +17,12 @@ from phi_emulator.engine.native.turn_ends import TurnEnds
 from phi_emulator.models import PreparedModel
 from phi_emulator.models.genai_config import PoolSettings, Settings, pool_of
 
-__all__ = ["SHORT_TABLE", "fewer_threads", "fingerprint", "notes_of", "overlay"]
+__all__ = ["SHORT_TABLE", "fingerprint", "notes_of", "overlay", "wanted_threads"]
 
 SHORT_TABLE: Final = 4096
 """Tokens that the shorter of a Phi's rotary tables reaches; GenAI itself takes this number for granted."""
+_ONE_THREAD_BYTES: Final = 8 * 1024 * 1024
+"""Memory of a model up to which one thread computes a step as fast as two (`phi-emulator bench --threads N`)."""
 _VERSIONS: Final = {"genai": "onnxruntime-genai", "ort": "onnxruntime"}
 
 
@@ -60,10 +62,16 @@ def notes_of(plan: ContextPlan, ready: PreparedModel, *, is_static: bool) -> tup
     return (*notes, waiting, mixed)
 
 
-def fewer_threads(settings: Settings) -> int | None:
-    """How many threads to ask for; None where what would be taken is no more than there are processors for them."""
-    usable = usable_processors()
+def wanted_threads(settings: Settings, memory_bytes: int) -> int | None:
+    """How many threads to ask for a model that takes so much memory; `None` where what would be taken is right.
+
+    A very small model has no work for a second one: handing it a share takes as long as computing it, and it would turn
+    on a core that the web, and whoever hears it, need.
+    """
     declared = settings["model"]["decoder"].get("session_options", {}).get("intra_op_num_threads")
+    if not declared and memory_bytes <= _ONE_THREAD_BYTES:
+        return 1
+    usable = usable_processors()
     if usable is None or (declared and declared <= usable):
         return None
     return usable

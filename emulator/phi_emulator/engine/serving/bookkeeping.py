@@ -102,6 +102,11 @@ class Books:
         return len(self._sequences)
 
     @property
+    def states(self) -> list[SequenceState]:
+        """All of them, in the order in which they came."""
+        return [*self._sequences.values()]
+
+    @property
     def running(self) -> int:
         """How many have a place beside each other."""
         return self._scheduler.running

@@ -10,10 +10,10 @@ from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
 from phi_emulator.engine.protocol import EngineInfo, Message, Sampling
-from phi_emulator.engine.serving.generation import Generation
+from phi_emulator.engine.serving.generation import Generation, Progress
 from phi_emulator.engine.serving.text import TextMachine
 
-__all__ = ["AnswerSource", "Counts", "SourceStatus"]
+__all__ = ["AnswerSource", "Counts", "EngineView", "InPlay", "SourceStatus"]
 
 
 class SourceStatus(NamedTuple):
@@ -29,6 +29,40 @@ class SourceStatus(NamedTuple):
     """How often it was loaded again."""
     trouble: str = ""
     """Why it broke last."""
+
+
+@dataclass(frozen=True, slots=True)
+class InPlay:
+    """A request that runs or waits."""
+
+    progress: Progress
+    """How far it has come, and by which whoever asked knows it again."""
+    max_tokens: int
+    """Tokens that its answer may have."""
+    blocks: int
+    """Blocks of the cache that it takes now, those that it shares too; 0 while it waits."""
+    shared: int
+    """Those of them that another running one begins with as well."""
+
+
+@dataclass(frozen=True, slots=True)
+class EngineView:
+    """Who runs, who waits, and what they take of the cache.
+
+    Blocks are counted from prompts and tokens, as the engine lays them; what it keeps of requests that have ended is
+    not in use.
+    """
+
+    in_play: tuple[InPlay, ...] = ()
+    """Those that run, then those that wait."""
+    block_tokens: int = 0
+    """Tokens in a block."""
+    blocks: int = 0
+    """Blocks that there are; 0 where they are not known."""
+    blocks_in_use: int = 0
+    """Each that is shared counts once."""
+    blocks_shared: int = 0
+    """Those that several running ones begin with."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +116,11 @@ class AnswerSource(Protocol):
     @property
     def counts(self) -> Counts:
         """What became of the requests so far."""
+        ...
+
+    @property
+    def view(self) -> EngineView:
+        """Who runs and who waits now."""
         ...
 
     async def encode(self, messages: Sequence[Message]) -> list[int]:

@@ -40,8 +40,9 @@ from phi_emulator.engine.serving.calls import Call
 from phi_emulator.engine.serving.delivery import Deliveries
 from phi_emulator.engine.serving.generation import Generation, Piece
 from phi_emulator.engine.serving.lanes import SMALL, Lanes
+from phi_emulator.engine.serving.occupancy import view_of
 from phi_emulator.engine.serving.restarts import MOST_RESTARTS, Restarts, trouble_of
-from phi_emulator.engine.serving.source import Counts, SourceStatus
+from phi_emulator.engine.serving.source import Counts, EngineView, SourceStatus
 from phi_emulator.engine.serving.text import StopStrings, TextMachine
 
 __all__ = ["Worker"]
@@ -116,19 +117,20 @@ class Worker:
     def status(self) -> SourceStatus:
         """How the engine is now."""
         with self._changed:
-            return SourceStatus(
-                self._broken,
-                self._books.running,
-                self._books.waiting,
-                self._is_reloading,
-                self._restarts.total,
-                self._trouble,
-            )
+            load = self._books.running, self._books.waiting
+            return SourceStatus(self._broken, *load, self._is_reloading, self._restarts.total, self._trouble)
 
     @property
     def counts(self) -> Counts:
         """What became of the requests so far."""
         return replace(self._books.counts, steps=self._steps)
+
+    @property
+    def view(self) -> EngineView:
+        """Who runs and who waits now."""
+        with self._changed:
+            states = self._books.states
+        return view_of(states, self._info)
 
     async def encode(self, messages: Sequence[Message]) -> list[int]:
         """The prompt's token ids, worked out beside the event loop unless it is short; none waits behind longer ones.
@@ -340,8 +342,7 @@ class Worker:
             return
         for sequence in self._books.late(self._clock() - self._queue_seconds):
             error = QueueTimeoutError(self._queue_seconds, self._books.retry_after_s)
-            state = self._books.forget(sequence, refused=1)
-            if state is not None:
+            if (state := self._books.forget(sequence, refused=1)) is not None:
                 state.generation.send(error)
 
     def _deliver(self, engine: Engine, step: Step) -> None:
@@ -390,8 +391,8 @@ class Worker:
 
     def _fail(self, error: EngineError, *, running_only: bool = False) -> None:
         with self._changed:
-            failed = self._books.strike(running_only=running_only)
-            calls, self._calls = self._calls, deque()
+            failed, calls = self._books.strike(running_only=running_only), self._calls
+            self._calls = deque()
         for state in failed:
             state.generation.send(error)
         for call in calls:

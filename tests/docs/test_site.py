@@ -1,0 +1,176 @@
+"""The documentation as a site: it builds, its links lead somewhere, and it has every page and every public name."""
+
+from __future__ import annotations
+
+import importlib
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import phi_emulator
+import phi_emulator.containers
+import pytest
+import pytest_phi
+import pytest_phi.of_test
+
+import phi_client
+import phi_client.testing
+
+pytest.importorskip("mkdocs", reason="the site is built with the group `docs`")
+from mkdocstrings import Inventory
+
+ROOT = Path(__file__).parents[2]
+WEBSITE = ROOT / "docs" / "website"
+HOST = "https://host.invalid/owner/phi-client"
+PAGES_ARE_IN = ["*.md", "docs", "emulator", "phi_client", "examples"]
+
+
+def built(root: Path, site: Path) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "mkdocs", "build", "--site-dir", str(site)]
+    return subprocess.run(
+        [*command, "-f", str(root / "docs/website/mkdocs.yml")],
+        capture_output=True,
+        text=True,
+        check=False,
+        env={"PATH": "/usr/bin:/bin", "DOCS_REPOSITORY_URL": HOST, "NO_MKDOCS_2_WARNING": "1"},
+    )
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    site = tmp_path_factory.mktemp("site")
+    done = built(ROOT, site)
+    assert done.returncode == 0, done.stderr
+    return site
+
+
+@pytest.fixture(scope="module")
+def website() -> Any:
+    """The site's own scripts, by their names."""
+    sys.path.insert(0, str(WEBSITE))
+    try:
+        return {name: importlib.import_module(name) for name in ("check_site", "hooks")}
+    finally:
+        sys.path.remove(str(WEBSITE))
+
+
+def test_every_link_of_the_site_leads_somewhere_and_nothing_is_loaded_from_elsewhere(
+    site: Path, website: Any
+) -> None:
+    assert website["check_site"].complaints(site) == []
+
+
+def test_every_page_of_the_repository_is_on_the_site_and_can_be_edited_there(
+    site: Path, website: Any
+) -> None:
+    edited = {
+        link
+        for page in site.rglob("*.html")
+        for link in re.findall(rf'{HOST}/edit/main/([^"#]*)"', page.read_text(encoding="utf-8"))
+    }
+    assert edited == {page.relative_to(ROOT).as_posix() for page in website["hooks"].pages()}
+    assert "docs/how-to/streaming.md" in edited
+
+
+def test_only_pages_and_what_they_show_are_on_the_site(site: Path) -> None:
+    names = {path.relative_to(site).as_posix() for path in site.rglob("*")}
+    assert not [name for name in names if name.endswith((".pyc", ".md", ".yml"))]
+    assert "reference/phi-emulator.schema.json" in names
+    assert not [name for name in names if name.endswith(".py") and not name.startswith("examples/")]
+
+
+@pytest.mark.parametrize(
+    ("module", "names"),
+    [
+        ("phi_client", phi_client.__all__),
+        ("phi_client.testing", phi_client.testing.__all__),
+        ("phi_emulator", phi_emulator.__all__),
+        ("phi_emulator.containers", phi_emulator.containers.__all__),
+        ("pytest_phi", sorted(pytest_phi._FIXTURES)),
+        ("pytest_phi.of_test", pytest_phi.of_test.__all__),
+    ],
+)
+def test_every_public_name_has_an_entry(site: Path, module: str, names: list[str]) -> None:
+    with (site / "objects.inv").open("rb") as file:
+        entries = Inventory.parse_sphinx(file)
+    assert [name for name in names if f"{module}.{name}" not in entries] == []
+
+
+PLANTED = {
+    "docs/how-to/streaming.md": "[a](nowhere.md) [b](retries.md#no-such-heading) [c](../nowhere.svg)",
+    "README.md": "[d](docs/how-to/retries.md#nor-this)",
+    "CHANGELOG.md": "[e](/from-the-host.md) [f](nothing.md)",
+    "docs/how-to/unlisted.md": "# A page that the README doesn't list",
+}
+NAMED = [
+    "'nowhere.md'", "retries.md#no-such-heading'", "'../nowhere.svg'", "#nor-this'", "'/from-the-host.md'",
+    "'nothing.md'", "docs/how-to/unlisted.md",
+]  # fmt: skip
+
+
+def test_a_dead_link_and_a_page_that_nothing_lists_fail_the_build(tmp_path: Path) -> None:
+    for pattern in PAGES_ARE_IN:
+        for path in ROOT.glob(pattern):
+            if path.is_dir():
+                shutil.copytree(
+                    path, tmp_path / path.name, ignore=shutil.ignore_patterns("out", "phi_emulator")
+                )
+            else:
+                shutil.copy(path, tmp_path)
+    # Docstrings are the longest part of a build, and have no links of this kind.
+    pages = tmp_path / "docs/website/api_pages.py"
+    pages.write_text("API_PAGES = {}\n", encoding="utf-8")
+    for name, text in PLANTED.items():
+        with (tmp_path / name).open("a", encoding="utf-8") as page:
+            page.write(f"\n\n{text}\n")
+    done = built(tmp_path, tmp_path / "site")
+    assert done.returncode != 0
+    assert [named for named in NAMED if named not in done.stderr] == []
+    assert done.stderr.count("WARNING") == len(NAMED), done.stderr
+
+
+@pytest.mark.parametrize(
+    ("html", "wrong"),
+    [
+        ('<a href="other.html">', None),
+        ('<a href="other.html#there">', None),
+        ('<a href="#here"><p id="here">', None),
+        ('<a href="folder/">', None),
+        ('<a href="https://example.org/x#y">', None),
+        ('<img src="data:image/gif;base64,AAAA">', None),
+        ('<a href="none.html">', "leads to nothing"),
+        ('<a href="other.html#none">', "no such anchor"),
+        ('<a href="#none">', "no such anchor"),
+        ('<a href="../secret.html">', "leads out of the site"),
+        ('<a href="/other.html">', "begins at the host"),
+        ('<a href="https:///x">', "is no address"),
+        ('<a href="javascript:alert(1)">', "is no address"),
+        ('<img src="none.png">', "leads to nothing"),
+        ('<script src="https://cdn.example/x.js">', "loaded from elsewhere"),
+        ('<link rel="stylesheet" href="//cdn.example/x.css">', "loaded from elsewhere"),
+        ('<link rel="preconnect" href="https://fonts.example">', "loaded from elsewhere"),
+    ],
+)
+def test_what_is_wrong_with_a_link_is_said(
+    html: str, wrong: str | None, tmp_path: Path, website: Any
+) -> None:
+    (tmp_path / "index.html").write_text(html, encoding="utf-8")
+    (tmp_path / "other.html").write_text('<h1 id="there">', encoding="utf-8")
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "folder/index.html").touch()
+    found = website["check_site"].complaints(tmp_path)
+    assert (wrong is None and found == []) or (found[0].startswith("index.html: ") and str(wrong) in found[0])
+
+
+def test_the_navigation_is_the_readmes_list(website: Any) -> None:
+    readme = "# X\n\n## Documentation\n\n- [Tutorial: a](docs/a.md)\n- How-to: [b](docs/b.md) ·\n  [c](docs/c.md)\n"
+    readme += "- Reference: [d](docs/d.md)\n\n[Changelog](CHANGELOG.md) · [licence](LICENSE)\n"
+    home, tutorial, how_to, reference, project = website["hooks"].navigation(readme)
+    assert home == {"Home": "README.md"}
+    assert tutorial == {"Tutorial": ["docs/a.md"]}
+    assert how_to == {"How-to": ["docs/b.md", "docs/c.md"]}
+    assert reference["Reference"][0] == "docs/d.md"
+    assert project == {"Project": ["CHANGELOG.md"]}
