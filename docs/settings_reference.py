@@ -10,8 +10,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
-from pages import table, write_or_check
-from phi_emulator.config import SETTINGS
+from pages import said_of_fields, table, write_or_check
+from phi_emulator.config.table import SETTINGS, SettingsTable
 from phi_emulator.settings.schema import schema_of
 from phi_emulator.settings.setting import Group, Setting
 from phi_emulator.settings.sources import FILE_NAME, FILE_VARIABLE
@@ -19,6 +19,23 @@ from phi_emulator.settings.sources import FILE_NAME, FILE_VARIABLE
 FOLDER: Final = Path(__file__).parent / "reference"
 PAGE: Final = FOLDER / "settings.md"
 SCHEMA: Final = FOLDER / "phi-emulator.schema.json"
+
+GUIDES: Final = {
+    "tenant": "../how-to/entra-id.md",
+    "model": "../how-to/real-model.md",
+    "script": "../how-to/scripted-answers.md",
+    "device": "../how-to/devices.md",
+    "content_filter": "../how-to/limits-and-safety.md",
+    "faults": "../how-to/my-first-fault.md",
+    "latency": "../how-to/imitate-latency.md",
+    "extensions": "../how-to/forms-and-tools.md",
+    "journal_size": "control.md#the-journal",
+    "virtual_time": "../how-to/virtual-time.md#an-emulator-in-another-process",
+    "cache_bits": "../explanation/engine.md#the-graph",
+    "otel": "../how-to/metrics-and-traces.md",
+    "record_to": "../how-to/record-and-replay.md",
+}
+"""Where more is said of a setting."""
 
 HEAD: Final = f"""\
 # Settings of the emulator
@@ -85,15 +102,20 @@ def schema() -> str:
 
 
 def _rows(group: Group) -> Iterator[list[str]]:
+    said = dict(said_of_fields(SettingsTable))
     for one in SETTINGS.values():
         if one.group is group:
             yield [
                 f"`{one.name}`",
-                one.text.replace("|", "\\|"),
+                (said.get(one.name) or one.text).replace("|", "\\|") + _guide(one),
                 _value(one),
                 _without(one),
                 f"`{one.variable}`",
             ]
+
+
+def _guide(one: Setting) -> str:
+    return f" [More]({GUIDES[one.name]})." if one.name in GUIDES else ""
 
 
 def _value(one: Setting) -> str:

@@ -64,6 +64,7 @@ class SettingsTable:
         without="the well-known one",
         commands=_ALL,
     )
+    """What callers must present. The well-known one is public, and for this machine alone."""
     surface_keys: Mapping[str, tuple[str, ...]] = setting(
         {},
         SurfaceKeys(),
@@ -71,7 +72,8 @@ class SettingsTable:
         Group.WHERE,
         flag="--surface-key",
     )
-    """Keys of single surfaces, by the name of the dialect, in the place of `key`."""
+    """Keys of single surfaces, by the name of the dialect, in the place of `key`: in the file a table, on the
+    command line `serverless=KEY`, and in the variable several of these, separated by spaces."""
     tenant: str = setting(
         DEFAULT_TENANT,
         Text("a GUID or a domain", r"[A-Za-z0-9][A-Za-z0-9.-]{0,63}", "GUID|DOMAIN"),
@@ -88,7 +90,8 @@ class SettingsTable:
         Group.MODEL,
         without="the bundled model",
     )
-    """Name or folder of the model, or `scripted:FILE`; `None` is the bundled one, whatever else is on the machine."""
+    """Name (`NAME` or `NAME:VARIANT`) or folder of the model, or `scripted:FILE`. Without it the bundled one,
+    whatever else is on the machine; `serve` takes the pulled Phi-4-mini-reasoning if it is here."""
     script: str | Mapping[str, Any] | Script | None = setting(  # noqa: RUF009 - a field, as the others
         None,
         ScriptRules(),
@@ -96,8 +99,8 @@ class SettingsTable:
         Group.MODEL,
         without="none",
     )
-    """Answers that are given before the model is asked: a TOML or JSON file, which is followed while the emulator runs,
-    what such a file holds, `traces` or `nothing`. Beside `model = "scripted:nothing"` no model is loaded."""
+    """Answers that are given before the model is asked: a TOML or JSON file, which is followed while the emulator
+    runs, what such a file holds, `traces` or `nothing`. Beside `model = "scripted:nothing"` no model is loaded."""
     home: str | None = setting(
         None,
         FilePath("FOLDER"),
@@ -108,6 +111,7 @@ class SettingsTable:
     device: str = setting(
         AUTO, Choice((AUTO, *DEVICES)), "Execution provider of the model, decided by trying.", Group.MODEL
     )
+    """The execution provider that runs the model; `auto` is decided by trying."""
     context: int | None = setting(
         None,
         Whole(1, metavar="TOKENS"),
@@ -121,7 +125,8 @@ class SettingsTable:
         text="One request at a time: seeds repeat whatever else is asked.",
         group=Group.MODEL,
     )
-    """One request at a time, each from nothing: the same seed and prompt give the same text whatever runs beside."""
+    """One request at a time, each from nothing: the same seed and prompt give the same text whatever runs
+    beside."""
     dialect: str = setting(
         SERVERLESS.name,
         Choice((*DIALECTS,)),
@@ -133,6 +138,7 @@ class SettingsTable:
     image: str = setting(
         "newer", Choice(("newer", "older")), "The container behind managed compute.", Group.SURFACES
     )
+    """The container behind managed compute. They differ in routes, defaults and `/score`."""
     reasoning: Literal["content", "reasoning_content"] | None = setting(
         None,
         Choice(("content", "reasoning_content")),
@@ -140,7 +146,8 @@ class SettingsTable:
         Group.SURFACES,
         without="as the surface does",
     )
-    """Where the reasoning goes: into `content` as `<think>`, or a field of its own; `None` is as the surface does."""
+    """Where the reasoning goes: into `content` as `<think>`, or a field of its own; `None` is as the surface
+    does."""
     deployments: tuple[str, ...] = setting(
         (),
         Texts(),
@@ -158,7 +165,8 @@ class SettingsTable:
         part=content_filter_part(),
         loaded="rules",
     )
-    """`off`, `default` (made-up words such as `phi-filter-violence`), a file of words, or what such a file has."""
+    """`off`, `default` (made-up words such as `phi-filter-violence`), a TOML or JSON file of words that block or
+    annotate, `{"violence": {"word": "high"}}`, or what such a file has."""
     faults: str | Sequence[Mapping[str, Any]] | None = setting(
         None,
         FaultRules(),
@@ -184,13 +192,15 @@ class SettingsTable:
         text="Append the front door's help text to the model's errors.",
         group=Group.SURFACES,
     )
-    """Append the front door's help text to the model's errors, which makes them no JSON, as Azure was seen to do."""
+    """Append the front door's help text to the model's errors, which makes them no JSON, as Azure was seen to
+    do."""
     extensions: bool = setting(
         default=False,
         kind=Switch(),
         text="Take what the hosted model has not: response_format and tools.",
         group=Group.SURFACES,
     )
+    """Take what the hosted model has not: answers in a form (`response_format`) and `tools`."""
     loose: bool = setting(
         default=False,
         kind=Switch(),
@@ -219,6 +229,7 @@ class SettingsTable:
         without="no limit",
         part=limit("requests_per_minute"),
     )
+    """Requests that a deployment takes in any 60 seconds before 429."""
     tokens_per_minute: int | None = setting(
         None,
         Whole(1),
@@ -236,7 +247,8 @@ class SettingsTable:
         without="no limit",
         part=limit("max_concurrent"),
     )
-    """Requests that a deployment works on at once before 429; managed compute: 2 * its concurrency * its instances."""
+    """Requests that a deployment works on at once before 429; managed compute: 2 * its concurrency * its
+    instances."""
     max_output_tokens: int | None = setting(
         None,
         Whole(1, metavar="TOKENS"),
@@ -245,6 +257,7 @@ class SettingsTable:
         without="what the context holds",
         part=part_of("max_output_tokens"),
     )
+    """The longest answer in tokens, as a hosted service may cap it; longer ones end with `length`."""
     queue_size: int = setting(64, Whole(0), "Requests that may wait before others get 429.", Group.LIMITS)
     queue_seconds: float | None = setting(
         None,
@@ -253,6 +266,7 @@ class SettingsTable:
         Group.LIMITS,
         without="no limit",
     )
+    """How long a request may wait before it is answered with 429."""
     request_timeout_ms: int | None = setting(
         None,
         Whole(1, metavar="MS"),
@@ -261,6 +275,8 @@ class SettingsTable:
         without="no limit",
         part=milliseconds_of("answer_seconds"),
     )
+    """How long an answer may take before 408, or before its stream is broken off, as the setting of managed
+    compute."""
     max_body_bytes: int = setting(
         4 * 1024 * 1024, Whole(1, metavar="BYTES"), "Largest request body.", Group.LIMITS
     )
@@ -276,7 +292,8 @@ class SettingsTable:
         Group.SPEED,
         without="as many as were measured to be worthwhile",
     )
-    """Requests that share the model's steps; `None` takes as many as were measured to be worthwhile on this machine."""
+    """Requests that share the steps of the model; without it as many as were measured to be worthwhile at the first
+    start on this machine."""
     threads: int | None = setting(
         None,
         Whole(1),
@@ -290,7 +307,8 @@ class SettingsTable:
         "Memory that the cache of a prepared model may take.",
         Group.SPEED,
     )
-    """Megabytes (2**20 bytes) that the cache of a prepared model may take; a longer context is lowered to what fits."""
+    """Megabytes (2**20 bytes) that the cache of a prepared model may take; a longer context is lowered to what
+    fits. It is less where the machine's memory is."""
     cache_bits: int | None = setting(
         None,
         Whole(8, 32, metavar="8|32", only=(8, 32)),
@@ -298,10 +316,11 @@ class SettingsTable:
         Group.SPEED,
         without="8 in large models",
     )
-    """Bits of a number in the cache of a prepared model, 8 or 32; `None` takes 8 in large models."""
+    """Bits of a number in the cache of a prepared model: 32, or 8, which is faster at long contexts."""
     drain_seconds: float = setting(
         10.0, Number(), "How long requests may go on after Ctrl-C.", Group.LOG, commands=_SERVE
     )
+    """How long running requests may go on once the emulator is asked to stop."""
     otel: bool | None = setting(
         None,
         Switch(),
@@ -309,7 +328,8 @@ class SettingsTable:
         Group.LOG,
         without="yes where that is set",
     )
-    """Spans of the commands; an `Emulator` in Python has `tracer_provider`."""
+    """Whether the commands send spans to the collector that `OTEL_EXPORTER_OTLP_ENDPOINT` names; an `Emulator` in
+    Python has `tracer_provider`."""
     log_level: str = setting(
         "info",
         Choice(("debug", "info", "warning", "error")),
