@@ -12,7 +12,7 @@ from phi_emulator.engine.errors import ModelLoadError
 from phi_emulator.engine.machine.builds import conflicts, has_engine_api, installed_builds
 from phi_emulator.engine.machine.calibration import Calibrations, calibrate
 from phi_emulator.engine.machine.devices import CPU, Device, on_a_device
-from phi_emulator.engine.native.load_errors import check_name, load_error
+from phi_emulator.engine.native.load_errors import load_error
 from phi_emulator.engine.options import ModelOptions
 from phi_emulator.engine.protocol import Engine
 from phi_emulator.engine.scripted import ScriptedEngine
@@ -34,7 +34,6 @@ def load_engine(folder: Path, settings: Settings, options: ModelOptions) -> Engi
         DeviceError: the device that was asked for can't be had.
         ModelLoadError: the folder can't be loaded.
     """
-    check_name(folder)
     for conflict in conflicts(installed_builds()):
         logger.warning("%s", conflict)
 

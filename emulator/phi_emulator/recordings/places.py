@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from typing import Final
 
 from phi_client.contract.service import (
@@ -13,21 +12,17 @@ from phi_client.contract.service import (
     is_deployment_route,
     older_form,
 )
+from phi_emulator.web.places import surface_at, without_project
 
 __all__ = ["is_chat", "place_of", "root_for", "surface_of"]
 
-_PROJECT: Final = re.compile(r"^/api/projects/[^/]+(?=/openai/v1(?:/|$))")
 _OLDER: Final = older_form(OPENAI_V1)
 
 
 def place_of(path: str, root: Surface) -> tuple[Surface, str]:
     """The surface on which `path` is asked for, and the path as it has it; what is nobody's is that of the root."""
-    path = _PROJECT.sub("", path)
-    for surface in SURFACES.values():
-        for begin in filter(None, (surface.emulator_prefix, surface.root)):
-            if path == begin or path.startswith(begin + "/"):
-                return surface, path if begin == surface.root else path.removeprefix(begin) or "/"
-    return (surface_of(OPENAI_V1.name, path), path) if path.startswith("/openai/") else (root, path)
+    path = without_project(path)
+    return surface_at(path, (*SURFACES.values(), _OLDER)) or (root, path)
 
 
 def root_for(surface: Surface) -> Surface:

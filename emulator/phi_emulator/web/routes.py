@@ -18,12 +18,11 @@ from phi_emulator.web.control import Control
 from phi_emulator.web.endpoints import Endpoints
 from phi_emulator.web.entra import Entra
 from phi_emulator.web.exchange import Handler, Place
+from phi_emulator.web.places import surface_at, without_project
 
 __all__ = ["Routes"]
 
 _DEPLOYMENT_ROUTE: Final = "/openai/deployments/{deployment}/chat/completions"
-_PROJECT: Final = re.compile(r"^/api/projects/[^/]+(?=/openai/v1/)")
-"""What stands before the v1 routes when they are asked of a project of a resource."""
 
 
 class Routes:
@@ -37,8 +36,6 @@ class Routes:
         self._older_form = older_form(dialects[OPENAI_V1.name])
         self._deployment: Mapping[str, Handler] = {"POST": endpoints.chat}
         self._model: Mapping[str, Handler] = {"GET": endpoints.model}
-        # What isn't there of a project of a resource, the resource's gateway says.
-        self._other_places = {OPENAI_V1.name: ("/api/projects",)}
         older = self._older_form
         self._home = Place(self._root, "/", {"GET": control.home}, needs_key=False)
         self._places = {older.info_route: Place(older, older.info_route, {"GET": endpoints.info})}
@@ -66,7 +63,7 @@ class Routes:
 
         A control route may need the key for one method and not for another.
         """
-        path = _PROJECT.sub("", path)
+        path = without_project(path)
         if path in self._places:
             return self._places[path]
         matches = [(found, route) for pattern, route in self._patterns if (found := pattern.fullmatch(path))]
@@ -83,10 +80,8 @@ class Routes:
             ):
                 route = path.removeprefix(dialect.emulator_prefix)
                 return Place(dialect, route, self._model, named=f"{dialect.model_route}{{deployment}}")
-            places = (dialect.emulator_prefix + dialect.root, *self._other_places.get(dialect.name, ()))
-            if any(path == place or path.startswith(place + "/") for place in places):
-                return Place(dialect, path.removeprefix(dialect.emulator_prefix), {})
-        return Place(self._root, path, {})
+        dialect, route = surface_at(path, (*self.dialects.values(), self._older_form)) or (self._root, path)
+        return Place(dialect, route, {})
 
     @property
     def paths(self) -> Mapping[str, Place]:

@@ -11,13 +11,14 @@ from typing import Any
 
 import psutil
 import pytest
+from click.testing import CliRunner
+from phi_emulator.command_line.commands import phi_emulator
 from phi_emulator.engine.errors import ModelLoadError
 from phi_emulator.engine.machine.memory import available_bytes, check_memory, needed_bytes
-from phi_emulator.models import resolve_model
+from phi_emulator.models import ModelNotFoundError, Store, resolve_model
 from phi_emulator.models.genai_config import read_settings
 
 from tests.emulator.engine.conftest import make_ort
-from tests.emulator.loading import load_engine
 
 GB = 1_000_000_000
 # As genai_config.json of a 3.8B Phi-4-mini says.
@@ -198,11 +199,18 @@ def test_where_nobody_is_ended_for_it_all_memory_is_there(monkeypatch: pytest.Mo
     assert available_bytes() == psutil.virtual_memory().total
 
 
-def test_a_folder_whose_name_is_no_utf_8_is_refused_in_words(folder: Path) -> None:
+def test_a_folder_whose_name_is_no_utf_8_is_refused_in_words(folder: Path, tmp_path: Path) -> None:
+    home = tmp_path / "home"
     odd = folder.parent / os.fsdecode(b"m\xff")
     try:
         folder.rename(odd)
     except OSError:
         pytest.skip("this file system has no such names")
-    with pytest.raises(ModelLoadError, match="rename"):
-        load_engine(odd, model="m")
+    with pytest.raises(ModelNotFoundError, match="rename"):
+        resolve_model(str(odd))
+    done = CliRunner().invoke(
+        phi_emulator, ["models", "add", "odd", str(odd)], env={"PHI_EMULATOR_HOME": str(home)}
+    )
+    assert done.exit_code == 1
+    assert "rename what is named so" in done.output
+    assert "odd" not in Store(home).registered()

@@ -10,7 +10,7 @@ from typing import Final
 
 from phi_emulator.engine.errors import ModelLoadError
 
-__all__ = ["check_name", "load_error"]
+__all__ = ["load_error"]
 
 _AGAIN: Final = (
     "its files are damaged or do not fit together: get them again (`phi-emulator models pull` in the store)"
@@ -39,18 +39,3 @@ def load_error(folder: Path, error: Exception) -> ModelLoadError:
     remedy = next((remedy for text, remedy in _REMEDIES if text.lower() in said.lower()), _AGAIN)
     short = said if len(said) <= _LONGEST else said[:_LONGEST] + "…"
     return ModelLoadError(f"{str(folder)!r} can't be used: {remedy}. ONNX Runtime GenAI says: {short}")
-
-
-def check_name(folder: Path) -> None:
-    """Refuse a folder that the native loader can't be told of: it takes names as UTF-8.
-
-    Raises:
-        ModelLoadError: the folder's name, or that of one above it, has bytes that are none.
-    """
-    try:
-        str(folder).encode()
-    except UnicodeEncodeError:
-        raise ModelLoadError(
-            f"{str(folder)!r} has bytes in its name that are no UTF-8, and ONNX Runtime GenAI can't be told of it: "
-            "rename what is named so"
-        ) from None

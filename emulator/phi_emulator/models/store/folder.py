@@ -150,8 +150,16 @@ def check_folder(folder: Path) -> Settings:
     """Check what can be seen of a GenAI model folder without loading it; return what it says of itself.
 
     Raises:
-        ModelNotFoundError: it is none, or files are missing, empty, cut off or not the files themselves.
+        ModelNotFoundError: it is none, files are missing, empty, cut off or not the files themselves, or the native
+            loader can't be told of it, which takes names as UTF-8.
     """
+    try:
+        str(folder).encode()
+    except UnicodeEncodeError:
+        raise ModelNotFoundError(
+            f"{str(folder)!r} has bytes in its name that are no UTF-8, and ONNX Runtime GenAI can't be told of it: "
+            "rename what is named so"
+        ) from None
     config = folder / FILE
     if not config.is_file():
         raise ModelNotFoundError(
