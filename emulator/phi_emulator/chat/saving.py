@@ -17,6 +17,7 @@ __all__ = ["SaveError", "save", "status_line", "turn_object"]
 
 _ENDINGS: Final = (".md", ".markdown", ".json")
 _MOST: Final = 240
+_FAST: Final = 100
 
 
 class SaveError(Exception):
@@ -56,10 +57,10 @@ def _rounded(seconds: float | None) -> float | None:
 def status_line(turn: Turn, now: float | None = None) -> list[str]:
     """What there is to say of a turn in figures, the most wanted first; `now` while it runs."""
     count = f"{turn.tokens:,}" if turn.is_counted else f"~{turn.tokens:,}"
-    parts = [f"{count} token{'' if turn.tokens == 1 else 's'}"]
+    parts = [f"{count} token{'' if turn.tokens == 1 else 's'}"] if turn.tokens else []
     rate = turn.rate(now)
     if rate is not None:
-        parts.append(f"{rate:.1f}/s")
+        parts.append(f"{rate:,.0f}/s" if rate >= _FAST else f"{rate:.1f}/s")
     if turn.until_first_s is not None:
         parts.append(f"first after {turn.until_first_s:.2f} s")
     seconds = turn.seconds if now is None else now - turn.times.asked

@@ -6,6 +6,7 @@ It must not know what is said in a talk.
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 import signal
 import sys
@@ -14,6 +15,7 @@ import time
 from collections.abc import Callable, Generator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Self, TextIO
 from urllib.parse import urlsplit
 
@@ -77,7 +79,12 @@ class _Place:
 
 def run(asked: Asked) -> int:
     """Talk, or ask the one question; the exit status."""
-    lenient_output(sys.stderr)
+    # Streams that the caller has closed.
+    sys.stdout = sys.stdout or Path(os.devnull).open("w", encoding="utf-8")
+    sys.stderr = sys.stderr or Path(os.devnull).open("w", encoding="utf-8")
+    sys.stdin = sys.stdin or Path(os.devnull).open(encoding="utf-8")
+    lenient_output(sys.stderr, sys.stdin)
+    logging.getLogger("azure").setLevel(logging.ERROR)  # what a credential tried is said in the error
     with _Signals() as signals, _place_of(asked) as place, _environment(place):
         try:
             return asyncio.run(_talk(asked, place, signals))
@@ -136,7 +143,13 @@ def _running(url: str, config: EmulatorConfig) -> _Place:
         host = parts.hostname or ""
     except ValueError:
         raise click.UsageError(f"give a URL such as {EMULATOR_ENDPOINT}, or `{EMULATOR_ALIAS}`") from None
-    model = model_of(parts) if is_loopback(host) and "@" not in parts.netloc else None
+    try:
+        model = model_of(parts) if is_loopback(host) and "@" not in parts.netloc else None
+    except ConnectionRefusedError:
+        where = f"{host}:{parts.port}" if parts.port else host
+        raise click.ClickException(
+            f"nothing listens at {where}: start `phi-emulator serve`, or leave `--url` out"
+        ) from None
     if model is None:
         return _Place(url, "--url")
     try:
