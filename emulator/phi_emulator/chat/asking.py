@@ -120,7 +120,10 @@ def friendly(error: errors.PhiError) -> tuple[str, str]:
     """What went wrong, in one line that says what to do; and what to do in a talk."""
     said = printable(str(error), _SHOWN)
     if isinstance(error, errors.APIConnectionError) and error.is_refused:
-        return f"nothing listens there: start `phi-emulator serve`, or ask another endpoint ({said})", "then /retry"
+        return (
+            f"nothing listens there: start `phi-emulator serve`, or ask another endpoint ({said})",
+            "then /retry",
+        )
     advice, hint = next((advice, hint) for kind, advice, hint in _ADVICE if isinstance(error, kind))
     return f"{said}: {advice}" if advice else said, hint
 

@@ -75,7 +75,7 @@ class Turn:
         return bool((self.usage or {}).get("completion_tokens"))
 
     def rate(self, now: float | None = None) -> float | None:
-        """Tokens a second since the first one came, up to `now` or to the last; `None` where that is too short to tell."""
+        """Tokens a second since the first came, up to `now` or to the last; `None` where that is too short to tell."""
         first = self.times.first
         until = self.times.last if now is None else now
         if first is None or until is None or until - first < _SHORTEST_S or self.tokens < 2:  # noqa: PLR2004

@@ -79,10 +79,10 @@ def _question(words: tuple[str, ...]) -> str | None:
         if sys.stdin is not None and sys.stdin.isatty():
             return None
         words = (_STDIN,)
-    if _STDIN in words:
-        piped = _piped()
-        words = tuple(f"\n\n{piped}\n\n" if word == _STDIN else word for word in words)
-    question = " ".join(words).strip()
+    # What is piped in stands apart from the words around it.
+    place = words.index(_STDIN) if _STDIN in words else len(words)
+    parts = [words[:place], *([(_piped(),), words[place + 1 :]] if place < len(words) else [])]
+    question = "\n\n".join(filter(None, (" ".join(part).strip() for part in parts)))
     if not question:
         raise click.UsageError("nothing was asked: the question is empty")
     return question

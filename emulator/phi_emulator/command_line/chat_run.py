@@ -79,10 +79,9 @@ class _Place:
 
 def run(asked: Asked) -> int:
     """Talk, or ask the one question; the exit status."""
-    # Streams that the caller has closed.
-    sys.stdout = sys.stdout or Path(os.devnull).open("w", encoding="utf-8")
-    sys.stderr = sys.stderr or Path(os.devnull).open("w", encoding="utf-8")
-    sys.stdin = sys.stdin or Path(os.devnull).open(encoding="utf-8")
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:  # the caller has closed it
+            setattr(sys, name, Path(os.devnull).open(mode, encoding="utf-8"))  # noqa: SIM115 - as long as the process
     lenient_output(sys.stderr, sys.stdin)
     logging.getLogger("azure").setLevel(logging.ERROR)  # what a credential tried is said in the error
     with _Signals() as signals, _place_of(asked) as place, _environment(place):
