@@ -112,7 +112,6 @@ _ADVICE: Final[tuple[tuple[type[errors.PhiError], str, str], ...]] = (
     (errors.APIResponseError, "`python -m phi_client` checks what answers there", ""),
     (errors.CredentialError, "or sign in: `az login`", ""),
     (errors.ConfigurationError, "", ""),
-    (errors.PhiError, "", "/retry asks again"),
 )
 
 
@@ -124,7 +123,8 @@ def friendly(error: errors.PhiError) -> tuple[str, str]:
             f"nothing listens there: start `phi-emulator serve`, or ask another endpoint ({said})",
             "then /retry",
         )
-    advice, hint = next((advice, hint) for kind, advice, hint in _ADVICE if isinstance(error, kind))
+    found = ((advice, hint) for kind, advice, hint in _ADVICE if isinstance(error, kind))
+    advice, hint = next(found, ("", "/retry asks again"))
     return f"{said}: {advice}" if advice else said, hint
 
 

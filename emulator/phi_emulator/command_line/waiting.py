@@ -119,7 +119,7 @@ def model_of(url: SplitResult) -> str | None:
         ConnectionRefusedError: nothing listens there.
     """
     try:
-        _ask(url, EMULATOR_LIVE, _LOOK_S)
+        _ask(url, EMULATOR_LIVE, _LONGEST_TRY_S)
         return str(json.loads(_ask(url, EMULATOR_STATUS, _LOADS_S)[1])["model"])
     except ConnectionRefusedError:
         raise

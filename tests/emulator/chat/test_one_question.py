@@ -110,6 +110,7 @@ def test_json_tells_what_went_wrong_too(emulator: Emulator, question: str, statu
         (["--temperature", "9", "x"], None, "9.0 is not in the range"),
         (["--url", "nonsense", "x"], None, "the endpoint has no scheme"),
         (["--url", "http://[", "x"], None, "give a URL such as"),
+        (["--url", "http://127.0.0.1:99999", "x"], None, "give a URL such as"),
         (["--url", "http://elsewhere.invalid", "x"], None, "unencrypted"),
         (["--url", "emulator", "--model", "m", "x"], None, "model is of an emulator of its own"),
     ],

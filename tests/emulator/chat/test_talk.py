@@ -92,7 +92,8 @@ def test_what_was_answered_is_sent_along_without_thoughts() -> None:
     for content, reasoning in (("a1", "r1"), ("", "r2"), ("a3", "")):
         said.turns.append(Turn(f"q{len(said.turns) + 1}", Times(0.0), reasoning=reasoning, content=content))
     assert [(one["role"], one["content"]) for one in said.messages("q4")] == [
-        ("system", "Be brief."), ("user", "q1"), ("assistant", "a1"), ("user", "q3"), ("assistant", "a3"), ("user", "q4"),
+        ("system", "Be brief."), ("user", "q1"), ("assistant", "a1"), ("user", "q3"), ("assistant", "a3"),
+        ("user", "q4"),
     ]  # fmt: skip
 
 
@@ -269,8 +270,8 @@ def test_history_is_kept_for_its_owner_alone_and_without_secrets(tmp_path: Path)
     file = tmp_path / "made" / "history.jsonl"
     key = "a-secret-key-0123456789"
     history = QuestionHistory(file, [key])
-    for text in ("one", "of\nseveral lines", " begins with a blank", f"my key is {key}", f"cut: {key[:18]}", "x" * 20_000,
-                 "[pasted #1: 5,000 letters]", "last 乘"):  # fmt: skip
+    for text in ("one", "of\nseveral lines", " begins with a blank", f"my key is {key}", f"cut: {key[:18]}",
+                 "x" * 20_000, "[pasted #1: 5,000 letters]", "last 乘"):  # fmt: skip
         history.store_string(text)
     assert [*QuestionHistory(file).load_history_strings()] == ["last 乘", "of\nseveral lines", "one"]
     if sys.platform != "win32":
