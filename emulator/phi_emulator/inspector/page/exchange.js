@@ -176,6 +176,7 @@ export class ExchangeView {
   #take(entry) {
     this.entry = entry;
     this.status.hidden = true;
+    say(this.status, "");
     this.body.hidden = false;
     const status = entry.status === null ? "no status" : String(entry.status);
     fill(this.title, h("span", { class: `status status-${family(entry)}` }, status), ` ${entry.deployment || entry.route || entry.path}`);

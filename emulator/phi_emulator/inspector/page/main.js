@@ -134,6 +134,8 @@ export class Page extends EventTarget {
     if (view !== this.view) {
       this.view?.hide?.();
       fill(find("main"), view.element);
+      // A page that scrolls as a whole is scrolled by keys, too.
+      setAttribute(find("main"), "tabindex", view.element.classList.contains("view") ? "0" : "-1");
       this.view = view;
     }
     for (const link of document.querySelectorAll("nav a")) {

@@ -2,7 +2,7 @@
 
 import { words } from "./api.js";
 import { fill, h, say } from "./dom.js";
-import { count } from "./format.js";
+import { count, plural } from "./format.js";
 
 const FAULTS = [
   "retry_after form=seconds seconds=2 times=1",
@@ -141,22 +141,32 @@ export class SwitchesView {
     const held = h("ul", { class: "rules" });
     /** @type {any[]} */
     let rules = [];
-    const set = (/** @type {any[]} */ wanted) => this.page.api.post("/_emulator/faults", { faults: wanted }, { scoped: true });
+    const set = async (/** @type {any[]} */ wanted) => {
+      if (rules.some((rule) => Object.values(rule.when?.headers ?? {}).includes("\u2026"))) {
+        throw new Error("A rule is about a header that is not told: change the rules where they are written.");
+      }
+      await this.page.api.post("/_emulator/faults", { faults: wanted }, { scoped: true });
+    };
     this.readers.push(async () => {
-      const { faults } = await this.page.api.get("/_emulator/faults", { scoped: true });
-      rules = faults.map(({ counted: _, ...rule }) => rule);
+      // What is set takes the place of all rules, those of scopes too; or of those of the scope, beside which others hold.
+      const { faults, of_scopes: ofScopes = [] } = await this.page.api.get("/_emulator/faults", { scoped: true });
+      const { scope } = this.page.api;
+      const told = [...faults, ...ofScopes].map(({ counted, ...rule }) => ({ rule, counted, isOwn: scope === "" || rule.when?.scope === scope }));
+      rules = told.filter((one) => one.isOwn).map((one) => one.rule);
       fill(
         held,
-        faults.map((/** @type {any} */ { counted, ...rule }, /** @type {number} */ index) =>
+        told.map(({ rule, counted, isOwn }) =>
           h(
             "li",
             {},
             h("code", {}, JSON.stringify(rule)),
-            h("span", { class: "meaning" }, `${count(counted.calls)} calls, ${count(counted.faults)} faults`),
-            h("button", { type: "button", class: "quiet", "aria-label": `Remove rule ${index + 1}, ${rule.effect}`, on: { click: () => this.#set(() => set(rules.filter((_, at) => at !== index)), "The rule is gone.") } }, "Remove"),
+            h("span", { class: "meaning" }, counted === undefined ? `in ${rule.when.scope}` : `${plural(counted.calls, "call")}, ${plural(counted.faults, "fault")}`),
+            isOwn
+              ? h("button", { type: "button", class: "quiet", "aria-label": `Remove rule ${rules.indexOf(rule) + 1}, ${rule.effect}`, on: { click: () => this.#set(() => set(rules.filter((one) => one !== rule)), "The rule is gone.") } }, "Remove")
+              : h("span", { class: "meaning" }, "for all"),
           ),
         ),
-        faults.length === 0 ? h("li", { class: "note" }, "No rules: nothing goes wrong on purpose.") : null,
+        told.length === 0 ? h("li", { class: "note" }, "No rules: nothing goes wrong on purpose.") : null,
       );
     });
     return this.#card(
