@@ -14,6 +14,7 @@ import shutil
 import sys
 from collections.abc import Generator
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -35,7 +36,9 @@ from phi_emulator.command_line.options import (
     serve_options,
     switch,
 )
+from phi_emulator.command_line.origins import given_command, measured_on
 from phi_emulator.command_line.recording_commands import record, replay
+from phi_emulator.command_line.report_files import ReportFile, write_report
 from phi_emulator.command_line.stopping import StopSignals
 from phi_emulator.command_line.waiting import wait
 from phi_emulator.command_line.words import HelpfulGroup
@@ -169,12 +172,14 @@ def exec_(command: tuple[str, ...], **flags: Any) -> None:
 @click.option("--requests", type=click.IntRange(1), help="Short requests in all. [1000]")
 @click.option("--hang-ups", type=click.IntRange(2), help="Callers that hang up. [200]")
 @click.option("--repeats", type=click.IntRange(2), help="Runs with one seed, with --deterministic. [100]")
+@click.option("--json", "json_file", type=ReportFile(), metavar="FILE", help="Write all numbers here.")
 @click.option(
-    "--json", "json_file", type=click.Path(dir_okay=False, path_type=Path), help="Write all numbers here."
+    "--html", "html_file", type=ReportFile(), metavar="FILE", help="Write one page with plots here."
 )
 @click.option("--strict", is_flag=True, help="Exit with status 1 if a bar doesn't hold.")
 def bench(
     json_file: Path | None,
+    html_file: Path | None,
     strict: bool,  # noqa: FBT001 - click's
     **given: Any,
 ) -> None:
@@ -184,6 +189,7 @@ def bench(
     """
     from phi_emulator.bench import bars_table, run_benchmark, verdicts  # noqa: PLC0415 - for this command alone
 
+    began = datetime.now(UTC)
     names = (
         "config_file",
         "model",
@@ -203,8 +209,19 @@ def bench(
     except RuntimeError as error:
         raise click.ClickException(str(error)) from error
     click.echo(f"{report.to_table()}\n\n{bars_table(report)}")
+    files: list[tuple[Path, str]] = []
     if json_file is not None:
-        json_file.write_text(report.to_json(list(verdicts(report))) + "\n", encoding="utf-8")
+        files.append((json_file, report.to_json(list(verdicts(report))) + "\n"))
+    if html_file is not None:
+        from phi_emulator.bench.page import Origin, html_page  # noqa: PLC0415 - for this option alone
+
+        origin = Origin(given_command(click.get_current_context()), began, measured_on(config, names))
+        files.append((html_file, html_page(report, origin)))
+    try:
+        for file, text in files:
+            write_report(file, text.encode("utf-8", "backslashreplace"))
+    except OSError as error:
+        raise click.ClickException(printable(f"a report can't be written: {error}")) from error
     if strict and not all(verdict.holds for verdict in verdicts(report)):
         sys.exit(1)
 
