@@ -19,7 +19,7 @@ from phi_emulator import Emulator, EmulatorConfig
 from playwright.sync_api import Browser, BrowserContext, Page, Request, expect, sync_playwright
 
 NAMES = ("chromium", "chromium-browser", "google-chrome", "chrome")
-LIMIT_MS = int(os.environ.get("LIM", 20_000))
+LIMIT_MS = 20_000
 """Long enough for a machine that is busy with other things."""
 VIOLATIONS = (
     "window.violations = []; document.addEventListener('securitypolicyviolation', "

@@ -45,7 +45,9 @@ def test_two_thousand_tokens_are_drawn_as_they_come(emulator: Emulator, look: Op
     seen = [pieces(page)]
     assert page.locator(".id").inner_text().startswith("running")
     expect(page.locator(".answer")).to_contain_text("0 1 2 3")
-    page.wait_for_function(f"() => document.querySelector('.slider').getAttribute('aria-valuemax') > {seen[0]}")
+    page.wait_for_function(
+        f"() => document.querySelector('.slider').getAttribute('aria-valuemax') > {seen[0]}"
+    )
     seen.append(pieces(page))
     # The cursor stays where somebody has put it while more come.
     page.locator(".slider").focus()

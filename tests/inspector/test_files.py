@@ -105,7 +105,12 @@ def test_a_script_is_short_says_what_it_is_and_makes_no_markup(path: Path) -> No
     text = path.read_text(encoding="utf-8")
     assert text.startswith("// ")
     assert len(text.splitlines()) <= 400
-    assert re.findall(r"innerHTML|outerHTML|insertAdjacentHTML|document\.write|\beval\b|new Function|DOMParser", text) == []
+    assert (
+        re.findall(
+            r"innerHTML|outerHTML|insertAdjacentHTML|document\.write|\beval\b|new Function|DOMParser", text
+        )
+        == []
+    )
     addresses = set(re.findall(r"https?://[^\"`)\s]+", text)) - {r"https?:\/\/)/;"}
     assert {one for one in addresses if "www.w3.org" not in one} == set()
     imports = re.findall(r"from \"(.*?)\"", text)
@@ -118,7 +123,9 @@ def test_every_script_is_reached_from_the_page() -> None:
         name = waiting.pop()
         if name not in reached:
             reached.add(name)
-            waiting += re.findall(r"^(?:import|export) .*from \"\./(.*?)\"", (FOLDER / name).read_text("utf-8"), re.MULTILINE)
+            waiting += re.findall(
+                r"^(?:import|export) .*from \"\./(.*?)\"", (FOLDER / name).read_text("utf-8"), re.MULTILINE
+            )
     assert reached == {path.name for path in SCRIPTS}
 
 

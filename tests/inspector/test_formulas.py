@@ -54,7 +54,9 @@ def test_a_formula_is_drawn(tex: str, text: str) -> None:
     assert texts(tree) == text
 
 
-@pytest.mark.parametrize("tex", ["{", r"\frac", r"\nosuchcommand x", "x" * 2001, "{" * 1500, r"\sqrt" * 400 + "x", "^" * 900])
+@pytest.mark.parametrize(
+    "tex", ["{", r"\frac", r"\nosuchcommand x", "x" * 2001, "{" * 1500, r"\sqrt" * 400 + "x", "^" * 900]
+)
 def test_what_cannot_be_drawn_is_left_as_it_is(tex: str) -> None:
     assert draw(tex) is None
 
@@ -81,7 +83,9 @@ def test_what_is_no_list_of_formulas_is_refused_in_words(body: object, words: st
 @given(
     st.recursive(
         st.none() | st.booleans() | st.integers() | st.text(),
-        lambda inner: st.lists(inner) | st.dictionaries(st.sampled_from(["formulas", "tex", "display", "x"]), inner),
+        lambda inner: (
+            st.lists(inner) | st.dictionaries(st.sampled_from(["formulas", "tex", "display", "x"]), inner)
+        ),
     )
 )
 def test_any_body_is_read_or_refused(body: object) -> None:

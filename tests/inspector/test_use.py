@@ -17,14 +17,23 @@ if TYPE_CHECKING:
     from tests.inspector.conftest import Asker, Looker, Open
 
 VIEWS = ["exchanges", "exchanges/{id}", "compare/{id}/{other}", "chat", "switches", "engine", "coverage"]
-WCAG = {"runOnly": {"type": "tag", "values": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]}}
+WCAG = {
+    "runOnly": {
+        "type": "tag",
+        "values": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"],
+    }
+}
 
 
 @pytest.fixture
 def ids(emulator: Emulator, ask: Asker) -> dict[str, str]:
     """Two exchanges with all that the page can show of one, and others around them."""
-    emulator.script.answer("Prove it.", r"By \(x^2\): \[\frac{1}{2}\] \boxed{42}", reasoning=r"Let \(a\) be 1.")
-    ask("Prove it.", stream=True, headers={"x-phi-fault": "stall tokens=5 seconds=0.1", "x-phi-scope": "mine"})
+    emulator.script.answer(
+        "Prove it.", r"By \(x^2\): \[\frac{1}{2}\] \boxed{42}", reasoning=r"Let \(a\) be 1."
+    )
+    ask(
+        "Prove it.", stream=True, headers={"x-phi-fault": "stall tokens=5 seconds=0.1", "x-phi-scope": "mine"}
+    )
     ask("Prove it.", max_tokens=100_000)
     ask(max_tokens=-1)
     one, other, _ = emulator.journal.wait_for(3)
