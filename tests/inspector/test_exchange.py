@@ -86,7 +86,8 @@ def test_thoughts_and_answer_stand_apart_and_formulas_are_drawn(
 ) -> None:
     emulator.script.answer(
         "Solve it.",
-        r"So \[x = \frac{-b \pm \sqrt{b^2 - 4ac}}{2a}\] and $x^2$, \(\nosuchcommand{1}\), which costs $5 or $6: \boxed{42}",
+        r"So \[x = \frac{-b \pm \sqrt{b^2 - 4ac}}{2a}\] and $x^2$, \(\nosuchcommand{1}\), "
+        r"which costs $5 or $6: \boxed{42}",
         reasoning=r"First \(a^2 + b^2\), then the rest.",
     )
     ask("Solve it.")

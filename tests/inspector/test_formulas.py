@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import Any
 
 import pytest
@@ -89,7 +90,5 @@ def test_what_is_no_list_of_formulas_is_refused_in_words(body: object, words: st
     )
 )
 def test_any_body_is_read_or_refused(body: object) -> None:
-    try:
+    with suppress(ValueError):
         assert all(isinstance(tex, str) for tex, _ in read_formulas(body))
-    except ValueError as error:
-        assert "formulas" in str(error)

@@ -117,7 +117,8 @@ def focused(page: Page) -> str:
              const one = document.activeElement;
              const style = getComputedStyle(one);
              const seen = style.outlineStyle !== 'none' && parseFloat(style.outlineWidth) >= 2;
-             return (one.getAttribute('aria-label') || one.labels?.[0]?.textContent || one.id || one.textContent).trim() + (seen ? '' : ' UNSEEN');
+             const name = one.getAttribute('aria-label') || one.labels?.[0]?.textContent || one.textContent;
+             return name.trim() + (seen ? '' : ' UNSEEN');
            }"""
     )
     return said
@@ -135,7 +136,7 @@ def tab_to(page: Page, name: str) -> None:
     pytest.fail(f"no Tab leads to {name}: {passed}")
 
 
-def test_everything_is_done_by_keys_alone(emulator: Emulator, look: Open, ids: dict[str, str]) -> None:
+def test_exchanges_are_looked_at_by_keys_alone(emulator: Emulator, look: Open, ids: dict[str, str]) -> None:
     looker = look(emulator, permissions=["clipboard-read", "clipboard-write"])
     page = looker.go()
     press = page.keyboard.press
@@ -166,7 +167,11 @@ def test_everything_is_done_by_keys_alone(emulator: Emulator, look: Open, ids: d
     press("c")
     expect(page.locator(".compared")).to_be_visible()
     expect(page.get_by_role("heading", name="Compare")).to_be_focused()
-    # Chat.
+
+
+def test_chat_switches_and_help_are_used_by_keys_alone(emulator: Emulator, look: Open) -> None:
+    page = look(emulator).go()
+    press = page.keyboard.press
     press("2")
     assert focused(page).startswith("Question")
     page.keyboard.type("What is 6 * 7?")
