@@ -115,6 +115,7 @@ def focused(page: Page) -> str:
     said: str = page.evaluate(
         """() => {
              const one = document.activeElement;
+             if (one === document.body) return '(the browser)';
              const style = getComputedStyle(one);
              const seen = style.outlineStyle !== 'none' && parseFloat(style.outlineWidth) >= 2;
              const name = one.getAttribute('aria-label') || one.labels?.[0]?.textContent || one.textContent;
@@ -186,6 +187,8 @@ def test_chat_switches_and_help_are_used_by_keys_alone(emulator: Emulator, look:
     expect(page.locator("#told")).to_have_text("The limits hold from the next request on.")
     assert emulator.settings.show("requests_per_minute") == {"requests_per_minute": 7}
     # The keys themselves: a box that gives the focus back, and a switch that turns them off.
+    press("Escape")
+    assert not focused(page).endswith("UNSEEN")
     press("4")
     expect(page.get_by_role("heading", name="Engine")).to_be_focused()
     tab_to(page, "Keys")
@@ -201,7 +204,9 @@ def test_chat_switches_and_help_are_used_by_keys_alone(emulator: Emulator, look:
 
 
 def test_the_switches_switch(emulator: Emulator, look: Open, ask: Asker) -> None:
-    page = look(emulator).go("switches")
+    looker = look(emulator)
+    looker.expected = "400"
+    page = looker.go("switches")
     told = page.locator("#told")
     card = page.get_by_label("Faults")
     card.get_by_label("Add a rule").fill("stall tokens=2 seconds=0.1 when.scope=mine times=2")
@@ -219,13 +224,13 @@ def test_the_switches_switch(emulator: Emulator, look: Open, ask: Asker) -> None
     card.get_by_role("button", name="Remove").click()
     expect(card).to_contain_text("No rules")
     assert len(emulator.faults.counts()) == 0
-    # The filter, for one scope.
     # A rule for all does not take away those of scopes; one of a scope is its own alone.
     emulator.faults.add("wait", seconds=0.1, when={"scope": "yours"})
     card.get_by_label("Add a rule").fill("slow seconds=0.1")
     card.get_by_role("button", name="Add fault").click()
     expect(card.locator(".rules li")).to_have_count(2)
     page.get_by_label("Scope").fill("mine")
+    expect(card.locator(".rules li")).to_have_count(1)
     expect(card.locator(".rules li")).to_contain_text("for all")
     card.get_by_label("Add a rule").fill("wait seconds=0.2")
     card.get_by_role("button", name="Add fault").click()
@@ -233,8 +238,9 @@ def test_the_switches_switch(emulator: Emulator, look: Open, ask: Asker) -> None
     assert [one["when"]["scope"] for one in emulator.faults.of_scopes] == ["yours", "mine"]
     assert len(emulator.faults.counts()) == 1
     emulator.faults.reset()
+    # The filter, for one scope.
     expect(page.get_by_text("For requests with x-phi-scope: mine")).to_be_visible()
-    page.get_by_label("Filter", exact=True).select_option("words")
+    page.get_by_role("combobox", name="Filter").select_option("words")
     page.get_by_label("Words, as JSON").fill('{"violence": {"sword": "high"}}')
     page.get_by_role("button", name="Set filter").click()
     expect(told).to_have_text("The filter holds from the next request on.")

@@ -93,7 +93,7 @@ class Control:
         return JSONResponse(asdict(self._service.status))
 
     async def faults(self, exchange: Exchange) -> ASGIApp:
-        """The rules for faults that hold in the request's scope, and how often they did; of all also those of scopes."""
+        """The rules for faults that hold in the request's scope, and how often they did; of all, those of scopes."""
         counts = self._faults.counts(scope=exchange.scope)
         told: dict[str, object] = {
             "faults": [{**one.rule, "counted": {"calls": one.calls, "faults": one.faults}} for one in counts]

@@ -93,7 +93,12 @@ export class Page extends EventTarget {
     this.#route();
   }
 
+  /** Out of a field, or back to the list. */
   back() {
+    if (document.activeElement?.matches("main :is(input, textarea, select)") && this.shown !== "exchanges") {
+      find("main").focus();
+      return;
+    }
     this.go("#/exchanges");
     this.view?.focus();
   }
