@@ -87,6 +87,11 @@ class Faults:
             lambda rules: tuple(one for one in rules if one.when.scope != scope or one in self._first)
         )
 
+    @property
+    def of_scopes(self) -> list[Mapping[str, Any]]:
+        """The rules that hold in one scope alone, of all scopes, as tables."""
+        return [rule.table for rule in self._behaviour.now.faults if rule.when.scope is not None]
+
     def _change(self, edit: Callable[[tuple[Rule, ...]], tuple[Rule, ...]]) -> None:
         def changed(behaviour: Behaviour) -> Behaviour:
             return replace(behaviour, faults=edit(behaviour.faults))

@@ -54,7 +54,6 @@ export class Page extends EventTarget {
     };
     this.keys = new Shortcuts([
       { keys: "/", what: "search", run: search },
-      { keys: "j k", what: "the next, the previous exchange" },
       { keys: "j", what: "the next exchange", run: () => exchanges.list.move(1) },
       { keys: "k", what: "the previous exchange", run: () => exchanges.list.move(-1) },
       { keys: "\u2191 \u2193 PgUp PgDn Home End", what: "move in the list, and along the time line" },
@@ -68,7 +67,7 @@ export class Page extends EventTarget {
       { keys: "4", what: "engine", run: to("engine") },
       { keys: "t", what: "theme", run: nextTheme },
       { keys: "?", what: "these keys", run: () => this.keys.open() },
-    ].filter((one) => one.keys !== "j k"));
+    ]);
     find("help").addEventListener("click", () => this.keys.open());
     find("scope").addEventListener("input", () => this.#scope());
     window.addEventListener("hashchange", () => this.#route());
@@ -93,7 +92,12 @@ export class Page extends EventTarget {
     this.#route();
   }
 
+  /** Out of a field, or back to the list. */
   back() {
+    if (document.activeElement?.matches("main :is(input, textarea, select)") && this.shown !== "exchanges") {
+      find("main").focus();
+      return;
+    }
     this.go("#/exchanges");
     this.view?.focus();
   }
@@ -134,6 +138,8 @@ export class Page extends EventTarget {
     if (view !== this.view) {
       this.view?.hide?.();
       fill(find("main"), view.element);
+      // A page that scrolls as a whole is scrolled by keys, too.
+      setAttribute(find("main"), "tabindex", view.element.classList.contains("view") ? "0" : "-1");
       this.view = view;
     }
     for (const link of document.querySelectorAll("nav a")) {
