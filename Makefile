@@ -36,6 +36,9 @@ pages: ## Write the pages that are generated
 	$(PYTHON) docs/grade_reference.py
 	$(PYTHON) docs/script_reference.py
 
+charts: ## Draw the charts of the pages from their tables
+	$(PYTHON) docs/charts.py
+
 accuracy: ## Measure the bundled model's accuracy from the shipped files
 	$(PYTHON) emulator/bundled_model/evaluate.py
 
@@ -69,4 +72,4 @@ release: ## Check, build and tag the version in pyproject.toml; pushes nothing
 
 check: lint type test build ## All that CI runs, in this environment
 
-.PHONY: help install fmt lint type test docs pages accuracy bench grade-proof serve build foreign-suites foreign-replays ci-snippets image release check
+.PHONY: help install fmt lint type test docs pages charts accuracy bench grade-proof serve build foreign-suites foreign-replays ci-snippets image release check

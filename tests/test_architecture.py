@@ -49,8 +49,9 @@ EMULATORS_THIRD_PARTIES = {
     "grading": {"starlette"},
     "containers": {"testcontainers"},
     "platforms": {"psutil"},
+    "chat": {"platformdirs", "prompt_toolkit", "wcwidth"},
     "doctor": {"click", "numpy", "onnx", "onnxruntime"},
-    "command_line": {"click", "opentelemetry", "tqdm"},
+    "command_line": {"click", "opentelemetry", "prompt_toolkit", "tqdm"},
 }
 # One file for each form of the native engine: its Engine, its tokenizer alone, and the Generator of older builds in its
 # process.
@@ -59,6 +60,9 @@ THE_ENGINES = {
     EMULATOR / "engine" / "native" / "ort_tokenizer.py",
     EMULATOR / "engine" / "native" / "ort_generator_process.py",
 }
+
+# What makes a client for `chat`, which is one of the client's callers.
+CALLERS = {EMULATOR / "command_line" / "chat_run.py"}
 
 CLIENT_FILES = sorted(CLIENT.rglob("*.py"))
 EMULATOR_FILES = sorted(EMULATOR.rglob("*.py"))
@@ -202,9 +206,17 @@ def test_the_client_never_imports_the_emulator(path: Path) -> None:
 
 @pytest.mark.parametrize("path", EMULATOR_FILES, ids=name_of)
 def test_the_emulator_imports_of_the_client_nothing_but_the_contract(path: Path) -> None:
+    is_caller = path in CALLERS or EMULATOR / "chat" in path.parents
     for module, _ in imports_of(path):
         if module.partition(".")[0] == "phi_client" and module != "phi_client":
-            assert module.startswith("phi_client.contract"), f"{name_of(path)} imports {module}"
+            is_public = module.count(".") == 1 or module.startswith("phi_client.errors")
+            allowed = is_caller and is_public and not module.startswith("phi_client._")
+            assert allowed or module.startswith("phi_client.contract"), f"{name_of(path)} imports {module}"
+
+
+def test_the_talk_is_loaded_by_its_command_alone() -> None:
+    loaded = loaded_after("import phi_emulator.command_line.commands, phi_emulator.cli")
+    assert not {name for name in loaded if name.startswith(("phi_emulator.chat", "prompt_toolkit"))}
 
 
 @pytest.mark.parametrize("path", EMULATOR_FILES, ids=name_of)

@@ -22,10 +22,12 @@ _NEEDED: Final = (
     "onnxruntime_genai",
     "platformdirs",
     "prometheus_client",
+    "prompt_toolkit",
     "psutil",
     "starlette",
     "tqdm",
     "uvicorn",
+    "wcwidth",
 )
 _INSTALL: Final = 'python -m pip install "phi-client[emulator]"'
 _USAGE_ERROR: Final = 2

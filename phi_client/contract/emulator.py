@@ -17,6 +17,7 @@ __all__ = [
     "EMULATOR_PLACE",
     "EMULATOR_PORT",
     "EMULATOR_READY",
+    "EMULATOR_STATUS",
 ]
 
 EMULATOR_ALIAS: Final = "emulator"
@@ -34,5 +35,7 @@ EMULATOR_LIVE: Final = f"{EMULATOR_PLACE}/live"
 """The path that answers 200 unless only a new start would help."""
 EMULATOR_READY: Final = f"{EMULATOR_PLACE}/ready"
 """The path that answers 200 while requests are answered."""
+EMULATOR_STATUS: Final = f"{EMULATOR_PLACE}/status"
+"""The path that says which model answers, and how busy it is."""
 EMULATOR_ENTRA: Final = f"{EMULATOR_PLACE}/entra"
 """The path under which the emulator imitates Entra ID."""

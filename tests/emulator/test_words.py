@@ -35,8 +35,15 @@ def is_a_command(line: str) -> bool:
 @pytest.mark.parametrize(
     ("written", "advised"),
     [
-        (["run", "phi-4-mini-reasoning"], "serve --model phi-4-mini-reasoning"),
-        (["run"], "serve --model NAME"),
+        (["run", "phi-4-mini-reasoning"], "chat --model phi-4-mini-reasoning"),
+        (
+            ["run", "phi-4-mini-reasoning", "What is 6 * 7?"],
+            "chat --model phi-4-mini-reasoning 'What is 6 * 7?'",
+        ),
+        (["run"], "chat --model NAME"),
+        (["ask", "What is 6 * 7?"], "chat 'What is 6 * 7?'"),
+        (["talk"], "chat"),
+        (["caht"], "chat"),
         (["pull", "phi-4-mini-reasoning"], "models pull phi-4-mini-reasoning"),
         (["pull"], "models pull NAME"),
         (["list"], "models list"),

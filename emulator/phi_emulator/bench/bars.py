@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Final, NamedTuple
 
-from phi_emulator.bench.report import Report
+from phi_emulator.bench.report import Report, Table, markdown
 
 __all__ = ["Verdict", "bars_table", "verdicts"]
 
@@ -25,6 +25,8 @@ class Verdict(NamedTuple):
     measured: str
     bar: str
     holds: bool
+    part: float | None = None
+    """The measured in parts of the bar, where both are more than counts that must be 0."""
 
 
 def verdicts(report: Report) -> Iterator[Verdict]:
@@ -38,11 +40,8 @@ def verdicts(report: Report) -> Iterator[Verdict]:
 
 def bars_table(report: Report) -> str:
     """The verdicts as Markdown."""
-    lines = ["| Figure | Measured | Bar | Holds |", "| --- | --- | --- | --- |"]
-    lines += [
-        f"| {v.figure} | {v.measured} | {v.bar} | {'yes' if v.holds else 'no'} |" for v in verdicts(report)
-    ]
-    return "\n".join(lines)
+    rows = [(v.figure, v.measured, v.bar, "yes" if v.holds else "no") for v in verdicts(report)]
+    return markdown(Table(("Figure", "Measured", "Bar", "Holds"), rows))
 
 
 def _speed(report: Report) -> Iterator[Verdict]:
@@ -76,9 +75,9 @@ def _smoothness(report: Report) -> Iterator[Verdict]:
         ("health route while four streams run", report.health_s, 1, "95 %"),
     ):
         if spread:
-            yield Verdict(
-                f"{name}, {label}", f"{spread[which] * 1000:.1f} ms", "under 5 ms", spread[which] < _PROMPT_S
-            )
+            late = spread[which]
+            measured, is_prompt = f"{late * 1000:.1f} ms", late < _PROMPT_S
+            yield Verdict(f"{name}, {label}", measured, "under 5 ms", is_prompt, late / _PROMPT_S)
     if report.hang_up_steps:
         median, most = report.hang_up_steps[:2]
         yield Verdict(
@@ -106,6 +105,7 @@ def _robustness(report: Report) -> Iterator[Verdict]:
                 f"{grown / 1e6:.1f} MB",
                 f"{allowed / 1e6:.1f} MB, what it moves by anyway",
                 grown <= allowed,
+                max(grown, 0) / allowed,
             )
 
 
@@ -116,8 +116,8 @@ def _repeats(report: Report) -> Iterator[Verdict]:
 
 
 def _at_least(figure: str, measured: float, bar: float) -> Verdict:
-    return Verdict(figure, f"{measured:.2f}", f"at least {bar:g}", measured >= bar)
+    return Verdict(figure, f"{measured:.2f}", f"at least {bar:g}", measured >= bar, measured / bar)
 
 
 def _at_most(figure: str, measured: float, bar: float) -> Verdict:
-    return Verdict(figure, f"{measured:.2f}", f"at most {bar:g}", measured <= bar)
+    return Verdict(figure, f"{measured:.2f}", f"at most {bar:g}", measured <= bar, measured / bar)

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import NamedTuple
 
-__all__ = ["Report", "Side", "Spread"]
+__all__ = ["Report", "Side", "Spread", "Table", "markdown", "milliseconds"]
 
 Spread = tuple[float, float, float, float]
 _Row = tuple[str, str, str]
@@ -18,6 +18,13 @@ class Side(NamedTuple):
 
     first_s: float
     tokens_a_second: float
+
+
+class Table(NamedTuple):
+    """Cells as they are shown."""
+
+    head: Sequence[str]
+    rows: Sequence[Sequence[str]]
 
 
 @dataclass(slots=True)
@@ -73,40 +80,55 @@ class Report:
 
     def to_table(self) -> str:
         """The numbers as Markdown."""
-        lines = [
-            f"{self.model}, {self.batching} batching, {self.max_running} at once, {self.fingerprint}",
-            "",
-        ]
-        if self.sides:
-            lines += [*self._throughput(), ""]
-        lines += ["| Measured | Value | Ratio |", "| --- | --- | --- |", *self._others()]
-        return "\n".join(lines)
+        return "\n\n".join([self.heading, *map(markdown, self.tables())])
 
-    def _throughput(self) -> list[str]:
-        lines = [
-            "| At once | First token, bare | emulator | Tokens a second, bare | emulator | to bare | to one at once |",
-            "| --- | --- | --- | --- | --- | --- | --- |",
-        ]
+    @property
+    def heading(self) -> str:
+        """What was measured, in a line."""
+        return f"{self.model}, {self.batching} batching, {self.max_running} at once, {self.fingerprint}"
+
+    def tables(self) -> Iterator[Table]:
+        """The numbers as they are shown."""
+        if self.sides:
+            yield Table(
+                (
+                    "At once",
+                    "First token, bare",
+                    "emulator",
+                    "Tokens a second, bare",
+                    "emulator",
+                    "to bare",
+                    "to one at once",
+                ),
+                [*self._throughput()],
+            )
+        yield Table(("Measured", "Value", "Ratio"), [*self._others()])
+
+    def _throughput(self) -> Iterator[tuple[str, ...]]:
         one = self.sides[min(self.sides)][1].tokens_a_second
         for number, (raw, served) in self.sides.items():
-            lines.append(
-                f"| {number} | {_ms(raw.first_s)} | {_ms(served.first_s)} | {raw.tokens_a_second:.0f} "
-                f"| {served.tokens_a_second:.0f} | {served.tokens_a_second / raw.tokens_a_second:.2f} "
-                f"| {served.tokens_a_second / one:.2f} |"
+            yield (
+                str(number),
+                milliseconds(raw.first_s),
+                milliseconds(served.first_s),
+                f"{raw.tokens_a_second:.0f}",
+                f"{served.tokens_a_second:.0f}",
+                f"{served.tokens_a_second / raw.tokens_a_second:.2f}",
+                f"{served.tokens_a_second / one:.2f}",
             )
-        return lines
 
-    def _others(self) -> list[str]:
-        rows = [*self._first_tokens(), *self._gaps(), *self._spreads()]
+    def _others(self) -> Iterator[_Row]:
+        yield from self._first_tokens()
+        yield from self._gaps()
+        yield from self._spreads()
         if self.requests:
             ends = f"{self.answered} / {self.refused} / {self.lost}"
-            rows.append(("requests answered / refused with 429 / lost", ends, ""))
+            yield "requests answered / refused with 429 / lost", ends, ""
         if self.repeats:
-            rows.append((f"texts of one seed in {self.repeats} runs", str(self.different_texts), ""))
+            yield f"texts of one seed in {self.repeats} runs", str(self.different_texts), ""
         if self.resident_bytes_before and self.resident_bytes_after:
             before, after = self.resident_bytes_before / 1e6, self.resident_bytes_after / 1e6
-            rows.append(("memory before / after", f"{before:.0f} / {after:.0f} MB", f"{after / before:.2f}"))
-        return [f"| {name} | {value} | {ratio} |" for name, value, ratio in rows]
+            yield "memory before / after", f"{before:.0f} / {after:.0f} MB", f"{after / before:.2f}"
 
     def _first_tokens(self) -> Iterator[_Row]:
         for name, value in (
@@ -115,15 +137,15 @@ class Report:
             ("first token of chats that alternate", self.first_alternating_s),
         ):
             if value:
-                yield name, _ms(value), f"{value / self.first_cold_s:.2f}"
+                yield name, milliseconds(value), f"{value / self.first_cold_s:.2f}"
         if self.chunk_s:
-            yield "one chunk of an unseen prompt", _ms(self.chunk_s), ""
+            yield "one chunk of an unseen prompt", milliseconds(self.chunk_s), ""
 
     def _gaps(self) -> Iterator[_Row]:
         if self.gap_normal_s and self.gaps_joining_s:
-            yield "gap between tokens, three streams", _ms(self.gap_normal_s), "1"
+            yield "gap between tokens, three streams", milliseconds(self.gap_normal_s), "1"
             for name, gap in zip(("median", "95 %", "99 %", "worst"), self.gaps_joining_s, strict=True):
-                yield f"{name} while a newcomer joins", _ms(gap), f"{gap / self.gap_normal_s:.1f}"
+                yield f"{name} while a newcomer joins", milliseconds(gap), f"{gap / self.gap_normal_s:.1f}"
 
     def _spreads(self) -> Iterator[_Row]:
         for title, spread in (
@@ -133,8 +155,15 @@ class Report:
             ("the same, not streamed", self.hang_up_whole_s),
         ):
             if spread:
-                yield f"{title}, median / 95 % / 99 % / worst", " / ".join(map(_ms, spread)), ""
+                yield f"{title}, median / 95 % / 99 % / worst", " / ".join(map(milliseconds, spread)), ""
 
 
-def _ms(seconds: float) -> str:
+def markdown(table: Table) -> str:
+    """A table as Markdown."""
+    lines = [table.head, ["---"] * len(table.head), *table.rows]
+    return "\n".join("| " + " | ".join(cells) + " |" for cells in lines)
+
+
+def milliseconds(seconds: float) -> str:
+    """A time as it is shown."""
     return f"{seconds * 1000:.1f} ms"

@@ -4,17 +4,17 @@ It must not know how requests are answered. Every option is a field of `Emulator
 
 Exit statuses: 0 after a clean stop, Ctrl-C and SIGTERM included · 1 could not start · 2 wrong usage · 128 + n when a
 second signal n cut the stop short, 130 when Ctrl-C did so to a download. `exec` gives the child's own, 128 + n when
-signal n ended it, 127 and 126 when the command was not found or can't be run.
+signal n ended it, 127 and 126 when the command was not found or can't be run; `chat` and `grade` have more.
 """
 
 from __future__ import annotations
 
-import logging
 import os
 import shutil
 import sys
 from collections.abc import Generator
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -23,8 +23,9 @@ import click
 
 from phi_client.contract.service import SURFACES
 from phi_emulator.command_line.banner import make_banner
+from phi_emulator.command_line.chat_command import chat
 from phi_emulator.command_line.child import NOT_EXECUTABLE, NOT_FOUND, ChildRunner, client_environment
-from phi_emulator.command_line.config_commands import config, gathered, usage_errors
+from phi_emulator.command_line.config_commands import config, configured
 from phi_emulator.command_line.grade_command import grade
 from phi_emulator.command_line.latency_commands import latency
 from phi_emulator.command_line.model_commands import models, obtain_model
@@ -35,11 +36,12 @@ from phi_emulator.command_line.options import (
     serve_options,
     switch,
 )
+from phi_emulator.command_line.origins import given_command, measured_on
 from phi_emulator.command_line.recording_commands import record, replay
+from phi_emulator.command_line.report_files import ReportFile, write_report
 from phi_emulator.command_line.stopping import StopSignals
 from phi_emulator.command_line.waiting import wait
 from phi_emulator.command_line.words import HelpfulGroup
-from phi_emulator.config import EmulatorConfig
 from phi_emulator.doctor.doctor_command import doctor
 from phi_emulator.emulator import Emulator, EmulatorError
 from phi_emulator.models.printable import printable
@@ -47,6 +49,8 @@ from phi_emulator.platforms import find_program, raise_file_limit
 
 if TYPE_CHECKING:
     from opentelemetry.trace import TracerProvider
+
+    from phi_emulator.config import EmulatorConfig
 
 __all__ = ["phi_emulator"]
 
@@ -77,6 +81,7 @@ def phi_emulator() -> None:
     """A local emulator of Phi-4-mini-reasoning on Azure, answering from a real int4 model."""
 
 
+phi_emulator.add_command(chat)
 phi_emulator.add_command(config)
 phi_emulator.add_command(doctor)
 phi_emulator.add_command(grade)
@@ -95,7 +100,7 @@ def serve(yes: bool, words: tuple[str, ...], **flags: Any) -> None:  # noqa: FBT
     """Serve until Ctrl-C or SIGTERM, which let running requests end; a second one stops at once."""
     if words:
         raise click.UsageError(f"to serve a model write `--model {printable(words[0], 80)}`")
-    config = obtain_model(_configure(flags), yes=yes)
+    config = obtain_model(configured(flags), yes=yes)
     raise_file_limit()
     with StopSignals() as signals, _exporting(config) as provider:
         emulator = _start(Emulator(config, tracer_provider=provider))
@@ -119,7 +124,7 @@ def exec_(command: tuple[str, ...], **flags: Any) -> None:
     command's. Put `--` before the command.
     """
     # A free port and few words, unless asked for: neither is taken from what is set for `serve`.
-    config = _configure({"port": 0, "log_level": "warning"} | _given(flags))
+    config = configured({"port": 0, "log_level": "warning"} | _given(flags))
     # Said before a model is loaded for nothing.
     if find_program(command[0], os.environ) is None:
         is_there = Path(command[0]).exists() and Path(command[0]).name != command[0]
@@ -167,12 +172,14 @@ def exec_(command: tuple[str, ...], **flags: Any) -> None:
 @click.option("--requests", type=click.IntRange(1), help="Short requests in all. [1000]")
 @click.option("--hang-ups", type=click.IntRange(2), help="Callers that hang up. [200]")
 @click.option("--repeats", type=click.IntRange(2), help="Runs with one seed, with --deterministic. [100]")
+@click.option("--json", "json_file", type=ReportFile(), metavar="FILE", help="Write all numbers here.")
 @click.option(
-    "--json", "json_file", type=click.Path(dir_okay=False, path_type=Path), help="Write all numbers here."
+    "--html", "html_file", type=ReportFile(), metavar="FILE", help="Write one page with plots here."
 )
 @click.option("--strict", is_flag=True, help="Exit with status 1 if a bar doesn't hold.")
 def bench(
     json_file: Path | None,
+    html_file: Path | None,
     strict: bool,  # noqa: FBT001 - click's
     **given: Any,
 ) -> None:
@@ -182,6 +189,7 @@ def bench(
     """
     from phi_emulator.bench import bars_table, run_benchmark, verdicts  # noqa: PLC0415 - for this command alone
 
+    began = datetime.now(UTC)
     names = (
         "config_file",
         "model",
@@ -193,7 +201,7 @@ def bench(
         "deterministic",
     )
     settings = _given({name: given.pop(name) for name in names})
-    config = _configure({"port": 0, "log_level": "warning"} | settings)
+    config = configured({"port": 0, "log_level": "warning"} | settings)
     if not config.has_model:
         raise click.UsageError("a script has no speed: name a model to measure")
     try:
@@ -201,33 +209,25 @@ def bench(
     except RuntimeError as error:
         raise click.ClickException(str(error)) from error
     click.echo(f"{report.to_table()}\n\n{bars_table(report)}")
+    files: list[tuple[Path, str]] = []
     if json_file is not None:
-        json_file.write_text(report.to_json(list(verdicts(report))) + "\n", encoding="utf-8")
+        files.append((json_file, report.to_json(list(verdicts(report))) + "\n"))
+    if html_file is not None:
+        from phi_emulator.bench.page import Origin, html_page  # noqa: PLC0415 - for this option alone
+
+        origin = Origin(given_command(click.get_current_context()), began, measured_on(config, names))
+        files.append((html_file, html_page(report, origin)))
+    try:
+        for file, text in files:
+            write_report(file, text.encode("utf-8", "backslashreplace"))
+    except OSError as error:
+        raise click.ClickException(printable(f"a report can't be written: {error}")) from error
     if strict and not all(verdict.holds for verdict in verdicts(report)):
         sys.exit(1)
 
 
 def _given(flags: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in flags.items() if value is not None}
-
-
-def _configure(flags: dict[str, Any]) -> EmulatorConfig:
-    sources = gathered(flags)
-    with usage_errors():
-        config = EmulatorConfig.from_sources(sources)
-    logging.basicConfig(format="%(asctime)s %(levelname)s %(name)s: %(message)s", level=logging.WARNING)
-    logging.getLogger("phi_emulator").setLevel(config.logging_level)
-    logging.getLogger("asyncio").addFilter(_is_news)
-    for line in sources.complaints:
-        click.echo(f"phi-emulator: {printable(line)}", err=True)
-    if sources.document is not None:
-        click.echo(printable(f"phi-emulator: settings of {sources.document.source}"), err=True)
-    return config
-
-
-def _is_news(record: logging.LogRecord) -> bool:
-    """False for what asyncio says when several chunks are on their way to a caller who has just hung up."""
-    return record.msg != "socket.send() raised exception."
 
 
 @contextmanager

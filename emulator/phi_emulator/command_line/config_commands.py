@@ -6,6 +6,7 @@ It must not start anything. What all commands do to gather their settings is her
 from __future__ import annotations
 
 import json
+import logging
 import os
 from collections.abc import Generator
 from contextlib import contextmanager
@@ -20,7 +21,7 @@ from phi_emulator.settings.schema import schema_of
 from phi_emulator.settings.setting import Setting
 from phi_emulator.settings.sources import FILE_NAME, Sources, find_file
 
-__all__ = ["config", "gathered", "usage_errors"]
+__all__ = ["config", "configured", "gathered", "usage_errors"]
 
 _HIDDEN: Final = "(not shown)"
 _UNSET: Final = "-"
@@ -41,6 +42,26 @@ def gathered(flags: dict[str, Any]) -> Sources:
     file = find_file(given.pop("config_file", None), os.environ)
     with usage_errors():
         return read_sources(os.environ, file, given)
+
+
+def configured(flags: dict[str, Any]) -> EmulatorConfig:
+    """The settings of a command that has an emulator, said where they are from, and its log."""
+    sources = gathered(flags)
+    with usage_errors():
+        config = EmulatorConfig.from_sources(sources)
+    logging.basicConfig(format="%(asctime)s %(levelname)s %(name)s: %(message)s", level=logging.WARNING)
+    logging.getLogger("phi_emulator").setLevel(config.logging_level)
+    logging.getLogger("asyncio").addFilter(_is_news)
+    for line in sources.complaints:
+        click.echo(f"phi-emulator: {printable(line)}", err=True)
+    if sources.document is not None:
+        click.echo(printable(f"phi-emulator: settings of {sources.document.source}"), err=True)
+    return config
+
+
+def _is_news(record: logging.LogRecord) -> bool:
+    """False for what asyncio says when several chunks are on their way to a caller who has just hung up."""
+    return record.msg != "socket.send() raised exception."
 
 
 @click.group()

@@ -18,6 +18,7 @@ import click
 
 from phi_client.contract.service import SURFACES
 from phi_emulator.command_line.child import client_environment
+from phi_emulator.command_line.report_files import write_report
 from phi_emulator.config import EmulatorConfig
 from phi_emulator.models.printable import printable
 from phi_emulator.platforms import ending_signals
@@ -188,7 +189,7 @@ def grade(  # noqa: PLR0917 - click's
         try:
             for file, text in reports:
                 if file is not None:
-                    file.write_bytes(text.encode("utf-8", "backslashreplace"))
+                    write_report(file, text.encode("utf-8", "backslashreplace"))
         except OSError as error:
             click.echo(f"phi-emulator: a report can't be written: {error}", err=True)
             status = _NOT_GRADABLE

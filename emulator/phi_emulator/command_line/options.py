@@ -18,7 +18,15 @@ from phi_emulator.settings.kinds import Kind, Switch
 from phi_emulator.settings.setting import Group, Setting
 from phi_emulator.settings.sources import FILE_NAME, FILE_VARIABLE
 
-__all__ = ["CONFIG_OPTION", "GroupedCommand", "exec_options", "serve_options", "switch"]
+__all__ = [
+    "CONFIG_OPTION",
+    "GroupedCommand",
+    "chat_options",
+    "exec_options",
+    "grouped",
+    "serve_options",
+    "switch",
+]
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -163,6 +171,18 @@ def exec_options(command: F) -> F:
     return _decorated(
         command, _settings(of_process=False, own={"port": "a free one", "log_level": "warning"})
     )
+
+
+def chat_options(command: F) -> F:
+    """The options of `chat`, for the emulator that it starts where it asks no other."""
+    without_model = "the pulled Phi-4-mini-reasoning if it is here, else the bundled model"
+    own = {"port": "a free one", "log_level": "error"}
+    return _decorated(command, _settings(of_process=False, own=own, without_model=without_model))
+
+
+def grouped(group: str, *names: str, **attributes: Any) -> Callable[[F], F]:
+    """An option that is no setting, in a group of the help."""
+    return click.option(*names, cls=_Option, group=group, **attributes)
 
 
 def _decorated(command: F, options: Sequence[Callable[[F], F]]) -> F:

@@ -16,15 +16,23 @@ from urllib.parse import SplitResult, urlsplit
 
 import click
 
-from phi_client.contract.emulator import EMULATOR_ALIAS, EMULATOR_ENDPOINT, EMULATOR_LIVE, EMULATOR_READY
+from phi_client.contract.emulator import (
+    EMULATOR_ALIAS,
+    EMULATOR_ENDPOINT,
+    EMULATOR_LIVE,
+    EMULATOR_READY,
+    EMULATOR_STATUS,
+)
 
-__all__ = ["wait"]
+__all__ = ["model_of", "port_in_use", "wait"]
 
 _PORT_VARIABLE: Final = "PHI_EMULATOR_PORT"
 _TRY_AGAIN_AFTER_S: Final = 0.1
 _LONGEST_TRY_S: Final = 10.0
-_MOST_BYTES: Final = 4096
+_MOST_BYTES: Final = 65_536
 _MOST_DIGITS: Final = 5
+_LOOK_S: Final = 2.0
+_LOADS_S: Final = 600.0
 
 
 def _default_url() -> str:
@@ -98,22 +106,43 @@ def _until(timeout: float, ask: Callable[[float], str], wanted: str) -> str:
         time.sleep(min(_TRY_AGAIN_AFTER_S, left))
 
 
+def port_in_use() -> str | None:
+    """The URL of the emulator that runs where `wait` looks for one, if one does."""
+    url = _default_url()
+    return url if _state(urlsplit(url), EMULATOR_LIVE, _LOOK_S) == "live" else None
+
+
+def model_of(url: SplitResult) -> str | None:
+    """The model of the emulator at a URL; `None` where none is. One that is loading its model is waited for."""
+    if _state(url, EMULATOR_LIVE, _LOOK_S) != "live":
+        return None
+    try:
+        return str(json.loads(_ask(url, EMULATOR_STATUS, _LOADS_S)[1])["model"])
+    except (OSError, http.client.HTTPException, ValueError, TypeError, KeyError, RecursionError):
+        return None
+
+
 def _state(url: SplitResult, path: str, within_s: float) -> str:
     """What the emulator says of itself, or what is in the way of asking."""
+    try:
+        status, body = _ask(url, path, within_s)
+    except TimeoutError:
+        return "it does not answer"
+    except (OSError, http.client.HTTPException) as error:
+        return getattr(error, "strerror", None) or type(error).__name__
+    try:
+        return str(json.loads(body)["status"])[:40]
+    except (ValueError, TypeError, KeyError, RecursionError):
+        return f"what listens there answers {status} to {path}, as no phi-emulator does"
+
+
+def _ask(url: SplitResult, path: str, within_s: float) -> tuple[int, bytes]:
     is_plain = url.scheme == "http"
     connect = http.client.HTTPConnection if is_plain else http.client.HTTPSConnection
     connection = connect(url.hostname or "", url.port, timeout=within_s)
     try:
         connection.request("GET", path, headers={"Connection": "close"})
         answer = connection.getresponse()
-        body = answer.read(_MOST_BYTES)
-    except TimeoutError:
-        return "it does not answer"
-    except (OSError, http.client.HTTPException) as error:
-        return getattr(error, "strerror", None) or type(error).__name__
+        return answer.status, answer.read(_MOST_BYTES)
     finally:
         connection.close()
-    try:
-        return str(json.loads(body)["status"])[:40]
-    except (ValueError, TypeError, KeyError, RecursionError):
-        return f"what listens there answers {answer.status} to {path}, as no phi-emulator does"

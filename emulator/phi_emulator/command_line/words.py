@@ -19,7 +19,7 @@ __all__ = ["HelpfulGroup"]
 _MODELS: Final = "models"
 # Words of ollama, docker, foundry and others, with what does that here; `*` stands for what was written after the word.
 _ELSEWHERE: Final[Mapping[str, str]] = {
-    "run": "serve --model *", "start": "serve", "up": "serve", "server": "serve", "launch": "serve",
+    "run": "chat --model *", "start": "serve", "up": "serve", "server": "serve", "launch": "serve",
     "pull": "models pull *", "get": "models pull *", "download": "models pull *", "fetch": "models pull *",
     "install": "models pull *", "list": "models list", "ls": "models list", "model": "models list",
     "rm": "models rm *", "remove": "models rm *", "delete": "models rm *", "del": "models rm *",
@@ -27,11 +27,11 @@ _ELSEWHERE: Final[Mapping[str, str]] = {
     "import": "models import *", "load": "models import *", "export": "models export *", "save": "models export *",
     "add": "models add *", "register": "models add *", "verify": "models verify *", "check": "doctor",
     "diagnose": "doctor", "status": "doctor", "benchmark": "bench", "test": "exec -- *", "execute": "exec -- *",
-    "with": "exec -- *", "judge": "grade -- *", "score": "grade -- *", "version": "--version", "help": "--help",
+    "with": "exec -- *", "ask": "chat *", "talk": "chat *", "prompt": "chat *", "repl": "chat", "generate": "chat *",
+    "complete": "chat *", "interactive": "chat", "cli": "chat", "judge": "grade -- *", "score": "grade -- *",
+    "version": "--version", "help": "--help",
 }  # fmt: skip
 _EXPLAINED: Final[Mapping[str, str]] = {
-    "chat": "it serves programs and has no chat of its own: run `phi-emulator serve` and point a client at it, "
-    "or `phi-emulator exec -- python your_program.py`",
     "ps": "each `phi-emulator serve` is a process of its own, and its `/_emulator/status` says what it does",
     "stop": "Ctrl-C in its terminal, or SIGTERM, stops `phi-emulator serve`",
     "logs": "`phi-emulator serve` writes its log to its own terminal; `--log-level debug` says more",
@@ -87,4 +87,6 @@ def _filled(meant: str, rest: Sequence[str]) -> str:
         return printable(f"{meant[:-1]}{shlex.join(rest)}", 200)
     if meant.startswith(("exec", "grade")):
         return f"{meant[:-1]}COMMAND"
+    if meant == "chat *":
+        return "chat"
     return meant[:-1] + "NAME"

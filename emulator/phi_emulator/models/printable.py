@@ -1,20 +1,23 @@
 """The one place that makes text from elsewhere fit to be shown: on a terminal, in a log, in a banner.
 
-It must not know who wrote the text or who reads it. What could move the cursor, colour, hide or reorder what stands
-around it, or begin a line of its own, is replaced; so is what no encoding holds.
+It must not know who wrote the text or who reads it. On a line, what could move the cursor, colour, hide or reorder
+what stands around it, or begin a line of its own, is replaced; so is what no encoding holds. A text of many lines
+keeps them.
 """
 
 from __future__ import annotations
 
+import re
 import unicodedata
 from typing import Final
 
-__all__ = ["printable"]
+__all__ = ["printable", "without_controls"]
 
 _SHOWN: Final = "\N{REPLACEMENT CHARACTER}"
 # Controls, formats (bidi and zero-width among them), surrogates, private and unassigned characters; line and paragraph
 # separators. A plain space is the one separator that stays as it is.
 _HIDDEN: Final = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"})
+_CONTROLS: Final = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff]")
 _MOST_MARKS: Final = 4
 """Combining marks on one character: more of them grow into the lines above and below."""
 
@@ -38,3 +41,11 @@ def printable(text: str, longest: int = 2000) -> str:
     if len(text) > longest:
         shown[longest:] = ["…"]
     return "".join(shown)
+
+
+def without_controls(text: str) -> str:
+    """`text` for a file or a pipe, which may end on a terminal: all of it but for controls and what no encoding holds.
+
+    Lines and tabs stay, carriage returns go, the others become U+FFFD.
+    """
+    return _CONTROLS.sub(lambda found: "" if found[0] == "\r" else _SHOWN, text)

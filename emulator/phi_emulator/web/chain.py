@@ -103,15 +103,10 @@ def _answered(step: Step) -> Step:
     """`step`, whose failure is answered."""
 
     async def whole(exchange: Exchange, receive: Receive, send: Send) -> None:
-        has_begun = False
-
-        async def begin(message: Message) -> None:
-            nonlocal has_begun
-            has_begun = True
-            await send(message)
-
+        # A link that hands on what it was given has its answer begun when the one outside of it has.
+        told = send if isinstance(send, _Told) else _Told(send)
         try:
-            await step(exchange, receive, begin)
+            await step(exchange, receive, told)
         except ClientDisconnect:
             raise
         except RefusedError as error:
@@ -123,10 +118,24 @@ def _answered(step: Step) -> Step:
             refusal = internal_error()
         else:
             return
-        if has_begun:
+        if told.has_begun:
             logger.warning("the answer to request %s was broken off: %s", exchange.request_id, refusal)
-            await abort(exchange, send, reset=False)
+            await abort(exchange, told, reset=False)
         else:
-            await answer_error(exchange, refusal, receive, send)
+            await answer_error(exchange, refusal, receive, told)
 
     return whole
+
+
+class _Told:
+    """ASGI's `send`, which knows whether anything was sent."""
+
+    __slots__ = ("_send", "has_begun")
+
+    def __init__(self, send: Send) -> None:
+        self._send = send
+        self.has_begun = False
+
+    def __call__(self, message: Message) -> Awaitable[None]:
+        self.has_begun = True
+        return self._send(message)

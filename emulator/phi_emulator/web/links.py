@@ -24,11 +24,12 @@ __all__ = ["checked", "limit_time", "log_exchange", "say_stopping"]
 logger = logging.getLogger("phi_emulator.web")
 
 
-def checked(check: Callable[[Exchange], None]) -> Link:
-    """A link that lets pass what `check` does not raise for."""
+def checked(*checks: Callable[[Exchange], None]) -> Link:
+    """A link that lets pass what none of `checks`, in their order, raises for."""
 
     async def link(following: Step, exchange: Exchange, receive: Receive, send: Send) -> None:
-        check(exchange)
+        for check in checks:
+            check(exchange)
         await following(exchange, receive, send)
 
     return link

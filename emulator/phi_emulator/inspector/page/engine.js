@@ -2,7 +2,7 @@
 
 import { words } from "./api.js";
 import { fill, h, say, svg } from "./dom.js";
-import { count } from "./format.js";
+import { count, plural } from "./format.js";
 
 const KEPT = 120; // points of a curve, about one a second
 
@@ -36,8 +36,7 @@ export class EngineView {
 
   async show() {
     try {
-      this.#draw(await this.page.api.get("/_emulator/engine"));
-      say(this.status, "");
+      this.#draw(this.page.feed.engine ?? (await this.page.api.get("/_emulator/engine")));
     } catch (error) {
       say(this.status, words(error));
     }
@@ -45,29 +44,30 @@ export class EngineView {
 
   /** @param {any} told */
   #take(told) {
-    this.points.push({ steps: told.steps_per_second ?? 0, tokens: told.tokens_per_second ?? 0 });
+    this.points.push({ steps: told.steps_a_second ?? 0, tokens: told.tokens_a_second ?? 0 });
     if (this.points.length > KEPT) this.points.shift();
     if (this.element.isConnected) this.#draw(told);
   }
 
   /** @param {any} told */
   #draw(told) {
-    const cache = told.cache ?? null;
+    const cache = told.cache.total > 0 ? told.cache : null;
+    say(this.status, told.state === "ready" ? "" : told.state === "reloading" ? "The engine is loaded again." : "The engine broke down.");
     const figures = [
-      ["running", count(told.running?.length ?? 0)],
-      ["waiting", count(told.waiting ?? 0)],
-      ["steps/s", (told.steps_per_second ?? 0).toFixed(1)],
-      ["tokens/s", (told.tokens_per_second ?? 0).toFixed(1)],
+      ["running", `${count(told.running.length)} of ${count(told.max_running)}`],
+      ["waiting", count(told.waiting.length)],
+      ["steps/s", (told.steps_a_second ?? 0).toFixed(1)],
+      ["tokens/s", (told.tokens_a_second ?? 0).toFixed(1)],
     ];
     fill(this.figures, figures.map(([name, value]) => h("div", {}, h("dt", {}, name), h("dd", {}, value))));
     fill(this.cache, cache === null ? h("p", { class: "note" }, "This engine has no blocks to share.") : cacheOf(cache));
     fill(this.steps, curve(this.points.map((point) => point.tokens)));
-    fill(this.running, runningOf(told.running ?? []));
+    fill(this.running, runningOf([...told.running, ...told.waiting]));
   }
 }
 
-/** @param {{ in_use: number, shared: number, total: number }} cache */
-function cacheOf({ in_use: used, shared, total }) {
+/** @param {{ in_use: number, shared: number, total: number, block_tokens: number }} cache */
+function cacheOf({ in_use: used, shared, total, block_tokens: size }) {
   const most = Math.max(total, 1);
   return [
     svg(
@@ -77,6 +77,7 @@ function cacheOf({ in_use: used, shared, total }) {
       svg("rect", { x: 0, y: 0, width: (used / most) * 100, height: 10, class: "part-decode" }),
       svg("rect", { x: 0, y: 0, width: (Math.min(shared, used) / most) * 100, height: 10, class: "part-prefill" }),
     ),
+    h("p", { class: "note" }, `Blocks of ${plural(size, "token")}. Shared ones hold a beginning that several prompts have.`),
     h(
       "dl",
       { class: "facts" },
@@ -97,12 +98,12 @@ function curve(values) {
 
 /** @param {any[]} running */
 function runningOf(running) {
-  if (running.length === 0) return h("p", { class: "empty" }, "Nobody runs.");
+  if (running.length === 0) return h("p", { class: "empty" }, "Nobody runs, and nobody waits.");
   return h(
     "table",
     { class: "figures" },
     h("caption", { class: "unseen" }, "Who runs"),
-    h("thead", {}, h("tr", {}, ["Exchange", "Prompt", "Tokens so far"].map((name) => h("th", { scope: "col" }, name)))),
-    h("tbody", {}, running.map((one) => h("tr", {}, h("th", { scope: "row" }, h("a", { href: `#/exchanges/${encodeURIComponent(one.id)}` }, one.id)), h("td", {}, count(one.prompt)), h("td", {}, count(one.tokens))))),
+    h("thead", {}, h("tr", {}, ["Exchange", "State", "Prompt", "Tokens so far", "Blocks"].map((name) => h("th", { scope: "col" }, name)))),
+    h("tbody", {}, running.map((one) => h("tr", {}, h("th", { scope: "row" }, one.id === null ? "not in the journal" : h("a", { href: `#/exchanges/${encodeURIComponent(one.id)}` }, one.id.slice(0, 8))), h("td", {}, one.admitted ? "runs" : "waits"), h("td", {}, count(one.prompt_tokens)), h("td", {}, `${count(one.completion_tokens)} of ${count(one.max_tokens)}`), h("td", {}, `${count(one.blocks)}, ${count(one.shared)} shared`)))),
   );
 }

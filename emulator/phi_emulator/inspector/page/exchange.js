@@ -63,6 +63,7 @@ export class ExchangeView {
       part("Copy as", this.copying.element),
       part("Headers", this.heads),
     );
+    page.store.addEventListener("change", () => this.#stand());
     this.status = h("p", { class: "empty" }, "Choose an exchange.");
     this.element = h("section", { class: "exchange", "aria-label": "Exchange" }, this.status, this.body);
   }
@@ -128,6 +129,7 @@ export class ExchangeView {
         this.#take(entry);
         if (entry.ending !== "running") return;
         await this.#follow(path, signal);
+        if (signal.aborted || this.entry.ending !== "running") return;
       } catch (error) {
         if (signal.aborted) return;
         const isGone = error instanceof ApiError && error.status === 404;
@@ -148,15 +150,14 @@ export class ExchangeView {
    */
   async #follow(path, signal) {
     const response = await this.page.api.open(`${path}/events`, { signal });
-    /** @type {any[]} */
-    let tokens = [];
+    let isFirst = true;
     const said = { reasoning: "", answer: "" };
     for await (const event of readEvents(response)) {
       if (signal.aborted) return;
       if (event.type === "token") {
         const came = JSON.parse(event.data);
-        if (tokens.length === 0) this.timeline.show([], this.entry.spent);
-        tokens = tokens.concat(came);
+        if (isFirst) this.timeline.show([], this.entry.spent);
+        isFirst = false;
         this.timeline.add(came);
         for (const token of came) {
           if (token.kind === "reasoning") said.reasoning += token.text ?? "";
@@ -164,7 +165,8 @@ export class ExchangeView {
         }
         this.#say(said.reasoning === "" ? apart(said.answer) : said, { isOver: false });
       } else if (event.type === "end") {
-        this.#take(JSON.parse(event.data));
+        const entry = JSON.parse(event.data);
+        if (entry !== null) this.#take(entry);
         return;
       }
     }
@@ -201,6 +203,18 @@ export class ExchangeView {
     this.#button();
   }
 
+  /** How it stands, of one that runs: the list is told once a second. */
+  #stand() {
+    const row = this.page.store.byId.get(this.id);
+    if (this.entry?.ending !== "running" || row === undefined || row.ending !== "running" || row === this.standing) return;
+    this.standing = row;
+    const { spent, usage, sampling, deployment } = row;
+    Object.assign(this.entry, { spent, usage, sampling, deployment });
+    this.timeline.time(spent);
+    this.#facts(this.entry);
+    fill(this.why, whySlow(this.entry));
+  }
+
   /** @param {any} entry */
   #facts(entry) {
     const { usage, spent } = entry;
@@ -216,7 +230,7 @@ export class ExchangeView {
       ["scope", entry.scope || null],
       ["surface", entry.surface],
       ["api-version", entry.api_version],
-      ...Object.entries(entry.sampling).map(([name, value]) => /** @type {[string, string]} */ ([name.replace("_", " "), String(value)])),
+      ...Object.entries(entry.sampling).filter(([, value]) => value !== null).map(([name, value]) => /** @type {[string, string]} */ ([name.replace("_", " "), String(value)])),
       ["asked in", bytes(entry.request_bytes)],
       ["answered in", bytes(entry.response_bytes)],
     ];

@@ -19,7 +19,7 @@ export class ExchangesView {
     this.search = h("input", {
       id: "search",
       type: "search",
-      placeholder: "Search, or status:429 is:fault ms:>500",
+      placeholder: "Search: status:429 is:fault",
       autocomplete: "off",
       spellcheck: "false",
       "aria-describedby": "query-said",
@@ -61,7 +61,6 @@ export class ExchangesView {
           h("label", { class: "unseen", for: "search" }, "Search"),
           this.search,
           this.ending,
-          h("button", { type: "button", class: "quiet", on: { click: () => this.#clear() } }, "Clear"),
         ),
         h(
           "details",
@@ -70,7 +69,7 @@ export class ExchangesView {
           h("p", {}, "Words that a row has, in any order; quotes keep words together, and ", h("code", {}, "-"), " turns one round."),
           h("dl", {}, Object.entries(NAMES).map(([name, meaning]) => [h("dt", {}, h("code", {}, `${name}:`)), h("dd", {}, meaning)]).flat()),
         ),
-        this.said,
+        h("div", { class: "list-head" }, this.said, h("button", { type: "button", class: "quiet", on: { click: () => this.#clear() } }, "Forget these")),
         this.list.element,
         this.empty,
       ),
@@ -163,7 +162,7 @@ export class ExchangesView {
   }
 
   async #clear() {
-    if (await this.page.attempt(() => this.page.api.delete("/_emulator/journal", { scoped: true }), "What has ended was forgotten.")) {
+    if (await this.page.attempt(() => this.page.api.delete("/_emulator/journal", { scoped: true }), "The journal has forgotten what has ended.")) {
       this.page.store.clear(this.page.api.scope);
     }
   }

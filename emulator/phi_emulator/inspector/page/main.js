@@ -8,7 +8,7 @@ import { fill, h, say, setAttribute } from "./dom.js";
 import { EngineView } from "./engine.js";
 import { ExchangesView } from "./exchanges.js";
 import { Feed } from "./feed.js";
-import { count } from "./format.js";
+import { count, plural } from "./format.js";
 import { askForKey } from "./key.js";
 import { Shortcuts } from "./keys.js";
 import { Store } from "./store.js";
@@ -155,7 +155,7 @@ export class Page extends EventTarget {
     const box = find("connection");
     setAttribute(box, "data-state", state);
     say(box, state === "connected" ? (running > 0 ? `Connected, ${count(running)} running` : "Connected") : text);
-    const said = state === "connected" ? (running > 0 ? `${count(running)} running` : `${count(this.store.size)} exchanges`) : state === "waiting" ? "connecting" : state === "key" ? "key wanted" : "not connected";
+    const said = state === "connected" ? (running > 0 ? `${count(running)} running` : plural(this.store.size, "exchange")) : state === "waiting" ? "connecting" : state === "key" ? "key wanted" : "not connected";
     const title = `${said} \u00b7 ${this.shown} \u00b7 phi-emulator`;
     if (document.title !== title) document.title = title;
     const scopes = find("scopes");

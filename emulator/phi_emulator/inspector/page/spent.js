@@ -51,7 +51,7 @@ export function bar(spent, { scale = 1 } = {}) {
 export function whySlow(entry) {
   const parts = partsOf(entry.spent);
   const said = entry.why_slow?.text;
-  const held = entry.spent.held_ms > 0 ? `; ${ms(entry.spent.held_ms)} of it waited on purpose` : "";
+  const held = entry.spent.held_ms > 0 ? `${ms(entry.spent.held_ms)} of it waited on purpose` : "";
   return [
     said ? h("p", { class: "why" }, said) : null,
     bar(entry.spent),

@@ -6,7 +6,7 @@ import { count } from "./format.js";
 
 const FAULTS = [
   "retry_after form=seconds seconds=2 times=1",
-  "error error=container_500 times=1",
+  "error error=rate_limited times=1",
   "wait seconds=5",
   "stall tokens=3 seconds=10",
   "slow seconds=0.2",
@@ -181,7 +181,7 @@ export class SwitchesView {
   }
 
   #latency() {
-    const line = h("input", { spellcheck: "false", autocomplete: "off", class: "code", placeholder: "ttft=500ms rate=40" });
+    const line = h("input", { spellcheck: "false", autocomplete: "off", class: "code", placeholder: "first=500ms, rate=40/s" });
     const now = h("p", { class: "note" });
     this.readers.push(async () => {
       const { latency } = await this.page.api.get("/_emulator/latency", { scoped: true });
@@ -222,7 +222,7 @@ export class SwitchesView {
   }
 
   #answers() {
-    const most = number("what the context holds");
+    const most = number("the context");
     const limit = number("none");
     const loose = h("input", { type: "checkbox" });
     this.readers.push(async () => {

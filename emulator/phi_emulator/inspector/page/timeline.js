@@ -2,18 +2,21 @@
 
 import { fill, h, say, setAttribute, svg } from "./dom.js";
 import { count, ms, rate } from "./format.js";
+import { Thoughts } from "./thoughts.js";
 
-/** @typedef {{ ms: number, text?: string | null, kind: string, count?: number }} Token */
+/** @typedef {{ ms: number, text: string | null, kind: string, events?: number }} Token */
 
 const WIDTH = 1000;
 const HEIGHT = 64;
 const AROUND = 12; // tokens shown on either side of the one that is looked at
-const KINDS = ["reasoning", "content", "role", "end", "fault"];
+const KINDS = ["reasoning", "content", "tool", "event", "role", "end", "error", "broken", "fault"];
+const TELLING = new Set(["reasoning", "content", "tool", "event"]); // those that carry a part of the answer
 
 export class Timeline {
   constructor() {
     /** @type {Token[]} */
     this.tokens = [];
+    this.thoughts = new Thoughts();
     this.at = -1;
     this.spent = {};
     this.scale = 0;
@@ -58,6 +61,7 @@ export class Timeline {
   /** Begin again, with another exchange. */
   clear() {
     this.tokens = [];
+    this.thoughts = new Thoughts();
     this.at = -1;
     this.scale = 0;
     this.spent = {};
@@ -69,7 +73,7 @@ export class Timeline {
    * @param {Token[]} tokens
    */
   add(tokens) {
-    this.tokens.push(...tokens);
+    for (const token of tokens) this.tokens.push({ ...token, kind: this.thoughts.kindOf(token) });
     this.#later();
   }
 
@@ -79,13 +83,15 @@ export class Timeline {
    * @param {any} spent
    */
   show(tokens, spent) {
-    this.tokens = tokens.slice();
+    this.tokens = [];
+    this.thoughts = new Thoughts();
     this.spent = spent;
+    this.add(tokens);
     this.#later();
   }
 
   /**
-   * Where the time went so far; the tokens are those that have come.
+   * Where the time has gone so far, of an exchange whose tokens still come.
    * @param {any} spent
    */
   time(spent) {
@@ -113,8 +119,8 @@ export class Timeline {
     const paths = Object.fromEntries(KINDS.map((kind) => [kind, ""]));
     for (const token of this.tokens) {
       const x = (token.ms * per).toFixed(1);
-      const kind = token.kind in paths ? token.kind : "content";
-      paths[kind] += kind === "fault" ? `M${x} 0V${HEIGHT}` : kind === "reasoning" || kind === "content" ? `M${x} 14V52` : `M${x} 24V42`;
+      const kind = token.kind in paths ? token.kind : "event";
+      paths[kind] += kind === "fault" ? `M${x} 0V${HEIGHT}` : TELLING.has(kind) ? `M${x} 14V52` : `M${x} 24V42`;
     }
     for (const kind of KINDS) this.marks[kind].setAttribute("d", paths[kind]);
     const steps = [0, 0.25, 0.5, 0.75, 1];
@@ -129,7 +135,7 @@ export class Timeline {
    */
   #phases(per) {
     // Before the queue the request was read, which is of `web`; what is left of it is at the end, with the client's part.
-    const first = this.tokens.find((token) => token.kind === "reasoning" || token.kind === "content")?.ms;
+    const first = this.tokens.find((token) => TELLING.has(token.kind))?.ms;
     const { queue_ms = 0, prefill_ms = 0, decode_ms = 0, web_ms = 0, client_ms = 0, total_ms = 0 } = this.spent;
     const lead = first === undefined ? 0 : Math.max(0, Math.min(web_ms, first - queue_ms - prefill_ms));
     /** @type {[string, number][]} */
@@ -143,8 +149,8 @@ export class Timeline {
   }
 
   #figures() {
-    const told = this.tokens.filter((token) => token.kind === "reasoning" || token.kind === "content");
-    const number = told.reduce((sum, token) => sum + (token.count ?? 1), 0);
+    const told = this.tokens.filter((token) => TELLING.has(token.kind));
+    const number = told.reduce((sum, token) => sum + (token.events ?? 1), 0);
     const gaps = told.slice(1).map((token, index) => token.ms - told[index].ms).sort((a, b) => a - b);
     const [first, last] = [told[0], told.at(-1)];
     const facts = [
@@ -188,7 +194,7 @@ export class Timeline {
     this.cursor.setAttribute("visibility", token === undefined ? "hidden" : "visible");
     if (token === undefined) {
       say(this.readout, this.tokens.length ? "Click into the line, or go along it with the arrow keys." : "No tokens yet.");
-      fill(this.strip);
+      this.#strip(0);
       setAttribute(this.slider, "aria-valuetext", this.tokens.length ? `${count(this.tokens.length)} pieces` : "no tokens");
       return;
     }
@@ -202,10 +208,14 @@ export class Timeline {
     fill(this.readout, told);
     setAttribute(this.slider, "aria-valuenow", this.at);
     setAttribute(this.slider, "aria-valuetext", told);
-    const from = Math.max(0, this.at - AROUND);
+    this.#strip(Math.max(0, this.at - AROUND));
+  }
+
+  /** @param {number} from */
+  #strip(from) {
     fill(
       this.strip,
-      this.tokens.slice(from, this.at + AROUND + 1).map((one, index) =>
+      this.tokens.slice(from, from + 2 * AROUND + 1).map((one, index) =>
         h("span", { class: `chip chip-${one.kind}${from + index === this.at ? " is-here" : ""}` }, one.text ? one.text.replace(/\n/g, "\u21b5") : one.kind === "fault" ? "fault" : "\u00b7"),
       ),
     );
