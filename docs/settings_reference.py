@@ -63,6 +63,8 @@ answer = "408"
 - A variable `PHI_EMULATOR_…` that is no setting is told at the start, and changes nothing. It doesn't stop the emulator: Kubernetes
   makes such variables for a service of this name.
 - Keys may stand in the file. They are never shown.
+- `serve`, `exec` and `bench` read all of it. `record` and `replay` read [their own part](../how-to/record-and-replay.md#record), and `doctor`
+  says whether it can be used.
 - `phi-emulator config show` prints the settings that hold and where each is from; `phi-emulator config schema` prints
   [the JSON Schema](phi-emulator.schema.json), which editors take from the first line of the example.
 """

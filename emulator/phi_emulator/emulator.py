@@ -16,20 +16,20 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 from typing import TYPE_CHECKING, Final, Self
 
 from phi_client.contract.clock.base import Clock
 from phi_client.contract.dialects import DIALECTS, SERVERLESS
 from phi_client.contract.emulator import EMULATOR_ENTRA
 from phi_emulator.config import EmulatorConfig
+from phi_emulator.config.script import open_script
 from phi_emulator.engine.errors import EngineError, ModelLoadError
 from phi_emulator.engine.protocol import Engine, EngineInfo, Marks
 from phi_emulator.engine.scripted import Reciting
 from phi_emulator.engine.serving.source import AnswerSource
 from phi_emulator.engine.serving.worker import Worker
 from phi_emulator.forms.grammar import ANY_OBJECT, write_grammar
-from phi_emulator.settings.values import NOTHING, SCRIPTED, TRACES
+from phi_emulator.scripts.errors import ScriptError
 from phi_emulator.web.emulators_clock import clock_of
 from phi_emulator.web.listening import ListenError, listen, root_url
 
@@ -37,8 +37,6 @@ if TYPE_CHECKING:
     from opentelemetry.trace import TracerProvider
 
     from phi_emulator.journal.journal import Journal
-    from phi_emulator.scripts.file import ScriptFile
-    from phi_emulator.scripts.rules import Script
     from phi_emulator.service.fault_rules import Faults
     from phi_emulator.service.latency import Latency
     from phi_emulator.service.scopes import Scopes
@@ -49,7 +47,7 @@ if TYPE_CHECKING:
     from phi_emulator.web.health import Opening
     from phi_emulator.web.server import HttpServer
 
-__all__ = ["Emulator", "EmulatorError", "find_model", "find_script"]
+__all__ = ["Emulator", "EmulatorError", "find_model"]
 
 logger = logging.getLogger("phi_emulator")
 
@@ -98,38 +96,6 @@ def find_model(config: EmulatorConfig) -> tuple[str, Callable[[], Engine]]:
         return load_engine(found.folder, found.settings, options)
 
     return found.description if config.has_model else "a script answers, no model", make_engine
-
-
-def find_script(config: EmulatorConfig) -> tuple[ScriptFile | None, Script | None]:
-    """The file of the script that `config` names, to be followed, and what it holds; or the script that it has.
-
-    Raises:
-        EmulatorError: it can't be used.
-    """
-    source = config.script_source
-    if source is None or source == NOTHING:
-        return None, None
-    from phi_emulator.scripts.errors import ScriptError  # noqa: PLC0415 - most emulators have none
-    from phi_emulator.scripts.file import ScriptFile, of_traces  # noqa: PLC0415
-
-    if source == TRACES:
-        return None, of_traces()
-    if isinstance(source, str):
-        file = ScriptFile(Path(source).expanduser())
-        try:
-            script = file.read()
-        except ScriptError as error:
-            raise EmulatorError(f"the script can't be used: {error}") from error
-    else:
-        file, script = None, source
-    needed_by = None if config.has_model else script.model_needed_by
-    if needed_by is not None:
-        name = "" if file is None else f"{source}: "
-        raise EmulatorError(
-            f"the script can't be used: {name}{needed_by} needs a model, and none is loaded: "
-            f"use `--script FILE` in the place of `--model {SCRIPTED}FILE`"
-        )
-    return file, script
 
 
 def _warm(make_engine: Callable[[], Engine]) -> Callable[[], Engine]:
@@ -195,7 +161,10 @@ class Emulator:
         """
         if self._socket is not None:
             raise EmulatorError("the emulator was started before: make a new one")
-        script_file, script = find_script(self.config)
+        try:
+            script_file, script = open_script(self.config)
+        except ScriptError as error:
+            raise EmulatorError(f"the script can't be used: {error}") from error
         make_engine = self._make_engine
         if make_engine is None:
             self.description, make_engine = find_model(self.config)

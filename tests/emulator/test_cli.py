@@ -29,6 +29,7 @@ from phi_emulator.command_line import commands
 from phi_emulator.command_line.banner import make_banner
 from phi_emulator.command_line.child import client_environment
 from phi_emulator.command_line.commands import phi_emulator
+from phi_emulator.config import SETTINGS
 from phi_emulator.settings.setting import environment_name
 
 import phi_client
@@ -55,18 +56,33 @@ def _options(name: str) -> set[str]:
     return {option.name or "" for option in command.params if isinstance(option, click.Option)}
 
 
-def test_every_setting_is_an_option_of_serve_and_the_reverse() -> None:
-    assert _options("serve") == FIELDS | {"yes", "config_file"}  # which is said once and set nowhere
+@pytest.mark.parametrize(
+    ("command", "own"),
+    [
+        ("serve", {"yes"}),
+        ("exec", set[str]()),
+        ("record", {"allow_http", "append"}),
+        ("replay", set[str]()),
+    ],
+)
+def test_the_options_of_a_command_are_its_settings(command: str, own: set[str]) -> None:
+    wanted = {one.name for one in SETTINGS.values() if command in one.commands}
+    assert _options(command) == wanted | own | {"config_file"}
 
 
-def test_options_of_exec_are_settings() -> None:
-    assert FIELDS - _options("exec") == {"host", "drain_seconds"}
-    assert _options("exec") <= FIELDS | {"config_file"}
+def test_every_setting_is_an_option_somewhere() -> None:
+    of_recordings = {name for name in FIELDS if name.startswith(("record_", "replay_"))}
+    assert FIELDS - _options("serve") == of_recordings
+    assert FIELDS - _options("exec") == of_recordings | {"host", "drain_seconds"}
+    assert of_recordings <= _options("record") | _options("replay")
 
 
-def test_help_names_the_variable_of_every_setting() -> None:
-    text = CliRunner().invoke(phi_emulator, ["serve", "--help"], terminal_width=200).output
-    assert [name for name in FIELDS if environment_name(name) not in text] == []
+@pytest.mark.parametrize("command", ["serve", "record", "replay"])
+def test_help_names_the_variable_of_every_setting(command: str) -> None:
+    text = CliRunner().invoke(phi_emulator, [command, "--help"], terminal_width=200).output
+    wanted = [one for one in SETTINGS.values() if command in one.commands]
+    assert [one.name for one in wanted if environment_name(one.name) not in text] == []
+    assert [one.name for one in wanted if one.option not in text] == []
 
 
 def test_the_version_is_shown() -> None:

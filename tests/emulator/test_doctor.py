@@ -16,6 +16,7 @@ from phi_emulator.command_line.commands import phi_emulator
 from phi_emulator.doctor import doctor
 from phi_emulator.doctor.doctor import Doctor, Finding
 from phi_emulator.doctor.int4_speed import bytes_a_second
+from phi_emulator.doctor.look_at_settings import look_at_settings
 from phi_emulator.doctor.trial import Trial, TrialError, read_profiles, try_model
 from phi_emulator.engine.machine.builds import Build
 from phi_emulator.models import resolve_model
@@ -292,6 +293,45 @@ def test_the_command_prints_a_line_for_each_finding_and_exits_with_1_after_a_fai
     ill = runner.invoke(phi_emulator, ["doctor", "--model", "no-such-model"], env=environ)
     assert ill.exit_code == 1
     assert "failure  model" in ill.output
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        (
+            "port = 1\n\nprot = 2\n",
+            ("failure", "settings", "phi-emulator.toml:3: prot: there is no such setting"),
+        ),
+        ("faults = 'gone.toml'", ("failure", "settings", "phi-emulator.toml:1: faults: ")),
+        ("script = 'gone.toml'", ("failure", "script", "it can't be used: ")),
+        (
+            "model = 'scripted:nothing'\n[[script.rule]]\nmodel = true",
+            ("failure", "script", "rule 1 needs a model"),
+        ),
+        ("port = 1\n[[script.rule]]\nanswer = 'a'", ("ok", "settings", "2 settings of phi-emulator.toml")),
+        ("port = 1\n[[script.rule]]\nanswer = 'a'", ("ok", "script", "1 rule")),
+    ],
+)
+def test_the_file_of_settings_is_looked_at(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str, told: tuple[str, str, str]
+) -> None:
+    (tmp_path / "phi-emulator.toml").write_text(text, encoding="utf-8")
+    monkeypatch.chdir(tmp_path)
+    found, config = look_at_settings({}, Path("phi-emulator.toml"), {"context": 99})
+    status, subject, said = told
+    assert [one for one in found if (one.status, one.subject) == (status, subject) and said in one.text]
+    # What is asked for on the command line is looked at in any case.
+    assert config.context == 99
+
+
+def test_the_command_names_what_is_wrong_in_the_file_and_looks_at_the_rest(tmp_path: Path) -> None:
+    path = tmp_path / "mine.toml"
+    path.write_text("prot = 1", encoding="utf-8")
+    done = CliRunner().invoke(phi_emulator, ["doctor", "--config", str(path), "--json"])
+    findings = [json.loads(line) for line in done.output.splitlines()]
+    assert done.exit_code == 1
+    assert findings[0]["text"].startswith(f"{path}:1: prot: there is no such setting: did you mean `port`?")
+    assert "device" in {finding["subject"] for finding in findings}
 
 
 @pytest.mark.parametrize("arguments", [["--device", "gpu"], ["--context", "0"], ["--context", "many"]])

@@ -664,19 +664,27 @@ def test_a_key_that_is_too_short_to_be_found_is_refused(studio: Studio) -> None:
 class Command:
     """`phi-emulator` as a process of its own."""
 
-    def __init__(self, *arguments: str, key: str) -> None:
+    def __init__(self, *arguments: str, key: str, folder: Path | None = None) -> None:
         environment = {name: value for name, value in os.environ.items() if not name.startswith("PHI_")}
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "phi_emulator", *arguments, "--port", "0", "--key", LOCAL_KEY],
+            [
+                sys.executable,
+                "-m",
+                "phi_emulator",
+                *arguments,
+                *([] if folder else ["--port", "0", "--key", LOCAL_KEY]),
+            ],
+            cwd=folder,
             env=environment | {"PHI_API_KEY": key},
             stderr=subprocess.PIPE,
             text=True,
             start_new_session=True,
         )
         assert self.process.stderr is not None
-        line = self.process.stderr.readline()
-        found = re.search(r" at (http://\S+) ", line)
-        assert found, line + self.process.stderr.read()
+        line = ""
+        while (found := re.search(r" at (http://\S+) ", line)) is None:
+            line = self.process.stderr.readline()
+            assert line, self.process.stderr.read()
         self.url = found[1]
 
     def end(self, number: int) -> tuple[int, str]:
@@ -694,8 +702,8 @@ class Command:
 def run_command() -> Iterator[Callable[..., Command]]:
     with ExitStack() as cleanup:
 
-        def start(*arguments: str, key: str = REAL_KEY) -> Command:
-            command = Command(*arguments, key=key)
+        def start(*arguments: str, key: str = REAL_KEY, folder: Path | None = None) -> Command:
+            command = Command(*arguments, key=key, folder=folder)
             cleanup.callback(command.close)
             return command
 
@@ -755,3 +763,63 @@ def test_ctrl_c_ends_a_recording_whole_and_a_replay_says_what_it_could_not_answe
     status, told = replaying.end(signal.SIGINT)
     assert (status, told.splitlines()[-1]) == (1, "1 request answered, 1 not")
     assert "6 * 8" not in told
+
+
+def test_record_and_replay_take_their_settings_of_the_file(
+    start_emulator: StartEmulator, run_command: Callable[..., Command], tmp_path: Path
+) -> None:
+    """The keys of the emulator's surfaces, what the root speaks, and settings of their own."""
+    emulator = start_emulator(TEXT).emulator
+    (tmp_path / "phi-emulator.toml").write_text(
+        f"""\
+port = 0
+key = "{LOCAL_KEY}"
+surface_keys = {{ openai_v1 = "{"another-" * 3}" }}
+dialect = "openai_v1"
+drain_seconds = 1
+record_to = "{emulator.endpoint_of("openai_v1")}"
+replay_speed = 0
+replay_after_last = "fail"
+""",
+        encoding="utf-8",
+    )
+    recording = run_command("record", "tape.jsonl", key=emulator.key, folder=tmp_path)
+    with PhiClient(recording.url, "another-" * 3, model="m") as client:
+        assert client.complete(QUESTION).content == CONTENT
+    status, told = recording.end(signal.SIGINT)
+    assert (status, told.splitlines()[-1]) == (0, "1 exchange recorded in tape.jsonl")
+    assert "may take 1 s" in told
+    replaying = run_command("replay", "tape.jsonl", folder=tmp_path)
+    with PhiClient(replaying.url, LOCAL_KEY, model="m", max_retries=0) as client, pytest.raises(PhiError):
+        client.complete(QUESTION)
+    with PhiClient(replaying.url, "another-" * 3, model="m", max_retries=0) as client:
+        assert client.complete(QUESTION).content == CONTENT
+        with pytest.raises(PhiError, match="NoRecording"):
+            client.complete(QUESTION)
+    status, told = replaying.end(signal.SIGINT)
+    assert (status, told.splitlines()[-1]) == (1, "1 request answered, 1 not")
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("", "no endpoint is named: `--to URL`, `record_to` in phi-emulator.toml, or PHI_EMULATOR_RECORD_TO"),
+        ("record_to = 'ftp://a'", "phi-emulator.toml:1: "),
+        (
+            "\nrecord_to = 'https://me:secret-word@a.models.ai.azure.com'",
+            "phi-emulator.toml:2: record_to: a URL without",
+        ),
+        ("replay_speed = -1", "phi-emulator.toml:1: replay_speed: `-1` can't be used: give 0 to"),
+    ],
+)
+def test_what_can_not_be_recorded_is_said_with_its_place(tmp_path: Path, text: str, said: str) -> None:
+    (tmp_path / "phi-emulator.toml").write_text(text, encoding="utf-8")
+    environ = {name: value for name, value in os.environ.items() if not name.startswith("PHI_")}
+    done = subprocess.run(
+        [sys.executable, "-m", "phi_emulator", "record", "tape.jsonl"],
+        cwd=tmp_path, env=environ, capture_output=True, text=True, check=False, timeout=DEADLINE_S,
+    )  # fmt: skip
+    assert done.returncode == 2
+    assert said in done.stderr
+    assert "secret-word" not in done.stderr
+    assert not (tmp_path / "tape.jsonl").exists()

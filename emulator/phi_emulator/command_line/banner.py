@@ -55,7 +55,8 @@ def make_banner(emulator: Emulator, width: int | None = None, platform: str = sy
         *(f"  {line}" for line in _exports(emulator, platform)),
         "Or ask it at once:",
         f"  {_request(emulator, platform)}",
-        f"See what is asked and answered: {emulator.root}{EMULATOR_PLACE}/",
+        "See what is asked and answered:",
+        f"  {emulator.root}{EMULATOR_PLACE}/",
         "Ctrl-C stops it.",
     ]
     return "\n".join(lines)

@@ -21,7 +21,7 @@ from phi_emulator.settings.schema import schema_of
 from phi_emulator.settings.setting import Setting
 from phi_emulator.settings.sources import FILE_NAME, Sources, find_file
 
-__all__ = ["config", "configured", "gathered", "usage_errors"]
+__all__ = ["checked", "config", "configured", "gathered", "usage_errors"]
 
 _HIDDEN: Final = "(not shown)"
 _UNSET: Final = "-"
@@ -44,18 +44,23 @@ def gathered(flags: dict[str, Any]) -> Sources:
         return read_sources(os.environ, file, given)
 
 
-def configured(flags: dict[str, Any]) -> EmulatorConfig:
-    """The settings of a command that has an emulator, said where they are from, and its log."""
-    sources = gathered(flags)
+def checked(sources: Sources) -> EmulatorConfig:
+    """The settings of these sources. What is nobody's, and which file was read, is said."""
     with usage_errors():
-        config = EmulatorConfig.from_sources(sources)
-    logging.basicConfig(format="%(asctime)s %(levelname)s %(name)s: %(message)s", level=logging.WARNING)
-    logging.getLogger("phi_emulator").setLevel(config.logging_level)
-    logging.getLogger("asyncio").addFilter(_is_news)
+        found = EmulatorConfig.from_sources(sources)
     for line in sources.complaints:
         click.echo(f"phi-emulator: {printable(line)}", err=True)
     if sources.document is not None:
         click.echo(printable(f"phi-emulator: settings of {sources.document.source}"), err=True)
+    return found
+
+
+def configured(flags: dict[str, Any]) -> EmulatorConfig:
+    """The settings of a command that has an emulator, said where they are from, and its log."""
+    config = checked(gathered(flags))
+    logging.basicConfig(format="%(asctime)s %(levelname)s %(name)s: %(message)s", level=logging.WARNING)
+    logging.getLogger("phi_emulator").setLevel(config.logging_level)
+    logging.getLogger("asyncio").addFilter(_is_news)
     return config
 
 

@@ -5,8 +5,9 @@ It must not know what the commands do with them.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import replace
+from types import MappingProxyType
 from typing import Any, Final, TypeVar
 
 import click
@@ -24,6 +25,8 @@ __all__ = [
     "chat_options",
     "exec_options",
     "grouped",
+    "record_options",
+    "replay_options",
     "serve_options",
     "switch",
 ]
@@ -50,7 +53,7 @@ class GroupedCommand(click.Command):
         groups: dict[str, list[tuple[str, str]]] = {}
         for option in self.get_params(ctx):
             record = option.get_help_record(ctx)
-            if record is not None:
+            if record is not None and isinstance(option, click.Option):
                 groups.setdefault(getattr(option, "group", _OTHERS), []).append(record)
         groups |= {_OTHERS: groups.pop(_OTHERS, [])}
         for title, records in groups.items():
@@ -103,6 +106,16 @@ def _option(one: Setting, *, text: str, instead: str | None = None) -> Callable[
     elif one.without:
         notes.append(f"default {one.without}")
     given: dict[str, Any] = {}
+    if one.flag and isinstance(one.kind, Switch):
+        # A word behind it is none of its own.
+        return click.option(
+            f"{one.flag}/--no-{one.flag.removeprefix('--')}",
+            one.name,
+            cls=_Option,
+            group=one.group.value,
+            default=None,
+            help=f"{text} [{'; '.join(notes)}]",
+        )
     if isinstance(one.kind, Switch):
         given = {"is_flag": False, "flag_value": "yes"}
     return click.option(
@@ -130,7 +143,7 @@ def _surface_keys(
 
 def _surface_key(one: Setting) -> Callable[[F], F]:
     return click.option(
-        "--surface-key",
+        one.option,
         one.name,
         cls=_Option,
         group=one.group.value,
@@ -142,50 +155,50 @@ def _surface_key(one: Setting) -> Callable[[F], F]:
 
 
 def _settings(
-    *, of_process: bool, own: Mapping[str, str], without_model: str | None = None
-) -> list[Callable[[F], F]]:
-    """The options of all settings, or of those that are not about a process; `own` are defaults of the command."""
+    command: str,
+    *,
+    instead: Mapping[str, str] = MappingProxyType({}),
+    without: Mapping[str, str] = MappingProxyType({}),
+) -> Callable[[F], F]:
+    """The options of all settings that a command has, and of their file.
+
+    `instead` are defaults of the command that no other source changes; `without` is what it does where nothing is set.
+    """
     order = [*Group]
-    found = sorted(SETTINGS.values(), key=lambda one: order.index(one.group))
-    return [CONFIG_OPTION] + [
-        _surface_key(one)
-        if one.name == _SURFACE_KEYS
-        else _option(
-            replace(one, without=without_model) if one.name == "model" and without_model else one,
-            text=one.text,
-            instead=own.get(one.name),
+    options = [CONFIG_OPTION]
+    for one in sorted(SETTINGS.values(), key=lambda one: order.index(one.group)):
+        if command not in one.commands:
+            continue
+        if one.name in without:
+            one = replace(one, default=None, without=without[one.name])  # noqa: PLW2901 - as it is here
+        is_many = one.name == _SURFACE_KEYS
+        options.append(
+            _surface_key(one) if is_many else _option(one, text=one.text, instead=instead.get(one.name))
         )
-        for one in found
-        if of_process or not one.is_of_process
-    ]
+
+    def decorate(decorated: F) -> F:
+        for option in reversed(options):
+            decorated = option(decorated)
+        return decorated
+
+    return decorate
 
 
-def serve_options(command: F) -> F:
-    """The options of `serve`."""
-    without_model = "the pulled Phi-4-mini-reasoning if it is here, else the bundled model"
-    return _decorated(command, _settings(of_process=True, own={}, without_model=without_model))
-
-
-def exec_options(command: F) -> F:
-    """The options of `exec`, which has an emulator of its own."""
-    return _decorated(
-        command, _settings(of_process=False, own={"port": "a free one", "log_level": "warning"})
-    )
-
-
-def chat_options(command: F) -> F:
-    """The options of `chat`, for the emulator that it starts where it asks no other."""
-    without_model = "the pulled Phi-4-mini-reasoning if it is here, else the bundled model"
-    own = {"port": "a free one", "log_level": "error"}
-    return _decorated(command, _settings(of_process=False, own=own, without_model=without_model))
+_WITHOUT_MODEL: Final = "the pulled Phi-4-mini-reasoning if it is here, else the bundled model"
+serve_options: Final = _settings("serve", without={"model": _WITHOUT_MODEL})
+"""The options of `serve`."""
+exec_options: Final = _settings("exec", instead={"port": "a free one", "log_level": "warning"})
+"""The options of `exec`, which has an emulator of its own."""
+chat_options: Final = _settings(
+    "exec", instead={"port": "a free one", "log_level": "error"}, without={"model": _WITHOUT_MODEL}
+)
+"""The options of `chat`, for the emulator that it starts where it asks no other."""
+record_options: Final = _settings("record")
+"""Those of `record` that are settings."""
+replay_options: Final = _settings("replay", without={"dialect": "what was recorded"})
+"""Those of `replay` that are settings."""
 
 
 def grouped(group: str, *names: str, **attributes: Any) -> Callable[[F], F]:
     """An option that is no setting, in a group of the help."""
     return click.option(*names, cls=_Option, group=group, **attributes)
-
-
-def _decorated(command: F, options: Sequence[Callable[[F], F]]) -> F:
-    for option in reversed(options):
-        command = option(command)
-    return command

@@ -19,7 +19,10 @@ import click
 from phi_client.contract.dialects.endpoint import Endpoint, EndpointError, resolve_endpoint
 from phi_client.contract.emulator import EMULATOR_KEY
 from phi_client.contract.service import SERVERLESS, SURFACES, Surface
+from phi_emulator.command_line.config_commands import checked
 from phi_emulator.command_line.stopping import StopSignals
+from phi_emulator.config import SETTINGS, EmulatorConfig
+from phi_emulator.documents import counted
 from phi_emulator.models.printable import printable
 from phi_emulator.platforms import raise_file_limit
 from phi_emulator.recordings.file import RecordingError, RecordingFile
@@ -27,79 +30,91 @@ from phi_emulator.recordings.local import AnswerStep, LocalApp, LocalServer
 from phi_emulator.recordings.places import root_for
 from phi_emulator.recordings.recording import Recorder, Upstream, entra_token
 from phi_emulator.recordings.replaying import Replayer
-from phi_emulator.recordings.shelf import AfterLast, load_shelf
+from phi_emulator.recordings.shelf import load_shelf
+from phi_emulator.service.entra import Authority
+from phi_emulator.settings.sources import FILE_NAME, Sources
 from phi_emulator.web.listening import ListenError
 
-__all__ = ["endpoint_of", "run_record", "run_replay"]
+__all__ = ["run_record", "run_replay"]
 
 _LOOK_EVERY_S: Final = 0.5
-_DRAIN_S: Final = 10
 
 
-def endpoint_of(url: str, dialect: str | None, *, allow_http: bool) -> Endpoint:
-    """The endpoint that `--to` names.
-
-    Raises:
-        click.UsageError: it can't be one.
-    """
-    try:
-        return resolve_endpoint(url, dialect, allow_http=allow_http)
-    except EndpointError as error:
-        raise click.UsageError(f"--to: {error}") from error
-
-
-def run_record(file: Path, endpoint: Endpoint, *, with_entra: bool, append: bool, port: int, key: str) -> int:
+def run_record(file: Path, sources: Sources, *, allow_http: bool, append: bool) -> int:
     """Record until a signal comes; returns the exit status.
 
     Raises:
         click.ClickException: it can't be begun.
     """
-    credential = entra_token(endpoint.dialect.token_scope) if with_entra else _key_of(endpoint)
+    config = checked(sources)
+    endpoint = _endpoint_of(config, sources, allow_http=allow_http)
+    credential = entra_token(endpoint.dialect.token_scope) if config.record_entra else _key_of(endpoint)
     surface = SURFACES[endpoint.dialect.name]
     try:
-        upstream = Upstream(endpoint, credential, is_token=with_entra)
+        upstream = Upstream(endpoint, credential, is_token=config.record_entra)
         with RecordingFile(file, append=append) as written:
             recorder = Recorder(upstream, written)
             what = f"recording {endpoint.base_url} in {file}"
-            _serve(recorder, what, surface, root=root_for(surface), port=port, key=key)
+            _serve(recorder, what, surface, root=root_for(surface), config=config)
     except RecordingError as error:
         raise click.ClickException(printable(str(error))) from error
     lost = f"; {recorder.lost} could not be, see above" if recorder.lost else ""
-    click.echo(printable(f"{_count(recorder.recorded, 'exchange')} recorded in {file}{lost}"), err=True)
+    click.echo(printable(f"{counted(recorder.recorded, 'exchange')} recorded in {file}{lost}"), err=True)
     return 1 if recorder.lost else 0
 
 
-def run_replay(
-    files: Sequence[Path], *, speed: float, after_last: AfterLast, dialect: str | None, port: int, key: str
-) -> int:
+def run_replay(files: Sequence[Path], sources: Sources) -> int:
     """Replay until a signal comes; returns the exit status.
 
     Raises:
         click.ClickException: it can't be begun.
     """
+    config = checked(sources)
     _log_to_stderr()
     try:
-        shelf = load_shelf(files, after_last=after_last)
+        shelf = load_shelf(files, after_last=config.replay_after_last)
     except RecordingError as error:
         raise click.ClickException(printable(str(error))) from error
-    replayer = Replayer(shelf, speed=speed)
+    replayer = Replayer(shelf, speed=config.replay_speed)
+    dialect = sources.values.get("dialect")  # its default is that of an emulator
     surface = shelf.surface if dialect is None else SURFACES[dialect]
     root = root_for(surface) if dialect is None else surface
-    what = f"replaying {_count(len(shelf), 'exchange')} of {', '.join(map(str, files))}"
-    _serve(replayer, what, surface, root=root, port=port, key=key)
+    what = f"replaying {counted(len(shelf), 'exchange')} of {', '.join(map(str, files))}"
+    _serve(replayer, what, surface, root=root, config=config)
     unanswered = f", {replayer.unanswered} not" if replayer.unanswered else ""
-    click.echo(f"{_count(replayer.answered, 'request')} answered{unanswered}", err=True)
+    click.echo(f"{counted(replayer.answered, 'request')} answered{unanswered}", err=True)
     return 1 if replayer.unanswered else 0
 
 
-def _serve(step: AnswerStep, what: str, surface: Surface, *, root: Surface, port: int, key: str) -> None:
+def _endpoint_of(config: EmulatorConfig, sources: Sources, *, allow_http: bool) -> Endpoint:
+    """The endpoint that is to be recorded."""
+    if config.record_to is None:
+        one = SETTINGS["record_to"]
+        raise click.UsageError(
+            f"no endpoint is named: `{one.option} URL`, `{one.name}` in {FILE_NAME}, or {one.variable}"
+        )
+    try:
+        return resolve_endpoint(config.record_to, config.record_dialect, allow_http=allow_http)
+    except EndpointError as error:
+        raise click.UsageError(printable(f"{sources.origins['record_to'].place}: {error}")) from error
+
+
+def _serve(step: AnswerStep, what: str, surface: Surface, *, root: Surface, config: EmulatorConfig) -> None:
     """Serve until a signal comes."""
     _log_to_stderr()
     raise_file_limit()
-    app = LocalApp(step, root=root, key=key)
+    key, drain_s = config.key_of(surface.name), config.drain_seconds
+    app = LocalApp(
+        step,
+        root=root,
+        key=config.key,
+        surface_keys=config.surface_keys,
+        authority=Authority(config.tenant),
+        max_body_bytes=config.max_body_bytes,
+    )
     try:
-        with StopSignals() as signals, LocalServer(app, port=port, drain_seconds=_DRAIN_S) as server:
-            shown = f"key {key}" if key == EMULATOR_KEY else "the key of --key"
+        with StopSignals() as signals, LocalServer(app, port=config.port, drain_seconds=drain_s) as server:
+            shown = f"key {key}" if key == EMULATOR_KEY else "the key that is set"
             # As a client recognises it: the root is taken for serverless.
             place = server.root if surface is root is SERVERLESS else server.endpoint_of(surface)
             click.echo(printable(f"phi-emulator: {what} at {place} ({shown}); Ctrl-C stops"), err=True)
@@ -107,7 +122,7 @@ def _serve(step: AnswerStep, what: str, surface: Surface, *, root: Surface, port
                 if not server.is_running:
                     raise click.ClickException("the server ended by itself; its log says why")
             click.echo(
-                f"stopping: running requests may take {_DRAIN_S} s; Ctrl-C again stops at once", err=True
+                f"stopping: running requests may take {drain_s:g} s; Ctrl-C again stops at once", err=True
             )
     except ListenError as error:
         raise click.ClickException(printable(str(error))) from error
@@ -124,7 +139,3 @@ def _key_of(endpoint: Endpoint) -> Callable[[], str]:
             "the endpoint's key is wanted in PHI_API_KEY, or `--entra` for your Entra ID sign-in"
         )
     return lambda: key
-
-
-def _count(number: int, what: str) -> str:
-    return f"{number} {what}" if number == 1 else f"{number} {what}s"

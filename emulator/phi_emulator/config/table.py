@@ -20,6 +20,7 @@ from phi_emulator.settings.parts import content_filter as content_filter_part
 from phi_emulator.settings.parts import limit, milliseconds_of, part_of
 from phi_emulator.settings.setting import Group, Setting, setting, settings_of
 from phi_emulator.settings.values import (
+    EndpointUrl,
     FaultRules,
     FilterRules,
     Key,
@@ -31,6 +32,10 @@ from phi_emulator.settings.values import (
 
 __all__ = ["SETTINGS", "SettingsTable"]
 
+_SERVE: Final = ("serve",)
+"""About an emulator that is a process of its own."""
+_ALL: Final = ("serve", "exec", "record", "replay")
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SettingsTable:
@@ -41,17 +46,30 @@ class SettingsTable:
         Text("an address, such as 127.0.0.1", r"\S+", "ADDRESS"),
         "Address to listen on; one that others reach needs a --key.",
         Group.WHERE,
-        is_of_process=True,
+        commands=_SERVE,
     )
     """Address to listen on. One that other machines can reach requires a `key` of your own."""
     port: int = setting(
-        EMULATOR_PORT, Whole(0, 65_535, "PORT"), "Port to listen on; 0 takes a free one.", Group.WHERE
+        EMULATOR_PORT,
+        Whole(0, 65_535, "PORT"),
+        "Port to listen on; 0 takes a free one.",
+        Group.WHERE,
+        commands=_ALL,
     )
     key: str = setting(
-        EMULATOR_KEY, Key(), "Key that callers must present.", Group.WHERE, without="the well-known one"
+        EMULATOR_KEY,
+        Key(),
+        "Key that callers must present.",
+        Group.WHERE,
+        without="the well-known one",
+        commands=_ALL,
     )
     surface_keys: Mapping[str, tuple[str, ...]] = setting(
-        {}, SurfaceKeys(), "Key of one surface, in the place of --key; may be repeated.", Group.WHERE
+        {},
+        SurfaceKeys(),
+        "Key of one surface, in the place of --key; may be repeated.",
+        Group.WHERE,
+        flag="--surface-key",
     )
     """Keys of single surfaces, by the name of the dialect, in the place of `key`."""
     tenant: str = setting(
@@ -104,7 +122,13 @@ class SettingsTable:
         group=Group.MODEL,
     )
     """One request at a time, each from nothing: the same seed and prompt give the same text whatever runs beside."""
-    dialect: str = setting(SERVERLESS.name, Choice((*DIALECTS,)), "What the root speaks.", Group.SURFACES)
+    dialect: str = setting(
+        SERVERLESS.name,
+        Choice((*DIALECTS,)),
+        "What the root speaks.",
+        Group.SURFACES,
+        commands=("serve", "exec", "replay"),
+    )
     """What the root speaks; every dialect is also served under its own path."""
     image: str = setting(
         "newer", Choice(("newer", "older")), "The container behind managed compute.", Group.SURFACES
@@ -276,7 +300,7 @@ class SettingsTable:
     )
     """Bits of a number in the cache of a prepared model, 8 or 32; `None` takes 8 in large models."""
     drain_seconds: float = setting(
-        10.0, Number(), "How long requests may go on after Ctrl-C.", Group.LOG, is_of_process=True
+        10.0, Number(), "How long requests may go on after Ctrl-C.", Group.LOG, commands=_SERVE
     )
     otel: bool | None = setting(
         None,
@@ -284,7 +308,6 @@ class SettingsTable:
         "Send spans to the collector that OTEL_EXPORTER_OTLP_ENDPOINT names.",
         Group.LOG,
         without="yes where that is set",
-        is_of_process=False,
     )
     """Spans of the commands; an `Emulator` in Python has `tracer_provider`."""
     log_level: str = setting(
@@ -292,6 +315,49 @@ class SettingsTable:
         Choice(("debug", "info", "warning", "error")),
         "Least severe level that is logged.",
         Group.LOG,
+    )
+    record_to: str | None = setting(
+        None,
+        EndpointUrl(),
+        "The endpoint to forward to, as a client takes it.",
+        Group.RECORDINGS,
+        commands=("record",),
+        flag="--to",
+    )
+    """The endpoint to which `record` forwards what is asked, as a client takes it. Its key is no setting."""
+    record_dialect: str | None = setting(
+        None,
+        Choice((*DIALECTS,)),
+        "What it speaks.",
+        Group.RECORDINGS,
+        without="as its URL says",
+        commands=("record",),
+        flag="--dialect",
+    )
+    record_entra: bool = setting(
+        default=False,
+        kind=Switch(),
+        text="Ask it with your Entra ID sign-in, in the place of the key in PHI_API_KEY.",
+        group=Group.RECORDINGS,
+        commands=("record",),
+        flag="--entra",
+    )
+    """Ask the endpoint of `record` with your Entra ID sign-in, in the place of the key in `PHI_API_KEY`."""
+    replay_speed: float = setting(
+        1.0,
+        Number(metavar="N"),
+        "How much faster than it was recorded; 0 waits for nothing.",
+        Group.RECORDINGS,
+        commands=("replay",),
+        flag="--speed",
+    )
+    replay_after_last: Literal["repeat", "fail"] = setting(
+        "repeat",
+        Choice(("repeat", "fail")),
+        "What a request gets that is made more often than it was recorded: the last answer again, or an error.",
+        Group.RECORDINGS,
+        commands=("replay",),
+        flag="--after-last",
     )
 
 

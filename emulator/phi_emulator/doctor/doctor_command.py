@@ -9,13 +9,15 @@ from __future__ import annotations
 import json
 import os
 import sys
-from typing import Final
+from itertools import chain
+from typing import Any, Final
 
 import click
 
 from phi_emulator.config import SETTINGS, ConfigError, EmulatorConfig, read_sources
+from phi_emulator.doctor.look_at_settings import look_at_settings
 from phi_emulator.settings.setting import environment_name
-from phi_emulator.settings.sources import find_file
+from phi_emulator.settings.sources import FILE_NAME, FILE_VARIABLE, find_file
 
 __all__ = ["doctor"]
 
@@ -23,6 +25,12 @@ _COLOURS: Final = {"ok": "green", "note": "blue", "warning": "yellow", "failure"
 
 
 @click.command()
+@click.option(
+    "--config",
+    "config_file",
+    metavar="FILE",
+    help=f"File of settings, which is looked at too. [env {FILE_VARIABLE}; default {FILE_NAME}, if it is there]",
+)
 @click.option("--model", metavar="NAME|PATH", help=f"The model to try. [env {environment_name('model')}]")
 @click.option(
     "--device",
@@ -36,8 +44,8 @@ _COLOURS: Final = {"ok": "green", "note": "blue", "warning": "yellow", "failure"
     help=f"Tokens of prompt and answer together. [env {environment_name('context')}]",
 )
 @click.option("--json", "as_json", is_flag=True, help="A line of JSON for each finding.")
-def doctor(model: str | None, device: str | None, context: int | None, as_json: bool) -> None:  # noqa: FBT001 - click's
-    """Look at packages, disk, memory, the device and the endpoint that is configured; say what to mend.
+def doctor(config_file: str | None, as_json: bool, **given: Any) -> None:  # noqa: FBT001 - click's
+    """Look at settings, packages, disk, memory, the device and the endpoint that is configured; say what to mend.
 
     The model is loaded and says a few words, so that what ran is seen and not believed. Nothing is changed. An Azure
     endpoint (`PHI_ENDPOINT`) is asked for its model's name, which is not billed.
@@ -47,17 +55,16 @@ def doctor(model: str | None, device: str | None, context: int | None, as_json: 
     from phi_emulator.models.printable import printable  # noqa: PLC0415
 
     try:
-        given = {"model": model, "device": device, "context": context}
-        sources = read_sources(os.environ, find_file(None, os.environ), given)
-        config = EmulatorConfig.from_sources(sources)
+        EmulatorConfig.from_sources(read_sources({}, None, given))
     except ConfigError as error:
         raise click.UsageError(printable(str(error))) from error
+    found, config = look_at_settings(os.environ, find_file(config_file, os.environ), given)
     try:
         home = Store(config.home).home
     except StoreError as error:
         raise click.ClickException(printable(str(error))) from error
     is_well = True
-    for finding in Doctor(config, os.environ, pulled_to=home).findings():
+    for finding in chain(found, Doctor(config, os.environ, pulled_to=home).findings()):
         is_well = is_well and finding.status != "failure"
         if as_json:
             click.echo(

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 import threading
+from collections.abc import Collection, Mapping
 from types import TracebackType
 from typing import Final, Protocol, Self
 
@@ -49,7 +50,8 @@ class AnswerStep(Protocol):
 class LocalApp:
     """An ASGI application: the checks of the emulator, and `step`.
 
-    `root` is the surface of the paths that are nobody's, `key` what callers must present, `host` where it listens.
+    `root` is the surface of the paths that are nobody's, `host` where it listens. Callers must present `key`, one of
+    their surface's `surface_keys` where it has some, or a token of `authority`.
     """
 
     def __init__(
@@ -58,7 +60,10 @@ class LocalApp:
         *,
         root: Surface,
         key: str = EMULATOR_KEY,
+        surface_keys: Mapping[str, Collection[str]] | None = None,
+        authority: Authority | None = None,
         host: str = EMULATOR_HOST,
+        max_body_bytes: int = _MOST_BODY_BYTES,
         clock: Clock = SYSTEM_CLOCK,
     ) -> None:
         self._root = root
@@ -66,13 +71,14 @@ class LocalApp:
         """What each wait of an exchange goes through."""
         self._behaviour = Behaviour()
         self._step = step
+        self._max_body_bytes = max_body_bytes
         self._chain = chained(
             (
                 log_exchange,
                 say_stopping,
                 checked(lambda exchange: check_message(exchange.request.scope)),
                 checked(lambda exchange: check_source(exchange.headers, host)),
-                Gate(key, Authority(clock=clock.unix)),
+                Gate(key, authority or Authority(clock=clock.unix), surface_keys),
             ),
             self._answer,
         )
@@ -89,7 +95,7 @@ class LocalApp:
 
     async def _answer(self, exchange: Exchange, receive: Receive, send: Send) -> None:
         request = Request(exchange.request.scope, receive)
-        body = await read_body(request, exchange.dialect, _MOST_BODY_BYTES, clock=self.clock)
+        body = await read_body(request, exchange.dialect, self._max_body_bytes, clock=self.clock)
         asked = RecordedRequest(
             surface=exchange.dialect.name,
             method=request.method,

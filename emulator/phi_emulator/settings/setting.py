@@ -27,6 +27,7 @@ class Group(StrEnum):
     LIMITS = "Limits and waiting"
     SPEED = "Speed and memory"
     LOG = "Log and stop"
+    RECORDINGS = "Recordings"
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,8 +39,10 @@ class Setting:
     group: Group
     without: str = ""
     """What happens where it isn't set, if no default says it."""
-    is_of_process: bool = False
-    """Whether it is about an emulator that is a process of its own: `exec` has no such option."""
+    commands: tuple[str, ...] = ("serve", "exec")
+    """Which commands have it as an option. Others may read it too, from the environment or a file."""
+    flag: str = ""
+    """Its option, where that is not called as it is."""
     part: Part | None = None
     """Where of a running emulator it is, if it may be changed there."""
     loaded: str = ""
@@ -57,7 +60,7 @@ class Setting:
     @property
     def option(self) -> str:
         """Its name on the command line."""
-        return f"--{self.name.replace('_', '-')}"
+        return self.flag or f"--{self.name.replace('_', '-')}"
 
     def read(self, value: object, *, is_sent: bool = False) -> Any:
         """The value as it is used; `None` where it may be left out. One that `is_sent` in a request names no file.
@@ -82,12 +85,13 @@ def setting(
     group: Group,
     *,
     without: str = "",
-    is_of_process: bool = False,
+    commands: tuple[str, ...] = ("serve", "exec"),
+    flag: str = "",
     part: Part | None = None,
     loaded: str = "",
 ) -> Any:
     """A field that is a setting; see `Setting`. Not all kinds of values are in the `repr`."""
-    known = Setting(text, kind, group, without, is_of_process, part, loaded)
+    known = Setting(text, kind, group, without, commands, flag, part, loaded)
     is_told = kind.is_in_repr
     if isinstance(default, dict):
         return field(default_factory=dict[str, Any], repr=is_told, metadata={_KEY: known})

@@ -13,7 +13,7 @@ from typing import Any, Final
 from phi_client.contract.dialects import DIALECTS
 from phi_client.contract.service.filter_results import SEVERITIES
 from phi_client.contract.tokens import is_token
-from phi_emulator.documents import DocumentError, counted, items_of, near, shown, table
+from phi_emulator.documents import DocumentError, counted, items_of, near, shown, table, text
 from phi_emulator.faults.rules import Rule as FaultRule
 from phi_emulator.faults.rules import read_rules as read_fault_rules
 from phi_emulator.latency.profile import Profile
@@ -29,6 +29,7 @@ __all__ = [
     "NOTHING",
     "SCRIPTED",
     "TRACES",
+    "EndpointUrl",
     "FaultRules",
     "FilterRules",
     "Key",
@@ -70,6 +71,30 @@ class Key(Kind):
         if is_token(value):
             raise DocumentError("it has the form of a signed token, and would be taken for one")
         return value
+
+
+class EndpointUrl(Kind):
+    """The URL of a service, as a client takes it. A credential in it is refused, and not repeated."""
+
+    metavar = "URL"
+    is_in_repr = False
+
+    @property
+    def schema(self) -> Mapping[str, Any]:
+        return {"type": "string", "pattern": r"^[^\s@]+$"}
+
+    def read(self, value: object) -> str:
+        url = text(value)
+        if not url or any(letter.isspace() for letter in url):
+            raise DocumentError("the URL of an endpoint is expected")
+        if "@" in url:
+            raise DocumentError("a URL without user and password is expected; the key is that in PHI_API_KEY")
+        return url
+
+    def shown(self, value: object) -> str:
+        """Without what is in the query, which may be a key."""
+        url, question, _ = str(value).partition("?")
+        return f"{url}{question}{'…' if question else ''}"
 
 
 class SurfaceKeys(Kind):
