@@ -56,7 +56,7 @@ for line in lines("/_emulator/events"):
 def onlooker(emulator: Emulator) -> Iterator[None]:
     """While it is entered, somebody looks on."""
     host = emulator.root.removeprefix("http://")
-    looking = subprocess.Popen(
+    looking = subprocess.Popen(  # noqa: S603 - this program
         [sys.executable, "-c", _ONLOOKER, host, emulator.key], stdout=subprocess.PIPE, text=True
     )
     assert looking.stdout is not None  # noqa: S101 - a pipe was asked for
