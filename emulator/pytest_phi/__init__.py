@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from phi_client.testing import VirtualClock
     from pytest_phi.emulator import PhiEmulator
     from pytest_phi.of_test import FaultsOfTest, JournalOfTest, ScriptOfTest
+    from pytest_phi.other_clients import AzureGuard
     from pytest_phi.run import Run
 
 _ALLOW_REAL: Final = "PHI_ALLOW_REAL"
@@ -27,7 +28,8 @@ _MARKS: Final = {
     "phi_real": "phi_real: let this test ask real endpoints, which are refused otherwise.",
 }
 _RUN: Final = pytest.StashKey["Run"]()
-_GUARD: Final = pytest.StashKey[pytest.MonkeyPatch]()
+_ENVIRONMENT: Final = pytest.StashKey[pytest.MonkeyPatch]()
+_GUARD: Final[pytest.StashKey[AzureGuard]] = pytest.StashKey()
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -41,23 +43,43 @@ def pytest_configure(config: pytest.Config) -> None:
     """Refuse real endpoints from here on, in this process and in those that it starts, unless they are allowed."""
     for line in _MARKS.values():
         config.addinivalue_line("markers", line)
-    guard = config.stash[_GUARD] = pytest.MonkeyPatch()
+    from pytest_phi.other_clients import AzureGuard  # noqa: PLC0415 - as above
+
+    environment = config.stash[_ENVIRONMENT] = pytest.MonkeyPatch()
     if config.getoption("--phi-real") or config.getini("phi_real"):
-        guard.setenv(_ALLOW_REAL, "1")
+        environment.setenv(_ALLOW_REAL, "1")
     elif not os.environ.get(_ALLOW_REAL):
-        guard.setenv(_ALLOW_REAL, "0")
+        environment.setenv(_ALLOW_REAL, "0")
+    guard = config.stash[_GUARD] = AzureGuard()
+    guard.begin()
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:
-    """Leave the environment as it was."""
+    """Leave the environment and the process as they were."""
     if _GUARD in config.stash:
-        config.stash[_GUARD].undo()
+        config.stash[_GUARD].end()
+        config.stash[_ENVIRONMENT].undo()
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Have something happen around tests only where one of them needs it."""
     if any(_is_ours(item) for item in items):
         _run_of(config)
+
+
+def pytest_fixture_setup(fixturedef: pytest.FixtureDef[object], request: pytest.FixtureRequest) -> None:
+    """Hear of each test that asks for the emulator, though by `getfixturevalue`: the fixture itself is made once."""
+    if fixturedef.argname != "phi_emulator" or fixturedef.func.__module__ != __name__:
+        return
+    execute = type(fixturedef).execute
+    run = _run_of(request.config)
+
+    def execute_in_its_turn(request: pytest.FixtureRequest) -> object:
+        value = execute(fixturedef, request)  # type: ignore[arg-type]  # a request of pytest's own making
+        run.begin_late()
+        return value
+
+    fixturedef.execute = execute_in_its_turn  # type: ignore[method-assign]
 
 
 def _is_ours(item: pytest.Item) -> bool:
@@ -70,7 +92,7 @@ def _run_of(config: pytest.Config) -> Run:
     if run is None:
         from pytest_phi.run import Run  # noqa: PLC0415 - for runs in which a test asks for it
 
-        run = config.stash[_RUN] = Run(config, _FIXTURES)
+        run = config.stash[_RUN] = Run(config, _FIXTURES, config.stash[_GUARD])
         config.pluginmanager.register(run, "phi-run")
     return run
 

@@ -43,12 +43,20 @@ class PhiEmulator:
     """The emulator of all tests of this process. What it is told is of the test that runs, and forgotten after it.
 
     Requests with this test's key are its own, and so are those that come without any scope, such as those with a token.
-    `start` starts an emulator that goes by a clock. With a recording (`@pytest.mark.phi_recording`) none is started,
+    `start` starts an emulator that goes by a clock; `begin_late` is asked to `begin` the turn of a test that uses the
+    emulator before its turn has begun. With a recording (`@pytest.mark.phi_recording`) none is started,
     and the recording answers.
     """
 
-    def __init__(self, start: Callable[[Clock], Emulator], *, outliving_join: bool = True) -> None:
+    def __init__(
+        self,
+        start: Callable[[Clock], Emulator],
+        begin_late: Callable[[], None],
+        *,
+        outliving_join: bool = True,
+    ) -> None:
         self._start = start
+        self._begin_late = begin_late
         self._outliving_join = outliving_join
         self._emulators: dict[Clock, Emulator] = {}
         self._virtual: VirtualClock | None = None
@@ -145,10 +153,18 @@ class PhiEmulator:
 
     @property
     def clock(self) -> VirtualClock:
-        """The virtual clock of the tests that use `phi_clock`, which have an emulator of their own on it."""
-        if self._virtual is None:
-            self._virtual = VirtualClock()
-        return self._virtual
+        """The virtual clock of the tests that use `phi_clock`, which have an emulator of their own on it.
+
+        Raises:
+            PhiFixtureError: this test goes by the real time.
+        """
+        clock = self._of_test.clock
+        if not isinstance(clock, VirtualClock):
+            raise PhiFixtureError(
+                "this test goes by the real time: name `phi_clock` among its arguments or in `usefixtures`, where it "
+                "is seen before the test begins; a test with `@pytest.mark.phi_recording` has none"
+            )
+        return clock
 
     def begin(self, name: str, *, in_virtual_time: bool = False) -> Turn:
         """It is the turn of a test: what comes from here on is its own.
@@ -156,7 +172,9 @@ class PhiEmulator:
         Raises:
             EmulatorError: the emulator can't be started.
         """
-        clock = self.clock if in_virtual_time else SYSTEM_CLOCK
+        clock: Clock = SYSTEM_CLOCK
+        if in_virtual_time:
+            clock = self._virtual = self._virtual or VirtualClock()
         if clock not in self._emulators:
             self._emulators[clock] = self._start(clock)
         emulator = self._emulators[clock]
@@ -199,6 +217,8 @@ class PhiEmulator:
 
     @property
     def _of_test(self) -> Turn:
+        if self._turn is None:
+            self._begin_late()
         if self._turn is None:
             raise PhiFixtureError(
                 "no test runs that uses the emulator: ask it from within a test or a fixture of one"

@@ -8,7 +8,6 @@ teardown    its own fixtures ─► what went unanswered since ─► all as it 
 from __future__ import annotations
 
 import os
-import socket
 from collections.abc import Collection, Generator, Sequence
 from contextlib import ExitStack
 from pathlib import Path
@@ -24,6 +23,7 @@ if TYPE_CHECKING:
 
     from phi_client.testing import Clock
     from pytest_phi.emulator import PhiEmulator, Turn
+    from pytest_phi.other_clients import AzureGuard
     from pytest_phi.recordings import RecordingOfTest, Stage
 
 __all__ = ["Run"]
@@ -32,11 +32,15 @@ _ALLOW_REAL: Final = "PHI_ALLOW_REAL"
 
 
 class Run:
-    """A plugin of pytest for a run; `fixtures` are the names of those that want the emulator."""
+    """A plugin of pytest for a run; `fixtures` are the names of those that want the emulator.
 
-    def __init__(self, config: pytest.Config, fixtures: Collection[str]) -> None:
+    `guard` refuses Azure to clients of others in all tests, and in those that use the emulator its tokens too.
+    """
+
+    def __init__(self, config: pytest.Config, fixtures: Collection[str], guard: AzureGuard) -> None:
         self._settings = Settings.of(config)
         self._fixtures = frozenset(fixtures)
+        self._guard = guard
         self._made: PhiEmulator | None = None
         self._failure = ""
         self._cleanup = ExitStack()
@@ -54,8 +58,7 @@ class Run:
     def emulator(self) -> PhiEmulator:
         """The emulator; who asks for it while a test runs that didn't say so before makes it that test's turn."""
         emulator = self._emulator()
-        if emulator.turn is None:
-            self._begin(os.environ.get("PYTEST_CURRENT_TEST", "a test").rpartition(" ")[0])
+        self.begin_late()
         return emulator
 
     @pytest.hookimpl(tryfirst=True)
@@ -128,6 +131,12 @@ class Run:
             return
         self._refuse()
 
+    def begin_late(self) -> None:
+        """Begin the turn of a test that uses the emulator and didn't say so before, unless it has begun."""
+        name = os.environ.get("PYTEST_CURRENT_TEST", "").rpartition(" ")[0]
+        if name and self._emulator().turn is None:
+            self._begin(name)
+
     def _begin_recorded(self, item: pytest.Item, mark: pytest.Mark) -> None:
         emulator = self._emulator()
         from phi_emulator.recordings.file import RecordingError  # noqa: PLC0415 - few tests have one
@@ -151,6 +160,7 @@ class Run:
         self._of_turn.close()
         self._around.undo()
         self._told, self._beside = 0, ()
+        self._guard.tokens_too = False
         if self._made is not None:
             self._made.end()
         recording, self._recording = self._recording, None
@@ -162,13 +172,13 @@ class Run:
                 recording.close()
             except RecordingError as error:
                 reason = f"phi_recording: {error}"
+            # What was being recorded has asked until here.
+            self._guard.is_lifted = False
             self._fail_for([reason] if reason else [])
 
     def _lead_to(self, turn: Turn, variables: dict[str, str]) -> None:
         """Have the environment lead clients there, and nowhere else in Azure."""
         from phi_emulator.command_line.child import client_environment  # noqa: PLC0415 - once a test wants it
-
-        from pytest_phi.other_clients import refuse_azure  # noqa: PLC0415
 
         changed = client_environment(os.environ, endpoint=turn.endpoint, key=turn.key) | variables
         for name in os.environ.keys() - changed.keys():
@@ -176,9 +186,8 @@ class Run:
         for name, value in changed.items():
             if os.environ.get(name) != value:
                 self._around.setenv(name, value)
-        is_recorded = self._recording is not None and self._recording.is_recorded
-        if os.environ.get(_ALLOW_REAL) == "0" and not is_recorded:
-            self._around.setattr(socket, "getaddrinfo", refuse_azure(socket.getaddrinfo))
+        self._guard.tokens_too = True
+        self._guard.is_lifted = self._recording is not None and self._recording.is_recorded
 
     def _unanswered(self) -> Sequence[str]:
         """What went unanswered in this test and was not said yet."""
@@ -208,7 +217,9 @@ class Run:
                 self._refuse()
             from pytest_phi.emulator import PhiEmulator  # noqa: PLC0415
 
-            self._made = PhiEmulator(self._start, outliving_join=self._settings.outliving == "join")
+            self._made = PhiEmulator(
+                self._start, self.begin_late, outliving_join=self._settings.outliving == "join"
+            )
         return self._made
 
     def _refuse(self) -> NoReturn:

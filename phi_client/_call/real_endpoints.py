@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 from phi_client._call.errors import ConfigurationError
 from phi_client.contract.loopback import is_loopback
 
-__all__ = ["ALLOW_REAL", "RealEndpointError", "async_trace_for", "refuse_entra", "trace_for"]
+__all__ = ["ALLOW_REAL", "RealEndpointError", "async_trace_for", "is_allowed", "refuse_entra", "trace_for"]
 
 ALLOW_REAL: Final = "PHI_ALLOW_REAL"
 _YES: Final = frozenset({"", "1", "true", "yes", "on"})
@@ -73,7 +73,7 @@ def refuse_entra(credential: object) -> None:
         RealEndpointError: that is not allowed here.
         ConfigurationError: `PHI_ALLOW_REAL` says neither yes nor no.
     """
-    if _is_allowed(os.environ):
+    if is_allowed(os.environ):
         return
     if credential is not None and not type(credential).__module__.startswith("azure.identity"):
         return
@@ -83,13 +83,18 @@ def refuse_entra(credential: object) -> None:
 
 
 def _refused_host(url: str) -> str | None:
-    if _is_allowed(os.environ):
+    if is_allowed(os.environ):
         return None
     host = urlsplit(url).hostname or ""
     return None if is_loopback(host) else host
 
 
-def _is_allowed(environ: Mapping[str, str]) -> bool:
+def is_allowed(environ: Mapping[str, str]) -> bool:
+    """Whether real endpoints may be asked.
+
+    Raises:
+        ConfigurationError: `PHI_ALLOW_REAL` says neither yes nor no.
+    """
     word = environ.get(ALLOW_REAL, "").strip().lower()
     if word not in _YES | _NO:
         raise ConfigurationError(f"`{ALLOW_REAL}` is {word!r}: give 1 or 0")

@@ -39,11 +39,29 @@ def run_tests(
     _libraries: None, pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
 ) -> Callable[..., pytest.RunResult]:
     """Runs the source of a test module with these arguments, in this process."""
-    for name in ("PHI_ALLOW_REAL", "PHI_ENDPOINT", "PHI_API_KEY", "CI"):
-        monkeypatch.delenv(name, raising=False)
+    _forget(monkeypatch)
 
     def run(source: str, *arguments: str, name: str = "test_it") -> pytest.RunResult:
         pytester.makepyfile(**{name: source})
         return pytester.runpytest_inprocess("-p", "pytest_phi", "-p", "no:cacheprovider", *arguments)
 
     return run
+
+
+@pytest.fixture
+def run_apart(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> Callable[..., pytest.RunResult]:
+    """As `run_tests`, in a process of its own and with no other plugins than the `arguments` name."""
+    _forget(monkeypatch)
+
+    def run(source: str, *arguments: str, name: str = "test_it") -> pytest.RunResult:
+        pytester.makepyfile(**{name: source})
+        return pytester.runpytest_subprocess("-p", "pytest_phi", *arguments, timeout=60)
+
+    return run
+
+
+def _forget(environment: pytest.MonkeyPatch) -> None:
+    """What the run says in which these tests are, and the plugins that it has."""
+    for name in ("PHI_ALLOW_REAL", "PHI_ENDPOINT", "PHI_API_KEY", "CI"):
+        environment.delenv(name, raising=False)
+    environment.setenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1")

@@ -181,12 +181,53 @@ def test_what_is_asked_for_while_a_test_runs_is_there_too(run_tests: RunTests) -
         def test_after():
             assert "PHI_API_KEY" not in os.environ
 
+        def test_once_more(request):
+            request.getfixturevalue("phi_emulator")
+            assert "PHI_API_KEY" in os.environ
+
+        kept = []
+
+        @pytest.fixture(scope="session")
+        def keeper(phi_emulator):
+            return phi_emulator
+
+        def test_keep(keeper):
+            kept.append(keeper)
+
+        def test_kept(request):
+            assert request.getfixturevalue("keeper").endpoint == os.environ["PHI_ENDPOINT"]
+
+        def test_a_name_is_enough_for_its_turn():
+            assert kept[0].key == os.environ["PHI_API_KEY"]
+
         @pytest.mark.usefixtures("phi_emulator")
         class TestCase(unittest.TestCase):
             def test_it(self):
                 assert os.environ["PHI_ENDPOINT"].startswith("http://127.0.0.1:")
-        """
-    ).assert_outcomes(passed=3)
+
+        class TestOther(unittest.TestCase):
+            @pytest.fixture(autouse=True)
+            def use(self, phi_emulator):
+                self.emulator = phi_emulator
+            def test_it(self):
+                assert os.environ["PHI_ENDPOINT"] == self.emulator.endpoint
+
+        def code():
+            '''
+            >>> getfixture("phi_emulator").endpoint == os.environ["PHI_ENDPOINT"]
+            True
+            '''
+        """,
+        "--doctest-modules",
+    ).assert_outcomes(passed=9)
+
+
+def test_time_that_would_not_be_virtual_is_said(run_tests: RunTests) -> None:
+    result = run_tests("def test_it(request, phi_emulator): request.getfixturevalue('phi_clock')")
+    result.assert_outcomes(failed=1)
+    result.stdout.fnmatch_lines(
+        ["*PhiFixtureError: this test goes by the real time: name `phi_clock` among*"]
+    )
 
 
 def test_a_failure_tells_the_exchanges_of_the_test_without_secrets(run_tests: RunTests) -> None:

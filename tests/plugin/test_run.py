@@ -69,17 +69,18 @@ def test_time_passes_at_once_for_clients_of_the_test_and_of_the_code_under_test(
     ).assert_outcomes(passed=3)
 
 
-def test_a_run_that_uses_nothing_of_it_loads_nothing_of_it(pytester: pytest.Pytester) -> None:
-    pytester.makepyfile(
+def test_a_run_that_uses_nothing_of_it_loads_nothing_of_it(run_apart: RunTests) -> None:
+    run_apart(
         """
         import sys
 
         def test_it():
             ours = {name for name in sys.modules if name.startswith(("pytest_phi", "phi_"))}
-            assert ours == {"pytest_phi", "pytest_phi.settings"}
+            assert ours == {
+                "pytest_phi", "pytest_phi.settings", "pytest_phi.other_clients", "pytest_phi.when_loaded"
+            }
         """
-    )
-    pytester.runpytest_subprocess("-p", "pytest_phi").assert_outcomes(passed=1)
+    ).assert_outcomes(passed=1)
 
 
 def test_fixtures_marks_and_options_are_listed(run_tests: RunTests) -> None:
