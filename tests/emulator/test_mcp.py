@@ -159,7 +159,7 @@ def test_without_the_extra_it_is_said_how_to_get_it(tmp_path: Path) -> None:
         env={**os.environ, "PYTHONPATH": paths}, stdin=subprocess.DEVNULL, timeout=SECONDS,
     )  # fmt: skip
     assert done.returncode == 1
-    assert 'pip install "phi-client[emulator,mcp]"' in done.stderr
+    assert 'pip install "phi-client[mcp]"' in done.stderr
     assert "Traceback" not in done.stderr
 
 

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 __all__ = ["mcp"]
 
-_INSTALL: Final = 'python -m pip install "phi-client[emulator,mcp]"'
+_INSTALL: Final = 'python -m pip install "phi-client[mcp]"'
 _KEYS: Final = ("PHI_EMULATOR_KEY", "PHI_API_KEY")
 
 
