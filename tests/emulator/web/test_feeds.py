@@ -160,7 +160,7 @@ def test_without_texts_no_text_is_told(emulator: Emulator) -> None:
     emulator.settings.set(journal_texts=False, scope="silent")
     ask(emulator, scope="silent", stream=True)
     [entry] = emulator.journal.wait_for(1, scope="silent")
-    assert entry.texts is entry.sent is None
+    assert (entry.texts, entry.sent) == (None, None)
     assert {one.kind for one in entry.tokens} == {"event"}
     assert sum(one.events for one in entry.tokens) == sum(chunk.events for chunk in entry.timeline)
     ask(emulator, stream=True)
