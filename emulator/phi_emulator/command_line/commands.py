@@ -191,6 +191,8 @@ def bench(
     """
     from phi_emulator.bench import bars_table, run_benchmark, verdicts  # noqa: PLC0415 - for this command alone
 
+    if html_file is not None and html_file == json_file:
+        raise click.UsageError("--html and --json would write the same file: name two")
     began = datetime.now(UTC)
     names = (
         "config_file",
