@@ -139,10 +139,10 @@ def test_a_browser_finds_by_search_reads_in_both_schemes_and_asks_nobody_else(se
             asked: list[str] = []
             page.on("request", lambda request, asked=asked: asked.append(request.url))
             page.on("pageerror", lambda error, complaints=complaints: complaints.append(str(error)))
-            for name in ("how-to/test-in-ci/", "reference/api/testing/"):
+            for name in ("reference/api/testing/", "how-to/test-in-ci/"):
                 page.goto(served + name)
                 assert page.evaluate("document.documentElement.scrollWidth") == width, name
-                if width > 1000:
+                if width > 1000 and "how-to" in name:  # tables, and code in several languages
                     found = axe.run(page, options={"runOnly": {"type": "rule", "values": rules}})
                     assert found.violations_count == 0, (name, found.generate_report())
             if (scheme, width) == ("light", 1280):
