@@ -43,7 +43,7 @@ class _State(Enum):
 
 @dataclass(frozen=True, slots=True)
 class _Doubt:
-    """A `</think>` that was taken for quoted, since it is in a fence: the fence's number, its place in all reasoning."""
+    """A `</think>` that was taken for quoted, since it is in a fence: the fence's number, and the tag's place."""
 
     fence: int
     place: int
