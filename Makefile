@@ -39,6 +39,9 @@ pages: ## Write the pages that are generated
 charts: ## Draw the charts of the pages from their tables
 	$(PYTHON) docs/charts.py
 
+screenshots: ## Take the pictures of the inspector that the docs show, in a real Chromium
+	PHI_SCREENSHOTS=1 $(PYTHON) -m pytest -q tests/inspector/test_screenshots.py
+
 accuracy: ## Measure the bundled model's accuracy from the shipped files
 	$(PYTHON) emulator/bundled_model/evaluate.py
 
@@ -72,4 +75,4 @@ release: ## Check, build and tag the version in pyproject.toml; pushes nothing
 
 check: lint type test build ## All that CI runs, in this environment
 
-.PHONY: help install fmt lint type test docs pages charts accuracy bench grade-proof serve build foreign-suites foreign-replays ci-snippets image release check
+.PHONY: help install fmt lint type test docs screenshots pages charts accuracy bench grade-proof serve build foreign-suites foreign-replays ci-snippets image release check

@@ -20,13 +20,18 @@ class ApiPage:
     """By module, in their order on the page."""
     has_inherited: bool = False
     """Whether what a class has of its parents is shown with it."""
+    taken_by_name: tuple[str, ...] = ()
+    """Modules whose names are fixtures, which nobody imports."""
 
     def text(self) -> str:
         """The page as mkdocstrings reads it, in Markdown."""
         parts = [f"# {self.title}\n"]
         options = f"    options:\n      inherited_members: {str(self.has_inherited).lower()}\n"
         for module, names in self.names.items():
-            parts.append(f"To be imported from `{module}`.\n")
+            is_import = module not in self.taken_by_name
+            parts.append(
+                f"To be imported from `{module}`.\n" if is_import else "A test takes these by their names:\n"
+            )
             parts += [f"::: {module}.{name}\n{options}" for name in names]
         return "\n".join(parts)
 
@@ -99,5 +104,6 @@ API_PAGES: Final = {
             "pytest_phi.emulator": ("PhiEmulator", "PhiFixtureError"),
             "pytest_phi.of_test": ("FaultsOfTest", "ScriptOfTest", "JournalOfTest"),
         },
+        taken_by_name=("pytest_phi",),
     ),
 }  # fmt: skip

@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import importlib
+import os
 import re
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from threading import Thread
 from typing import Any
 
 import phi_emulator
@@ -97,6 +102,56 @@ def test_every_public_name_has_an_entry(site: Path, module: str, names: list[str
     with (site / "objects.inv").open("rb") as file:
         entries = Inventory.parse_sphinx(file)
     assert [name for name in names if f"{module}.{name}" not in entries] == []
+
+
+@pytest.fixture(scope="module")
+def served(site: Path) -> Iterator[str]:
+    """The site's address on this machine."""
+    handler = partial(Quiet, directory=str(site))
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        thread = Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
+        thread.start()
+        yield f"http://127.0.0.1:{server.server_port}/"
+        server.shutdown()
+        thread.join()
+
+
+class Quiet(SimpleHTTPRequestHandler):
+    def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the base's name
+        pass
+
+
+def test_a_browser_finds_by_search_reads_in_both_schemes_and_asks_nobody_else(served: str) -> None:
+    playwright_api = pytest.importorskip("playwright.sync_api")
+    axe = pytest.importorskip("axe_playwright_python.sync_playwright").Axe()
+    names = ("chromium", "chromium-browser", "google-chrome", "chrome")
+    chromium = os.environ.get("PHI_CHROMIUM") or next(filter(None, map(shutil.which, names)), None)
+    if chromium is None:
+        pytest.skip("there is no Chromium: install it, or say in PHI_CHROMIUM where it is")
+    rules = ["color-contrast", "link-in-text-block", "image-alt", "heading-order", "list", "html-has-lang"]
+    with playwright_api.sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=chromium)
+        for scheme, width in (("light", 1280), ("dark", 1280), ("light", 320)):
+            context = browser.new_context(color_scheme=scheme, viewport={"width": width, "height": 800})
+            page = context.new_page()
+            page.set_default_timeout(40_000)
+            complaints: list[str] = []
+            asked: list[str] = []
+            page.on("request", lambda request, asked=asked: asked.append(request.url))
+            page.on("pageerror", lambda error, complaints=complaints: complaints.append(str(error)))
+            for name in ("", "how-to/test-in-ci/", "reference/api/testing/"):
+                page.goto(served + name)
+                assert page.evaluate("document.documentElement.scrollWidth") == width, name
+                if width > 1000:
+                    found = axe.run(page, options={"runOnly": {"type": "rule", "values": rules}})
+                    assert found.violations_count == 0, (name, found.generate_report())
+            if width > 1000:
+                page.fill("[data-md-component=search-query]", "Retry-After")
+                page.wait_for_selector(".md-search-result__item")
+            assert complaints == []
+            assert [url for url in asked if not url.startswith((served, "data:", "blob:"))] == []
+            context.close()
+        browser.close()
 
 
 PLANTED = {

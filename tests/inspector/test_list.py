@@ -12,7 +12,7 @@ from phi_emulator import Emulator
 from playwright.sync_api import Page, expect
 
 if TYPE_CHECKING:
-    from conftest import Asker, Open
+    from tests.inspector.conftest import Asker, Open
 
 MANY = 2000
 

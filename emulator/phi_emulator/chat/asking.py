@@ -97,40 +97,40 @@ class Asking:
 
     def _fail(self, error: errors.PhiError) -> None:
         self.turn.error = error
-        self.turn.problem = friendly(error)
+        self.turn.problem, self.turn.hint = friendly(error)
 
 
-_ADVICE: Final[tuple[tuple[type[errors.PhiError], str], ...]] = (
-    (errors.AuthenticationError, "set PHI_API_KEY to the key of this endpoint"),
-    (errors.PermissionDeniedError, "this key or account may not ask here"),
-    (errors.ContentFilterError, "the content filter refused the question: ask it in other words"),
-    (errors.ContextLengthError, "the talk is longer than the model's context: /clear begins a new one"),
-    (errors.RateLimitError, "wait a moment, then /retry"),
-    (errors.NotFoundError, "look at PHI_ENDPOINT and PHI_MODEL; `python -m phi_client` checks them"),
-    (errors.StreamInterruptedError, "what came is kept; /retry asks again"),
-    (errors.APITimeoutError, "/retry asks again"),
-    (
-        errors.APIResponseError,
-        "what answers there may not speak this protocol; `python -m phi_client` checks it",
-    ),
-    (errors.InternalServerError, "/retry asks again"),
-    (errors.ModelError, "/retry asks again"),
-    (errors.CredentialError, "set PHI_API_KEY, or sign in: `az login`"),
+# What to do about it; and what to do in a talk.
+_ADVICE: Final[tuple[tuple[type[errors.PhiError], str, str], ...]] = (
+    (errors.AuthenticationError, "set PHI_API_KEY to the key of this endpoint", ""),
+    (errors.PermissionDeniedError, "this key or account may not ask here", ""),
+    (errors.ContentFilterError, "the content filter refused the question: ask it in other words", ""),
+    (errors.ContextLengthError, "ask something shorter", "/clear begins a new talk"),
+    (errors.RateLimitError, "wait a moment", "then /retry"),
+    (errors.NotFoundError, "look at PHI_ENDPOINT and PHI_MODEL; `python -m phi_client` checks them", ""),
+    (errors.StreamInterruptedError, "what came is kept", "/retry asks again"),
+    (errors.APIResponseError, "`python -m phi_client` checks what answers there", ""),
+    (errors.CredentialError, "or sign in: `az login`", ""),
+    (errors.ConfigurationError, "", ""),
 )
 
 
-def friendly(error: errors.PhiError) -> str:
-    """What went wrong, in one line that says what to do."""
+def friendly(error: errors.PhiError) -> tuple[str, str]:
+    """What went wrong, in one line that says what to do; and what to do in a talk."""
     said = printable(str(error), _SHOWN)
     if isinstance(error, errors.APIConnectionError) and error.is_refused:
-        return f"nothing listens there: start `phi-emulator serve`, or leave the endpoint out ({said})"
-    advice = next((advice for kind, advice in _ADVICE if isinstance(error, kind)), "")
-    return f"{said}: {advice}" if advice else said
+        return (
+            f"nothing listens there: start `phi-emulator serve`, or ask another endpoint ({said})",
+            "then /retry",
+        )
+    found = ((advice, hint) for kind, advice, hint in _ADVICE if isinstance(error, kind))
+    advice, hint = next(found, ("", "/retry asks again"))
+    return f"{said}: {advice}" if advice else said, hint
 
 
 def retry_line(event: RetryEvent) -> str:
     """What is said while it waits before another attempt."""
-    reason = printable(event.error.message, 80)
+    reason = printable(event.error.message, 40).rstrip(". ")
     if event.next_endpoint != event.endpoint:
         return f"{reason}: the next endpoint is asked"
     return f"{reason}: attempt {event.attempt + 1} in {event.wait_s:.1f} s"

@@ -21,6 +21,9 @@ NUMBERS: Final = {
 }
 """What may be set for the questions to come, by the wire's names: kind, least and most (OpenAPI 2024-05-01-preview)."""
 
+_SHORTEST_S: Final = 0.02
+"""A shorter time is that of a packet, and no rate."""
+
 
 @dataclass(slots=True)
 class Times:
@@ -42,7 +45,7 @@ class Turn:
 
     `content` is the text after the reasoning, `boxed` what stands in its last `\boxed{}`. `pieces` counts the events
     that brought text, which are tokens as long as nobody has counted those (`usage`). `problem` says in one line why
-    there is no whole answer; it is empty where there is one.
+    there is no whole answer, `hint` what to do about it in a talk; both are empty where there is one.
     """
 
     question: str
@@ -57,6 +60,7 @@ class Turn:
     pieces: int = 0
     is_stopped: bool = False
     problem: str = ""
+    hint: str = ""
     error: BaseException | None = field(default=None, repr=False)
 
     @property
@@ -71,10 +75,10 @@ class Turn:
         return bool((self.usage or {}).get("completion_tokens"))
 
     def rate(self, now: float | None = None) -> float | None:
-        """Tokens a second since the first one came, up to `now` or to the last; `None` where there are too few."""
+        """Tokens a second since the first came, up to `now` or to the last; `None` where that is too short to tell."""
         first = self.times.first
         until = self.times.last if now is None else now
-        if first is None or until is None or until <= first or self.tokens < 2:  # noqa: PLR2004
+        if first is None or until is None or until - first < _SHORTEST_S or self.tokens < 2:  # noqa: PLR2004
             return None
         return (self.tokens - 1) / (until - first)
 

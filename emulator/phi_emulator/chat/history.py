@@ -16,6 +16,7 @@ import platformdirs
 from prompt_toolkit.history import History
 
 from phi_client.contract.secrets import SECRET_RUN, find_runs, letters_in
+from phi_emulator.chat.words import PASTED
 
 __all__ = ["QuestionHistory", "history_file"]
 
@@ -62,7 +63,7 @@ class QuestionHistory(History):
                 file.write(json.dumps(string) + "\n")
 
     def _may_be_kept(self, text: str) -> bool:
-        if text.startswith(" ") or len(text) > _LONGEST:
+        if text.startswith(" ") or len(text) > _LONGEST or PASTED.search(text):
             return False
         letters = letters_in(text)
         return not any(

@@ -13,7 +13,7 @@ from prompt_toolkit.filters import Condition
 from prompt_toolkit.key_binding import KeyBindings, KeyPressEvent
 from prompt_toolkit.keys import Keys
 
-from phi_emulator.chat.words import is_open
+from phi_emulator.chat.words import PASTED, is_open
 from phi_emulator.models.printable import without_controls
 
 if TYPE_CHECKING:
@@ -25,7 +25,6 @@ __all__ = ["bindings", "expanded"]
 
 _LONG_PASTE: Final = 3000
 """Letters of a paste from which on a word stands for it: drawing a megabyte with each key takes seconds."""
-_PASTE: Final = re.compile(r"\[pasted #(\d+): [\d,]+ letters\]")
 _pastes: WeakKeyDictionary[Buffer, list[str]] = WeakKeyDictionary()
 
 
@@ -37,7 +36,7 @@ def expanded(buffer: Buffer) -> str:
         number = int(found[1])
         return pastes[number - 1] if 0 < number <= len(pastes) else found[0]
 
-    return _PASTE.sub(paste, buffer.text)
+    return PASTED.sub(paste, buffer.text)
 
 
 def bindings(screen: Screen) -> KeyBindings:

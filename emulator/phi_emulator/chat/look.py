@@ -67,12 +67,12 @@ class Look:
     def status(self, parts: Sequence[str], columns: int) -> str:
         """As many of the parts as there is room for, from the first on."""
         line = ""
-        for part in parts:
+        for part in map(printable, parts):
             longer = f"{line}{self.dot}{part}" if line else part
             if line and _columns(longer) > columns - 2:
                 break
             line = longer
-        return f" {printable(line)} "
+        return f" {line} "
 
 
 def _columns(text: str) -> int:

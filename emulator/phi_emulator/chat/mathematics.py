@@ -74,6 +74,8 @@ _PIECE: Final = re.compile(
     re.DOTALL,
 )
 _SIMPLE: Final = re.compile(r"[^\W_]+(?:\.\d+)?|[√∛∜][^\W_]+|\([^()]*\)")
+_SINGLE: Final = re.compile(r"\d+(?:\.\d+)?|[^\W_]|\([^()]*\)")
+"""What may stand below the line of a fraction without brackets."""
 _MATRICES: Final = {"pmatrix": "()", "bmatrix": "[]", "vmatrix": "||", "matrix": "[]", "cases": "{ "}
 
 
@@ -281,7 +283,7 @@ class _Reader:
         return token["mark"] in {"{", "^"}
 
     def _fraction(self, start: int) -> str:
-        read = f"{_bracketed(self._argument())}/{_bracketed(self._argument())}"
+        read = f"{_bracketed(self._argument())}/{_bracketed(self._argument(), _SINGLE)}"
         before = self.text[:start].rstrip(" \t")[-1:] if self._is_formula else self.text[start - 1 : start]
         if before.isdigit() and not self._is_followed_by_operand():
             return read if self.text[start - 1].isspace() else f" {read}"  # two and a half
@@ -327,6 +329,6 @@ def _in_signs(inside: str, signs: Mapping[str, str]) -> str | None:
     return "".join(filter(None, found)) if inside and all(found) else None
 
 
-def _bracketed(inside: str) -> str:
+def _bracketed(inside: str, simple: re.Pattern[str] = _SIMPLE) -> str:
     inside = inside.strip()
-    return inside if _SIMPLE.fullmatch(inside) else f"({inside})"
+    return inside if simple.fullmatch(inside) else f"({inside})"

@@ -37,22 +37,27 @@ class PlainFace(PipeFace):
         self.folds = not self._is_terminal
         self._part = ""
         self._is_reading = False
+        self._is_dropped = False
         self.interrupt: Callable[[], bool] = lambda: False
         self.about: Callable[[], list[str]] = list
 
     async def read(self) -> str | None:
         """A line, or several between fences."""
+        self._is_dropped = False
         text = await self._line(_PROMPT)
         while text is not None and is_open(text):
             more = await self._line(_MORE)
             if more is None:
                 return None
-            text = f"{text}\n{more}"
+            # Ctrl-C has thrown away what was begun.
+            text = more if self._is_dropped else f"{text}\n{more}"
+            self._is_dropped = False
         return text
 
     def stop(self) -> None:
         """Stop the answer, or say how to leave."""
         if not self.interrupt() and self._is_reading:
+            self._is_dropped = True
             print(f"\n{_LEAVE}\n{_PROMPT}", end="", file=self._prompts, flush=True)
 
     async def _line(self, prompt: str) -> str | None:

@@ -17,6 +17,7 @@ __all__ = ["SaveError", "save", "status_line", "turn_object"]
 
 _ENDINGS: Final = (".md", ".markdown", ".json")
 _MOST: Final = 240
+_FAST: Final = 100
 
 
 class SaveError(Exception):
@@ -56,10 +57,10 @@ def _rounded(seconds: float | None) -> float | None:
 def status_line(turn: Turn, now: float | None = None) -> list[str]:
     """What there is to say of a turn in figures, the most wanted first; `now` while it runs."""
     count = f"{turn.tokens:,}" if turn.is_counted else f"~{turn.tokens:,}"
-    parts = [f"{count} token{'' if turn.tokens == 1 else 's'}"]
+    parts = [f"{count} token{'' if turn.tokens == 1 else 's'}"] if turn.tokens else []
     rate = turn.rate(now)
     if rate is not None:
-        parts.append(f"{rate:.1f}/s")
+        parts.append(f"{rate:,.0f}/s" if rate >= _FAST else f"{rate:.1f}/s")
     if turn.until_first_s is not None:
         parts.append(f"first after {turn.until_first_s:.2f} s")
     seconds = turn.seconds if now is None else now - turn.times.asked
@@ -74,21 +75,18 @@ def save(conversation: Conversation, place: str, *, overwrite: bool, facts: Mapp
     Raises:
         SaveError: it can't be written, or is there already and not to be overwritten.
     """
-    path = Path(place)
     try:
-        path = path.expanduser().absolute()
+        path = Path(place).expanduser().absolute()
     except RuntimeError as error:
         raise SaveError("there is no home folder of that name: write the whole path") from error
     ending = path.suffix.lower()
     if ending not in _ENDINGS:
         raise SaveError("end the name in .md for people or in .json for programs")
     shown = printable(str(path), _MOST)
-    if path.is_dir():
-        raise SaveError(f"{shown} is a folder")
-    if path.exists() and not overwrite:
-        raise SaveError(f"{shown} is there already: `/save! {printable(place, _MOST)}` overwrites it")
     text = _json(conversation, facts) if ending == ".json" else _markdown(conversation, facts)
     try:
+        if path.is_dir():
+            raise SaveError(f"{shown} is a folder")
         _write(path, text, overwrite=overwrite)
     except FileExistsError as error:
         raise SaveError(
@@ -102,6 +100,8 @@ def save(conversation: Conversation, place: str, *, overwrite: bool, facts: Mapp
 
 def _write(path: Path, text: str, *, overwrite: bool) -> None:
     """A draft beside it, which then takes its place: what was there is whole until then."""
+    if not overwrite and path.exists():
+        raise FileExistsError
     descriptor, name = tempfile.mkstemp(prefix=f".{path.name[:40]}.", suffix=".draft", dir=path.parent)
     draft = Path(name)
     try:

@@ -84,7 +84,8 @@ class Screen:
         self._clock = clock
         self._has_input = has_input
         self._look = Look(output.encoding())
-        self._lines: asyncio.Queue[str | None] = asyncio.Queue()
+        self._lines: asyncio.Queue[tuple[str, str] | None] = asyncio.Queue()
+        """What was entered: as it was shown, and with long pastes in it."""
         self._turn: Turn | None = None
         self._notice = ""
         self._thoughts = self._look.flow()
@@ -162,10 +163,11 @@ class Screen:
 
     async def read(self) -> str | None:
         """The next line that was entered, also while the last one was being answered."""
-        line = await self._lines.get()
-        if line is None:
+        entered = await self._lines.get()
+        if entered is None:
             return None
-        first, *more = line.split("\n")
+        shown, line = entered
+        first, *more = shown.split("\n")
         self._print(
             [("", ""), *self._rows("class:prompt", _PROMPT + first, *(_MORE + text for text in more))]
         )
@@ -207,7 +209,7 @@ class Screen:
             rows += self._look.result(turn.boxed, self._size.columns)
         why = complaint(turn)
         if why:
-            rows += self._rows("", why)
+            rows += self._rows("", f"{why}; {turn.hint}" if turn.hint else why)
         self._print([*rows, *self._rows("class:note", self._look.dot.join(status_line(turn)))])
 
     async def show_thoughts(self, turn: Turn) -> None:
@@ -270,7 +272,7 @@ class Screen:
     def _accept(self, buffer: Buffer) -> bool:
         text = expanded(buffer)
         if text.strip():
-            self._lines.put_nowait(text)
+            self._lines.put_nowait((buffer.text, text))
         return False
 
     # What is shown.
@@ -329,7 +331,7 @@ class Screen:
                 if turn.times.first
                 else [phase, f"{now - turn.times.asked:.0f} s"]
             )
-            parts = [self._notice, *parts] if self._notice else parts
+            parts = [self._notice] if self._notice else parts
             parts += [
                 "Ctrl-C stops",
                 *([] if self._is_answering or not self._has_input else ["Ctrl-T folds"]),

@@ -3,16 +3,29 @@
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
 from phi_emulator.models.printable import printable
 
-__all__ = ["COMMANDS", "FENCE", "Command", "UnknownWordError", "is_open", "read_command", "unfenced"]
+__all__ = [
+    "COMMANDS",
+    "FENCE",
+    "FORCED",
+    "PASTED",
+    "Command",
+    "UnknownWordError",
+    "is_open",
+    "read_command",
+    "unfenced",
+]
 
 FENCE: Final = '"""'
 """What begins and ends a question of several lines."""
+PASTED: Final = re.compile(r"\[pasted #(\d+): [\d,]+ letters\]")
+"""What stands for a long paste while a question is typed."""
 _NEAR: Final = 0.5
 
 

@@ -76,13 +76,13 @@ def chat(prompt: tuple[str, ...], **given: Any) -> None:
 def _question(words: tuple[str, ...]) -> str | None:
     """What is asked; `None` for a talk."""
     if not words:
-        if sys.stdin is None or sys.stdin.isatty():
+        if sys.stdin is not None and sys.stdin.isatty():
             return None
         words = (_STDIN,)
-    if _STDIN in words:
-        piped = _piped()
-        words = tuple(f"\n\n{piped}\n\n" if word == _STDIN else word for word in words)
-    question = " ".join(words).strip()
+    # What is piped in stands apart from the words around it.
+    place = words.index(_STDIN) if _STDIN in words else len(words)
+    parts = [words[:place], *([(_piped(),), words[place + 1 :]] if place < len(words) else [])]
+    question = "\n\n".join(filter(None, (" ".join(part).strip() for part in parts)))
     if not question:
         raise click.UsageError("nothing was asked: the question is empty")
     return question
@@ -90,7 +90,7 @@ def _question(words: tuple[str, ...]) -> str | None:
 
 def _piped() -> str:
     """Standard input, whole."""
-    data = sys.stdin.buffer.read(_MOST_STDIN + 1)
+    data = b"" if sys.stdin is None else sys.stdin.buffer.read(_MOST_STDIN + 1)
     if len(data) > _MOST_STDIN:
         raise click.UsageError("what is piped in is larger than 16 MB: ask about a part of it")
     try:

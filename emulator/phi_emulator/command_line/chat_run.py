@@ -6,6 +6,7 @@ It must not know what is said in a talk.
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 import signal
 import sys
@@ -14,6 +15,7 @@ import time
 from collections.abc import Callable, Generator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Self, TextIO
 from urllib.parse import urlsplit
 
@@ -70,6 +72,8 @@ class _Place:
     """Who is asked. Without a key the client's own variables say how."""
 
     endpoint: str
+    name: str
+    """What answers, as far as that is known before it has."""
     said: str
     key: str | None = field(default=None, repr=False)
     model: str | None = None
@@ -77,7 +81,11 @@ class _Place:
 
 def run(asked: Asked) -> int:
     """Talk, or ask the one question; the exit status."""
-    lenient_output(sys.stderr)
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:  # the caller has closed it
+            setattr(sys, name, Path(os.devnull).open(mode, encoding="utf-8"))  # noqa: SIM115 - as long as the process
+    lenient_output(sys.stderr, sys.stdin)
+    logging.getLogger("azure").setLevel(logging.ERROR)  # what a credential tried is said in the error
     with _Signals() as signals, _place_of(asked) as place, _environment(place):
         try:
             return asyncio.run(_talk(asked, place, signals))
@@ -121,7 +129,8 @@ def _place_of(asked: Asked) -> Generator[_Place]:
     if asked.url is not None:
         yield _running(EMULATOR_ENDPOINT if asked.url == EMULATOR_ALIAS else asked.url, config)
     elif not asked.settings and os.environ.get(_ENDPOINT, "").strip():
-        yield _Place("", f"{_ENDPOINT}")
+        shown = _shown(os.environ[_ENDPOINT])
+        yield _Place("", _ENDPOINT, f"asked is {_ENDPOINT}: {shown}")
     elif not asked.settings and (found := port_in_use()) is not None:
         yield _running(found, config)
     else:
@@ -133,20 +142,37 @@ def _running(url: str, config: EmulatorConfig) -> _Place:
     """What runs at a URL: an emulator of this machine, whose key is the one of the settings, or another endpoint."""
     try:
         parts = urlsplit(url)
-        host = parts.hostname or ""
+        host, port = parts.hostname or "", parts.port
     except ValueError:
         raise click.UsageError(f"give a URL such as {EMULATOR_ENDPOINT}, or `{EMULATOR_ALIAS}`") from None
-    model = model_of(parts) if is_loopback(host) and "@" not in parts.netloc else None
+    try:
+        model = model_of(parts) if is_loopback(host) and "@" not in parts.netloc else None
+    except ConnectionRefusedError:
+        where = f"{host}:{port}" if port else host
+        raise click.ClickException(
+            f"nothing listens at {where}: start `phi-emulator serve`, or leave `--url` out"
+        ) from None
     if model is None:
-        return _Place(url, "--url")
+        return _Place(url, host, f"asked is {_shown(url)}")
     try:
         dialect = resolve_endpoint(url, None).dialect.name
     except EndpointError:
         dialect = config.dialect
     key = config.key_of(dialect)
     return _Place(
-        url, f"{model} at {printable(url, 100)}", key, model if SURFACES[dialect].needs_model else None
+        url, model, f"{model} at {_shown(url)}", key, model if SURFACES[dialect].needs_model else None
     )
+
+
+def _shown(endpoints: str) -> str:
+    """Endpoints without what may be a secret in them: a user's name and password, and a query."""
+    shown: list[str] = []
+    for word in endpoints.split():
+        whole, _, _ = word.partition("?")
+        scheme, mark, rest = whole.partition("://")
+        host, slash, path = rest.partition("/")
+        shown.append(f"{scheme}{mark}{host.rpartition('@')[2]}{slash}{path}")
+    return printable(" ".join(shown), 200)
 
 
 @contextmanager
@@ -166,7 +192,7 @@ def _own(config: EmulatorConfig) -> Generator[_Place]:
         said = f"{info.model} on this machine ({info.execution_provider})"
         said += f": {emulator.description}" if emulator.description and config.model is None else ""
         needs_model = SURFACES[config.dialect].needs_model
-        yield _Place(emulator.endpoint, said, emulator.key, named if needs_model else None)
+        yield _Place(emulator.endpoint, info.model, said, emulator.key, named if needs_model else None)
     finally:
         emulator.stop(drain_seconds=0)
 
@@ -305,8 +331,10 @@ class _Talk:
                 async with Screen(source, output, has_input=False, folds=folds) as screen:
                     return await self._one_question(screen)
         screen = Screen(create_input(), output, folds=folds, history=self._history())
-        await screen.say(self._place.said, '/help lists commands, Ctrl-D leaves, """ begins several lines')
         async with screen:
+            await screen.say(
+                self._place.said, '/help lists commands, Ctrl-D leaves, """ begins several lines'
+            )
             return await self._session(screen, screen.stop)
 
     def _history(self) -> Any:
@@ -359,7 +387,7 @@ class _Talk:
 
     @property
     def _shown_endpoint(self) -> str:
-        return printable(self._place.endpoint or os.environ.get(_ENDPOINT, ""), 200)
+        return _shown(self._place.endpoint or os.environ.get(_ENDPOINT, ""))
 
     def _facts(self) -> Mapping[str, str]:
-        return {"model": self._place.said, "endpoint": self._shown_endpoint}
+        return {"model": self._place.name, "endpoint": self._shown_endpoint}

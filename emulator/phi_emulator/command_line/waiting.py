@@ -113,11 +113,16 @@ def port_in_use() -> str | None:
 
 
 def model_of(url: SplitResult) -> str | None:
-    """The model of the emulator at a URL; `None` where none is. One that is loading its model is waited for."""
-    if _state(url, EMULATOR_LIVE, _LOOK_S) != "live":
-        return None
+    """The model of the emulator at a URL; `None` where something else is. One that loads its model is waited for.
+
+    Raises:
+        ConnectionRefusedError: nothing listens there.
+    """
     try:
+        _ask(url, EMULATOR_LIVE, _LONGEST_TRY_S)
         return str(json.loads(_ask(url, EMULATOR_STATUS, _LOADS_S)[1])["model"])
+    except ConnectionRefusedError:
+        raise
     except (OSError, http.client.HTTPException, ValueError, TypeError, KeyError, RecursionError):
         return None
 

@@ -17,7 +17,7 @@ _SHOWN: Final = "\N{REPLACEMENT CHARACTER}"
 # Controls, formats (bidi and zero-width among them), surrogates, private and unassigned characters; line and paragraph
 # separators. A plain space is the one separator that stays as it is.
 _HIDDEN: Final = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"})
-_CONTROLS: Final = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff]")
+_CONTROLS: Final = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
 _MOST_MARKS: Final = 4
 """Combining marks on one character: more of them grow into the lines above and below."""
 
@@ -44,7 +44,7 @@ def printable(text: str, longest: int = 2000) -> str:
 
 
 def without_controls(text: str) -> str:
-    """`text` for a file or a pipe, which may end on a terminal: all of it but for controls and what no encoding holds.
+    """`text` for a file or a pipe, which may end on a terminal: all but controls, turns of direction, and surrogates.
 
     Lines and tabs stay, carriage returns go, the others become U+FFFD.
     """

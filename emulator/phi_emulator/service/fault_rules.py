@@ -77,6 +77,11 @@ class Faults:
         found = self.state.counts(self._behaviour.now.faults, scope)
         return [FaultCount(rule.table, count.calls, count.faults) for rule, count in found]
 
+    @property
+    def of_scopes(self) -> list[Mapping[str, Any]]:
+        """The rules that hold in one scope alone, of all scopes, as tables."""
+        return [rule.table for rule in self._behaviour.now.faults if rule.when.scope is not None]
+
     def _change(self, edit: Callable[[tuple[Rule, ...]], tuple[Rule, ...]]) -> None:
         def changed(behaviour: Behaviour) -> Behaviour:
             return replace(behaviour, faults=edit(behaviour.faults))

@@ -93,15 +93,14 @@ class Control:
         return JSONResponse(asdict(self._service.status))
 
     async def faults(self, exchange: Exchange) -> ASGIApp:
-        """The rules for faults that hold in the request's scope, and how often they did."""
+        """The rules for faults that hold in the request's scope, and how often they did; of all, those of scopes."""
         counts = self._faults.counts(scope=exchange.scope)
-        return JSONResponse(
-            {
-                "faults": [
-                    {**one.rule, "counted": {"calls": one.calls, "faults": one.faults}} for one in counts
-                ]
-            }
-        )
+        told: dict[str, object] = {
+            "faults": [{**one.rule, "counted": {"calls": one.calls, "faults": one.faults}} for one in counts]
+        }
+        if not exchange.scope and (of_scopes := self._faults.of_scopes):
+            told["of_scopes"] = of_scopes
+        return JSONResponse(told)
 
     async def set_faults(self, exchange: Exchange) -> ASGIApp:
         """Put other rules in the place of all, or of those of the request's scope."""

@@ -5,15 +5,12 @@ export class ApiError extends Error {
   /**
    * @param {string} message
    * @param {number} status 0 where there was no answer
+   * @param {{ wantsKey?: boolean }} [options] whether another key is what helps
    */
-  constructor(message, status) {
+  constructor(message, status, { wantsKey = false } = {}) {
     super(message);
     this.status = status;
-  }
-
-  /** Whether another key is what helps. */
-  get wantsKey() {
-    return this.status === 401 || this.status === 403;
+    this.wantsKey = wantsKey;
   }
 }
 
@@ -94,11 +91,14 @@ export class Api {
     const sent = body === undefined ? undefined : JSON.stringify(body);
     const response = await this.#fetch(path, { method, headers, body: sent, signal, cache: "no-store" });
     if (response.ok) return response;
-    const error = new ApiError(await reason(response), response.status);
-    // Whoever restarted the emulator may have given it another key, or made it public.
-    if (error.wantsKey) this.surface = null;
-    if (error.wantsKey) this.onWrongKey();
-    throw error;
+    // Without any key some surfaces say 400.
+    const wantsKey = response.status === 401 || (response.status === 400 && this.key === "");
+    if (wantsKey) {
+      this.onWrongKey();
+      // Whoever restarted the emulator may have given it another key, or made it public.
+      this.surface = null;
+    }
+    throw new ApiError(await reason(response), response.status, { wantsKey });
   }
 
   /**
@@ -111,7 +111,7 @@ export class Api {
     } catch (error) {
       if (error instanceof DOMException && error.name === "AbortError") throw error;
       if (error instanceof TypeError && /header|ByteString|ISO-8859/i.test(error.message)) {
-        throw new ApiError("The key or the scope has characters that no header can carry.", 401);
+        throw new ApiError("The key or the scope has characters that no header can carry.", 0, { wantsKey: true });
       }
       throw new ApiError("The emulator does not answer.", 0);
     }
@@ -135,7 +135,7 @@ async function reason(response) {
   const text = await response.text().catch(() => "");
   try {
     const body = JSON.parse(text);
-    const said = body?.error?.message ?? body?.message ?? body?.detail ?? body?.error ?? text;
+    const said = body?.error?.message ?? body?.message ?? body?.status ?? body?.detail ?? body?.error ?? text;
     return short(typeof said === "string" ? said : JSON.stringify(said)) || `Status ${response.status}`;
   } catch {
     return short(text) || `Status ${response.status}`;

@@ -56,8 +56,8 @@ export class ExchangeView {
       this.head,
       this.facts,
       part("Stream", this.timeline.element),
-      part("Why slow", this.why),
       part("Answer", this.noTexts, this.thoughts, h("div", { class: "answer" }, this.answer.element)),
+      part("Why slow", this.why),
       part("Request", this.request, h("details", {}, h("summary", {}, "Body as it came"), this.requestRaw.element)),
       this.differencesPart,
       part("Copy as", this.copying.element),
@@ -176,6 +176,7 @@ export class ExchangeView {
   #take(entry) {
     this.entry = entry;
     this.status.hidden = true;
+    say(this.status, "");
     this.body.hidden = false;
     const status = entry.status === null ? "no status" : String(entry.status);
     fill(this.title, h("span", { class: `status status-${family(entry)}` }, status), ` ${entry.deployment || entry.route || entry.path}`);
@@ -224,7 +225,8 @@ export class ExchangeView {
       ["prompt", usage === null ? null : `${count(usage.prompt)} tokens`],
       ["cached", usage?.cached ? `${count(usage.cached)} tokens` : null],
       ["answer", usage === null ? null : `${count(usage.completion)} tokens`],
-      ["rate", usage === null ? null : rate(usage.completion - 1, spent.decode_ms)],
+      // What a script says costs the engine no time.
+      ["rate", usage === null || entry.scripted !== null ? null : rate(usage.completion - 1, spent.decode_ms)],
       ["finished", entry.finish_reason],
       ["error", entry.error_code],
       ["scope", entry.scope || null],

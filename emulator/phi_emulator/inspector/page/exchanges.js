@@ -2,7 +2,7 @@
 
 import { h, say } from "./dom.js";
 import { ExchangeView } from "./exchange.js";
-import { count } from "./format.js";
+import { count, plural } from "./format.js";
 import { VirtualList } from "./list.js";
 import { NAMES, readQuery } from "./query.js";
 import { drawRow } from "./row.js";
@@ -125,7 +125,7 @@ export class ExchangesView {
     this.empty.hidden = all.length > 0;
     this.list.element.hidden = all.length === 0;
     this.search.setCustomValidity(error);
-    const told = rows.length === all.length ? `${count(all.length)} exchanges` : `${count(rows.length)} of ${count(all.length)} exchanges`;
+    const told = rows.length === all.length ? plural(all.length, "exchange") : `${count(rows.length)} of ${plural(all.length, "exchange")}`;
     const dropped = this.page.store.dropped > 0 ? `; ${count(this.page.store.dropped)} older ones were let go` : "";
     say(this.said, error === "" ? told + dropped : error);
     this.said.classList.toggle("is-error", error !== "");

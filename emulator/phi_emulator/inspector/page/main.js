@@ -93,7 +93,12 @@ export class Page extends EventTarget {
     this.#route();
   }
 
+  /** Out of a field, or back to the list. */
   back() {
+    if (document.activeElement?.matches("main :is(input, textarea, select)") && this.shown !== "exchanges") {
+      find("main").focus();
+      return;
+    }
     this.go("#/exchanges");
     this.view?.focus();
   }
@@ -134,6 +139,8 @@ export class Page extends EventTarget {
     if (view !== this.view) {
       this.view?.hide?.();
       fill(find("main"), view.element);
+      // A page that scrolls as a whole is scrolled by keys, too.
+      setAttribute(find("main"), "tabindex", view.element.classList.contains("view") ? "0" : "-1");
       this.view = view;
     }
     for (const link of document.querySelectorAll("nav a")) {

@@ -40,7 +40,9 @@ export class Said {
   }
 
   #render() {
-    const part = this.text.slice(0, this.shown);
+    // Never between the two halves of a sign.
+    const end = /[\ud800-\udbff]/.test(this.text[this.shown - 1] ?? "") ? this.shown - 1 : this.shown;
+    const part = this.text.slice(0, end);
     /** @type {{ element: HTMLElement, tex: string, display: boolean }[]} */
     const places = [];
     const pieces = this.isOver ? findFormulas(part) : [{ text: part }];
@@ -53,7 +55,7 @@ export class Said {
         return element;
       }),
     );
-    const left = this.text.length - this.shown;
+    const left = this.text.length - end;
     this.more.hidden = left <= 0;
     if (left > 0) fill(this.more, `Show ${count(Math.min(left, AT_ONCE))} more of ${plural(this.text.length, "character")}`);
     // What can't be drawn, or can't be asked for, stays as it is written.

@@ -2,7 +2,7 @@
 
 import { words } from "./api.js";
 import { fill, h, say } from "./dom.js";
-import { count } from "./format.js";
+import { count, plural } from "./format.js";
 
 const FAULTS = [
   "retry_after form=seconds seconds=2 times=1",
@@ -139,24 +139,40 @@ export class SwitchesView {
   #faults() {
     const line = h("input", { list: "fault-lines", spellcheck: "false", autocomplete: "off", class: "code", placeholder: FAULTS[0] });
     const held = h("ul", { class: "rules" });
-    /** @type {any[]} */
-    let rules = [];
-    const set = (/** @type {any[]} */ wanted) => this.page.api.post("/_emulator/faults", { faults: wanted }, { scoped: true });
+    // What is set takes the place of all rules, those of scopes too; or of those of the scope, beside which others hold.
+    const known = async () => {
+      const { faults, of_scopes: ofScopes = [] } = await this.page.api.get("/_emulator/faults", { scoped: true });
+      const { scope } = this.page.api;
+      return [...faults, ...ofScopes].map(({ counted, ...rule }) => ({ rule, counted, isOwn: scope === "" || rule.when?.scope === scope }));
+    };
+    // Read again before each change: somebody else may have changed them meanwhile.
+    const change = async (/** @type {(rules: any[]) => any[]} */ edit) => {
+      const rules = (await known()).filter((one) => one.isOwn).map((one) => one.rule);
+      if (rules.some((rule) => Object.values(rule.when?.headers ?? {}).includes("\u2026"))) {
+        throw new Error("A rule is about a header that is not told: change the rules where they are written.");
+      }
+      await this.page.api.post("/_emulator/faults", { faults: edit(rules) }, { scoped: true });
+    };
+    const without = (/** @type {any} */ rule) => (/** @type {any[]} */ rules) => {
+      const at = rules.findIndex((one) => JSON.stringify(one) === JSON.stringify(rule));
+      return rules.filter((_, place) => place !== at);
+    };
     this.readers.push(async () => {
-      const { faults } = await this.page.api.get("/_emulator/faults", { scoped: true });
-      rules = faults.map(({ counted: _, ...rule }) => rule);
+      const told = await known();
       fill(
         held,
-        faults.map((/** @type {any} */ { counted, ...rule }, /** @type {number} */ index) =>
+        told.map(({ rule, counted, isOwn }, index) =>
           h(
             "li",
             {},
             h("code", {}, JSON.stringify(rule)),
-            h("span", { class: "meaning" }, `${count(counted.calls)} calls, ${count(counted.faults)} faults`),
-            h("button", { type: "button", class: "quiet", "aria-label": `Remove rule ${index + 1}, ${rule.effect}`, on: { click: () => this.#set(() => set(rules.filter((_, at) => at !== index)), "The rule is gone.") } }, "Remove"),
+            h("span", { class: "meaning" }, counted === undefined ? `in ${rule.when.scope}` : `${plural(counted.calls, "call")}, ${plural(counted.faults, "fault")}`),
+            isOwn
+              ? h("button", { type: "button", class: "quiet", "aria-label": `Remove rule ${index + 1}, ${rule.effect}`, on: { click: () => this.#set(() => change(without(rule)), "The rule is gone.") } }, "Remove")
+              : h("span", { class: "meaning" }, "for all"),
           ),
         ),
-        faults.length === 0 ? h("li", { class: "note" }, "No rules: nothing goes wrong on purpose.") : null,
+        told.length === 0 ? h("li", { class: "note" }, "No rules: nothing goes wrong on purpose.") : null,
       );
     });
     return this.#card(
@@ -164,7 +180,8 @@ export class SwitchesView {
       held,
       this.#form(
         async () => {
-          await set([...rules, ruleOf(line.value || line.placeholder)]);
+          const rule = ruleOf(line.value || line.placeholder);
+          await change((rules) => [...rules, rule]);
           line.value = "";
         },
         "The rule holds from the next request on.",

@@ -8,6 +8,7 @@ import { Thoughts } from "./thoughts.js";
 
 const WIDTH = 1000;
 const HEIGHT = 64;
+const LONGEST = 40; // characters of a token that are shown
 const AROUND = 12; // tokens shown on either side of the one that is looked at
 const KINDS = ["reasoning", "content", "tool", "event", "role", "end", "error", "broken", "fault"];
 const TELLING = new Set(["reasoning", "content", "tool", "event"]); // those that carry a part of the answer
@@ -203,7 +204,7 @@ export class Timeline {
     setAttribute(this.cursor, "x2", x);
     const before = this.tokens[this.at - 1];
     const gap = before === undefined ? "" : `, ${ms(token.ms - before.ms)} after the one before`;
-    const text = token.text ? ` \u201c${token.text.trim() || "\u2423"}\u201d` : "";
+    const text = token.text ? ` \u201c${shortened(token.text.trim() || "\u2423")}\u201d` : "";
     const told = `${count(this.at + 1)} of ${count(this.tokens.length)}: ${token.kind}${text} at ${ms(token.ms)}${gap}`;
     fill(this.readout, told);
     setAttribute(this.slider, "aria-valuenow", this.at);
@@ -216,9 +217,13 @@ export class Timeline {
     fill(
       this.strip,
       this.tokens.slice(from, from + 2 * AROUND + 1).map((one, index) =>
-        h("span", { class: `chip chip-${one.kind}${from + index === this.at ? " is-here" : ""}` }, one.text ? one.text.replace(/\n/g, "\u21b5") : one.kind === "fault" ? "fault" : "\u00b7"),
+        h("span", { class: `chip chip-${one.kind}${from + index === this.at ? " is-here" : ""}` }, one.text ? shortened(one.text).replace(/\n/g, "\u21b5") : "\u00b7"),
       ),
     );
   }
 }
 
+/** @param {string} text */
+function shortened(text) {
+  return text.length > LONGEST ? `${text.slice(0, LONGEST)}\u2026` : text;
+}
