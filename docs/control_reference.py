@@ -93,14 +93,61 @@ with (
 TIMES: Final = """\
 ### Where the time went
 
-Milliseconds; the four parts add up to the whole, whichever way the exchange ended. A request that never reached the engine has all of
-its time in `web_ms`. What an engine still does when its client has left is no time of the exchange.
+Milliseconds; the five parts add up to the whole, whichever way the exchange ended. A request that never reached the engine has all of
+its time in `web_ms` and `client_ms`. What an engine still does when its client has left is no time of the exchange. While tokens are computed, a
+client that doesn't read costs nothing; what it is waited for after that is in `client_ms`.
+
+`why_slow` is the same as a sentence, `text`, and as `parts`, each with its `name`, `ms` and `share` of the whole, from 0 to 1.
+"""
+
+TOKENS: Final = """\
+### Token by token
+
+`tokens`, of one exchange, is a list of `{"ms", "kind", "text", "events"}` in their order; `ms` is since the request came in. What came in one
+piece has one time. `text` is `null` where there is none or texts are not kept, and from where on an answer repeats a credential.
+
+| Kind | What it is |
+| --- | --- |
+| `role` | who speaks |
+| `reasoning`, `content` | a token of the thoughts or the answer; of an answer that is not streamed the whole |
+| `tool` | a part of a call of a tool |
+| `end` | why it ends, `[DONE]`, or the event with the usage |
+| `error` | an error, with its message |
+| `broken` | what no client can read |
+| `event` | so many `events`, whose text is not known |
+| `fault` | here the fault struck, whose name is in `text` |
+"""
+
+FEEDS: Final = """\
+## Looking on
+
+Two routes are [server-sent events](https://html.spec.whatwg.org/multipage/server-sent-events.html) for as long as somebody listens. Nothing is
+computed for nobody. `GET /_emulator/events` takes `scope` and `after`, and goes on where `Last-Event-ID` says.
+
+| Event | Of | Its data |
+| --- | --- | --- |
+| `exchanges` | `/_emulator/events` | `last`, `dropped`, `keeps_texts` and `exchanges`, as in the journal: what ended since, what begins, and each second those that run, which have no number. Its `id:` is `last`. At most ten a second, of 200 exchanges. |
+| `engine` | `/_emulator/events` | once a second what `GET /_emulator/engine` tells |
+| `token` | `/_emulator/journal/ID/events` | a list of [tokens](#token-by-token), from the first one on; at most twenty a second |
+| `end` | `/_emulator/journal/ID/events` | the exchange whole; `null` where the journal has let it go |
+
+At most 32 are open. One whose client reads nothing for 30 seconds is cut off, and a log says so; it holds no more than its place. What is told takes at most a
+hundredth of the time of the thread that serves: under load the pauses grow. Feeds go by real time, and virtual time does not wait for
+them. They are no exchanges of the journal. What they cost the engine is [measured](../explanation/speed.md#looking-on).
+
+`GET /_emulator/engine` tells `state`; `running` and `waiting`, each with `id`, `prompt_tokens`, `completion_tokens`, `max_tokens`, and the `blocks` that it has and shares;
+`cache` with `block_tokens`, `total`, `in_use` and `shared`; `steps` and `tokens` so far, and both a second since it was last asked. Blocks are counted
+from prompts and tokens as the engine lays them, and those that it keeps of ended requests are not in use.
+
+`GET /_emulator/journal/ID/as/FORM` is text to copy: `curl`, `python`, `openai`, `recording` (for `phi-emulator replay`) or `test` (for the [plugin](../how-to/test-with-the-emulator.md)).
+The key is `PHI_API_KEY` in all of them. What can't be is a 409 that says why: texts were not kept, or it depends on what is not in the exchange.
+The same for agents is [`phi-emulator mcp`](../how-to/mcp.md).
 """
 
 FIELDS: Final = """\
 ### What is told
 
-In JSON as in Python; heads, texts and timeline are in `GET /_emulator/journal/ID` alone. `timeline` is a list of
+In JSON as in Python; heads, texts, timeline, `tokens` and `why_slow` are in `GET /_emulator/journal/ID` alone. `timeline` is a list of
 `[ms, bytes, events]`, one for each piece that was handed to the connection: tokens that came together are one piece with several events.
 An answer of very many pieces is told in fewer: neighbours become one.
 """
@@ -118,6 +165,8 @@ def page() -> str:
         table(["Field", "What it is"], _fields(JournalEntry)),
         TIMES,
         table(["Part", "What it is"], _fields(Spent)),
+        TOKENS,
+        FEEDS,
     ]
     return "\n".join(parts)
 

@@ -25,7 +25,7 @@ HEAD: Final = f"""\
 
 <!-- written by `python docs/settings_reference.py`; change the table in config/table.py, not this page -->
 
-Each setting is a key of the file `{FILE_NAME}`, an option of `phi-emulator serve` and `phi-emulator exec`, a variable of the
+Each setting is a key of the file `{FILE_NAME}`, an option of `phi-emulator serve`, `exec` and `chat`, a variable of the
 environment, and a field of `EmulatorConfig`. The command line wins over the environment, that over the file, and the file over
 the default.
 

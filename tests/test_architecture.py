@@ -47,6 +47,7 @@ EMULATORS_THIRD_PARTIES = {
     "recordings": {"azure", "httpx", "starlette"},
     "bench": {"httpx"},
     "grading": {"starlette"},
+    "mcp": {"httpx", "mcp", "pydantic"},
     "containers": {"testcontainers"},
     "platforms": {"psutil"},
     "chat": {"platformdirs", "prompt_toolkit", "wcwidth"},

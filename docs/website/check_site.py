@@ -10,6 +10,7 @@ theme and of docstrings. Links to other hosts are looked at for their form alone
 from __future__ import annotations
 
 import posixpath
+import re
 import sys
 from dataclasses import dataclass, field
 from html.parser import HTMLParser
@@ -37,6 +38,9 @@ _HINTS: Final = {
     "dns-prefetch",
     "prefetch",
 }
+
+_FETCHED: Final = re.compile(r"""(?:url\(|@import)\s*["']?((?:[a-z]+:)?//[^"')\s]*)""", re.IGNORECASE)
+"""What a style sheet has from another host."""
 
 
 @dataclass(slots=True)
@@ -80,7 +84,13 @@ def complaints(folder: Path) -> list[str]:
         for path in sorted(folder.rglob("*.html"))
     }
     pages.pop("404.html", None)  # its links begin at the site's address, which isn't known here
-    return [
+    sheets = {path.relative_to(folder).as_posix(): path for path in sorted(folder.rglob("*.css"))}
+    fetched = [
+        f"{name}: {link}: is loaded from elsewhere"
+        for name, path in sheets.items()
+        for link in _FETCHED.findall(path.read_text(encoding="utf-8"))
+    ]
+    return fetched + [
         f"{name}: {link}: {wrong}"
         for name, page in pages.items()
         for link, is_loaded in [

@@ -185,12 +185,11 @@ def hostile() -> Iterator[Emulator]:
             yield emulator
 
 
-@pytest.mark.parametrize("stream", [False, True])
-def test_a_hostile_answer_does_no_harm(hostile: Emulator, look: Open, stream: bool) -> None:
+def test_a_hostile_answer_does_no_harm(hostile: Emulator, look: Open) -> None:
     hostile.journal.clear()
     with httpx.Client(base_url=hostile.root, timeout=60, trust_env=False) as http:
         headers = {"Authorization": f"Bearer {hostile.key}", "x-phi-scope": "<b onclick=1>'\"&lt;"}
-        body = {"messages": [{"role": "user", "content": HOSTILE}], "stream": stream}
+        body = {"messages": [{"role": "user", "content": HOSTILE}], "stream": True}
         assert http.post("/chat/completions", json=body, headers=headers).status_code == 200
         page = look(hostile).go()
         page.locator(".row").click()

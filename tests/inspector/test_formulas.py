@@ -26,7 +26,7 @@ def check(tree: Any) -> None:
             check(child)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=200, deadline=None)
 @given(st.lists(st.sampled_from(COMMANDS), max_size=25).map("".join) | st.text(max_size=60), st.booleans())
 def test_whatever_is_drawn_is_made_of_known_parts(tex: str, display: bool) -> None:
     tree = draw(tex, display=display)
@@ -81,6 +81,7 @@ def test_what_is_no_list_of_formulas_is_refused_in_words(body: object, words: st
         read_formulas(body)
 
 
+@settings(max_examples=40, deadline=None)
 @given(
     st.recursive(
         st.none() | st.booleans() | st.integers() | st.text(),

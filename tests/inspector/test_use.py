@@ -17,12 +17,9 @@ if TYPE_CHECKING:
     from tests.inspector.conftest import Asker, Looker, Open
 
 VIEWS = ["exchanges", "exchanges/{id}", "compare/{id}/{other}", "chat", "switches", "engine", "coverage"]
-WCAG = {
-    "runOnly": {
-        "type": "tag",
-        "values": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"],
-    }
-}
+TAGS = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
+RULES = {"light": {"type": "tag", "values": TAGS}, "dark": {"type": "rule", "values": ["color-contrast"]}}
+"""What axe looks for: all that it knows, and of the same page in other colours these."""
 
 
 @pytest.fixture
@@ -54,7 +51,7 @@ def test_axe_finds_nothing_in_any_view(
     axe = Axe()
 
     def check(what: str) -> None:
-        found: dict[str, Any] = axe.run(page, options=WCAG).response
+        found: dict[str, Any] = axe.run(page, options={"runOnly": RULES[scheme]}).response
         told = [
             (one["id"], [(node["html"][:200], node["failureSummary"]) for node in one["nodes"]])
             for one in found["violations"]
@@ -312,3 +309,20 @@ def test_the_engine_shows_who_runs(emulator: Emulator, look: Open, ask: Asker) -
     expect(page.locator(".big-figures")).to_contain_text("tokens/s")
     expect(page.get_by_label("Cache")).to_contain_text("blocks")
     expect(page.locator(".curve-line polyline")).to_have_attribute("points", re.compile(r"\d"))
+
+
+def test_the_chat_asks_each_surface_in_its_own_way_and_says_what_went_wrong(look: Open) -> None:
+    for dialect in ("managed_compute", "openai_v1"):
+        with Emulator(EmulatorConfig(port=0, dialect=dialect)) as emulator:
+            looker = look(emulator)
+            looker.expected = "net::ERR_"
+            page = looker.go("chat")
+            page.fill("#question", "What is 6 * 7?")
+            page.keyboard.press("Enter")
+            expect(page.locator(".bubble-assistant math")).to_have_text("42")
+            emulator.faults.add("cut_body", bytes=3000)
+            page.fill("#question", "What is 6 * 8?")
+            page.keyboard.press("Enter")
+            expect(page.locator(".bubble-assistant .fault")).to_have_text("The answer broke off.")
+            page.get_by_role("link", name="Look at this exchange").last.click()
+            expect(page.locator(".exchange .id")).to_contain_text("cut")

@@ -28,6 +28,7 @@ from phi_emulator.command_line.child import NOT_EXECUTABLE, NOT_FOUND, ChildRunn
 from phi_emulator.command_line.config_commands import config, configured
 from phi_emulator.command_line.grade_command import grade
 from phi_emulator.command_line.latency_commands import latency
+from phi_emulator.command_line.mcp_command import mcp
 from phi_emulator.command_line.model_commands import models, obtain_model
 from phi_emulator.command_line.options import (
     CONFIG_OPTION,
@@ -85,6 +86,7 @@ phi_emulator.add_command(chat)
 phi_emulator.add_command(config)
 phi_emulator.add_command(doctor)
 phi_emulator.add_command(grade)
+phi_emulator.add_command(mcp)
 phi_emulator.add_command(models)
 phi_emulator.add_command(latency)
 phi_emulator.add_command(record)
@@ -189,6 +191,8 @@ def bench(
     """
     from phi_emulator.bench import bars_table, run_benchmark, verdicts  # noqa: PLC0415 - for this command alone
 
+    if html_file is not None and html_file == json_file:
+        raise click.UsageError("--html and --json would write the same file: name two")
     began = datetime.now(UTC)
     names = (
         "config_file",

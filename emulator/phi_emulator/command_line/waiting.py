@@ -24,7 +24,7 @@ from phi_client.contract.emulator import (
     EMULATOR_STATUS,
 )
 
-__all__ = ["model_of", "port_in_use", "wait"]
+__all__ = ["model_of", "port_in_use", "read_url", "wait"]
 
 _PORT_VARIABLE: Final = "PHI_EMULATOR_PORT"
 _TRY_AGAIN_AFTER_S: Final = 0.1
@@ -53,7 +53,8 @@ def _port_of_file() -> str:
     return str(given.get("port", ""))[:_MOST_DIGITS]
 
 
-def _read_url(_context: click.Context, _option: click.Parameter, text: str | None) -> SplitResult:
+def read_url(_context: click.Context, _option: click.Parameter, text: str | None) -> SplitResult:
+    """Where an emulator is, as `--url` says, or where one would be looked for."""
     text = _default_url() if text is None else EMULATOR_ENDPOINT if text == EMULATOR_ALIAS else text
     try:
         url = urlsplit(text)
@@ -68,7 +69,7 @@ def _read_url(_context: click.Context, _option: click.Parameter, text: str | Non
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
 @click.option(
     "--url",
-    callback=_read_url,
+    callback=read_url,
     metavar="URL",
     help=f"Its root, or what a client takes as its endpoint. [default 127.0.0.1 at {_PORT_VARIABLE}, or in the file "
     f"of settings, else {EMULATOR_ENDPOINT}]",

@@ -8,8 +8,17 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Final
 
-__all__ = ["End", "RecordedChunk", "RecordedExchange", "RecordedHead", "RecordedRequest"]
+from phi_client.contract.parameters import EXTRA_PARAMETERS
+
+__all__ = ["KEPT_HEADERS", "End", "RecordedChunk", "RecordedExchange", "RecordedHead", "RecordedRequest"]
+
+
+KEPT_HEADERS: Final = frozenset(
+    ("content-type", EXTRA_PARAMETERS, "azureml-model-deployment", "x-ms-model-mesh-model-name")
+)
+"""The headers of a request on which an answer depends; others differ from call to call, or are nobody's business."""
 
 
 class End(StrEnum):

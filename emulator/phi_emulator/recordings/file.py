@@ -34,7 +34,15 @@ from phi_emulator.recordings.exchanges import (
     RecordedRequest,
 )
 
-__all__ = ["STATUSES", "Recording", "RecordingError", "RecordingFile", "lines_of", "read_recording"]
+__all__ = [
+    "STATUSES",
+    "Recording",
+    "RecordingError",
+    "RecordingFile",
+    "first_line",
+    "lines_of",
+    "read_recording",
+]
 
 _FORMAT: Final = "phi-emulator recording"
 _VERSION: Final = 1
@@ -83,7 +91,7 @@ class RecordingFile:
                 flags = os.O_WRONLY | os.O_CREAT | getattr(os, "O_BINARY", 0)
                 self._descriptor = os.open(path, flags if append else flags | os.O_EXCL, 0o666)
                 self._size = 0
-                self._write(dump_json({"format": _FORMAT, "version": _VERSION}) + b"\n")
+                self._write(first_line())
                 flush(path.absolute().parent)
         except FileExistsError as error:
             raise RecordingError(
@@ -124,6 +132,11 @@ class RecordingFile:
             rest = rest[os.write(self._descriptor, rest) :]
         flush(self._path)
         self._size += len(lines)
+
+
+def first_line() -> bytes:
+    """What a file begins with."""
+    return dump_json({"format": _FORMAT, "version": _VERSION}) + b"\n"
 
 
 def lines_of(exchange: RecordedExchange) -> bytes:

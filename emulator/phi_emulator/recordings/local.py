@@ -16,9 +16,8 @@ from starlette.types import Receive, Scope, Send
 
 from phi_client.contract.clock.base import SYSTEM_CLOCK, Clock
 from phi_client.contract.emulator import EMULATOR_HOST, EMULATOR_KEY
-from phi_client.contract.parameters import EXTRA_PARAMETERS
 from phi_client.contract.service import Surface
-from phi_emulator.recordings.exchanges import RecordedRequest
+from phi_emulator.recordings.exchanges import KEPT_HEADERS, RecordedRequest
 from phi_emulator.recordings.places import place_of
 from phi_emulator.service.behaviour import Behaviour
 from phi_emulator.service.entra import Authority
@@ -38,10 +37,6 @@ _MOST_BODY_BYTES: Final = 4 * 2**20
 _GRACE_S: Final = 1.0
 """For connections on which nothing is asked."""
 _SESSION: Final = "recording"
-_KEPT_HEADERS: Final = frozenset(
-    ("content-type", EXTRA_PARAMETERS, "azureml-model-deployment", "x-ms-model-mesh-model-name")
-)
-"""The headers of a request on which an answer depends; others differ from call to call, or are nobody's business."""
 
 
 class AnswerStep(Protocol):
@@ -106,7 +101,7 @@ class LocalApp:
             method=request.method,
             path=exchange.place.route,
             api_version=request.query_params.get("api-version"),
-            headers={name: value for name, value in request.headers.items() if name in _KEPT_HEADERS},
+            headers={name: value for name, value in request.headers.items() if name in KEPT_HEADERS},
             body=body,
         )
         await self._step.answer(asked, exchange, receive, send)

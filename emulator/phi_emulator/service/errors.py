@@ -25,6 +25,7 @@ from phi_emulator.service.unforeseen import log_unforeseen
 __all__ = [
     "ServiceError",
     "bad_request",
+    "conflict",
     "error_of_engine",
     "error_of_limit",
     "internal_error",
@@ -49,6 +50,11 @@ def internal_error() -> ServiceError:
 def bad_request(reason: str) -> ServiceError:
     """400, in the container's words: what was asked of the emulator itself can't be."""
     return ServiceError(replace(container_error(400, reason), by_model=False), reason)
+
+
+def conflict(reason: str) -> ServiceError:
+    """409: what was asked of the emulator itself can't be as things are."""
+    return ServiceError(replace(container_error(409, reason), by_model=False), reason)
 
 
 def error_of_engine(error: EngineError, dialect: Surface) -> ServiceError:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from typing import Final, cast
 
 from starlette.responses import JSONResponse
@@ -11,14 +10,12 @@ from starlette.types import ASGIApp
 
 from phi_client.contract.clock.base import Clock
 from phi_client.contract.clock.virtual_time import ClockError
-from phi_client.contract.service.refusals import container_error
-from phi_emulator.service.errors import ServiceError
+from phi_emulator.service.errors import conflict
 from phi_emulator.web.control_route import ControlRoute, place, read_posted
 from phi_emulator.web.exchange import Exchange
 
 __all__ = ["ClockRoutes"]
 
-_CONFLICT: Final = 409
 _IS_REAL: Final = (
     "This emulator's clock is the system's, which nobody moves: start it with `--virtual-time yes`, or in a test "
     "with a `VirtualClock`."
@@ -56,11 +53,11 @@ class ClockRoutes:
         seconds = await read_posted(exchange, _read_seconds)
         virtual = self._clock.virtual
         if virtual is None:
-            raise _conflict(_IS_REAL)
+            raise conflict(_IS_REAL)
         try:
             await virtual.advance_async(seconds)
         except (ClockError, ValueError) as error:
-            raise _conflict(str(error)) from None
+            raise conflict(str(error)) from None
         return await self.clock(exchange)
 
 
@@ -81,7 +78,3 @@ def _read_seconds(document: object) -> float:
     if isinstance(seconds, bool) or not isinstance(seconds, int | float) or not 0 <= seconds < float("inf"):
         raise ValueError(wanted)
     return float(min(seconds, 10**15))  # what no clock moves by either
-
-
-def _conflict(reason: str) -> ServiceError:
-    return ServiceError(replace(container_error(_CONFLICT, reason), by_model=False), reason)

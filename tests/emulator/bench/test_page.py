@@ -158,6 +158,8 @@ def test_a_place_where_nothing_can_be_written_is_told_before_anything_is_measure
         result = CliRunner().invoke(phi_emulator, ["bench", option, str(file)])
         assert result.exit_code == 2
         assert says in result.output
+    both = ["--html", str(tmp_path / "x"), "--json", str(tmp_path / "x")]
+    assert "the same file" in CliRunner().invoke(phi_emulator, ["bench", *both]).output
 
 
 def test_a_report_that_cannot_be_written_leaves_the_old_one_and_no_draft(

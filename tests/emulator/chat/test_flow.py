@@ -30,14 +30,14 @@ TEXTS = st.lists(
 ).map("".join)  # fmt: skip
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(TEXTS, st.data())
 def test_a_text_gives_the_same_lines_however_it_is_cut(text: str, data: st.DataObject) -> None:
     cuts = sorted(data.draw(st.lists(st.integers(0, len(text)), max_size=6)))
     assert lines_of(text, *cuts) == lines_of(text)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(TEXTS, st.integers(2, 60))
 def test_rows_fit_and_nothing_but_blanks_is_lost(text: str, width: int) -> None:
     for line in lines_of(text):
@@ -46,7 +46,7 @@ def test_rows_fit_and_nothing_but_blanks_is_lost(text: str, width: int) -> None:
         assert "".join("".join(rows).split()) == "".join(line.split())
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(TEXTS)
 def test_no_line_has_a_character_that_a_terminal_obeys(text: str) -> None:
     for line in lines_of(text):

@@ -85,7 +85,7 @@ LATEX = st.text(alphabet="\\{}^_$()[]&~ \n`12ax", max_size=60) | st.lists(
 ).map("".join)  # fmt: skip
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(LATEX, st.booleans())
 def test_whatever_is_written_is_read_without_an_error(text: str, is_ascii: bool) -> None:
     read = read_mathematics(text, is_ascii=is_ascii)

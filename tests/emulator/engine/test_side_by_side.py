@@ -230,7 +230,7 @@ def test_a_very_small_model_is_computed_by_one_thread_unless_told_otherwise() ->
 
 
 def test_a_larger_model_and_a_folder_that_says_itself_keep_their_threads() -> None:
-    settings = {"model": {"decoder": {"session_options": {}}}}
+    settings: dict[str, object] = {"model": {"decoder": {"session_options": {}}}}
     told = {"model": {"decoder": {"session_options": {"intra_op_num_threads": 2}}}}
     small, large = 1_000_000, 100_000_000
     usable = usable_processors()

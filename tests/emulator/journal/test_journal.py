@@ -171,12 +171,13 @@ maybe = st.none() | seconds
     seconds,
     seconds,
     st.fixed_dictionaries(dict.fromkeys(("queued", "admitted", "first_token", "ended"), maybe)),
+    seconds,
 )
 def test_the_parts_are_none_below_nothing_and_add_up(
-    received: float, over: float, marks: dict[str, Any]
+    received: float, over: float, marks: dict[str, Any], client: float
 ) -> None:
     """Whatever came about and whenever, also what an engine did after its client had left."""
-    spent = Spent.between(received, over, **marks)
+    spent = Spent.between(received, over, client=client, **marks)
     parts = (spent.queue_ms, spent.prefill_ms, spent.decode_ms, spent.web_ms, spent.client_ms)
     assert min(parts) >= 0
     assert sum(parts) == pytest.approx(max(0.0, over - received) * 1000, rel=1e-6, abs=1e-3)
@@ -186,6 +187,8 @@ def test_each_part_is_what_lies_between_its_marks() -> None:
     spent = Spent.between(1.0, 10.0, queued=1.5, admitted=3.5, first_token=4.0, ended=8.0, held=0.25)
     assert (spent.queue_ms, spent.prefill_ms, spent.decode_ms, spent.web_ms) == (2000, 500, 4000, 2500)
     assert (spent.total_ms, spent.held_ms) == (9000, 250)
+    waited = Spent.between(1.0, 10.0, queued=1.5, admitted=3.5, first_token=4.0, ended=8.0, client=1.5)
+    assert (waited.decode_ms, waited.web_ms, waited.client_ms, waited.total_ms) == (4000, 1000, 1500, 9000)
     left = Spent.between(1.0, 3.0, queued=1.5, admitted=None)
     assert (left.queue_ms, left.prefill_ms, left.decode_ms, left.web_ms) == (1500, 0, 0, 500)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import random
 import socket
 import threading
@@ -11,6 +12,7 @@ from typing import Any
 
 import pytest
 from phi_emulator import EmulatorConfig
+from phi_emulator.copies import COPIES, CopyError
 from phi_emulator.engine.scripted import ScriptedEngine
 from phi_emulator.web.app import App
 from phi_emulator.web.chain import Step
@@ -132,6 +134,13 @@ def test_the_times_of_each_exchange_add_up_to_the_whole(seed: int, monkeypatch: 
         parts = (spent.queue_ms, spent.prefill_ms, spent.decode_ms, spent.web_ms, spent.client_ms)
         assert min(parts) >= 0
         assert sum(parts) == pytest.approx(spent.total_ms, rel=0.05)
+        assert sum(part.share for part in one.why_slow.parts) == pytest.approx(1.0)
+        assert one.why_slow.text
+        assert (one.fault_at is None) or (one.fault is not None and 0 <= one.fault_at.ms <= spent.total_ms)
+        assert [token.kind for token in one.tokens].count("fault") == (one.fault_at is not None)
+        for form in COPIES.values():
+            with contextlib.suppress(CopyError):
+                assert form(one, "http://127.0.0.1:1")
         assert watched.inside.get(one.id, 0.0) * 1000 <= spent.total_ms <= watched.outside[one.id] * 1000, one
         # A piece goes out before its exchange is over; the engine's time is within that of the exchange.
         assert all(0 <= chunk.ms <= spent.total_ms for chunk in one.timeline)

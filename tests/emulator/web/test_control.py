@@ -33,6 +33,7 @@ PATHS = [
     "/_emulator/journal",
     "/_emulator/journal/a-request",
     "/_emulator/journal/a-request/events",
+    "/_emulator/journal/a-request/as/curl",
     "/_emulator/events",
     "/_emulator/engine",
     "/_emulator/faults",

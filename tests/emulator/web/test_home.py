@@ -56,6 +56,7 @@ def test_a_browser_gets_a_page_without_a_key(service: ChatService, root: str) ->
     page = get(service, root, EMULATOR_KEY, BROWSER)
     assert (page.status_code, page.headers["content-type"]) == (200, "text/html; charset=utf-8")
     assert "http://127.0.0.1:16180" in page.text
+    assert '<a href="/_emulator/">' in page.text
     assert EMULATOR_KEY in page.text
     assert "&lt;script&gt;" in page.text
     assert "<script" not in page.text
@@ -65,6 +66,7 @@ def test_a_browser_gets_a_page_without_a_key(service: ChatService, root: str) ->
 def test_others_get_it_as_json(service: ChatService) -> None:
     known = get(service, "serverless", EMULATOR_KEY, {}).json()
     assert (known["model"], known["endpoint"]) == (NAME, "http://127.0.0.1:16180")
+    assert known["inspector"] == "http://127.0.0.1:16180/_emulator/"
     assert known["endpoints"]["openai_v1"] == "http://127.0.0.1:16180/openai/v1"
 
 

@@ -106,8 +106,9 @@ export class ChatView {
       say(this.status, `${told.finish === "length" ? "Cut at the most tokens. " : ""}${count(told.pieces)} pieces, the first after ${ms(told.first - begun)}, ${rate(told.pieces - 1, told.last - told.first)}`);
     } catch (error) {
       const stopped = controller.signal.aborted;
-      say(this.status, stopped ? "Stopped." : words(error));
-      bubble.element.append(h("p", { class: stopped ? "note" : "fault" }, stopped ? "Stopped here." : words(error)));
+      const why = stopped ? "Stopped." : broken(error);
+      say(this.status, why);
+      bubble.element.append(h("p", { class: stopped ? "note" : "fault" }, why));
     }
     this.#draw(bubble, told, true);
     const { answer } = apart(told.content);
@@ -192,4 +193,13 @@ export class ChatView {
     bubble.answer.show(answer, { isOver });
     if (follows) this.log.scrollTop = this.log.scrollHeight;
   }
+}
+
+/**
+ * Why an answer did not come to its end.
+ * @param {unknown} error
+ */
+function broken(error) {
+  if (error instanceof SyntaxError) return "The answer has an event that is no JSON.";
+  return error instanceof TypeError ? "The answer broke off." : words(error);
 }

@@ -72,6 +72,7 @@ export class Feed extends EventTarget {
           whole = false;
         } else if (event.type === "engine") {
           this.engine = JSON.parse(event.data);
+          this.store.prune(performance.now());
           this.dispatchEvent(new Event("engine"));
         }
       }

@@ -54,7 +54,6 @@ export class Page extends EventTarget {
     };
     this.keys = new Shortcuts([
       { keys: "/", what: "search", run: search },
-      { keys: "j k", what: "the next, the previous exchange" },
       { keys: "j", what: "the next exchange", run: () => exchanges.list.move(1) },
       { keys: "k", what: "the previous exchange", run: () => exchanges.list.move(-1) },
       { keys: "\u2191 \u2193 PgUp PgDn Home End", what: "move in the list, and along the time line" },
@@ -68,7 +67,7 @@ export class Page extends EventTarget {
       { keys: "4", what: "engine", run: to("engine") },
       { keys: "t", what: "theme", run: nextTheme },
       { keys: "?", what: "these keys", run: () => this.keys.open() },
-    ].filter((one) => one.keys !== "j k"));
+    ]);
     find("help").addEventListener("click", () => this.keys.open());
     find("scope").addEventListener("input", () => this.#scope());
     window.addEventListener("hashchange", () => this.#route());

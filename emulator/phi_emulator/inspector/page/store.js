@@ -3,6 +3,7 @@
 /** @typedef {Record<string, any>} Row an exchange as `GET /_emulator/journal` tells it */
 
 const MOST = 50_000;
+const UNTOLD = 10_000; // ms after which one that ran is not there any more: those that run are told once a second
 
 export class Store extends EventTarget {
   constructor() {
@@ -19,6 +20,22 @@ export class Store extends EventTarget {
     this.ended = [];
     /** @type {Map<string, Row>} */
     this.running = new Map();
+    /** When each of those was told last. @type {Map<string, number>} */
+    this.told = new Map();
+  }
+
+  /**
+   * Forget those that ran and are not told of any more: the journal keeps not all that has ended.
+   * @param {number} now in ms
+   */
+  prune(now) {
+    const gone = [...this.running.keys()].filter((id) => now - (this.told.get(id) ?? 0) > UNTOLD);
+    for (const id of gone) {
+      this.running.delete(id);
+      this.byId.delete(id);
+      this.told.delete(id);
+    }
+    if (gone.length > 0) this.dispatchEvent(new Event("change"));
   }
 
   /**
@@ -67,9 +84,11 @@ export class Store extends EventTarget {
     if (row.scope) this.scopes.add(row.scope);
     if (row.number === null) {
       this.running.set(row.id, row);
+      this.told.set(row.id, performance.now());
       return;
     }
     this.running.delete(row.id);
+    this.told.delete(row.id);
     const before = this.ended.at(-1);
     this.ended.push(row);
     if (before !== undefined && before.number > row.number) this.ended.sort((a, b) => a.number - b.number);
@@ -78,6 +97,7 @@ export class Store extends EventTarget {
   #forget() {
     this.byId.clear();
     this.running.clear();
+    this.told.clear();
     this.ended = [];
     this.last = 0;
   }

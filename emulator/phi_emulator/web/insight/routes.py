@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Sequence
+from typing import Final
 
-from starlette.responses import JSONResponse
+from starlette.responses import JSONResponse, PlainTextResponse
 from starlette.types import ASGIApp
 
 from phi_client.contract.service.refusals import container_error
+from phi_emulator.copies import COPIES, CopyError
 from phi_emulator.journal.journal import Journal
 from phi_emulator.service.behaviour import CurrentBehaviour
 from phi_emulator.service.chat import ChatService
-from phi_emulator.service.errors import ServiceError, bad_request
+from phi_emulator.service.errors import ServiceError, bad_request, conflict
 from phi_emulator.web.control_route import ControlRoute, count_in_query, place, scope_of
 from phi_emulator.web.exchange import Exchange
 from phi_emulator.web.insight.engine import EngineWatch
@@ -20,6 +23,8 @@ from phi_emulator.web.insight.exchanges import all_exchanges, one_exchange
 from phi_emulator.web.insight.feeds import Feeds
 
 __all__ = ["InspectorRoutes"]
+
+_AS_TEXT: Final = {"X-Content-Type-Options": "nosniff", "Cache-Control": "no-store"}
 
 
 class InspectorRoutes:
@@ -41,6 +46,7 @@ class InspectorRoutes:
         one = place("journal/") + "(?P<id>[^/]+)"
         return (
             ControlRoute(one + "/events", "GET", self.tokens, is_private=True),
+            ControlRoute(one + "/as/(?P<form>[^/]+)", "GET", self.copy, is_private=True),
             ControlRoute(place("events"), "GET", self.events, is_private=True),
             ControlRoute(place("engine"), "GET", self.engine, is_private=True),
         )
@@ -65,6 +71,22 @@ class InspectorRoutes:
         if watched is None and self._journal.find(request_id) is None:
             raise ServiceError(container_error(404, "The journal has no such exchange."))
         return self._feeds.open(exchange, one_exchange(self._journal, watched, request_id))
+
+    async def copy(self, exchange: Exchange) -> ASGIApp:
+        """One exchange to run again, as text: `curl`, `python`, `openai`, `recording`, `test`; 409 if it can't."""
+        given = exchange.place.parameters
+        found, form = self._journal.find(given["id"]), COPIES.get(given["form"])
+        if form is None:
+            raise ServiceError(container_error(404, f"There is no such form: one of {', '.join(COPIES)}."))
+        if found is None:
+            raise ServiceError(container_error(404, "The journal has no such exchange."))
+        url = f"{exchange.request.url.scheme}://{exchange.headers.get('host')}"
+        try:
+            # In a thread: a long body takes a while to be read.
+            text = await asyncio.to_thread(form, found, url)
+        except CopyError as error:
+            raise conflict(f"This exchange can't be copied so: {error}.") from None
+        return PlainTextResponse(text, headers=_AS_TEXT)
 
     async def engine(self, exchange: Exchange) -> ASGIApp:  # noqa: ARG002 - a handler's signature
         """Who runs and who waits, blocks of the cache, steps and tokens; a second since the last time it was asked."""
