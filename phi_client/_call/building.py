@@ -7,7 +7,7 @@ from collections.abc import Collection, Mapping
 from typing import Any, Final, cast
 
 from phi_client._call.completion import Completion, CompletionChunk, Origin, completion_of
-from phi_client.contract.answers import AnswerView, ChoiceView, FinishReason, view_answer
+from phi_client.contract.answers import CUT_REASONS, AnswerView, ChoiceView, FinishReason, view_answer
 from phi_client.contract.reasoning import ReasoningSplitter
 
 __all__ = ["CompletionBuilder"]
@@ -78,7 +78,7 @@ class CompletionBuilder:
             # No choice is the first by its number, so the lowest is: nothing of it has been handed out.
             whole = self.build()
             return CompletionChunk(reasoning=whole.reasoning, content=whole.content)
-        split = self._splitter.flush()
+        split = self._splitter.flush(is_cut=self.finish_reason in CUT_REASONS)
         has_field = first is not None and bool(first.fields)
         return CompletionChunk(reasoning="" if has_field else split.reasoning, content=split.content)
 

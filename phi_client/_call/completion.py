@@ -265,7 +265,9 @@ def _answer_in(content: str) -> str | None:
 def _parted(choice: ChoiceView) -> tuple[str, str]:
     """The reasoning and the content of a whole message: a field of its own wins over a tag in the content."""
     field_text = choice.reasoning_content.strip()
-    split = split_reasoning(choice.content, reasoning_elsewhere=bool(field_text))
+    split = split_reasoning(
+        choice.content, reasoning_elsewhere=bool(field_text), is_cut=choice.finish_reason in CUT_REASONS
+    )
     return field_text or split.reasoning, split.content
 
 

@@ -17,13 +17,14 @@ _MOST_LINE: Final = 200
 class CodeMarks:
     """Follows a text. A pair of marks that was opened in code is closed in it: in the same fence, or the same line."""
 
-    __slots__ = ("_fence", "_last", "_line", "_pending", "_quotes", "_ticks")
+    __slots__ = ("_fence", "_fences", "_last", "_line", "_pending", "_quotes", "_ticks")
 
     def __init__(self) -> None:
         self._pending: list[str] = []
         self._line = self._last = ""
         self._ticks = 0
         self._fence = ""
+        self._fences = 0
         self._quotes = ""
 
     def feed(self, text: str) -> None:
@@ -43,14 +44,14 @@ class CodeMarks:
         return self._last == "`" and self._ticks % 2 == 1
 
     @property
-    def in_fence(self) -> bool:
-        """Whether this place is in a fence."""
+    def fence(self) -> int:
+        """The number of the fence in which this place is, from 1; 0 where it is in none."""
         self._look()
-        return bool(self._fence)
+        return self._fences if self._fence else 0
 
     def open_pair(self) -> None:
         """A mark is quoted here; the one that closes it is quoted too."""
-        self._quotes = "fence" if self.in_fence else "line"
+        self._quotes = "fence" if self.fence else "line"
 
     def close_pair(self) -> bool:
         """Whether a quoted mark is still open here, which is closed by this."""
@@ -79,3 +80,4 @@ class CodeMarks:
         elif line.startswith(("```", "~~~")):
             run = line[: len(line) - len(line.lstrip(line[0]))]
             self._fence = "" if line[0] in line[len(run) :] else run
+            self._fences += bool(self._fence)

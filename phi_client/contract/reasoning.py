@@ -7,7 +7,8 @@ It must not know the wire: it works on text alone.
 
 `<think>` is ordinary text in this model, so a stream may cut a tag anywhere; what may still become a tag is
 held back. White space around the tags belongs to neither side. A tag that is quoted as code is text: one between
-backticks, and a pair of them in a fence or within a line's backticks.
+backticks, and a pair of them in a fence or within a line's backticks. A fence that is open at the end was none: there
+`</think>` has ended the reasoning, unless the answer was cut off.
 """
 
 import re
@@ -40,11 +41,20 @@ class _State(Enum):
     CONTENT = auto()
 
 
+@dataclass(frozen=True, slots=True)
+class _Doubt:
+    """A `</think>` that was taken for quoted, since it is in a fence: the fence's number, and the tag's place."""
+
+    fence: int
+    place: int
+
+
 class ReasoningSplitter:
     """Splits text that comes in pieces.
 
     `reasoning` and `content` hold the whole so far and are always right. The pieces that `feed` returned are
-    right too, but for a `</think>` that was never opened: what went out as content before it was reasoning.
+    right too, but for a `</think>` that was never opened: what went out as content before it was reasoning. And for one
+    in a fence that is never closed: what went out as reasoning after it was content, which `flush` returns.
     With `reasoning_elsewhere` the reasoning comes in a field of its own: only a block at the start is cut.
     """
 
@@ -54,6 +64,9 @@ class ReasoningSplitter:
         self._held: str = ""
         self._reasoning: list[str] = []
         self._content: list[str] = []
+        self._doubt: _Doubt | None = None
+        self._reasoned = 0
+        """How long all reasoning is."""
         self._at_edge: bool = False
         self._has_block = False
         self._gap = ""
@@ -86,15 +99,17 @@ class ReasoningSplitter:
                     self._held = whole[len(ready) :]
                     self._searched, self._told = len(self._held), 0
                 if ready:
+                    self._reasoned += len(ready)
                     self._reasoning.append(ready)
                     self._code.feed(ready)
                 return SplitText(ready)
         self._held += text
         return self._advance(at_end=False)
 
-    def flush(self) -> SplitText:
-        """What the end of the text releases."""
-        return self._advance(at_end=True)
+    def flush(self, *, is_cut: bool = False) -> SplitText:
+        """What the end of the text releases. A text that `is_cut` off may have had its fences closed later."""
+        last = self._advance(at_end=True)
+        return last if is_cut else self._answer_in_open_fence(last)
 
     def _advance(self, *, at_end: bool) -> SplitText:
         """Each state takes what it can from the held text and hands the rest to the next."""
@@ -117,6 +132,25 @@ class ReasoningSplitter:
         self._taken = 0
         return SplitText("".join(reasoning), "".join(content))
 
+    def _answer_in_open_fence(self, last: SplitText) -> SplitText:
+        """What the end of the text releases where a fence, that hid the end of the reasoning, turns out to be none."""
+        doubt = self._doubt
+        if doubt is None or self._state is not _State.REASONING:
+            return last
+        self._code.feed("\n")  # the last line may close it
+        if self._code.fence != doubt.fence:
+            return last
+        whole = self.reasoning
+        rest = ReasoningSplitter()
+        rest._state, rest._at_edge, rest._has_block = _State.CONTENT, True, True
+        rest.feed(whole[doubt.place + len(THINK_CLOSE) :])
+        rest.flush(is_cut=True)
+        blocks = (whole[: doubt.place].rstrip(), rest.reasoning)
+        self._reasoning = [_GAP.join(block for block in blocks if block)]
+        self._content.append(rest.content)
+        self._state = _State.CONTENT
+        return SplitText("", last.content + rest.content)
+
     def _leave_start(self, *, at_end: bool) -> None:
         stripped = self._held.lstrip()
         if stripped.startswith(THINK_OPEN):
@@ -129,13 +163,14 @@ class ReasoningSplitter:
         """Go over a tag, up to which all was taken."""
         self._taken += len(tag)
         self._searched = self._told = self._taken
-        self._at_edge, self._code = True, CodeMarks()
+        self._at_edge, self._code, self._doubt = True, CodeMarks(), None
         if tag == THINK_OPEN:
             self._gap = _GAP if self._reasoning else ""
         elif self._state is _State.CONTENT:
             # What went out as content was reasoning.
             whole = self.content.strip()
             self._reasoning, self._content = [whole] if whole else [], []
+            self._reasoned = len(whole)
         self._state = _State.REASONING if tag == THINK_OPEN else _State.CONTENT
         self._has_block = True
 
@@ -166,12 +201,25 @@ class ReasoningSplitter:
             return False
         if tag == THINK_CLOSE:
             may_be_unopened = not (self._has_block or self.reasoning_elsewhere)
-            return not self._code.close_pair() and (self._state is _State.REASONING or may_be_unopened)
-        if is_quoted or self._code.in_fence:
+            if self._code.close_pair():
+                self._note_doubt(place)
+                return False
+            return self._state is _State.REASONING or may_be_unopened
+        if is_quoted or self._code.fence:
             self._code.open_pair()
             return False
         is_outside = self._state is _State.CONTENT and not self.reasoning_elsewhere
         return is_outside and self._code.begins_line
+
+    def _note_doubt(self, place: int) -> None:
+        """Of each fence the first pair is noted."""
+        fence = self._code.fence
+        if self._state is not _State.REASONING or not fence or (self._doubt and self._doubt.fence == fence):
+            return
+        waiting = self._held[self._taken : place]
+        if self._at_edge:
+            waiting = self._gap + waiting.lstrip()
+        self._doubt = _Doubt(fence, self._reasoned + len(waiting))
 
     def _take_reasoning(self, place: int, *, is_last: bool) -> str:
         # White space before the closing tag belongs to neither side, so it waits with a possible tag.
@@ -183,6 +231,7 @@ class ReasoningSplitter:
             self._at_edge = not ready
         if ready:
             ready, self._gap = self._gap + ready, ""
+            self._reasoned += len(ready)
             self._reasoning.append(ready)
         return ready
 
@@ -208,10 +257,10 @@ class ReasoningSplitter:
             self._told = place
 
 
-def split_reasoning(text: str, *, reasoning_elsewhere: bool = False) -> SplitText:
-    """Split a whole answer; an answer cut inside its reasoning has no content."""
+def split_reasoning(text: str, *, reasoning_elsewhere: bool = False, is_cut: bool = False) -> SplitText:
+    """Split a whole answer; one that `is_cut` off inside its reasoning has no content."""
     splitter = ReasoningSplitter()
     splitter.reasoning_elsewhere = reasoning_elsewhere
     splitter.feed(text)
-    splitter.flush()
+    splitter.flush(is_cut=is_cut)
     return SplitText(splitter.reasoning, splitter.content)

@@ -52,6 +52,14 @@ WHOLES = [
     ("<think>a</think>Write:\n```\n<think>b</think>\n```", "a", "Write:\n```\n<think>b</think>\n```"),
     ("<think>a<think>b</think>c", "a<think>b", "c"),
     ("<think>  </think>  ", "", ""),
+    # A pair that is quoted in a fence which is open at the end.
+    ("<think>a\n```\n<think>b\n</think>\nc", "a\n```\n<think>b", "c"),
+    ("<think>a\n```\n<think>b</think>c\n<think>d</think>e", "a\n```\n<think>b\n\nd", "c\ne"),
+    ("<think>a</think>b\n<think>\n```\n<think>c</think>d", "a\n\n```\n<think>c", "b\nd"),
+    ("<think>a\n```\n<think>b</think>c</think>d", "a\n```\n<think>b</think>c", "d"),
+    ("<think>a\n```\n<think>b</think>c\n```", "a\n```\n<think>b</think>c\n```", ""),
+    ("<think>a\n```\n<think>b</think>\n```\nc\n```\nd", "a\n```\n<think>b</think>\n```\nc\n```\nd", ""),
+    ("<think>`<think>a</think>\n```\nb", "`<think>a</think>\n```\nb", ""),
 ]
 
 
@@ -60,10 +68,10 @@ def test_a_whole_answer_is_split(text: str, reasoning: str, content: str) -> Non
     assert split_reasoning(text) == SplitText(reasoning, content)
 
 
-def fed(pieces: list[str]) -> tuple[SplitText, SplitText]:
+def fed(pieces: list[str], *, is_cut: bool = False) -> tuple[SplitText, SplitText]:
     """What the pieces gave, joined, and what the splitter holds at the end."""
     splitter = ReasoningSplitter()
-    out = [splitter.feed(piece) for piece in pieces] + [splitter.flush()]
+    out = [splitter.feed(piece) for piece in pieces] + [splitter.flush(is_cut=is_cut)]
     joined = SplitText("".join(part.reasoning for part in out), "".join(part.content for part in out))
     return joined, SplitText(splitter.reasoning, splitter.content)
 
@@ -73,7 +81,19 @@ def test_single_characters_give_the_same_split(text: str, reasoning: str, conten
     joined, held = fed(list(text))
     assert held == SplitText(reasoning, content)
     if not text.startswith(("never opened", "a\n</think>")):
-        assert joined == held
+        assert joined.content == held.content
+        assert joined.reasoning.startswith(held.reasoning.partition("\n\n")[0])
+
+
+def test_of_an_answer_that_was_cut_off_in_a_fence_nothing_is_said_after_it() -> None:
+    text = "<think>a\n```\n<think>b</think>c"
+    assert split_reasoning(text, is_cut=True) == SplitText(text.removeprefix("<think>"))
+
+
+def test_content_in_an_open_fence_is_handed_out_at_the_end() -> None:
+    splitter = ReasoningSplitter()
+    before = splitter.feed("<think>a\n```\n<think>b</think>\n42")
+    assert (before.content, splitter.flush()) == ("", SplitText(content="42"))
 
 
 @pytest.mark.parametrize(("text", "reasoning", "content"), WHOLES)
@@ -97,8 +117,14 @@ def test_however_an_answer_is_cut_its_split_is_the_same(first: list[str], second
     joined, held = fed(pieces)
     assert held == whole
     assert fed(["".join(first), "".join(second)])[1] == whole
+    cut_off = split_reasoning("".join(pieces), is_cut=True)
+    joined_of_cut, held_of_cut = fed(pieces, is_cut=True)
+    assert held_of_cut == cut_off
     if "".join(pieces).lstrip().startswith("<think>"):
-        assert joined == whole
+        assert joined.content == whole.content
+        assert joined_of_cut == cut_off
+    # The end of a fence is all that differs, and it only ever gives an answer to what had none.
+    assert whole == cut_off or (whole.content.startswith(cut_off.content) and "</think>" in cut_off.reasoning)
 
 
 @given(pieces_of_answers)

@@ -65,7 +65,7 @@ class Told:
             ms = piece.ms
             found = splitter.feed(piece.content)
             yield Piece(ms, found.reasoning, found.content, piece.calls)
-        rest = splitter.flush()
+        rest = splitter.flush(is_cut=self.finish_reason in CUT_REASONS)
         yield Piece(ms, rest.reasoning, rest.content)
 
     def _tagged(self) -> Iterator[Piece]:

@@ -3,8 +3,9 @@ r"""Takes secrets out of an exchange before anything of it is written, wherever 
 It must not know files or HTTP. An answer is looked at as a whole, in three readings, each of which is read through
 escapes: its bytes as they stand; for each name the values that stand under it, joined (a stream says a text in pieces,
 `"content":"sk-"` and then `"content":"abc"`); and all that is said by any name, joined. What is found is replaced where
-it stands, so that the bytes keep their cuts. What is known to be secret is found by its letters and digits, and also
-within base64; what only looks like a secret (`_LOOKS`) by its looks.
+it stands, so that the bytes keep their cuts. What is known to be secret is found by its letters and digits, also
+in base64 (twice) and base32, and by its bytes in hexadecimal or octal; what only looks like a secret (`_LOOKS`) by its
+looks.
 
 `survivors` is the last word: it reads the finished lines by other means, and knows nothing of the above.
 """
@@ -64,6 +65,8 @@ _JSON_STRING: Final = re.compile(r'"((?:[^"\\\n\r]|\\.)*)"(\s*:)?')
 _JSON_PIECE: Final = re.compile(r"[^\\]+|\\u[0-9a-fA-F]{4}|\\.")
 _JSON_ESCAPES: Final = {"b": "\b", "f": "\f", "n": "\n", "r": "\r", "t": "\t"}
 _BASE64: Final = re.compile(r"[A-Za-z0-9+/_-]{11,}")
+
+_HEX: Final = re.compile(r"(?:(?:0x|=)?[0-9a-fA-F]{2}[ :]?){8,}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,18 +134,33 @@ class Vault:
             yield from _found(reading, marks)
 
     def _marks(self) -> Iterator[str]:
-        """The letters of each secret as it stands, and as it stands within base64, at each of three offsets."""
+        """The letters of each secret as it stands, of its bytes in numbers, and within base64 and base32."""
         for secret in self._secrets:
             if len(_plain_letters(secret)) < SHORTEST_SECRET:
                 continue
             # Something in it may look like an escape, and be read as one or not.
             yield from {letters for letters in (_plain_letters(secret), letters_in(secret)) if letters}
-            for offset in range(3):
-                encoded = base64.b64encode(b"\0" * offset + secret.encode()).decode().rstrip("=")
-                # The first and the last characters hold bits of what stands beside the secret.
-                letters = letters_in(encoded[(0, 2, 3)[offset] : -1])
+            yield from _in_numbers(secret)
+            once = list(_in_base64(secret))
+            for encoded in (*once, *(twice for inner in once for twice in _in_base64(inner))):
+                letters = letters_in(encoded)
                 if len(letters) >= _SHORTEST_IN_BASE64:
                     yield letters
+            yield letters_in(base64.b32encode(secret.encode()).decode().rstrip("=")[:-1])
+
+
+def _in_base64(secret: str) -> Iterator[str]:
+    """A secret within base64, at each of three offsets."""
+    for offset in range(3):
+        encoded = base64.b64encode(b"\0" * offset + secret.encode()).decode().rstrip("=")
+        # The first and the last characters hold bits of what stands beside the secret.
+        yield encoded[(0, 2, 3)[offset] : -1]
+
+
+def _in_numbers(secret: str) -> Iterator[str]:
+    """The letters of a secret's bytes as a dump or escapes have them, whatever stands between."""
+    for form in ("{:02x}", "0x{:02x}", "{:03o}"):
+        yield "".join(form.format(byte) for byte in secret.encode())
 
 
 def _found(reading: _Reading, marks: Iterable[str]) -> Iterator[_Span]:
@@ -279,7 +297,12 @@ def _readings(lines: bytes) -> Iterator[str]:
         if unquoted != reading:
             yield unquoted
         for run in _BASE64.findall(unquoted):
-            yield from _within_base64(run)
+            for once in _within_base64(run):
+                yield once
+                for inner in _BASE64.findall(once):
+                    yield from _within_base64(inner)
+        for dump in _HEX.findall(unquoted):
+            yield bytes.fromhex(re.sub(r"[^0-9a-fA-F]|0x", "", dump)).decode("latin-1")
 
 
 def _json_in(sent: str) -> Iterator[Any]:
