@@ -33,7 +33,7 @@ def test_two_thousand_tokens_are_drawn_as_they_come(emulator: Emulator, look: Op
         kwargs={
             "stream": True,
             "max_tokens": TOKENS,
-            "headers": {"x-phi-latency": "first=100ms, rate=1000/s"},
+            "headers": {"x-phi-latency": "first=100ms, rate=500/s"},
         },
     )
     asking.start()
@@ -61,7 +61,7 @@ def test_two_thousand_tokens_are_drawn_as_they_come(emulator: Emulator, look: Op
     assert entry.usage.completion > TOKENS / 2
     told = len([one for one in entry.tokens if one.kind == "content"])
     expect(page.get_by_label("Stream").locator("dd").first).to_have_text(f"{told:,}")
-    assert 100 < seen[0] < seen[1] < told
+    assert 100 < seen[0] < seen[1] <= pieces(page)
     drawn = page.locator(".token-content").get_attribute("d") or ""
     assert drawn.count("M") == told
     # A second look has no more than the first one.
