@@ -85,13 +85,19 @@ function field(name, value) {
   if (name in TEXTS) return (row) => String(TEXTS[name](row)).toLowerCase().includes(value);
   if (name === "is") return KINDS[value] ?? `is: takes ${NAMES.is}`;
   if (name === "status") return status(value);
-  const found = /^([<>]?)=?(\d+(?:\.\d+)?)$/.exec(value);
+  const found = /^([<>]?=?)(\d+(?:\.\d+)?)$/.exec(value);
   if (found === null) return `${name}: takes a number, such as ${name}:>500`;
   const number = Number(found[2]);
   return (row) => {
     const has = NUMBERS[name](row);
     if (has === null || has === undefined) return false;
-    return found[1] === ">" ? has >= number : found[1] === "<" ? has <= number : Math.round(has) === number;
+    switch (found[1]) {
+      case ">": return has > number;
+      case ">=": return has >= number;
+      case "<": return has < number;
+      case "<=": return has <= number;
+      default: return Math.round(has) === number;
+    }
   };
 }
 
