@@ -1,6 +1,6 @@
 // A list of which only what is seen is in the page: thousands of rows cost no more than a dozen.
 
-import { fill, h, setAttribute } from "./dom.js";
+import { fill, h, oncePerFrame, setAttribute } from "./dom.js";
 
 const BEYOND = 6; // rows kept above and below what is seen
 
@@ -28,7 +28,7 @@ export class VirtualList {
         tabindex: "0",
         "aria-label": label,
         on: {
-          scroll: () => this.#later(),
+          scroll: () => this.later(),
           keydown: (/** @type {KeyboardEvent} */ event) => this.#key(event),
           click: (/** @type {MouseEvent} */ event) => this.#click(event),
         },
@@ -37,8 +37,8 @@ export class VirtualList {
     );
     /** @type {Map<string, { element: HTMLElement, row: Row }>} what is in the page */
     this.drawn = new Map();
-    this.isDue = false;
-    new ResizeObserver(() => this.#later()).observe(this.element);
+    this.later = oncePerFrame(() => this.#render());
+    new ResizeObserver(() => this.later()).observe(this.element);
   }
 
   /**
@@ -56,7 +56,7 @@ export class VirtualList {
       const now = rows.findIndex((row) => row.id === anchor.id);
       if (now >= 0 && now !== before) this.element.scrollTop = top + (now - before) * height;
     }
-    this.#later();
+    this.later();
   }
 
   /**
@@ -65,7 +65,7 @@ export class VirtualList {
    */
   choose(id) {
     this.chosen = id;
-    this.#later();
+    this.later();
   }
 
   /**
@@ -126,15 +126,6 @@ export class VirtualList {
   /** @param {number} height */
   #size(height) {
     this.space.style.setProperty("height", `${this.rows.length * height}px`);
-  }
-
-  #later() {
-    if (this.isDue) return;
-    this.isDue = true;
-    requestAnimationFrame(() => {
-      this.isDue = false;
-      this.#render();
-    });
   }
 
   #render() {

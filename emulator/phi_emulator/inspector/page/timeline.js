@@ -1,6 +1,6 @@
 // The stream of an answer as a line of time: its wait, its prefill, every token, and where a fault struck.
 
-import { fill, h, say, setAttribute, svg } from "./dom.js";
+import { fill, h, oncePerFrame, say, setAttribute, svg } from "./dom.js";
 import { count, ms, rate } from "./format.js";
 import { Thoughts } from "./thoughts.js";
 
@@ -21,7 +21,7 @@ export class Timeline {
     this.at = -1;
     this.spent = {};
     this.scale = 0;
-    this.isDue = false;
+    this.later = oncePerFrame(() => this.#render());
     this.phases = svg("g", {});
     /** @type {Record<string, SVGPathElement>} */
     this.marks = Object.fromEntries(KINDS.map((kind) => [kind, svg("path", { class: `token token-${kind}` })]));
@@ -66,7 +66,7 @@ export class Timeline {
     this.at = -1;
     this.scale = 0;
     this.spent = {};
-    this.#later();
+    this.later();
   }
 
   /**
@@ -75,7 +75,7 @@ export class Timeline {
    */
   add(tokens) {
     for (const token of tokens) this.tokens.push({ ...token, kind: this.thoughts.kindOf(token) });
-    this.#later();
+    this.later();
   }
 
   /**
@@ -88,7 +88,7 @@ export class Timeline {
     this.thoughts = new Thoughts();
     this.spent = spent;
     this.add(tokens);
-    this.#later();
+    this.later();
   }
 
   /**
@@ -97,21 +97,12 @@ export class Timeline {
    */
   time(spent) {
     this.spent = spent;
-    this.#later();
+    this.later();
   }
 
   /** How long the line is, in milliseconds; `scale` makes two lines comparable. */
   get length() {
     return Math.max(this.scale, this.spent.total_ms ?? 0, this.tokens.at(-1)?.ms ?? 0, 1);
-  }
-
-  #later() {
-    if (this.isDue) return;
-    this.isDue = true;
-    requestAnimationFrame(() => {
-      this.isDue = false;
-      this.#render();
-    });
   }
 
   #render() {
