@@ -255,6 +255,26 @@ def test_virtual_time_neither_waits_for_a_feed_nor_stands_still() -> None:
         until(events, "exchanges", lambda data: data["last"] == 1)
 
 
+def test_nothing_is_looked_at_while_nobody_listens(
+    emulator: Emulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looks: list[str] = []
+    for name in ("all_watched", "ended"):
+        look = getattr(emulator.journal, name)
+
+        def counted(*args: Any, look: Any = look, name: str = name, **named: Any) -> Any:
+            looks.append(name)
+            return look(*args, **named)
+
+        monkeypatch.setattr(emulator.journal, name, counted)
+    for _ in range(3):
+        ask(emulator, stream=True)
+    assert looks == []
+    with listening(emulator, "/_emulator/events") as events:
+        until(events, "exchanges", lambda data: len(data["exchanges"]) == 3)
+    assert {*looks} == {"all_watched", "ended"}
+
+
 def test_the_engine_is_told_by_who_runs_in_it(emulator: Emulator) -> None:
     headers = {"Authorization": f"Bearer {emulator.key}"}
     first = httpx.get(f"{emulator.root}/_emulator/engine", headers=headers).json()
